@@ -1,0 +1,21 @@
+"""Riggable head avatars from 2D Gaussian surfels bound to a head model's triangles."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_avatar", "rasterize", "train"]
+
+_HOME = {
+    "load_avatar": "surfhead.core.runs",
+    "rasterize": "surfhead.core.rasterize",
+    "train": "surfhead.core.runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

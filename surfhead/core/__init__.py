@@ -1,0 +1,1 @@
+"""Interfaces, registry, training and evaluation; knows no plugin by name."""

@@ -1,0 +1,113 @@
+"""Everything a plugin may import, re-exported lazily: importing this module imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surfhead.core.components import Appearance as Appearance
+    from surfhead.core.components import Component as Component
+    from surfhead.core.components import Dataset as Dataset
+    from surfhead.core.components import Deformer as Deformer
+    from surfhead.core.components import Densifier as Densifier
+    from surfhead.core.components import Format as Format
+    from surfhead.core.components import Observer as Observer
+    from surfhead.core.components import Rasterizer as Rasterizer
+    from surfhead.core.components import Regularizer as Regularizer
+    from surfhead.core.components import Rig as Rig
+    from surfhead.core.components import RigParameter as RigParameter
+    from surfhead.core.components import option as option
+    from surfhead.core.densification import DensifyPlan as DensifyPlan
+    from surfhead.core.densification import DensifyState as DensifyState
+    from surfhead.core.errors import ContractError as ContractError
+    from surfhead.core.errors import DataError as DataError
+    from surfhead.core.errors import OptionError as OptionError
+    from surfhead.core.errors import PluginLoadError as PluginLoadError
+    from surfhead.core.errors import ShapeError as ShapeError
+    from surfhead.core.errors import SurfheadError as SurfheadError
+    from surfhead.core.errors import UnavailableError as UnavailableError
+    from surfhead.core.errors import UnknownNameError as UnknownNameError
+    from surfhead.core.errors import unknown_name as unknown_name
+    from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.parameters import ParameterSpec as ParameterSpec
+    from surfhead.core.parameters import Schedule as Schedule
+    from surfhead.core.scene import Frame as Frame
+    from surfhead.core.scene import Motion as Motion
+    from surfhead.core.scene import Scene as Scene
+    from surfhead.core.scene import Views as Views
+    from surfhead.core.types import AffineField as AffineField
+    from surfhead.core.types import Batch as Batch
+    from surfhead.core.types import Binding as Binding
+    from surfhead.core.types import Cameras as Cameras
+    from surfhead.core.types import Colour as Colour
+    from surfhead.core.types import Mesh as Mesh
+    from surfhead.core.types import RenderOutput as RenderOutput
+    from surfhead.core.types import RestMesh as RestMesh
+    from surfhead.core.types import Step as Step
+    from surfhead.core.types import Topology as Topology
+    from surfhead.core.types import WorldSurfels as WorldSurfels
+    from surfhead.core.types import check_finite as check_finite
+    from surfhead.core.types import check_shape as check_shape
+
+_HOME = {
+    "Appearance": "components",
+    "Component": "components",
+    "Dataset": "components",
+    "Deformer": "components",
+    "Densifier": "components",
+    "Format": "components",
+    "Observer": "components",
+    "Rasterizer": "components",
+    "Regularizer": "components",
+    "Rig": "components",
+    "RigParameter": "components",
+    "option": "components",
+    "DensifyPlan": "densification",
+    "DensifyState": "densification",
+    "ContractError": "errors",
+    "DataError": "errors",
+    "OptionError": "errors",
+    "PluginLoadError": "errors",
+    "ShapeError": "errors",
+    "SurfheadError": "errors",
+    "UnavailableError": "errors",
+    "UnknownNameError": "errors",
+    "unknown_name": "errors",
+    "hookimpl": "hookspecs",
+    "ParameterSpec": "parameters",
+    "Schedule": "parameters",
+    "Frame": "scene",
+    "Motion": "scene",
+    "Scene": "scene",
+    "Views": "scene",
+    "AffineField": "types",
+    "Batch": "types",
+    "Binding": "types",
+    "Cameras": "types",
+    "Colour": "types",
+    "Mesh": "types",
+    "RenderOutput": "types",
+    "RestMesh": "types",
+    "Step": "types",
+    "Topology": "types",
+    "WorldSurfels": "types",
+    "check_finite": "types",
+    "check_shape": "types",
+    # modules of mathematics, as modules
+    "geometry": "",
+    "triangles": "",
+    "harmonics": "",
+    "kernels": "",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOME[name]
+    if not home:
+        return importlib.import_module(f"surfhead.core.{name}")
+    return getattr(importlib.import_module(f"surfhead.core.{home}"), name)

@@ -1,0 +1,375 @@
+"""The abstract base of each kind of component. A plugin class derives from exactly one of these.
+
+Every component has a registered ``name``, a one-line ``summary`` and a frozen ``Options`` dataclass whose
+fields carry defaults and descriptions (``option(default, "what it does")``). Constructing a component
+opens no file and touches no device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from surfhead.core.errors import OptionError
+from surfhead.core.parameters import ParameterSpec, Schedule
+
+if TYPE_CHECKING:
+    from surfhead.core.avatar import Avatar
+    from surfhead.core.densification import DensifyPlan, DensifyState
+    from surfhead.core.scene import Scene
+    from surfhead.core.types import (
+        AffineField,
+        Binding,
+        Cameras,
+        Colour,
+        Mesh,
+        RenderOutput,
+        RestMesh,
+        Step,
+        WorldSurfels,
+    )
+
+
+def option(default: Any, description: str, **metadata: Any) -> Any:
+    """A field of an ``Options`` dataclass with its default and its description.
+
+    Args:
+        default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
+        description: one sentence for `surfhead show`, with the unit and where the number is from.
+        metadata: further keys, such as ``flag`` (a familiar flag that sets this option).
+    """
+    metadata = {"description": description, **metadata}
+    if isinstance(default, (dict, list, set)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Component(ABC):
+    """What all kinds share.
+
+    Attributes:
+        name: the registered name, lower case.
+        summary: one line for `surfhead list`; equal to the one in the catalogue.
+        priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
+    """
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    priority: ClassVar[int] = 0
+
+    @dataclass(frozen=True)
+    class Options:
+        """No options."""
+
+    def __init__(self, options: Any = None) -> None:
+        if options is None:
+            options = self.Options()
+        if not isinstance(options, self.Options):
+            raise OptionError(
+                f'Options of {self.kind} "{self.name}" are a {type(options).__name__}.',
+                f"Expected {type(self).__name__}.Options.",
+                f"See `surfhead show {self.kind} {self.name}`.",
+            )
+        self.options: Any = options
+
+    @classmethod
+    def available(cls) -> str | None:
+        """None when it can run here, else the reason it cannot, in one sentence."""
+        return None
+
+    @classmethod
+    def example(cls, folder: Path) -> Component:
+        """A small working instance for the conformance checks; may write files below ``folder``."""
+        return cls()
+
+
+class Deformer(Component):
+    """Carries surfels from their host triangle's frame to the world (method: section 4).
+
+    Attributes:
+        rig_bound: False when it needs no rig (``static``).
+    """
+
+    kind = "deformer"
+    rig_bound: ClassVar[bool] = True
+
+    @property
+    def max_angle(self) -> float:
+        """Largest rigid rotation at which it is equivariant, radians; infinite by default."""
+        return float("inf")
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """Per-surfel parameters it learns; none by default."""
+        return {}
+
+    @abstractmethod
+    def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
+        """The affine field of every pose of ``mesh`` at every surfel of ``binding``.
+
+        ``mesh`` is None only where ``rig_bound`` is False.
+        """
+
+
+class Appearance(Component):
+    """Gives every surfel a colour for every view (method: section 6)."""
+
+    kind = "appearance"
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """Per-surfel parameters it learns."""
+        return {}
+
+    def network(self) -> nn.Module | None:
+        """The network it owns, the same object at every call, or None. The core moves, trains and saves it."""
+        return None
+
+    def network_rate(self) -> Schedule:
+        """Learning rate of the network's parameters."""
+        return Schedule(2.5e-3, 1.25e-4)
+
+    def prepare(self, rest: RestMesh | None) -> None:
+        """Told the canonical mesh once, before the first call (for its ``front`` and regions)."""
+
+    def advance(self, images: int) -> None:
+        """Told how many training images were seen, so that it can raise its degree or switch terms on."""
+
+    def stage(self) -> tuple[Any, ...]:
+        """A value that changes whenever ``advance`` changed what ``__call__`` computes."""
+        return ()
+
+    @abstractmethod
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+    ) -> Colour:
+        """The colours.
+
+        Args:
+            binding: raw parameters and regions of the N surfels.
+            directions: (B, N, 3) unit vectors from the camera to the surfel, in rest space.
+            normals: (B, N, 3) unit normals in rest space, turned towards the camera, detached.
+            rotation: (B, N, 3, 3) world from rest, for terms that live in world space.
+            parts: also give the named parts (``diffuse``, ``specular``).
+        """
+
+
+class Regularizer(Component):
+    """A term of the loss (method: section 7). The trainer owns its weight, start and ramp.
+
+    Attributes:
+        weight, start: the published weight, and the fraction of the run at which it starts.
+    """
+
+    kind = "regularizer"
+    weight: ClassVar[float] = 0.0
+    start: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def __call__(self, step: Step) -> Tensor:
+        """A scalar >= 0, unweighted, differentiable, finite also when nothing is visible."""
+
+
+class Rasterizer(Component):
+    """Draws world surfels (method: section 5)."""
+
+    kind = "rasterizer"
+
+    @classmethod
+    def supports(cls, device_type: str) -> bool:
+        """Whether tensors on this type of device (``cpu``, ``cuda``) can be drawn."""
+        return True
+
+    @abstractmethod
+    def __call__(
+        self,
+        surfels: WorldSurfels,
+        colour: Tensor,
+        cameras: Cameras,
+        pose_of_view: Tensor,
+        background: Tensor,
+    ) -> RenderOutput:
+        """Draw B views.
+
+        Args:
+            surfels: N surfels in P poses.
+            colour: (B, N, C).
+            cameras: B cameras.
+            pose_of_view: (B,) int64 index of each view's pose.
+            background: (B, C).
+        """
+
+
+@dataclass(frozen=True)
+class RigParameter:
+    """One per-timestep parameter of a rig.
+
+    Attributes:
+        size: number of values.
+        rate: learning rate when it is refined in training; None: not trainable.
+        description: what the values are, with units.
+    """
+
+    size: int
+    rate: float | None = None
+    description: str = ""
+
+
+class Rig(Component):
+    """Turns identity and per-timestep parameters into meshes (method: section 1)."""
+
+    kind = "rig"
+
+    @abstractmethod
+    def parameters(self) -> Mapping[str, RigParameter]:
+        """The per-timestep parameters by name."""
+
+    @abstractmethod
+    def prepare(self, identity: Mapping[str, Tensor], device: Any = "cpu") -> RestMesh:
+        """Load the assets, apply the identity, and return the canonical mesh (also kept in the rig)."""
+
+    @abstractmethod
+    def rest(self) -> RestMesh:
+        """The canonical mesh; ``prepare`` must have been called."""
+
+    @abstractmethod
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        """Pose the mesh.
+
+        Args:
+            parameters: name -> (P, size); missing names are zero.
+        """
+
+    def joints(self) -> tuple[str, ...]:
+        """Names of the joints, root first."""
+        return ()
+
+    def fingerprint(self) -> str:
+        """A hash of the assets and topology, stored in checkpoints."""
+        return ""
+
+
+class Dataset(Component):
+    """Reads a data set: views, images, cameras, rig parameters, splits.
+
+    Attributes:
+        held_out: True where val and test are always held out (built-in data).
+    """
+
+    kind = "dataset"
+    held_out: ClassVar[bool] = False
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether the folder's content is of this format."""
+        return False
+
+    @abstractmethod
+    def open(self, path: Path | None) -> Scene:
+        """Read the views' description (not the images)."""
+
+
+class Densifier(Component):
+    """Decides which surfels to clone, split and prune (method: section 8)."""
+
+    kind = "densifier"
+
+    @abstractmethod
+    def due(self, before: int, after: int, length: int) -> bool:
+        """Whether a plan is wanted after the step that took the image count from before to after."""
+
+    @abstractmethod
+    def plan(self, state: DensifyState) -> DensifyPlan:
+        """The plan."""
+
+
+class Format(Component):
+    """Reads and/or writes a file format.
+
+    Attributes:
+        suffixes: file name endings it recognises, such as ``.ply``.
+        reads, writes: what it can do.
+    """
+
+    kind = "format"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
+
+    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+        """Write ``avatar`` (and what belongs to it) to ``path``; gives the files written."""
+        raise OptionError(
+            f'Format "{self.name}" cannot write.', "", "See `surfhead list format` for others."
+        )
+
+    def read(self, path: Path) -> Any:
+        """Read ``path``."""
+        raise OptionError(
+            f'Format "{self.name}" cannot read.', "", "See `surfhead list format` for others."
+        )
+
+
+class Observer(Component):
+    """Listens to a run's events. One that raises is reported and switched off; the run goes on.
+
+    ``run`` is the running ``surfhead.core.trainer.Trainer``, to be read only.
+    """
+
+    kind = "observer"
+
+    def run_started(self, run: Any) -> None:
+        """Before the first step."""
+
+    def stepped(self, run: Any, images: int, losses: Mapping[str, Tensor]) -> None:
+        """After a step; losses are detached tensors, still on the device: reading them synchronises."""
+
+    def evaluated(self, run: Any, images: int, split: str, means: Mapping[str, float]) -> None:
+        """After a split was evaluated."""
+
+    def checkpointed(self, run: Any, images: int, path: Path) -> None:
+        """After a checkpoint was written."""
+
+    def run_finished(self, run: Any, error: BaseException | None) -> None:
+        """At the end, with the error that ended it, if any."""
+
+
+BASES: dict[str, type[Component]] = {
+    base.kind: base
+    for base in (
+        Deformer,
+        Appearance,
+        Regularizer,
+        Rasterizer,
+        Rig,
+        Dataset,
+        Densifier,
+        Format,
+        Observer,
+    )
+}
+
+__all__ = [
+    "BASES",
+    "Appearance",
+    "Component",
+    "Dataset",
+    "Deformer",
+    "Densifier",
+    "Format",
+    "Observer",
+    "Rasterizer",
+    "Regularizer",
+    "Rig",
+    "RigParameter",
+    "option",
+]

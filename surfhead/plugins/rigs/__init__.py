@@ -1,0 +1,14 @@
+"""Catalogue of the built-in rigs: names and summaries; imports none of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from surfhead.core.api import hookimpl
+
+
+@hookimpl
+def register_rigs(register: Any) -> None:
+    """Register the built-in rigs."""
+    register("none", "surfhead.plugins.rigs.none:NoRig", "No rig, for static scenes.")
+    register("procedural", "surfhead.plugins.rigs.procedural:Procedural", "The built-in head, made by code.")
