@@ -51,7 +51,7 @@ def blend_shapes(basis: Tensor, coefficients: Tensor) -> Tensor:
         (P, V, 3) metres.
     """
     check_shape("coefficients", coefficients, None, len(basis))
-    return (coefficients @ basis.flatten(1)).unflatten(1, basis.shape[1:])
+    return (coefficients @ basis.flatten(1)).reshape(len(coefficients), *basis.shape[1:])
 
 
 def joint_transforms(joints: Tensor, parents: Sequence[int], rotations: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,5 +107,5 @@ def linear_blend_skinning(
     check_shape("weights", weights, vertices.shape[1], len(parents))
     linear, origin = joint_transforms(joints, parents, rotations)
     blended = weights @ torch.cat([linear.flatten(2), origin], dim=2)  # (P, V, 12)
-    turned = blended[..., :9].unflatten(-1, (3, 3)) @ vertices.unsqueeze(-1)
+    turned = blended[..., :9].reshape(*vertices.shape, 3) @ vertices.unsqueeze(-1)
     return turned.squeeze(-1) + blended[..., 9:]
