@@ -1,0 +1,204 @@
+"""An avatar: surfels, a rig and the chosen components, and how they make pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
+from surfhead.core.errors import OptionError, ShapeError, unknown_name
+from surfhead.core.surfels import Surfels, apply_field
+from surfhead.core.types import (
+    AffineField,
+    Cameras,
+    Colour,
+    Mesh,
+    RenderOutput,
+    WorldSurfels,
+    check_finite,
+)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What came out of drawing B views of P poses, with everything in between.
+
+    Attributes:
+        output: the pictures.
+        surfels: the world surfels that were drawn (P poses).
+        field: the deformer's field.
+        mesh: the posed mesh, or None.
+        colour: the surfels' colours per view.
+        rig_parameters: the poses' parameters.
+        parts: named pictures of the colour's parts (B, H, W, 3), on request.
+    """
+
+    output: RenderOutput
+    surfels: WorldSurfels
+    field: AffineField
+    mesh: Mesh | None
+    colour: Colour
+    rig_parameters: Mapping[str, Tensor]
+    parts: Mapping[str, Tensor]
+
+
+class Avatar:
+    """A riggable head (or a static scene) that can be drawn from any camera in any pose.
+
+    Attributes:
+        surfels: the learnable surfels.
+        rig: turns parameters into meshes, already prepared for this identity.
+        deformer, appearance, rasterizer: the chosen components.
+        motion: name -> (T, d) rig parameters of the timesteps it was trained on.
+        identity: name -> tensor, the rig's identity.
+        background: (3,) RGB in [0, 1].
+        images: training images seen.
+    """
+
+    def __init__(
+        self,
+        surfels: Surfels,
+        rig: Rig,
+        deformer: Deformer,
+        appearance: Appearance,
+        rasterizer: Rasterizer,
+        motion: Mapping[str, Tensor],
+        background: Tensor,
+        identity: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.surfels = surfels
+        self.rig = rig
+        self.deformer = deformer
+        self.appearance = appearance
+        self.rasterizer = rasterizer
+        self.motion = dict(motion)
+        self.background = background
+        self.identity = dict(identity or {})
+        self.images = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the surfels live."""
+        return self.surfels.triangle.device
+
+    @property
+    def timesteps(self) -> int:
+        """Number of timesteps of its own motion."""
+        return next((len(v) for v in self.motion.values()), 0)
+
+    def advance(self, images: int) -> None:
+        """Set the number of images seen, which sets the appearance model's stage."""
+        self.images = images
+        self.appearance.advance(images)
+
+    def poses(self, timesteps: Tensor) -> dict[str, Tensor]:
+        """Rig parameters (P, d) of the avatar's own timesteps. Raises OptionError when out of range."""
+        if not self.motion:
+            return {}
+        return {name: values[timesteps] for name, values in self.motion.items()}
+
+    def render(
+        self,
+        cameras: Cameras,
+        timesteps: Tensor | int | Mapping[str, Tensor],
+        *,
+        pose_of_view: Tensor | None = None,
+        background: Tensor | None = None,
+        parts: bool = False,
+    ) -> Rendering:
+        """Draw B views without gradients.
+
+        Args:
+            cameras: B cameras.
+            timesteps: timesteps of the avatar's own motion, an int or (P,) integers, or rig parameters
+                name -> (P, d).
+            pose_of_view: (B,) index of each view's pose; by default view b shows pose b, or the only one.
+            background: (3,) or (B, 3) RGB; by default the avatar's own.
+            parts: also draw the colour's parts.
+
+        Raises:
+            ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
+            OptionError: a timestep outside the motion.
+        """
+        cameras = cameras.to(self.device, self.background.dtype).validate()
+        if isinstance(timesteps, Mapping):
+            known = self.rig.parameters()
+            for name, value in timesteps.items():
+                if name not in known:
+                    raise unknown_name("rig parameter", name, known, "Rename or drop it.")
+                check_finite(name, value)
+            parameters = {
+                k: v.to(self.device, self.background.dtype).reshape(-1, known[k].size)
+                for k, v in timesteps.items()
+            }
+        else:
+            index = torch.as_tensor(timesteps, device=self.device).reshape(-1).long()
+            if self.motion and (int(index.min()) < 0 or int(index.max()) >= self.timesteps):
+                raise OptionError(
+                    f'Timestep {int(index.max())} is outside the avatar\'s motion.',
+                    f"It has timesteps 0 to {self.timesteps - 1}.",
+                    "Choose one of these or give rig parameters.",
+                )
+            parameters = self.poses(index)
+        poses = max((len(v) for v in parameters.values()), default=1)
+        if pose_of_view is None:
+            if poses not in (1, len(cameras)):
+                raise ShapeError(
+                    f"{poses} poses do not fit {len(cameras)} cameras.",
+                    "Expected one pose, or one for each camera.",
+                    "Give pose_of_view.",
+                )
+            pose_of_view = torch.arange(len(cameras), device=self.device) % poses
+        chosen = self.background if background is None else background.to(self.background)
+        with torch.no_grad():
+            return self.draw(
+                cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), parts=parts
+            )
+
+    def draw(
+        self,
+        cameras: Cameras,
+        parameters: Mapping[str, Tensor],
+        pose_of_view: Tensor,
+        background: Tensor,
+        *,
+        parts: bool = False,
+        track: bool = False,
+    ) -> Rendering:
+        """The differentiable way from parameters to pictures; inputs are trusted.
+
+        Args:
+            track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
+                the rasterizer alone, without the part that flows through view directions.
+        """
+        mesh = self.rig(parameters) if self.deformer.rig_bound else None
+        binding = self.surfels.binding()
+        field = self.deformer(mesh, binding)
+        world = apply_field(field, binding)
+        directions = world.mean[pose_of_view] - cameras.centre[:, None, :]
+        directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        rotation = field.rotation[pose_of_view]
+        normals = world.normal.detach()[pose_of_view]
+        facing = (normals * directions.detach()).sum(-1, keepdim=True)
+        normals = torch.where(facing > 0, -normals, normals)
+        to_rest = rotation.mT
+        colour = self.appearance(
+            binding,
+            (to_rest * directions[..., None, :]).sum(-1),
+            (to_rest.detach() * normals[..., None, :]).sum(-1),
+            rotation,
+            parts,
+        )
+        if track:
+            mean = world.mean.view_as(world.mean)
+            mean.retain_grad()
+            world = WorldSurfels(mean, world.tangents, world.normal, world.opacity)
+        output = self.rasterizer(world, colour.rgb, cameras, pose_of_view, background)
+        pictures = {
+            name: self.rasterizer(world, value, cameras, pose_of_view, torch.zeros_like(background)).rgb
+            for name, value in colour.parts.items()
+        }
+        return Rendering(output, world, field, mesh, colour, parameters, pictures)

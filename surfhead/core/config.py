@@ -1,0 +1,334 @@
+"""What a run is made of: presets, a TOML file and command line overrides become one frozen RunConfig.
+
+Precedence: defaults < preset < file < command line. A table a component; its ``name`` picks it, the other
+keys are its options. Naming another component in a later layer drops the earlier one's options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.options import build
+
+COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
+BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
+TRAINER_KEYS = ("weight", "start", "ramp")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component by name, with the options that differ from its defaults."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A regularizer's share in the loss.
+
+    Attributes:
+        weight: factor; 0 leaves the term out; None means the published weight.
+        start: image count at which it starts; None means the published fraction of the run.
+        ramp: images over which the weight rises linearly from 0.
+        options: the regularizer's own options.
+    """
+
+    weight: float | None = None
+    start: int | None = None
+    ramp: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Occasions:
+    """When something happens: every so many images, and at listed image counts.
+
+    Attributes:
+        every: 0 means only at the listed counts (and at the end).
+        at: image counts.
+        limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
+    """
+
+    every: int = 0
+    at: tuple[int, ...] = ()
+    limit: int = 0
+
+    def due(self, before: int, after: int) -> bool:
+        """Whether an occasion lies in (before, after]."""
+        if self.every > 0 and after // self.every > before // self.every:
+            return True
+        return any(before < moment <= after for moment in self.at)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Overrides of a learning rate's schedule; None keeps the declared value."""
+
+    initial: float | None = None
+    final: float | None = None
+    delay: float | None = None
+    delay_steps: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Regions whose surfels keep their place and orientation on the mesh."""
+
+    eyeballs: bool = True
+    boundary: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines a run.
+
+    Attributes:
+        preset: the preset it came from, for the record.
+        iterations: training images in total (a step of B views counts B).
+        batch_size: views a step.
+        seed: of the order of the data, the initial values and the densifier.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        hold_out: keep val and test out of training; None: as the data set demands.
+        background: RGB in [0, 1]; None: the data set's.
+        cache: where decoded images live: ``auto``, ``gpu``, ``ram`` or ``disk``.
+        scale_rates: multiply rates by the square root of the batch size.
+        surfels_per_triangle: surfels a triangle at the start.
+        train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
+        rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
+        debug: check every step from this image on; -1: never.
+        plugins: plugin files to load.
+    """
+
+    data: Choice = Choice("synthetic")
+    deformer: Choice = Choice("jbs")
+    appearance: Choice = Choice("lasg")
+    rasterizer: Choice = Choice("auto")
+    rig: Choice = Choice("auto")
+    densifier: Choice = Choice("adaptive")
+    regularizers: Mapping[str, Term] = field(default_factory=dict)
+    observers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rate: Mapping[str, Rate] = field(default_factory=dict)
+    freeze: Freeze = Freeze()
+    train_rig: bool = True
+    evaluate: Occasions = Occasions()
+    checkpoint: Occasions = Occasions(every=1000)
+    export: Occasions = Occasions()
+    preset: str = ""
+    path: str = ""
+    iterations: int = 30000
+    batch_size: int = 1
+    seed: int = 0
+    device: str = "auto"
+    hold_out: bool | None = None
+    background: tuple[float, float, float] | None = None
+    cache: str = "auto"
+    scale_rates: bool = True
+    surfels_per_triangle: int = 1
+    debug: int = -1
+    plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low in (("iterations", 0), ("batch_size", 1), ("surfels_per_triangle", 1)):
+            if getattr(self, name) < low:
+                raise OptionError(
+                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
+                )
+        if self.cache not in ("auto", "gpu", "ram", "disk"):
+            raise unknown_name("cache", self.cache, ("auto", "gpu", "ram", "disk"), error=OptionError)
+
+
+def preset_names() -> list[str]:
+    """The names of the presets."""
+    folder = resources.files("surfhead") / "presets"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A preset's tables; a preset may build on another through its key ``base``."""
+    if name not in preset_names():
+        raise unknown_name("preset", name, preset_names(), "See `surfhead list preset`.")
+    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    base = tables.pop("base", None)
+    tables.pop("description", None)
+    return merge(preset(base), tables) if base else tables
+
+
+def preset_description(name: str) -> str:
+    """A preset's one-line description."""
+    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(text).get("description", ""))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """A configuration file's tables. Raises DataError naming the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(
+            f'Configuration file "{path}" cannot be read: {error}.',
+            "Expected a TOML file such as a run's config.toml.",
+            "Mend the file.",
+        ) from error
+
+
+def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of a lower layer overridden by those of a higher one."""
+    merged = dict(low)
+    for key, value in high.items():
+        old = merged.get(key)
+        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
+            merged[key] = value
+        elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
+            merged[key] = dict(value)
+        else:
+            merged[key] = merge(old, value)
+    return merged
+
+
+def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Dotted keys into tables: ``deformer.rotation_blend`` -> {"deformer": {"rotation_blend": ...}}."""
+    tables: dict[str, Any] = {}
+    for key, value in settings:
+        *parents, last = key.split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
+        if isinstance(table.get(last), dict) and isinstance(value, dict):
+            table[last] = merge(table[last], value)
+        else:
+            table[last] = value
+    return tables
+
+
+def resolve(tables: Mapping[str, Any]) -> RunConfig:
+    """Merged tables into a RunConfig; unknown keys and wrong types are OptionErrors with suggestions."""
+    made: dict[str, Any] = {}
+    names = {f.name for f in dataclasses.fields(RunConfig)}
+    for key, value in tables.items():
+        if key not in names:
+            raise unknown_name("setting", key, names, "See `surfhead show preset fast`.", OptionError)
+        if key == "rig" and isinstance(value, Mapping) and "train" in value:
+            made["train_rig"] = value["train"]
+            value = {k: v for k, v in value.items() if k != "train"}
+        made[key] = _convert(key, value)
+    simple = {k: v for k, v in made.items() if not _structured(k)}
+    shaped = {k: v for k, v in made.items() if _structured(k)}
+    checked = build(RunConfig, simple, "the run")
+    return dataclasses.replace(checked, **shaped)
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "freeze": Freeze,
+    "evaluate": Occasions,
+    "checkpoint": Occasions,
+    "export": Occasions,
+}
+
+
+def _structured(key: str) -> bool:
+    return key in COMPONENTS or key in _SECTIONS or key in ("regularizers", "observers", "rate")
+
+
+def _convert(key: str, value: Any) -> Any:
+    if key == "background" and isinstance(value, str):
+        if value not in BACKGROUNDS:
+            raise unknown_name("background", value, BACKGROUNDS, "Or give three numbers.", OptionError)
+        return BACKGROUNDS[value]
+    if not _structured(key):
+        return value
+    if key in COMPONENTS:
+        table = {"name": value} if isinstance(value, str) else _table(key, value)
+        name = table.pop("name", None) or getattr(RunConfig, key).name
+        return Choice(str(name), table)
+    table = _table(key, value)
+    if key in _SECTIONS:
+        return build(_SECTIONS[key], table, f"[{key}]")
+    if key == "rate":
+        rig = table.pop("rig", {})
+        table |= {f"rig.{name}": row for name, row in _table("rate.rig", rig).items()}
+        return {
+            group: build(
+                Rate,
+                {"initial": row} if isinstance(row, (int, float)) else _table(f"rate.{group}", row),
+                f"[rate.{group}]",
+            )
+            for group, row in table.items()
+        }
+    if key == "observers":
+        return {name: _table(f"observers.{name}", row) for name, row in table.items()}
+    terms = {}
+    for name, row in table.items():
+        row = {"weight": row} if isinstance(row, (int, float)) else _table(f"regularizers.{name}", row)
+        own = {k: row.pop(k) for k in TRAINER_KEYS if k in row}
+        term = build(Term, own, f'regularizer "{name}"')
+        terms[name] = dataclasses.replace(term, options=row)
+    return terms
+
+
+def _table(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise OptionError(
+            f'Setting "{key}" is {value!r}.', "Expected a table.", f"Write {key}.OPTION=VALUE instead."
+        )
+    return dict(value)
+
+
+def dump(config: RunConfig) -> str:
+    """A RunConfig as TOML, from which ``resolve`` makes the same RunConfig again."""
+    return tomli_w.dumps(as_tables(config))
+
+
+def as_tables(config: RunConfig) -> dict[str, Any]:
+    """A RunConfig as nested tables without None."""
+    tables: dict[str, Any] = {}
+    for item in dataclasses.fields(RunConfig):
+        value = getattr(config, item.name)
+        if isinstance(value, Choice):
+            tables[item.name] = {"name": value.name, **value.options}
+        elif item.name == "regularizers":
+            tables[item.name] = {
+                name: {
+                    **{k: getattr(t, k) for k in TRAINER_KEYS if getattr(t, k) is not None},
+                    **t.options,
+                }
+                for name, t in value.items()
+            }
+        elif item.name == "rate":
+            rates = [(g, _without_none(dataclasses.asdict(r))) for g, r in value.items()]
+            tables[item.name] = nested(rates)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            tables[item.name] = _without_none(dataclasses.asdict(value))
+        elif value is not None and item.name != "train_rig":
+            tables[item.name] = value
+    tables["rig"]["train"] = config.train_rig
+    plain: dict[str, Any] = _plain(tables)
+    # TOML wants plain values before tables
+    return dict(sorted(plain.items(), key=lambda kv: isinstance(kv[1], dict)))
+
+
+def _without_none(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if v is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

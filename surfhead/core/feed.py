@@ -1,0 +1,164 @@
+"""Brings batches of decoded views to the device, in an order that a checkpoint can continue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.core.errors import DataError
+from surfhead.core.scene import Frame, Scene
+from surfhead.core.types import Batch, Cameras
+
+RAM_BUDGET = 4 << 30  # bytes of decoded images kept in memory by `auto`; beyond it they are decoded anew
+
+
+def background_of(scene: Scene) -> Tensor:
+    """(3,) the scene's background colour."""
+    return torch.tensor(scene.background, dtype=torch.float32)
+
+
+def cameras_of(scene: Scene, views: Sequence[int] | np.ndarray, device: torch.device | str) -> Cameras:
+    """The cameras of some views, float32 on ``device``."""
+    rows = np.asarray(views, dtype=np.int64)
+    return Cameras(
+        torch.from_numpy(scene.views.camera_from_world[rows]).to(device, torch.float32),
+        torch.from_numpy(scene.views.intrinsics[rows]).to(device, torch.float32),
+        scene.views.height,
+        scene.views.width,
+    )
+
+
+class Order:
+    """An endless shuffled sequence of views: every epoch is a permutation drawn from the seed.
+
+    Its state is two numbers, the epoch and the position in it, so a resumed run sees the same views.
+    """
+
+    def __init__(self, views: np.ndarray, seed: int) -> None:
+        if len(views) == 0:
+            raise DataError("The split has no views.", "Expected at least one.", "Check the data set.")
+        self.views = views
+        self.seed = seed
+        self.epoch = 0
+        self.position = 0
+        self._permutation = self._draw(0)
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.views)
+
+    def take(self, count: int) -> np.ndarray:
+        """The next ``count`` views."""
+        taken = []
+        for _ in range(count):
+            if self.position == len(self.views):
+                self.restore(self.epoch + 1, 0)
+            taken.append(int(self._permutation[self.position]))
+            self.position += 1
+        return np.asarray(taken)
+
+    def restore(self, epoch: int, position: int) -> None:
+        """Continue from a saved state."""
+        self.epoch, self.position = epoch, position
+        self._permutation = self._draw(epoch)
+
+
+class Feed:
+    """Decoded views as batches on a device.
+
+    Args:
+        scene: the data set.
+        device: where batches go.
+        cache: ``gpu`` keeps all training images on the device as uint8, ``ram`` in memory, ``disk``
+            decodes anew each time; ``auto`` chooses ``gpu`` or ``ram`` when they fit.
+    """
+
+    def __init__(self, scene: Scene, device: torch.device, cache: str = "auto") -> None:
+        self.scene = scene
+        self.device = device
+        size = scene.views.height * scene.views.width * 4 * len(scene.views)
+        if cache == "auto":
+            cache = "ram" if size <= RAM_BUDGET else "disk"
+            if device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 3:
+                cache = "gpu"
+        self.cache = "ram" if cache == "gpu" and device.type != "cuda" else cache
+        self._kept: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode")
+        self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._background = background_of(scene).to(device)
+        views = scene.views
+        self._cameras = torch.from_numpy(views.camera_from_world).to(device, torch.float32)
+        self._intrinsics = torch.from_numpy(views.intrinsics).to(device, torch.float32)
+        self._timesteps = torch.from_numpy(np.asarray(views.timestep, dtype=np.int64)).to(device)
+
+    def close(self) -> None:
+        """Stop the decoding threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _load(self, view: int) -> tuple[Tensor, Tensor | None]:
+        kept = self._kept.get(view)
+        if kept is not None:
+            return kept
+        frame = self.check(view, self.scene.frame(view))
+        image = torch.from_numpy(np.ascontiguousarray(frame.image))
+        mask = None if frame.mask is None else torch.from_numpy(np.ascontiguousarray(frame.mask))
+        if self.cache == "gpu":
+            image = image.to(self.device)
+            mask = None if mask is None else mask.to(self.device)
+        if self.cache != "disk":
+            with self._lock:
+                self._kept[view] = (image, mask)
+        return image, mask
+
+    def check(self, view: int, frame: Frame) -> Frame:
+        """The frame, or a DataError naming the view whose picture has another size or type."""
+        views = self.scene.views
+        wanted = (views.height, views.width, 3)
+        if frame.image.shape != wanted or frame.image.dtype != np.uint8:
+            raise DataError(
+                f'Image of view "{views.names[view]}" is {frame.image.dtype} {frame.image.shape}.',
+                f"Expected uint8 {wanted} (height, width, RGB).",
+                "Mend or remove this image.",
+            )
+        if frame.mask is not None and frame.mask.shape != wanted[:2]:
+            raise DataError(
+                f'Mask of view "{views.names[view]}" is {frame.mask.shape}.',
+                f"Expected {wanted[:2]} (height, width).",
+                "Mend or remove this mask.",
+            )
+        return frame
+
+    def prefetch(self, views: np.ndarray) -> None:
+        """Begin to decode views in the background."""
+        for view in map(int, views):
+            if view not in self._kept and view not in self._pending:
+                self._pending[view] = self._pool.submit(self._load, view)
+
+    def _get(self, view: int) -> tuple[Tensor, Tensor | None]:
+        future = self._pending.pop(view, None)
+        return self._load(view) if future is None else future.result()
+
+    def batch(self, views: np.ndarray) -> Batch:
+        """The batch of these views; each has its own pose, in order."""
+        loaded = [self._get(int(v)) for v in views]
+        rows = torch.as_tensor(views).to(self.device, non_blocking=True)
+        masks = [mask for _, mask in loaded if mask is not None]
+        return Batch(
+            cameras=Cameras(
+                self._cameras[rows],
+                self._intrinsics[rows],
+                self.scene.views.height,
+                self.scene.views.width,
+            ),
+            pose_of_view=torch.arange(len(views), device=self.device),
+            timesteps=self._timesteps[rows],
+            image=torch.stack([image for image, _ in loaded]).to(self.device, non_blocking=True),
+            background=self._background.expand(len(views), 3),
+            mask=torch.stack(masks).to(self.device) if len(masks) == len(loaded) else None,
+            names=tuple(self.scene.views.names[int(v)] for v in views),
+        )
