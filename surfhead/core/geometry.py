@@ -52,7 +52,7 @@ def unit_quaternion_to_matrix(quaternion: Tensor) -> Tensor:
         (1 - (yy + zz), xy - wz, xz + wy, xy + wz, 1 - (xx + zz), yz - wx, xz - wy, yz + wx, 1 - (xx + yy)),
         dim=-1,
     )
-    return matrix.unflatten(-1, (3, 3))
+    return matrix.reshape(*quaternion.shape[:-1], 3, 3)
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
@@ -71,9 +71,8 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     xy, xz, yz = d + b, c + g, h + f
     diagonal = torch.stack((1 + a + e + i, 1 + a - e - i, 1 - a + e - i, 1 - a - e + i), dim=-1)
     ww, xx, yy, zz = diagonal.unbind(-1)
-    outer = torch.stack((ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz), dim=-1).unflatten(
-        -1, (4, 4)
-    )
+    outer = torch.stack((ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz), dim=-1)
+    outer = outer.reshape(*diagonal.shape, 4)
     largest = diagonal.detach().argmax(dim=-1)[..., None, None].expand(*diagonal.shape[:-1], 1, 4)
     row = outer.gather(-2, largest).squeeze(-2)
     return canonical_sign(row / torch.linalg.vector_norm(row, dim=-1, keepdim=True))
@@ -116,7 +115,7 @@ def cross_matrix(vector: Tensor) -> Tensor:
     """(..., 3, 3) the matrix [v]ₓ with [v]ₓ x = v × x."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(*vector.shape[:-1], 3, 3)
 
 
 def determinant(matrix: Tensor) -> Tensor:
@@ -180,7 +179,8 @@ class _PolarRotation(torch.autograd.Function):
         cofactor = _cofactor(planes)
         solve = (cofactor / (planes[:3] * cofactor[:3]).sum(dim=0)).T.reshape(matrix.shape)
         # the system is symmetric, so its inverse is its cofactor matrix over its determinant
-        return rotation @ cross_matrix((solve * twist[..., None, :]).sum(dim=-1))
+        gradient: Tensor = rotation @ cross_matrix((solve * twist[..., None, :]).sum(dim=-1))
+        return gradient
 
 
 def polar_rotation(matrix: Tensor) -> Tensor:
@@ -196,5 +196,6 @@ def polar_rotation(matrix: Tensor) -> Tensor:
     Returns:
         (..., 3, 3) rotations.
     """
-    rotation: Tensor = _PolarRotation.apply(matrix)  # type: ignore[no-untyped-call]
+    apply: Any = _PolarRotation.apply
+    rotation: Tensor = apply(matrix)
     return rotation

@@ -53,7 +53,8 @@ class TriangleFrames:
     @cached_property
     def second(self) -> Tensor:
         """(..., F, 3) unit second axis b = n × a."""
-        return torch.linalg.cross(self.normal, self.first)
+        second: Tensor = torch.linalg.cross(self.normal, self.first)
+        return second
 
     @cached_property
     def rotation(self) -> Tensor:
@@ -90,7 +91,8 @@ def triangle_frames(vertices: Tensor, triangles: Tensor) -> TriangleFrames:
         vertices: (..., V, 3) metres.
         triangles: (F, 3) int64 vertex indices.
     """
-    corners = vertices.index_select(-2, triangles.reshape(-1)).unflatten(-2, (-1, 3))
+    corners = vertices.index_select(-2, triangles.reshape(-1))
+    corners = corners.reshape(*vertices.shape[:-2], len(triangles), 3, 3)
     v0, v1, v2 = corners.unbind(-2)
     edge1, edge2 = v1 - v0, v2 - v0
     with torch.no_grad():
