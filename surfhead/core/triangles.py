@@ -6,7 +6,7 @@ Primes mark posed quantities; a triangle is (v0, v1, v2), e1 = v1 - v0, e2 = v2 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -49,6 +49,10 @@ class TriangleFrames:
     first: Tensor
     normal: Tensor
     valid: Tensor
+
+    def detach(self) -> TriangleFrames:
+        """The same frames, through which no gradient flows."""
+        return TriangleFrames(**{field.name: getattr(self, field.name).detach() for field in fields(self)})
 
     @cached_property
     def second(self) -> Tensor:
