@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
+    from surfhead.core.registry import create as create
     from surfhead.core.scene import Frame as Frame
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
@@ -77,6 +78,7 @@ _HOME = {
     "hookimpl": "hookspecs",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",
+    "create": "registry",
     "Frame": "scene",
     "Motion": "scene",
     "Scene": "scene",

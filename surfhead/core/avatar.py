@@ -138,7 +138,7 @@ class Avatar:
             index = torch.as_tensor(timesteps, device=self.device).reshape(-1).long()
             if self.motion and (int(index.min()) < 0 or int(index.max()) >= self.timesteps):
                 raise OptionError(
-                    f'Timestep {int(index.max())} is outside the avatar\'s motion.',
+                    f"Timestep {int(index.max())} is outside the avatar's motion.",
                     f"It has timesteps 0 to {self.timesteps - 1}.",
                     "Choose one of these or give rig parameters.",
                 )
@@ -154,9 +154,7 @@ class Avatar:
             pose_of_view = torch.arange(len(cameras), device=self.device) % poses
         chosen = self.background if background is None else background.to(self.background)
         with torch.no_grad():
-            return self.draw(
-                cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), parts=parts
-            )
+            return self.draw(cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), parts=parts)
 
     def draw(
         self,
@@ -175,6 +173,8 @@ class Avatar:
                 the rasterizer alone, without the part that flows through view directions.
         """
         mesh = self.rig(parameters) if self.deformer.rig_bound else None
+        if mesh is None:  # a static scene has one pose
+            pose_of_view = torch.zeros_like(pose_of_view)
         binding = self.surfels.binding()
         field = self.deformer(mesh, binding)
         world = apply_field(field, binding)
@@ -193,7 +193,14 @@ class Avatar:
             parts,
         )
         if track:
-            mean = world.mean.view_as(world.mean)
+            if len(world.mean) == len(cameras):
+                mean = world.mean.view_as(world.mean)
+            else:  # the densifier wants a gradient per view, not summed over the views of a pose
+                mean = world.mean[pose_of_view]
+                world = WorldSurfels(
+                    mean, world.tangents[pose_of_view], world.normal[pose_of_view], world.opacity
+                )
+                pose_of_view = torch.arange(len(cameras), device=mean.device)
             mean.retain_grad()
             world = WorldSurfels(mean, world.tangents, world.normal, world.opacity)
         output = self.rasterizer(world, colour.rgb, cameras, pose_of_view, background)

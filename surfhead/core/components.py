@@ -308,15 +308,11 @@ class Format(Component):
 
     def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
         """Write ``avatar`` (and what belongs to it) to ``path``; gives the files written."""
-        raise OptionError(
-            f'Format "{self.name}" cannot write.', "", "See `surfhead list format` for others."
-        )
+        raise OptionError(f'Format "{self.name}" cannot write.', "", "See `surfhead list format` for others.")
 
     def read(self, path: Path) -> Any:
         """Read ``path``."""
-        raise OptionError(
-            f'Format "{self.name}" cannot read.', "", "See `surfhead list format` for others."
-        )
+        raise OptionError(f'Format "{self.name}" cannot read.', "", "See `surfhead list format` for others.")
 
 
 class Observer(Component):

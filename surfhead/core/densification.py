@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from surfhead.core.types import Binding
+from surfhead.core.types import Binding, Cameras, RenderOutput
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,53 @@ class DensifyState:
     binding: Binding
     extent: float
     image_size: tuple[int, int]
+
+
+class Statistics:
+    """Running sums per surfel between two plans (method: section 5, densification statistic).
+
+    Attributes:
+        gradient: (N,) sum over views of the gradient of the screen centre in device coordinates.
+        seen: (N,) number of views that saw the surfel.
+        radius: (N,) largest screen radius, pixels.
+    """
+
+    def __init__(self, count: int, device: torch.device | str) -> None:
+        self.gradient = torch.zeros(count, device=device)
+        self.seen = torch.zeros(count, device=device)
+        self.radius = torch.zeros(count, device=device)
+
+    def update(self, mean: Tensor, cameras: Cameras, output: RenderOutput) -> None:
+        """Add a step.
+
+        For view b of B: ``g = B |dL/d(centre in normalised device coordinates)|`` with
+        ``g_x = dL/dm_x * m_z / fx * W / 2``, m the centre in camera space, L the batch's mean loss.
+
+        Args:
+            mean: (B, N, 3) world centres as given to the rasterizer, with ``.grad``; one pose a view.
+            cameras: the B cameras.
+            output: what was rendered.
+        """
+        if mean.grad is None:
+            return
+        turn = cameras.camera_from_world[:, :3, :3]
+        gradient = torch.einsum("bij,bnj->bni", turn[:, :2], mean.grad)
+        z = (
+            torch.einsum("bj,bnj->bn", turn[:, 2], mean.detach())
+            + cameras.camera_from_world[:, 2, 3][:, None]
+        )
+        focal = cameras.intrinsics[:, [0, 1], [0, 1]]
+        half = torch.tensor([cameras.width / 2, cameras.height / 2], device=mean.device)
+        screen = gradient * z[..., None] * (half / focal)[:, None, :]
+        visible = output.visible
+        self.gradient += len(cameras) * (screen.norm(dim=-1) * visible).sum(0)
+        self.seen += visible.sum(0)
+        self.radius = torch.maximum(self.radius, output.radius.to(self.radius).amax(0))
+
+    def mean_gradient(self) -> Tensor:
+        """(N,) mean over the views that saw the surfel; 0 where none did."""
+        return self.gradient / self.seen.clamp_min(1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {"gradient": self.gradient, "seen": self.seen, "radius": self.radius}

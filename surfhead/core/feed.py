@@ -61,6 +61,10 @@ class Order:
             self.position += 1
         return np.asarray(taken)
 
+    def peek(self, count: int) -> np.ndarray:
+        """The next views of this epoch, without taking them."""
+        return self._permutation[self.position : self.position + count]
+
     def restore(self, epoch: int, position: int) -> None:
         """Continue from a saved state."""
         self.epoch, self.position = epoch, position

@@ -28,9 +28,7 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     made: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            raise unknown_name(
-                f"option of {where}", key, fields, f"See the options of {where}.", OptionError
-            )
+            raise unknown_name(f"option of {where}", key, fields, f"See the options of {where}.", OptionError)
         try:
             made[key] = pydantic.TypeAdapter(hints[key]).validate_python(value)
         except pydantic.ValidationError as error:
@@ -38,7 +36,7 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
             raise OptionError(
                 f'Option "{key}" of {where} is {value!r}: {first["msg"]}.',
                 f"Expected {type_name(hints[key])}; the default is {default_of(fields[key])!r}.",
-                f"Set it with --set, or in the configuration file, to a value of that type.",
+                "Set it with --set, or in the configuration file, to a value of that type.",
             ) from error
     return cls(**made)
 
@@ -73,7 +71,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
     key = key.strip()
     if not equals or not key:
         raise OptionError(
-            f'"{text}" is not a setting.', "Expected key=value.", "For example: --set deformer.rotation_blend=paper"
+            f'"{text}" is not a setting.',
+            "Expected key=value.",
+            "For example: --set deformer.rotation_blend=paper",
         )
     try:
         return key, tomllib.loads(f"value = {value.strip()}")["value"]

@@ -48,9 +48,7 @@ class Schedule:
         progress = min(max(images / max(self.steps or length, 1), 0.0), 1.0)
         if self.final == 0.0:
             return self.initial * (1.0 - progress) * rise
-        return rise * math.exp(
-            math.log(self.initial) * (1.0 - progress) + math.log(self.final) * progress
-        )
+        return rise * math.exp(math.log(self.initial) * (1.0 - progress) + math.log(self.final) * progress)
 
 
 @dataclass(frozen=True)

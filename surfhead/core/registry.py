@@ -149,9 +149,7 @@ class Registry:
                 "Check the path given to --plugin or in $SURFHEAD_PLUGINS.",
             )
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if any(
-            r.source.sha256 == digest and r.source.file == str(path) for r in self.registrations()
-        ):
+        if any(r.source.sha256 == digest and r.source.file == str(path) for r in self.registrations()):
             return
         source = Source("file", path.name, str(path), sha256=digest)
         module_name = f"surfhead_plugin_{path.stem}_{digest[:8]}"

@@ -18,7 +18,9 @@ from surfhead.core.types import AffineField, Binding, Topology, WorldSurfels
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
     "offset": ParameterSpec((3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True),
     "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale"),
-    "quaternion": ParameterSpec((4,), (1.0, 0.0, 0.0, 0.0), Schedule(1e-3), group="rotation", detachable=True),
+    "quaternion": ParameterSpec(
+        (4,), (1.0, 0.0, 0.0, 0.0), Schedule(1e-3), group="rotation", detachable=True
+    ),
     "opacity": ParameterSpec((), math.log(0.1 / 0.9), Schedule(0.05)),
 }
 

@@ -29,9 +29,7 @@ def check_shape(name: str, tensor: Tensor, *shape: int | None) -> None:
         want is not None and want != got for want, got in zip(shape, actual, strict=False)
     ):
         wanted = "(" + ", ".join("any" if s is None else str(s) for s in shape) + ")"
-        raise ShapeError(
-            f'"{name}" has shape {actual}.', f"Expected {wanted}.", "Check how it was built."
-        )
+        raise ShapeError(f'"{name}" has shape {actual}.', f"Expected {wanted}.", "Check how it was built.")
 
 
 def check_finite(name: str, tensor: Tensor, remedy: str = "Check where it comes from.") -> None:

@@ -1,0 +1,182 @@
+"""Adam over everything that learns: a group a parameter, rates scheduled in images, frozen regions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.avatar import Avatar
+from surfhead.core.config import Rate, RunConfig
+from surfhead.core.errors import SurfheadError, unknown_name
+from surfhead.core.parameters import Schedule
+from surfhead.core.surfels import Selection
+
+EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters with one schedule.
+
+    Attributes:
+        kind: ``surfels``, ``network`` or ``rig``.
+        schedule: the rate over the run.
+        factor: constant factor on it (extent, batch size).
+    """
+
+    kind: str
+    schedule: Schedule
+    factor: float
+
+
+class Optimiser:
+    """Adam (Kingma and Ba 2015) with the method's groups (section 8).
+
+    Args:
+        avatar: whose parameters learn.
+        config: rates, freezes, batch size.
+        extent: the scene's extent, metres.
+    """
+
+    def __init__(self, avatar: Avatar, config: RunConfig, extent: float) -> None:
+        self.avatar = avatar
+        self.length = config.iterations
+        self.detached = [n for n in ("eyeballs", "boundary") if getattr(config.freeze, n)]
+        self.groups: dict[str, Group] = {}
+        rates = dict(config.rate)
+        batch = math.sqrt(config.batch_size) if config.scale_rates else 1.0
+        rows = []
+        for name, spec in avatar.surfels.specs.items():
+            schedule = _override(spec.rate, rates.get(spec.group or name))
+            if name == "sh_rest" and "sh" in rates:
+                schedule = _scaled(schedule, 1 / 20)
+            self.groups[name] = Group("surfels", schedule, batch * (extent if spec.scaled_by_extent else 1.0))
+            rows.append({"params": [avatar.surfels.parameters[name]], "name": name})
+        known = {spec.group or name for name, spec in avatar.surfels.specs.items()}
+        network = avatar.appearance.network()
+        if network is not None:
+            known.add("network")
+            schedule = _override(avatar.appearance.network_rate(), rates.get("network"))
+            self.groups["network"] = Group("network", schedule, batch)
+            rows.append({"params": list(network.parameters()), "name": "network"})
+        for name, info in avatar.rig.parameters().items():
+            known.add(f"rig.{name}")
+            if config.train_rig and info.rate is not None and name in avatar.motion:
+                schedule = _override(Schedule(info.rate), rates.get(f"rig.{name}"))
+                self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
+                avatar.motion[name] = avatar.motion[name].detach().clone().requires_grad_()
+                rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
+        for name in rates:
+            if name not in known:
+                raise unknown_name("rate", name, known, "See `surfhead show appearance` and the manual.")
+        self.adam = torch.optim.Adam(rows, lr=0.0, eps=EPSILON, fused=True)
+
+    def set_rates(self, images: int) -> None:
+        """Set every group's rate for the step that starts after ``images`` images."""
+        for row in self.adam.param_groups:
+            group = self.groups[row["name"]]
+            row["lr"] = group.schedule.at(images, self.length) * group.factor
+
+    def named(self) -> list[tuple[str, Tensor]]:
+        """Every learning tensor by a readable name."""
+        found = []
+        for row in self.adam.param_groups:
+            many = len(row["params"]) > 1
+            for i, value in enumerate(row["params"]):
+                found.append((f"{row['name']}.{i}" if many else row["name"], value))
+        return found
+
+    def freeze(self) -> None:
+        """Zero the gradients of frozen surfels."""
+        surfels = self.avatar.surfels
+        for name, value in surfels.parameters.items():
+            if value.grad is not None:
+                for index in surfels.frozen(name, self.detached):
+                    value.grad.index_fill_(0, index, 0.0)
+
+    def finite(self) -> Tensor:
+        """(K,) bool, one for each of ``named()``: the gradient holds only finite numbers; stays on the device."""
+        checks = [
+            torch.isfinite(value.grad).all()
+            if value.grad is not None
+            else torch.ones((), dtype=torch.bool, device=value.device)
+            for _, value in self.named()
+        ]
+        return torch.stack(checks)
+
+    def blame(self, finite: Tensor, images: int) -> None:
+        """Raise an error naming the parameters whose gradient was not finite."""
+        flags = finite.tolist()
+        if not all(flags):
+            bad = [name for (name, _), fine in zip(self.named(), flags, strict=True) if not fine]
+            raise SurfheadError(
+                f'The gradient of parameter "{bad[0]}" is NaN or infinite near image {images}'
+                + (f" (also: {', '.join(bad[1:])})." if bad[1:] else "."),
+                "Training stopped before the step was applied; the last checkpoint is intact.",
+                "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
+            )
+
+    def step(self) -> None:
+        """One Adam step; gradients are dropped afterwards."""
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+
+    def select(self, selection: Selection, reset_opacity: bool) -> None:
+        """Follow a densifying plan: survivors keep their state, fresh surfels start at zero."""
+        parameters = self.avatar.surfels.parameters
+        for row in self.adam.param_groups:
+            name = row["name"]
+            if self.groups[name].kind != "surfels":
+                continue
+            old, new = row["params"][0], parameters[name]
+            state = self.adam.state.pop(old, None)
+            row["params"] = [new]
+            if state is None:
+                continue
+            moved = {"step": state["step"]}
+            for key in ("exp_avg", "exp_avg_sq"):
+                value = state[key][selection.source]
+                value[selection.fresh] = 0.0
+                if reset_opacity and name == "opacity":
+                    value.zero_()
+                moved[key] = value
+            self.adam.state[new] = moved
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Adam's state for a checkpoint."""
+        found: dict[str, Tensor] = {}
+        for name, value in self.named():
+            for key, state in self.adam.state.get(value, {}).items():
+                found[f"{name}/{key}"] = torch.as_tensor(state)
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take Adam's state from a checkpoint."""
+        for name, value in self.named():
+            keys = ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/step" in tensors:
+                state = {key: tensors[f"{name}/{key}"].clone().to(value.device) for key in keys}
+                if value.device.type == "cpu":
+                    state["step"] = state["step"].cpu()
+                self.adam.state[value] = state
+
+
+def _override(schedule: Schedule, rate: Rate | None) -> Schedule:
+    if rate is None:
+        return schedule
+    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate)}
+    changes = {k: v for k, v in changes.items() if v is not None}
+    if "initial" in changes and "final" not in changes and schedule.final is not None:
+        # a lone number moves the whole schedule
+        changes["final"] = schedule.final * changes["initial"] / max(schedule.initial, 1e-30)
+    return dataclasses.replace(schedule, **changes)
+
+
+def _scaled(schedule: Schedule, factor: float) -> Schedule:
+    final = None if schedule.final is None else schedule.final * factor
+    return dataclasses.replace(schedule, initial=schedule.initial * factor, final=final)

@@ -1,0 +1,367 @@
+"""Runs: configure, train, resume, load and evaluate; the Python face of the command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.core import checkpoint
+from surfhead.core.avatar import Avatar
+from surfhead.core.build import (
+    Opened,
+    check_components,
+    choose_device,
+    component_versions,
+    data_choice,
+    make_avatar,
+    make_rig,
+    make_terms,
+    open_scene,
+)
+from surfhead.core.config import Choice, RunConfig, merge, read_file, resolve
+from surfhead.core.config import preset as preset_tables
+from surfhead.core.errors import DataError, OptionError
+from surfhead.core.events import Events
+from surfhead.core.registry import registry
+from surfhead.core.runfolder import CONFIG, run_folder
+from surfhead.core.surfels import Surfels, merge_specs
+from surfhead.core.trainer import Trainer
+
+if TYPE_CHECKING:
+    from surfhead.core.evaluation import Evaluation
+
+log = logging.getLogger("surfhead")
+
+
+def configure(
+    data: str | None = None,
+    *,
+    preset: str | None = "fast",
+    file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of a run: defaults < preset < file < settings.
+
+    Args:
+        data: folder of the data set; None is the built-in head (or what the file says).
+        preset: name of a preset; None starts from the bare defaults.
+        file: a TOML file such as a run's config.toml.
+        settings: nested tables, such as ``{"deformer": {"name": "jbs"}}``.
+
+    Raises:
+        UnknownNameError, OptionError, DataError: naming what is wrong and what exists.
+    """
+    tables: dict[str, Any] = {}
+    if preset:
+        tables = merge(tables, {**preset_tables(preset), "preset": preset})
+    if file is not None:
+        tables = merge(tables, read_file(file))
+    if data is not None:
+        tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
+    overrides = dict(settings or {})
+    tables = merge(tables, overrides)
+    for plugin in tables.get("plugins", ()):
+        registry().load_file(Path(plugin))
+    named = isinstance(tables.get("data"), str) or "name" in tables.get("data", {})
+    if tables.get("path") and not named:
+        chosen = data_choice(tables["path"])
+        tables["data"] = {"name": chosen.name, **tables.get("data", {})}
+    config = resolve(tables)
+    for kind in ("deformer", "appearance", "densifier"):
+        choice: Choice = getattr(config, kind)
+        registry().create(kind, choice.name, choice.options)  # a wrong option is an error now, not later
+    registry().registration("dataset", config.data.name)
+    make_terms(config)
+    for name in config.observers:
+        registry().registration("observer", name)
+    return config
+
+
+def default_folder(config: RunConfig) -> Path:
+    """runs/<data>-<deformer>-<appearance>-<n>, the first free n."""
+    data = Path(config.path).name if config.path else "head"
+    stem = f"{data}-{config.deformer.name}-{config.appearance.name}"
+    number = 1
+    while (Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{stem}-{number}"
+
+
+def train(
+    data: str | None = None,
+    *,
+    preset: str | None = "fast",
+    file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> Path:
+    """Train an avatar and evaluate it.
+
+    Args:
+        data, preset, file, settings: see ``configure``; ignored with ``resume``.
+        out: run folder; by default a new one below ``runs``.
+        resume: continue the run in ``out`` as if it had not stopped.
+        start_from: checkpoint folder (or run) whose surfels a new run starts from.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
+    """
+    if resume:
+        if out is None:
+            raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
+        folder = Path(out)
+        config = read_config(folder)
+    else:
+        config = configure(data, preset=preset, file=file, settings=settings)
+        folder = Path(out) if out is not None else default_folder(config)
+        if (folder / CONFIG).exists():
+            raise DataError(
+                f'"{folder}" already holds a run.',
+                f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
+                "Add --resume to continue it, or choose another --out.",
+            )
+    device = choose_device(config.device)
+    opened = open_scene(config)
+    with run_folder(folder, config):
+        trainer = make_trainer(config, opened, folder, device, resume=resume, start_from=start_from)
+        trainer.run()
+    return folder
+
+
+def make_trainer(
+    config: RunConfig,
+    opened: Opened,
+    folder: Path,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> Trainer:
+    """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint."""
+    from surfhead.core.monitoring import evaluate_during_training
+
+    scene = opened.scene
+    newest = checkpoint.latest(folder) if resume else None
+    tensors: dict[str, Tensor] = {}
+    meta: dict[str, Any] = {}
+    if newest is not None:
+        tensors, meta = checkpoint.read(newest, device)
+        check_components(meta)
+        avatar = restore_avatar(config, tensors, meta, device)
+        _same_rig(avatar, meta, newest)
+    else:
+        avatar = make_avatar(config, scene, device)
+        if start_from is not None:
+            _start_from(avatar, start_from, device)
+    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
+    views = scene.views.of("train") if held_out else scene.views.of("all")
+    centre = None
+    if avatar.deformer.rig_bound:
+        centre = avatar.rig.rest().vertices.mean(dim=0).cpu().numpy().astype(np.float64)
+    extent = float(meta["extent"]) if meta else scene.extent(centre)
+    observers = [registry().create("observer", name, options) for name, options in config.observers.items()]
+
+    def describe() -> dict[str, Any]:
+        return {
+            **component_versions(config, avatar),
+            "rig": {"name": avatar.rig.name, "options": _plain_options(avatar.rig.options)},
+            "fingerprint": avatar.rig.fingerprint(),
+            "resolution": [scene.views.height, scene.views.width],
+        }
+
+    trainer = Trainer(
+        config,
+        scene,
+        avatar,
+        make_terms(config),
+        registry().create("densifier", config.densifier.name, config.densifier.options),
+        Events(observers),
+        folder,
+        extent=extent,
+        views=views,
+        describe=describe,
+        evaluate=evaluate_during_training,
+    )
+    if meta:
+        trainer.restore(tensors, meta)
+    return trainer
+
+
+def load_avatar(
+    run: Path | str, *, device: str = "auto", checkpoint_name: str | None = None, rasterizer: str = "auto"
+) -> Avatar:
+    """The avatar of a run, ready to render; the training data is not needed.
+
+    Args:
+        run: run folder.
+        device: ``auto``, ``cpu``, ``cuda``.
+        checkpoint_name: such as ``00001000``; by default the newest.
+        rasterizer: by name.
+
+    Raises:
+        DataError: no run, no checkpoint, or a damaged one. ContractError: a plugin it needs is missing.
+    """
+    folder = Path(run)
+    config = read_config(folder)
+    path = checkpoint.latest(folder)
+    if checkpoint_name is not None:
+        path = folder / "checkpoints" / checkpoint_name
+    if path is None or not path.is_dir():
+        raise DataError(
+            f'Run "{folder}" has no checkpoint{f" {checkpoint_name}" if checkpoint_name else ""}.',
+            f"It has: {', '.join(sorted(p.name for p in (folder / 'checkpoints').glob('[0-9]*'))) or 'none'}.",
+            "Train it further with --resume.",
+        )
+    chosen = choose_device(device)
+    tensors, meta = checkpoint.read(path, chosen)
+    check_components(meta)
+    config = replace(config, rasterizer=Choice(rasterizer))
+    avatar = restore_avatar(config, tensors, meta, chosen)
+    _same_rig(avatar, meta, path)
+    avatar.advance(int(meta["images"]))
+    return avatar
+
+
+def read_config(folder: Path) -> RunConfig:
+    """A run's saved configuration; its plugin files are loaded. Raises DataError without one."""
+    if not (folder / CONFIG).is_file():
+        raise DataError(
+            f'"{folder}" is not a run: it has no {CONFIG}.',
+            "Expected a folder made by `surfhead train`.",
+            "Check the path; a new run needs no --resume.",
+        )
+    tables = read_file(folder / CONFIG)
+    for plugin in tables.get("plugins", ()):
+        registry().load_file(Path(plugin))
+    return resolve(tables)
+
+
+def restore_avatar(
+    config: RunConfig, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], device: torch.device
+) -> Avatar:
+    """The avatar a checkpoint describes."""
+    found = registry()
+    deformer = found.create("deformer", config.deformer.name, config.deformer.options)
+    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
+    rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
+    part = _parts(tensors)
+    rig = make_rig(Choice(meta["rig"]["name"], meta["rig"]["options"]), "", {}, part("identity"), device)
+    topology = rig.rest().topology if deformer.rig_bound else None
+    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    surfels = Surfels(specs, part("surfels"), tensors["triangle"].to(device), topology)
+    network = appearance.network()
+    if network is not None:
+        network.load_state_dict(part("network"))
+        network.to(device)
+    appearance.prepare(rig.rest() if deformer.rig_bound else None)
+    return Avatar(
+        surfels,
+        rig,
+        deformer,
+        appearance,
+        rasterizer,
+        part("motion"),
+        tensors["background"].to(device),
+        part("identity"),
+    )
+
+
+def evaluate_run(
+    run: Path | str,
+    *,
+    data: str | None = None,
+    splits: tuple[str, ...] = ("val", "test"),
+    device: str = "auto",
+    out: Path | None = None,
+    limit: int = 0,
+) -> dict[str, Evaluation]:
+    """Measure a run on its data (or other data of the same rig); writes tables and pictures.
+
+    Args:
+        run: run folder.
+        data: another data set's folder.
+        splits: which splits; empty ones are left out.
+        out: where to write; by default eval/ in the run.
+        limit: at most this many views a split; 0 means all.
+    """
+    from surfhead.core.evaluation import evaluate
+
+    folder = Path(run)
+    config = read_config(folder)
+    if data is not None:
+        config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
+    opened = open_scene(config)
+    avatar = load_avatar(folder, device=device)
+    target = out or folder / "eval" / f"{avatar.images:08d}"
+    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
+    results = {}
+    for split in splits:
+        if len(opened.scene.views.of(split)):
+            found = evaluate(avatar, opened.scene, split, folder=target, limit=limit, seen=not held_out)
+            found.write(target)
+            results[split] = found
+    if not results:
+        raise DataError(f"The data set has no views in: {', '.join(splits)}.", "", "Choose another --split.")
+    return results
+
+
+def _parts(tensors: Mapping[str, Tensor]) -> Any:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix + "/"): v for k, v in tensors.items() if k.startswith(prefix + "/")}
+
+    return part
+
+
+def _plain_options(options: Any) -> dict[str, Any]:
+    from surfhead.core.options import as_table
+
+    return {k: str(v) if isinstance(v, Path) else v for k, v in as_table(options).items()}
+
+
+def _same_rig(avatar: Avatar, meta: Mapping[str, Any], path: Path) -> None:
+    if avatar.rig.fingerprint() != meta["fingerprint"]:
+        raise DataError(
+            f'Rig "{avatar.rig.name}" is not the one checkpoint "{path}" was trained on.',
+            f"Expected fingerprint {meta['fingerprint']}, found {avatar.rig.fingerprint()}.",
+            "Point the rig's options at the original assets.",
+        )
+
+
+def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
+    path = source if (source / checkpoint.META).exists() else checkpoint.latest(source)
+    if path is None:
+        raise DataError(f'"{source}" is no checkpoint.', "Expected a checkpoint or a run.", "Mend --from.")
+    tensors, meta = checkpoint.read(path, device)
+    _same_rig(avatar, meta, path)
+    part = _parts(tensors)
+    values, triangle = part("surfels"), tensors["triangle"].to(device)
+    generator = torch.Generator().manual_seed(0)
+    kept = {
+        name: values[name]
+        if name in values and values[name].shape[1:] == spec.shape
+        else spec.start(len(triangle), generator).to(device)
+        for name, spec in avatar.surfels.specs.items()
+    }
+    avatar.surfels = Surfels(avatar.surfels.specs, kept, triangle, avatar.surfels.topology)
+    for name, value in part("motion").items():
+        if name in avatar.motion and avatar.motion[name].shape == value.shape:
+            avatar.motion[name] = value
+    network = avatar.appearance.network()
+    saved = part("network")
+    if network is not None and saved:
+        try:
+            network.load_state_dict(saved)
+        except RuntimeError as error:
+            log.warning("The network of %s does not fit this run and starts anew: %s", path, error)

@@ -1,0 +1,316 @@
+"""The training loop: batches, losses, optimiser, densifier, evaluation, checkpoints; tells observers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from surfhead.core import checkpoint
+from surfhead.core.avatar import Avatar, Rendering
+from surfhead.core.components import Densifier, Regularizer
+from surfhead.core.config import RunConfig, as_tables
+from surfhead.core.densification import DensifyState, Statistics
+from surfhead.core.errors import ContractError, SurfheadError
+from surfhead.core.events import Events
+from surfhead.core.feed import Feed, Order
+from surfhead.core.optimiser import Optimiser
+from surfhead.core.scene import Scene
+from surfhead.core.types import Batch, Step
+
+log = logging.getLogger("surfhead")
+READ_BACK = 20  # steps between looks at device values that would stall a GPU
+
+
+@dataclass(frozen=True)
+class WeightedTerm:
+    """A regularizer with its share in the loss; ``start`` and ``ramp`` in images."""
+
+    name: str
+    component: Regularizer
+    weight: float
+    start: int
+    ramp: int
+
+    def weight_at(self, images: int) -> float:
+        """Its weight after ``images`` images."""
+        if images < self.start:
+            return 0.0
+        if self.ramp <= 0:
+            return self.weight
+        return self.weight * min(1.0, (images - self.start + 1) / self.ramp)
+
+
+class Trainer:
+    """One run.
+
+    Attributes:
+        config, scene, avatar: what is trained on what.
+        images: training images seen.
+        losses: the last step's weighted terms, detached, on the device.
+        psnr: of the last read-back batch, dB.
+        rate: images a second since the run (or its continuation) began.
+        length: images of the whole run.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        scene: Scene,
+        avatar: Avatar,
+        terms: list[WeightedTerm],
+        densifier: Densifier,
+        events: Events,
+        folder: Path,
+        *,
+        extent: float,
+        views: np.ndarray,
+        describe: Callable[[], dict[str, Any]],
+        evaluate: Callable[[Trainer, bool], None],
+    ) -> None:
+        self.config = config
+        self.scene = scene
+        self.avatar = avatar
+        self.terms = [t for t in terms if t.weight > 0.0]
+        self.densifier = densifier
+        self.events = events
+        self.folder = folder
+        self.extent = extent
+        self.length = config.iterations
+        self.images = 0
+        self.losses: dict[str, Tensor] = {}
+        self.psnr = math.nan
+        self.rate = 0.0
+        self.feed = Feed(scene, avatar.device, config.cache)
+        self.order = Order(views, config.seed)
+        self.optimiser = Optimiser(avatar, config, extent)
+        self.statistics = Statistics(len(avatar.surfels), avatar.device)
+        self.generator = torch.Generator().manual_seed(config.seed + 1)
+        self._describe = describe
+        self._evaluate = evaluate
+        self._finite: Tensor | None = None
+        self._steps = 0
+
+    # ---- one step --------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch, rendering: Rendering) -> Tensor:
+        """The weighted sum of the terms that are on; fills ``losses``."""
+        step = Step(
+            self.images,
+            batch,
+            rendering.output,
+            rendering.surfels,
+            self.avatar.surfels.binding(),
+            rendering.field,
+            rendering.mesh,
+            self.extent,
+            rendering.rig_parameters,
+        )
+        total: Tensor | None = None
+        self.losses = {}
+        for term in self.terms:
+            weight = term.weight_at(self.images)
+            if weight == 0.0:
+                continue
+            value = term.component(step)
+            if value.ndim != 0:
+                raise ContractError(
+                    f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
+                    "Expected a scalar.",
+                    "Run `surfhead check regularizer NAME` on it.",
+                )
+            weighted = weight * value
+            self.losses[term.name] = weighted.detach()
+            total = weighted if total is None else total + weighted
+        if total is None:
+            raise SurfheadError(
+                f"No regularizer is on at image {self.images}.",
+                "Expected at least one with weight > 0.",
+                "For example: --regularizer l1=0.8 --regularizer dssim=0.2",
+            )
+        return total
+
+    def step(self) -> None:
+        """Train on the next batch."""
+        count = min(self.config.batch_size, self.length - self.images)
+        avatar = self.avatar
+        avatar.advance(self.images)
+        self.optimiser.set_rates(self.images)
+        batch = self.feed.batch(self.order.take(count))
+        self.feed.prefetch(self.order.peek(2 * count))
+        rendering = avatar.draw(
+            batch.cameras,
+            avatar.poses(batch.timesteps),
+            batch.pose_of_view,
+            batch.background,
+            track=True,
+        )
+        total = self.loss(batch, rendering)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
+        self.optimiser.freeze()
+        self._check(batch, rendering)
+        self.optimiser.step()
+        before, self.images = self.images, self.images + count
+        self._steps += 1
+        if self.densifier.due(before, self.images, self.length):
+            self._densify(rendering)
+
+    def _check(self, batch: Batch, rendering: Rendering) -> None:
+        """Look for NaN gradients: each step on the CPU, now and then on a GPU, where looking stalls."""
+        finite = self.optimiser.finite()
+        self._finite = finite if self._finite is None else self._finite & finite
+        debug = 0 <= self.config.debug <= self.images
+        look = self._steps % READ_BACK == 0
+        if look:
+            error = (rendering.output.rgb.detach() - batch.target).square().mean()
+            self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
+        if debug or look or self.avatar.device.type == "cpu":
+            try:
+                self.optimiser.blame(self._finite, self.images)
+            except SurfheadError:
+                self._dump(batch, rendering)
+                raise
+            self._finite = None
+
+    def _dump(self, batch: Batch, rendering: Rendering) -> None:
+        if self.config.debug < 0:
+            return
+        target = self.folder / "debug" / f"{self.images:08d}.safetensors"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            "batch/image": batch.image,
+            "batch/camera_from_world": batch.cameras.camera_from_world,
+            "batch/intrinsics": batch.cameras.intrinsics,
+            "batch/timesteps": batch.timesteps,
+            "world/mean": rendering.surfels.mean,
+            "world/tangents": rendering.surfels.tangents,
+            "world/normal": rendering.surfels.normal,
+            "world/opacity": rendering.surfels.opacity,
+            "colour": rendering.colour.rgb,
+        }
+        for name, value in self.optimiser.named():
+            tensors[f"parameter/{name}"] = value
+            if value.grad is not None:
+                tensors[f"gradient/{name}"] = value.grad
+        safetensors.torch.save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, target
+        )
+        log.warning("The step's inputs were written to %s", target)
+
+    def _densify(self, rendering: Rendering) -> None:
+        surfels = self.avatar.surfels
+        with torch.no_grad():
+            scale = rendering.surfels.tangents.detach().norm(dim=-2).amax(-1).amax(0)
+            state = DensifyState(
+                self.images,
+                self.length,
+                self.statistics.mean_gradient(),
+                self.statistics.radius,
+                scale,
+                torch.sigmoid(surfels.parameters["opacity"].detach()),
+                surfels.binding(),
+                self.extent,
+                (self.scene.views.height, self.scene.views.width),
+            )
+            plan = self.densifier.plan(state)
+            before = len(surfels)
+            selection = surfels.apply(plan, self.generator)
+            self.optimiser.select(selection, plan.opacity_ceiling is not None)
+            self.statistics = Statistics(len(surfels), self.avatar.device)
+        if len(surfels) == 0:
+            raise SurfheadError(
+                f"The densifier removed every surfel at image {self.images}.",
+                "",
+                "Lower densifier.cull, or check that the pictures show the rig (`surfhead data check`).",
+            )
+        log.debug("densified at image %d: %d -> %d surfels", self.images, before, len(surfels))
+
+    # ---- the run ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the end, or to an interruption, which leaves a checkpoint."""
+        error: BaseException | None = None
+        config = self.config
+        self.events.tell("run_started", run=self)
+        try:
+            if self.images == 0 and 0 in config.evaluate.at:
+                self._evaluate(self, False)
+            began, first = time.perf_counter(), self.images
+            while self.images < self.length:
+                before = self.images
+                self.step()
+                self.rate = (self.images - first) / max(time.perf_counter() - began, 1e-9)
+                self.events.tell("stepped", run=self, images=self.images, losses=self.losses)
+                last = self.images >= self.length
+                if config.evaluate.due(before, self.images) and not last:
+                    pause = time.perf_counter()
+                    self._evaluate(self, False)
+                    began += time.perf_counter() - pause
+                if config.checkpoint.due(before, self.images) or last:
+                    self.save()
+            if self.length == 0:
+                self.save()
+            self.avatar.advance(self.images)
+            self._evaluate(self, True)
+        except KeyboardInterrupt as interruption:
+            error = interruption
+            self.save()
+            raise
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self.feed.close()
+            self.events.tell("run_finished", run=self, error=error)
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def save(self) -> Path:
+        """Write a checkpoint of everything that the continuation depends on."""
+        avatar = self.avatar
+        tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
+        tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
+        tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}
+        tensors |= {f"identity/{k}": v for k, v in avatar.identity.items()}
+        network = avatar.appearance.network()
+        if network is not None:
+            tensors |= {f"network/{k}": v for k, v in network.state_dict().items()}
+        tensors |= {f"adam/{k}": v for k, v in self.optimiser.tensors().items()}
+        tensors |= {f"statistics/{k}": v for k, v in self.statistics.tensors().items()}
+        tensors["random/densifier"] = self.generator.get_state()
+        tensors["random/torch"] = torch.get_rng_state()
+        meta = {
+            "images": self.images,
+            "order": [self.order.epoch, self.order.position],
+            "steps": self._steps,
+            "extent": self.extent,
+            "config": as_tables(self.config),
+            **self._describe(),
+        }
+        path = checkpoint.write(self.folder / "checkpoints" / f"{self.images:08d}", tensors, meta)
+        self.events.tell("checkpointed", run=self, images=self.images, path=path)
+        return path
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Take the optimiser's and the data's state; the avatar was built from the same checkpoint."""
+        self.images = int(meta["images"])
+        self._steps = int(meta["steps"])
+        self.order.restore(*meta["order"])
+        self.optimiser.restore(
+            {k.removeprefix("adam/"): v for k, v in tensors.items() if k.startswith("adam/")}
+        )
+        for name in self.statistics.tensors():
+            setattr(self.statistics, name, tensors[f"statistics/{name}"].to(self.avatar.device))
+        self.generator.set_state(tensors["random/densifier"].cpu())
+        torch.set_rng_state(tensors["random/torch"].cpu())
+        self.avatar.advance(self.images)
