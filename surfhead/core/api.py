@@ -6,6 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfhead.core import geometry as geometry
+    from surfhead.core import harmonics as harmonics
+    from surfhead.core import triangles as triangles
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset

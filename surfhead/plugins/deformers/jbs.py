@@ -110,5 +110,4 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
     """
     other = quaternion.index_select(1, neighbours.reshape(-1)).reshape(*quaternion.shape[:2], 3, 4)
     inverse = geometry.quaternion_conjugate(quaternion)[:, :, None]
-    logarithms: Tensor = geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
-    return logarithms
+    return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))

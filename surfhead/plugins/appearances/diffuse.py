@@ -1,0 +1,72 @@
+"""The view-dependent base colour that every built-in appearance model shares: spherical harmonics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics
+
+RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
+
+
+def dark(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 3) constant terms of random colours in [0, 1/255): dark, but not clamped."""
+    rgb = torch.rand(count, 3, generator=generator) / 255
+    return (rgb - 0.5) / harmonics.Y00
+
+
+def check_degree(degree: int, interval: int) -> None:
+    """Raise OptionError unless 0 <= degree <= 3 and interval >= 0."""
+    if not 0 <= degree <= harmonics.MAX_DEGREE:
+        raise OptionError(
+            f'Appearance option "degree" is {degree}.',
+            f"Expected 0 to {harmonics.MAX_DEGREE}.",
+            "Choose a degree in this range.",
+        )
+    if interval < 0:
+        raise OptionError(
+            f'Appearance option "interval" is {interval}.',
+            "Expected a number of images >= 0; 0 starts with the full degree.",
+            "Choose a number in this range.",
+        )
+
+
+class Diffuse:
+    """Harmonic colour SH(d) + 0.5, whose degree rises by one every ``interval`` images.
+
+    Attributes:
+        degree: the highest degree.
+        interval: images per degree; 0 starts with the highest.
+        active: the degree in use.
+    """
+
+    def __init__(self, degree: int, interval: int) -> None:
+        self.degree = degree
+        self.interval = interval
+        self.active = 0
+        self.advance(0)
+
+    def parameters(self) -> dict[str, ParameterSpec]:
+        """``sh_dc`` (3,) and, above degree 0, ``sh_rest`` ((degree + 1)² - 1, 3)."""
+        specs = {"sh_dc": ParameterSpec((3,), dark, Schedule(RATE), group="sh")}
+        if self.degree > 0:
+            rest = (harmonics.size(self.degree) - 1, 3)
+            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh")
+        return specs
+
+    def advance(self, images: int) -> None:
+        """Raise the active degree for ``images`` images seen."""
+        self.active = self.degree if self.interval == 0 else min(self.degree, images // self.interval)
+
+    def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
+        """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
+        constant = harmonics.Y00 * features["sh_dc"] + 0.5
+        if self.active == 0:
+            return constant.expand(len(directions), -1, -1)
+        count = harmonics.size(self.active) - 1
+        values = harmonics.basis(directions, self.active)[..., 1:]
+        rest = features["sh_rest"][:, :count]
+        return constant + torch.einsum("bnk,nkc->bnc", values, rest)

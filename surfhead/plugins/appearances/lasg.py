@@ -1,0 +1,67 @@
+"""Spherical harmonics with a white highlight from anisotropic spherical Gaussians before the face.
+
+rgb = max(SH(d) + 0.5 + specular, 0). As `asg`, but with 16 lobes (2 x 8) on the half sphere about the rig's
+front, where the light that eyes reflect comes from, and with one output for all three colours: the light
+is white, so that the eyes' own colour stays in the harmonics (SurFhead, ICLR 2025). The highlight lives on
+one region (``eyeballs`` by default) and is switched on after ``start`` images; the network's last layer
+starts at zero, so nothing jumps. See ``surfhead.plugins.appearances.lobes`` for the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+
+
+@final
+class Lasg(Appearance):
+    """Harmonics and latent anisotropic spherical Gaussians (method: section 6)."""
+
+    name = "lasg"
+    summary = "Spherical harmonics and latent anisotropic spherical Gaussians, white light."
+
+    @dataclass(frozen=True)
+    class Options(SpecularOptions):
+        """Where and when the highlight is, and the harmonics below it."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        lobes = Lobes(rows=2, columns=8, hemisphere=True, anisotropic=True, channels=1)
+        self._specular = Specular(self.name, self.options, lobes)
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """``sh_dc``, ``sh_rest`` and ``specular``."""
+        return self._specular.parameters()
+
+    def network(self) -> nn.Module:
+        """The network shared by the region's surfels."""
+        return self._specular.network()
+
+    def prepare(self, rest: RestMesh | None) -> None:
+        """Check the region and take the rig's front; raises OptionError for a region that is not there."""
+        self._specular.prepare(rest)
+
+    def advance(self, images: int) -> None:
+        """Raise the degree in use and switch the highlight on."""
+        self._specular.advance(images)
+
+    def stage(self) -> tuple[Any, ...]:
+        """The degree in use and whether the highlight is on."""
+        return self._specular.stage()
+
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+    ) -> Colour:
+        """The colours, and on request their parts ``diffuse`` and ``specular``."""
+        return self._specular(binding, directions, normals, rotation, parts)

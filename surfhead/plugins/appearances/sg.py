@@ -1,0 +1,67 @@
+"""Spherical harmonics with a highlight from isotropic spherical Gaussians.
+
+rgb = max(SH(d) + 0.5 + specular, 0). 32 lobes with fixed axes (4 x 8 over the whole sphere) respond to the
+reflected direction o with a exp(λ (o·axis - 1)); amplitudes and sharpness come from a learnt 24-vector per
+surfel, and one small network shared by all surfels turns the responses into a colour. The highlight lives
+on one region (``eyeballs`` by default) and is switched on after ``start`` images; the network's last layer
+starts at zero, so nothing jumps. See ``surfhead.plugins.appearances.lobes`` for the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+
+
+@final
+class Sg(Appearance):
+    """Harmonics and isotropic spherical Gaussians (method: section 6)."""
+
+    name = "sg"
+    summary = "Spherical harmonics and isotropic spherical Gaussians."
+
+    @dataclass(frozen=True)
+    class Options(SpecularOptions):
+        """Where and when the highlight is, and the harmonics below it."""
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        lobes = Lobes(rows=4, columns=8, hemisphere=False, anisotropic=False, channels=3)
+        self._specular = Specular(self.name, self.options, lobes)
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """``sh_dc``, ``sh_rest`` and ``specular``."""
+        return self._specular.parameters()
+
+    def network(self) -> nn.Module:
+        """The network shared by the region's surfels."""
+        return self._specular.network()
+
+    def prepare(self, rest: RestMesh | None) -> None:
+        """Check the region and take the rig's front; raises OptionError for a region that is not there."""
+        self._specular.prepare(rest)
+
+    def advance(self, images: int) -> None:
+        """Raise the degree in use and switch the highlight on."""
+        self._specular.advance(images)
+
+    def stage(self) -> tuple[Any, ...]:
+        """The degree in use and whether the highlight is on."""
+        return self._specular.stage()
+
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+    ) -> Colour:
+        """The colours, and on request their parts ``diffuse`` and ``specular``."""
+        return self._specular(binding, directions, normals, rotation, parts)

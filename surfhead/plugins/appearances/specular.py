@@ -1,0 +1,179 @@
+"""What `sg`, `asg` and `lasg` share: their options, and harmonic colour with a highlight on a region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from surfhead.core.api import (
+    Binding,
+    Colour,
+    OptionError,
+    ParameterSpec,
+    RestMesh,
+    Schedule,
+    option,
+    unknown_name,
+)
+from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
+from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
+
+EVERYWHERE = "all"
+
+
+@dataclass(frozen=True)
+class SpecularOptions:
+    """Where and when the highlight is, and the harmonics below it."""
+
+    region: str = option("eyeballs", "Region of the rig that shines, or all.")
+    start: int = option(2500, "Images after which the highlight is switched on.")
+    frame: Literal["canonical", "world"] = option(
+        "canonical", "Whether light turns with the head (canonical, as published) or stays put (world)."
+    )
+    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.")
+    interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
+
+    def __post_init__(self) -> None:
+        check_degree(self.degree, self.interval)
+        if self.start < 0:
+            raise OptionError(
+                f'Appearance option "start" is {self.start}.',
+                "Expected a number of images >= 0.",
+                "Choose a number in this range.",
+            )
+        if self.frame not in ("canonical", "world"):
+            raise OptionError(
+                f'Appearance option "frame" is "{self.frame}".',
+                "Expected canonical or world.",
+                "Choose one of these.",
+            )
+
+
+@dataclass(frozen=True)
+class Lobes:
+    """The lobes of one model: a grid on the sphere or the front half of it, their kind, and the light.
+
+    Attributes:
+        rows, columns: the grid.
+        hemisphere: only about the rig's front.
+        anisotropic: the kind of lobe.
+        channels: 3 for coloured, 1 for white light.
+    """
+
+    rows: int
+    columns: int
+    hemisphere: bool
+    anisotropic: bool
+    channels: int
+
+
+class Specular:
+    """max(SH(d) + 0.5 + highlight, 0), the highlight on one region and after ``start`` images.
+
+    Args:
+        name: the model's registered name, for messages.
+        options: see ``SpecularOptions``.
+        lobes: the model's lobes.
+    """
+
+    def __init__(self, name: str, options: SpecularOptions, lobes: Lobes) -> None:
+        self.name = name
+        self.options = options
+        self.lobes = lobes
+        self.diffuse = Diffuse(options.degree, options.interval)
+        self.on = options.start == 0
+        self._front = (0.0, 0.0, 1.0)
+        self._network: LobeNetwork | None = None
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """The harmonics' parameters and ``specular`` (24,)."""
+        specs = self.diffuse.parameters()
+        specs["specular"] = ParameterSpec((FEATURES,), 0.0, Schedule(2.5e-3))
+        return specs
+
+    def _axes(self) -> Tensor:
+        lobes = self.lobes
+        front = self._front if lobes.hemisphere else (0.0, 0.0, 1.0)
+        return lobe_axes(lobes.rows, lobes.columns, lobes.hemisphere, front)
+
+    def network(self) -> nn.Module:
+        """The network, built at the first call from torch's global random state."""
+        if self._network is None:
+            self._network = LobeNetwork(self._axes(), self.lobes.anisotropic, self.lobes.channels)
+        return self._network
+
+    def prepare(self, rest: RestMesh | None) -> None:
+        """Take the rig's front. Raises OptionError when the region does not exist."""
+        region = self.options.region
+        if rest is None:
+            if region != EVERYWHERE:
+                raise OptionError(
+                    f'Appearance "{self.name}" should shine on the region "{region}", but there is no rig.',
+                    f'Without a rig the only region is "{EVERYWHERE}".',
+                    "Set appearance.region=all, or choose the appearance `sh`.",
+                )
+            return
+        known = rest.topology.regions
+        if region != EVERYWHERE and region not in known:
+            raise unknown_name(
+                "region", region, [*known, EVERYWHERE], "Set appearance.region to one of these.", OptionError
+            )
+        self._front = rest.topology.front
+        if self._network is not None:
+            self._network.axes.copy_(self._axes())
+
+    def advance(self, images: int) -> None:
+        """Raise the degree and switch the highlight on."""
+        self.diffuse.advance(images)
+        self.on = images >= self.options.start
+
+    def stage(self) -> tuple[Any, ...]:
+        """The degree in use and whether the highlight is on."""
+        return (self.diffuse.active, self.on)
+
+    def highlight(self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor) -> Tensor:
+        """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped."""
+        if self.options.frame == "world":
+            directions = (rotation * directions[..., None, :]).sum(dim=-1)
+            normals = (rotation.detach() * normals[..., None, :]).sum(dim=-1)
+        colour: Tensor = self.network()(features, directions, normals)
+        return colour.expand(-1, -1, 3)
+
+    def __call__(
+        self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool
+    ) -> Colour:
+        """The colours; the parts ``diffuse`` and ``specular`` add up to ``rgb``."""
+        plain = self.diffuse(binding.parameters, directions)
+        total = plain
+        if self.on:
+            features = binding.parameters["specular"]
+            if self.options.region == EVERYWHERE:
+                total = plain + self.highlight(features, directions, normals, rotation)
+            else:
+                index = self._surfels(binding)
+                shine = self.highlight(
+                    features.index_select(0, index),
+                    *(value.index_select(1, index) for value in (directions, normals, rotation)),
+                )
+                total = plain.index_add(1, index, shine)
+        rgb = total.clamp_min(0.0)
+        if not parts:
+            return Colour(rgb)
+        matte = plain.clamp_min(0.0)
+        return Colour(rgb, {"diffuse": matte, "specular": rgb - matte})
+
+    def _surfels(self, binding: Binding) -> Tensor:
+        """(M,) indices of the surfels that shine."""
+        region = self.options.region
+        if region not in binding.regions:
+            raise unknown_name(
+                "region",
+                region,
+                [*binding.regions, EVERYWHERE],
+                "Set appearance.region to one of these.",
+                OptionError,
+            )
+        return binding.regions[region]
