@@ -106,6 +106,7 @@ class RunConfig:
         surfels_per_triangle: surfels a triangle at the start.
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
         rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
+        baseline: at the end, also measure one mean colour a triangle on the bare mesh.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.
     """
@@ -135,6 +136,7 @@ class RunConfig:
     cache: str = "auto"
     scale_rates: bool = True
     surfels_per_triangle: int = 1
+    baseline: bool = False
     debug: int = -1
     plugins: tuple[str, ...] = ()
 
@@ -227,7 +229,7 @@ def resolve(tables: Mapping[str, Any]) -> RunConfig:
         made[key] = _convert(key, value)
     simple = {k: v for k, v in made.items() if not _structured(k)}
     shaped = {k: v for k, v in made.items() if _structured(k)}
-    checked = build(RunConfig, simple, "the run")
+    checked: RunConfig = build(RunConfig, simple, "the run")
     return dataclasses.replace(checked, **shaped)
 
 
@@ -258,7 +260,7 @@ def _convert(key: str, value: Any) -> Any:
     if key in _SECTIONS:
         return build(_SECTIONS[key], table, f"[{key}]")
     if key == "rate":
-        rig = table.pop("rig", {})
+        rig: Any = table.pop("rig", {})
         table |= {f"rig.{name}": row for name, row in _table("rate.rig", rig).items()}
         return {
             group: build(

@@ -1,0 +1,182 @@
+"""Runs from Python: train, resume, load, render, start from a checkpoint, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import surfhead
+from surfhead.core import checkpoint
+from surfhead.core.config import resolve
+from surfhead.core.errors import ContractError, DataError, OptionError, ShapeError, UnknownNameError
+from surfhead.core.feed import cameras_of
+from surfhead.core.monitoring import summary, summary_table
+from surfhead.core.build import open_scene
+from surfhead.core.runs import configure, evaluate_run, read_config, train
+
+
+def test_the_run_folder_is_complete(trained_run: Path) -> None:
+    names = {p.name for p in trained_run.iterdir()}
+    assert {"config.toml", "command.txt", "environment.json", "checkpoints", "metrics.jsonl", "eval"} <= names
+    newest = checkpoint.latest(trained_run)
+    assert newest is not None
+    assert newest.name == "00000030"
+    config = read_config(trained_run)
+    assert config == resolve(__import__("tomllib").loads((trained_run / "config.toml").read_text()))
+    assert config.deformer.name == "jbs"
+
+
+def test_training_lowers_the_error_and_the_baseline_is_beside_it(trained_run: Path) -> None:
+    rows = {(r["label"], r["split"]): r for r in summary(trained_run)}
+    assert rows["30", "val"]["psnr"] > rows["0", "val"]["psnr"]
+    assert ("baseline", "val") in rows
+    assert ("baseline", "test") in rows
+    assert summary_table(trained_run).row_count >= 6
+
+
+def test_an_avatar_renders_from_timesteps_and_from_parameters(trained_run: Path) -> None:
+    avatar = surfhead.load_avatar(trained_run, device="cpu")
+    scene = open_scene(read_config(trained_run)).scene
+    cameras = cameras_of(scene, scene.views.of("val")[:2], "cpu")
+    own = avatar.render(cameras, torch.tensor([0, 1]))
+    assert own.output.rgb.shape == (2, 48, 48, 3)
+    assert bool(torch.isfinite(own.output.rgb).all())
+    given = {k: v[:2] for k, v in avatar.motion.items()}
+    assert torch.equal(avatar.render(cameras, given).output.rgb, own.output.rgb)
+    shared = avatar.render(cameras, 0)
+    assert torch.equal(shared.output.rgb[0], own.output.rgb[0])
+    parts = avatar.render(cameras, 0, parts=True).parts
+    assert {"diffuse", "specular"} <= parts.keys()
+    with pytest.raises(OptionError, match="outside the avatar's motion"):
+        avatar.render(cameras, 10_000)
+    with pytest.raises(UnknownNameError, match="expresion"):
+        avatar.render(cameras, {"expresion": torch.zeros(1, 3)})
+    broken = cameras.camera_from_world.clone()
+    broken[0, 0, 3] = float("nan")
+    with pytest.raises(ShapeError, match='"camera_from_world" holds NaN'):
+        avatar.render(type(cameras)(broken, cameras.intrinsics, 48, 48), 0)
+
+
+def test_evaluating_again_gives_the_same_figures(trained_run: Path, tmp_path: Path) -> None:
+    again = evaluate_run(trained_run, device="cpu", out=tmp_path)
+    rows = {(r["label"], r["split"]): r for r in summary(trained_run)}
+    for split, result in again.items():
+        assert result.means["psnr"] == pytest.approx(rows["30", split]["psnr"], abs=1e-4)
+
+
+def test_an_existing_run_is_refused_and_a_missing_one_cannot_resume(
+    trained_run: Path, small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="already holds a run"):
+        train(preset="tiny", settings=small_settings, out=trained_run)
+    with pytest.raises(DataError, match="is not a run"):
+        train(out=tmp_path / "none", resume=True)
+
+
+def test_a_new_run_starts_from_a_checkpoint(
+    trained_run: Path, small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**small_settings, "iterations": 0, "evaluate": {"at": [], "limit": 2}}
+    settings |= {"appearance": {"name": "sh"}}
+    out = train(preset="tiny", settings=settings, out=tmp_path / "next", start_from=trained_run)
+    newest = checkpoint.latest(out)
+    old = checkpoint.latest(trained_run)
+    assert newest is not None
+    assert old is not None
+    first, second = checkpoint.read(old)[0], checkpoint.read(newest)[0]
+    assert torch.equal(first["surfels/sh_dc"], second["surfels/sh_dc"])
+    assert "surfels/specular" not in second
+
+
+def test_a_corrupt_checkpoint_is_named(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    newest = checkpoint.latest(run)
+    assert newest is not None
+    whole = (newest / checkpoint.TENSORS).read_bytes()
+    (newest / checkpoint.TENSORS).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r'Checkpoint ".*00000030" is damaged'):
+        train(out=run, resume=True)
+    shutil.rmtree(newest)
+    train(out=run, resume=True)
+    assert checkpoint.latest(run) == newest
+
+
+def test_a_checkpoint_names_the_plugin_it_needs(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    newest = checkpoint.latest(run)
+    assert newest is not None
+    meta = json.loads((newest / checkpoint.META).read_text())
+    meta["components"].append(
+        {
+            "kind": "deformer",
+            "name": "absent",
+            "package": "surfhead-absent",
+            "version": "1.2",
+            "file": "",
+            "sha256": "",
+        }
+    )
+    (newest / checkpoint.META).write_text(json.dumps(meta))
+    with pytest.raises(ContractError, match="pip install surfhead-absent==1.2"):
+        surfhead.load_avatar(run)
+
+
+def test_a_plugin_file_that_changed_is_not_loaded_silently(
+    small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "plain_term.py"
+    text = '''
+from surfhead.core.api import Regularizer, hookimpl
+
+class PlainTerm(Regularizer):
+    """Nothing."""
+    name = "plain_term"
+    summary = "Nothing."
+    def __call__(self, step):
+        return step.output.rgb.mean() * 0.0
+
+@hookimpl
+def register_regularizers(register):
+    register(PlainTerm)
+'''
+    plugin.write_text(text)
+    settings = {
+        **small_settings,
+        "iterations": 4,
+        "evaluate": {"limit": 1},
+        "baseline": False,
+        "plugins": [str(plugin)],
+        "regularizers": {"plain_term": 1.0},
+    }
+    out = train(preset="tiny", settings=settings, out=tmp_path / "run")
+    assert surfhead.load_avatar(out).images == 4
+    newest = checkpoint.latest(out)
+    assert newest is not None
+    plugin.write_text(text + "\n# changed\n")
+    from surfhead.core.build import check_components
+
+    meta = json.loads((newest / checkpoint.META).read_text())
+    with pytest.raises(ContractError, match="missing or changed since the run used it"):
+        check_components(meta)
+
+
+def test_configuration_layers_override_each_other(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('seed = 5\n[deformer]\nname = "jbs"\nrotation_blend = "paper"\n')
+    config = configure(preset="fast", file=file)
+    assert (config.seed, config.deformer.options) == (5, {"rotation_blend": "paper"})
+    config = configure(preset="fast", file=file, settings={"deformer": {"name": "lbs"}, "seed": 6})
+    assert (config.seed, config.deformer.name, dict(config.deformer.options)) == (6, "lbs", {})
+    with pytest.raises(UnknownNameError, match='Unknown preset "fst".*"fast"'):
+        configure(preset="fst")
+    with pytest.raises(OptionError, match='Unknown option of deformer "jbs" "rotation_blnd"'):
+        configure(settings={"deformer": {"rotation_blnd": "paper"}})
+    with pytest.raises(DataError, match="does not exist"):
+        configure(str(tmp_path / "nothing"))
