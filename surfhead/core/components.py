@@ -258,16 +258,24 @@ class Rig(Component):
         """A hash of the assets and topology, stored in checkpoints."""
         return ""
 
+    def pack(self, target: Path) -> Path:
+        """Write the rig's assets as one safetensors file that its option ``path`` accepts; gives its path."""
+        raise OptionError(
+            f'Rig "{self.name}" has no assets to import.', "", "See `surfhead list rig` for others."
+        )
+
 
 class Dataset(Component):
     """Reads a data set: views, images, cameras, rig parameters, splits.
 
     Attributes:
         held_out: True where val and test are always held out (built-in data).
+        writes: whether ``write`` can write a scene in this layout.
     """
 
     kind = "dataset"
     held_out: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -277,6 +285,12 @@ class Dataset(Component):
     @abstractmethod
     def open(self, path: Path | None) -> Scene:
         """Read the views' description (not the images)."""
+
+    def write(self, scene: Scene, folder: Path) -> list[Path]:
+        """Write ``scene``, pictures and all, in this layout; gives the description files written."""
+        raise OptionError(
+            f'Data set "{self.name}" cannot be written.', "", "See `surfhead list dataset` for others."
+        )
 
 
 class Densifier(Component):
