@@ -59,7 +59,15 @@ SURFEL_FN float exponential(float x) {
 #endif
 }
 SURFEL_FN double exponential(double x) { return exp(x); }
-SURFEL_FN float reciprocal(float x) { return 1.0f / x; }
+SURFEL_FN float reciprocal(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;  // one instruction, 1 ulp, instead of a division's eight
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return 1.0f / x;
+#endif
+}
 SURFEL_FN double reciprocal(double x) { return 1.0 / x; }
 template <class T>
 SURFEL_FN T pick(bool condition, T yes, T no) { return condition ? yes : no; }
