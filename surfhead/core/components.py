@@ -333,9 +333,13 @@ class Observer(Component):
     """Listens to a run's events. One that raises is reported and switched off; the run goes on.
 
     ``run`` is the running ``surfhead.core.trainer.Trainer``, to be read only.
+
+    Attributes:
+        display: True where it only shows what happens, so that a quiet run leaves it out.
     """
 
     kind = "observer"
+    display: ClassVar[bool] = False
 
     def run_started(self, run: Any) -> None:
         """Before the first step."""

@@ -103,6 +103,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     start_from: Path | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Train an avatar and evaluate it.
 
@@ -111,6 +112,7 @@ def train(
         out: run folder; by default a new one below ``runs``.
         resume: continue the run in ``out`` as if it had not stopped.
         start_from: checkpoint folder (or run) whose surfels a new run starts from.
+        quiet: leave out the observers that only display.
 
     Returns:
         The run folder.
@@ -135,7 +137,9 @@ def train(
     device = choose_device(config.device)
     opened = open_scene(config)
     with run_folder(folder, config):
-        trainer = make_trainer(config, opened, folder, device, resume=resume, start_from=start_from)
+        trainer = make_trainer(
+            config, opened, folder, device, resume=resume, start_from=start_from, quiet=quiet
+        )
         trainer.run()
     return folder
 
@@ -148,6 +152,7 @@ def make_trainer(
     *,
     resume: bool = False,
     start_from: Path | None = None,
+    quiet: bool = False,
 ) -> Trainer:
     """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint."""
     from surfhead.core.monitoring import evaluate_during_training
@@ -172,6 +177,7 @@ def make_trainer(
         centre = avatar.rig.rest().vertices.mean(dim=0).cpu().numpy().astype(np.float64)
     extent = float(meta["extent"]) if meta else scene.extent(centre)
     observers = [registry().create("observer", name, options) for name, options in config.observers.items()]
+    observers = [observer for observer in observers if not (quiet and observer.display)]
 
     def describe() -> dict[str, Any]:
         return {
