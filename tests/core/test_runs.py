@@ -12,11 +12,11 @@ import torch
 
 import surfhead
 from surfhead.core import checkpoint
+from surfhead.core.build import open_scene
 from surfhead.core.config import resolve
 from surfhead.core.errors import ContractError, DataError, OptionError, ShapeError, UnknownNameError
 from surfhead.core.feed import cameras_of
 from surfhead.core.monitoring import summary, summary_table
-from surfhead.core.build import open_scene
 from surfhead.core.runs import configure, evaluate_run, read_config, train
 
 

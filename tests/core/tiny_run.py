@@ -21,9 +21,7 @@ class Octahedron(Rig):
         return {"translation": RigParameter(3, 1e-6, "metres")}
 
     def prepare(self, identity: object, device: object = "cpu") -> RestMesh:
-        vertices = 0.1 * torch.tensor(
-            [[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
-        )
+        vertices = 0.1 * torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
         triangles = torch.tensor(
             [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]]
         )

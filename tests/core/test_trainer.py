@@ -1,0 +1,232 @@
+"""The training loop on an octahedron whose truth another avatar rendered."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from surfhead.core.build import make_terms
+from surfhead.core.components import Observer, Regularizer
+from surfhead.core.config import Occasions, RunConfig, Term
+from surfhead.core.errors import ContractError, DataError, SurfheadError
+from surfhead.core.events import Events
+from surfhead.core.feed import Feed, cameras_of
+from surfhead.core.registry import create
+from surfhead.core.scene import Frame, Scene, Views
+from surfhead.core.trainer import Trainer, WeightedTerm
+from tests.core.tiny_run import tiny_avatar
+
+SIZE = 24
+
+
+class MemoryScene(Scene):
+    """Frames held in memory."""
+
+    frames: list[Frame]
+
+    def frame(self, view: int) -> Frame:
+        return self.frames[view]
+
+
+def scene(count: int = 6) -> MemoryScene:
+    """An octahedron in random colours seen from a ring of cameras."""
+    poses = []
+    for i in range(count):
+        angle = 2 * math.pi * i / count
+        c, s = math.cos(angle), math.sin(angle)
+        turn = np.array([[c, 0, -s], [0, -1, 0], [-s, 0, -c]])
+        pose = np.eye(4)
+        pose[:3, :3] = turn
+        pose[2, 3] = 0.5
+        poses.append(pose)
+    k = np.array([[40.0, 0, SIZE / 2], [0, 40.0, SIZE / 2], [0, 0, 1]])
+    views = Views(
+        np.stack(poses),
+        np.stack([k] * count),
+        np.arange(count) % 3,
+        np.arange(count),
+        np.array(["train"] * (count - 1) + ["val"]),
+        tuple(f"view{i}" for i in range(count)),
+        SIZE,
+        SIZE,
+    )
+    made = MemoryScene(views, rig="octahedron", rig_parameters={"translation": torch.zeros(3, 3)})
+    truth = tiny_avatar()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        truth.surfels.parameters["sh_dc"].copy_(torch.randn(8, 3, generator=generator))
+        truth.surfels.parameters["opacity"].fill_(3.0)
+    cameras = cameras_of(made, range(count), "cpu")
+    timesteps = torch.from_numpy(views.timestep)
+    pictures = truth.render(cameras, timesteps).output.rgb
+    made.frames = [Frame((p.clamp(0, 1) * 255).round().to(torch.uint8).numpy()) for p in pictures]
+    return made
+
+
+def trainer(folder: Path, terms: list[WeightedTerm] | None = None, **settings: Any) -> Trainer:
+    settings = {"iterations": 60, "device": "cpu", "checkpoint": Occasions(), **settings}
+    config = RunConfig(regularizers={"l1": Term(1.0)}, **settings)
+    data = scene()
+    return Trainer(
+        config,
+        data,
+        tiny_avatar(),
+        make_terms(config) if terms is None else terms,
+        create("densifier", "adaptive"),
+        Events([]),
+        folder,
+        extent=0.5,
+        views=data.views.of("train"),
+        describe=dict,
+        evaluate=lambda run, final: None,
+    )
+
+
+def test_training_fits_and_raises_psnr(tmp_path: Path) -> None:
+    run = trainer(tmp_path, iterations=200)
+    run.step()
+    first = float(run.losses["l1"])
+    run.run()
+    assert run.images == 200
+    assert float(run.losses["l1"]) < 0.4 * first
+
+
+def test_rates_and_losses_count_images_not_steps(tmp_path: Path) -> None:
+    run = trainer(tmp_path, batch_size=4, iterations=10)
+    seen = []
+    while run.images < run.length:
+        run.step()
+        seen.append(run.images)
+    assert seen == [4, 8, 10]
+
+
+def test_terms_start_and_ramp(tmp_path: Path) -> None:
+    term = WeightedTerm("l1", create("regularizer", "l1"), 2.0, start=10, ramp=4)
+    assert [term.weight_at(i) for i in (0, 9, 10, 11, 13, 50)] == [0.0, 0.0, 0.5, 1.0, 2.0, 2.0]
+    run = trainer(tmp_path, [term])
+    with pytest.raises(SurfheadError, match="No regularizer is on at image 0"):
+        run.step()
+
+
+class Poison(Regularizer):
+    """NaN from the third step on."""
+
+    name = "poison"
+    summary = "NaN."
+    calls = 0
+
+    def __call__(self, step: Any) -> torch.Tensor:
+        self.calls += 1
+        value = step.binding.parameters["opacity"].sum()
+        return value * math.nan if self.calls > 2 else value * 0.0
+
+
+def test_a_nan_gradient_stops_the_run_before_the_step_and_dumps_its_inputs(tmp_path: Path) -> None:
+    run = trainer(tmp_path, debug=0, iterations=20)
+    run.terms.append(WeightedTerm("poison", Poison(), 1.0, 0, 0))
+    with pytest.raises(SurfheadError, match='The gradient of parameter "opacity" is NaN'):
+        run.run()
+    assert run.images == 2
+    for value in run.avatar.surfels.parameters.values():
+        assert bool(torch.isfinite(value).all())
+    assert list((tmp_path / "debug").glob("*.safetensors"))
+
+
+class Vector(Regularizer):
+    """Not a scalar."""
+
+    name = "vector"
+    summary = "Not a scalar."
+
+    def __call__(self, step: Any) -> torch.Tensor:
+        return step.output.rgb
+
+
+def test_a_term_that_is_no_scalar_is_blamed(tmp_path: Path) -> None:
+    run = trainer(tmp_path, [WeightedTerm("vector", Vector(), 1.0, 0, 0)])
+    with pytest.raises(ContractError, match='Regularizer "vector" gave shape'):
+        run.step()
+
+
+class Faulty(Observer):
+    """Raises in mid-run."""
+
+    name = "faulty"
+    summary = "Raises."
+    steps = 0
+
+    def stepped(self, run: Any, images: int, losses: Any) -> None:
+        self.steps += 1
+        if images == 3:
+            raise RuntimeError("no space left")
+
+
+class Counting(Observer):
+    """Counts events."""
+
+    name = "counting"
+    summary = "Counts."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def run_started(self, run: Any) -> None:
+        self.seen.append("start")
+
+    def stepped(self, run: Any, images: int, losses: Any) -> None:
+        self.seen.append("step")
+
+    def checkpointed(self, run: Any, images: int, path: Path) -> None:
+        self.seen.append("checkpoint")
+
+    def run_finished(self, run: Any, error: BaseException | None) -> None:
+        self.seen.append("end")
+
+
+def test_an_observer_that_raises_is_switched_off_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty, counting = Faulty(), Counting()
+    run = trainer(tmp_path, iterations=6, checkpoint=Occasions(every=4))
+    run.events = Events([faulty, counting])
+    with caplog.at_level(logging.WARNING, "surfhead"):
+        run.run()
+    assert run.images == 6
+    assert faulty.steps == 3
+    wanted = ["start", *["step"] * 4, "checkpoint", *["step"] * 2, "checkpoint", "end"]
+    assert counting.seen == wanted
+    assert 'Observer "faulty" raised RuntimeError: no space left' in caplog.text
+
+
+def test_an_interruption_leaves_a_checkpoint(tmp_path: Path) -> None:
+    run = trainer(tmp_path, iterations=50)
+
+    class Stop(Observer):
+        name = "stop"
+        summary = "Interrupts."
+
+        def stepped(self, run: Any, images: int, losses: Any) -> None:
+            if images == 7:
+                raise KeyboardInterrupt
+
+    run.events = Events([Stop()])
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["00000007"]
+
+
+def test_an_image_of_the_wrong_size_is_named() -> None:
+    data = scene()
+    data.frames[2] = Frame(np.zeros((SIZE, SIZE + 1, 3), dtype=np.uint8))
+    feed = Feed(data, torch.device("cpu"))
+    feed.batch(np.array([0, 1]))
+    with pytest.raises(DataError, match='Image of view "view2" is uint8'):
+        feed.batch(np.array([1, 2]))
+    feed.close()
