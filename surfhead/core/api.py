@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from surfhead.core import geometry as geometry
     from surfhead.core import harmonics as harmonics
     from surfhead.core import triangles as triangles
+    from surfhead.core import depth_normals as depth_normals
+    from surfhead.core import metrics as metrics
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset
@@ -104,6 +106,8 @@ _HOME = {
     "triangles": "",
     "harmonics": "",
     "kernels": "",
+    "metrics": "",
+    "depth_normals": "",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list

@@ -1,0 +1,37 @@
+"""Opaque eyeballs: mean over the eyeballs' surfels of (opacity - 1)² (SurFhead).
+
+Nothing behind an eyeball should show through it; otherwise highlights are explained by surfels inside. All
+surfels of the region count, visible or not. 0 where the rig has no regions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from surfhead.core.api import Regularizer, Step, option, unknown_name
+
+
+class EyeOpacity(Regularizer):
+    """Squared transparency of a region."""
+
+    name = "eye_opacity"
+    summary = "Opaque eyeballs."
+    weight = 0.1
+
+    @dataclass(frozen=True)
+    class Options:
+        """Where."""
+
+        region: str = option("eyeballs", "Region of the rig whose surfels should be opaque.")
+
+    def __call__(self, step: Step) -> Tensor:
+        """The mean squared transparency. Raises UnknownNameError when the rig has no such region."""
+        regions = step.binding.regions
+        if not regions:
+            return step.surfels.opacity.sum() * 0.0
+        if self.options.region not in regions:
+            raise unknown_name("region", self.options.region, regions, "Set regularizers.eye_opacity.region.")
+        inside = step.surfels.opacity.index_select(0, regions[self.options.region])
+        return (inside - 1.0).square().sum() / max(len(inside), 1)

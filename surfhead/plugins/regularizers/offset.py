@@ -1,0 +1,46 @@
+"""Surfels farther than a limit from their triangle: mean over the visible of relu(|x| - limit).
+
+x is the offset in the host triangle's frame, in units of its scale (GaussianAvatars, position loss).
+Surfels without a triangle count as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
+
+
+class Offset(Regularizer):
+    """Offsets beyond a limit."""
+
+    name = "offset"
+    summary = "Surfels farther than a limit from their triangle."
+    weight = 0.01
+
+    @dataclass(frozen=True)
+    class Options:
+        """How far is far."""
+
+        limit: float = option(
+            1.0,
+            "Distance allowed, in units of the triangle's scale (GaussianAvatars: 1).",
+            flag="--threshold_xyz",
+        )
+
+        def __post_init__(self) -> None:
+            if not self.limit >= 0.0:
+                raise OptionError(
+                    f'Option "limit" of regularizer "offset" is {self.limit}.',
+                    "Expected a distance >= 0, in units of the triangle's scale.",
+                    "Set regularizers.offset.limit.",
+                )
+
+    def __call__(self, step: Step) -> Tensor:
+        """The mean excess, in units of the triangles' scales."""
+        distance = torch.linalg.vector_norm(step.binding.parameters["offset"], dim=-1)
+        return masked_mean(torch.relu(distance - self.options.limit), seen_on_rig(step))

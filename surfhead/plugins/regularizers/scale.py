@@ -1,0 +1,46 @@
+"""Surfels larger than a limit relative to their triangle: mean over the visible of |relu(s - limit)|.
+
+s holds the two scales in units of the host triangle's scale, | | is the Euclidean norm over them
+(GaussianAvatars, scaling loss). Surfels without a triangle count as 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
+
+
+class Scale(Regularizer):
+    """Scales beyond a limit."""
+
+    name = "scale"
+    summary = "Surfels larger than a limit relative to their triangle."
+    weight = 1.0
+
+    @dataclass(frozen=True)
+    class Options:
+        """How large is large."""
+
+        limit: float = option(
+            0.6,
+            "Standard deviation allowed, in units of the triangle's scale (GaussianAvatars: 0.6).",
+            flag="--threshold_scale",
+        )
+
+        def __post_init__(self) -> None:
+            if not self.limit >= 0.0:
+                raise OptionError(
+                    f'Option "limit" of regularizer "scale" is {self.limit}.',
+                    "Expected a size >= 0, in units of the triangle's scale.",
+                    "Set regularizers.scale.limit.",
+                )
+
+    def __call__(self, step: Step) -> Tensor:
+        """The mean excess, in units of the triangles' scales."""
+        excess = torch.relu(step.binding.parameters["log_scale"].exp() - self.options.limit)
+        return masked_mean(torch.linalg.vector_norm(excess, dim=-1), seen_on_rig(step))
