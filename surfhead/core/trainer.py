@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,8 @@ class Trainer:
         avatar.advance(self.images)
         self.optimiser.set_rates(self.images)
         batch = self.feed.batch(self.order.take(count))
+        if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
+            batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
         self.feed.prefetch(self.order.peek(2 * count))
         rendering = avatar.draw(
             batch.cameras,
