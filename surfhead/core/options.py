@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import pydantic
 
@@ -57,6 +57,8 @@ def default_of(field: dataclasses.Field[Any]) -> Any:
 
 def type_name(hint: Any) -> str:
     """A type as users read it."""
+    if get_origin(hint) is Literal:
+        return " | ".join(map(str, get_args(hint)))
     return getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")  # type: ignore[return-value]
 
 

@@ -1,0 +1,105 @@
+"""The command line: it assembles the commands and words what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from surfhead import __version__
+from surfhead.commands.check import check
+from surfhead.commands.doctor import doctor
+from surfhead.commands.eval import evaluate
+from surfhead.commands.list import list_components
+from surfhead.commands.render import render
+from surfhead.commands.show import show
+from surfhead.commands.synth import synth
+from surfhead.commands.train import train
+from surfhead.core.errors import SurfheadError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "eval": evaluate,
+    "render": render,
+    "list": list_components,
+    "show": show,
+    "check": check,
+    "synth": synth,
+    "doctor": doctor,
+}
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="surfhead",
+    help="Train, measure and render riggable head avatars made of 2D Gaussian surfels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"surfhead {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, measure and render riggable head avatars made of 2D Gaussian surfels."""
+
+
+class _StandardError(logging.Handler):
+    """Prints warnings on whatever standard error is at that moment, so that a live display can lift them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+
+
+def with_debug_value(arguments: Sequence[str]) -> list[str]:
+    """Give a bare ``--debug`` its value 0; the option parser knows no optional values."""
+    given = []
+    for index, argument in enumerate(arguments):
+        following = arguments[index + 1] if index + 1 < len(arguments) else ""
+        given.append("--debug=0" if argument == "--debug" and not following.isdecimal() else argument)
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code; 2 for every error a user can mend."""
+    given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
+    debug = any(argument.partition("=")[0] == "--debug" for argument in given)
+    log = logging.getLogger("surfhead")
+    handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
+    log.setLevel(logging.DEBUG if debug else logging.INFO)
+    log.addHandler(handler)
+    try:
+        typer.main.get_command(app)(args=given, prog_name="surfhead")
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    except SurfheadError as error:
+        if debug:
+            traceback.print_exc()
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        log.removeHandler(handler)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

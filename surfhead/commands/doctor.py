@@ -1,0 +1,95 @@
+"""`surfhead doctor`: what this machine has, what it lacks, and why a part cannot run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from surfhead import __version__
+from surfhead.commands.console import console
+from surfhead.commands.list import broken
+from surfhead.commands.parameters import Debug, Plugins
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "kornia",
+    "trimesh",
+    "embreex",
+    "imageio-ffmpeg",
+    "cuda-core",
+    "tensorboard",
+    "lpips",
+)
+
+
+def doctor(plugin: Plugins = None, debug: Debug = -1) -> None:
+    """Report versions, devices, rasterizers with the reason where one cannot run, caches, broken plugins."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for section in (versions, devices, rasterizers, folders):
+        for label, value in section():
+            table.add_row(label, value)
+    out = console()
+    out.print(table)
+    problems = broken()
+    for problem in problems:
+        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', markup=False, soft_wrap=True)
+        out.print(f"  at {problem['file']}", markup=False, soft_wrap=True)
+    if not problems:
+        out.print("Every plugin could be loaded.")
+
+
+def versions() -> list[tuple[str, str]]:
+    """Versions of Python and of the packages that matter."""
+    rows = [("surfhead", __version__), ("python", f"{platform.python_version()}, {platform.platform()}")]
+    for name in PACKAGES:
+        try:
+            rows.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            rows.append((name, "not installed"))
+    return rows
+
+
+def devices() -> list[tuple[str, str]]:
+    """The processor and the GPUs PyTorch sees."""
+    import torch
+
+    rows = [("processor", f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")]
+    if not torch.cuda.is_available():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        return [*rows, ("GPU", f"none that PyTorch can use ({built})")]
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        rows.append((f"cuda:{index}", f"{found.name}, {found.total_memory / 2**30:.0f} GiB"))
+    return rows
+
+
+def rasterizers() -> list[tuple[str, str]]:
+    """Which rasterizers can run, on what, and why the others cannot."""
+    from surfhead.core.errors import SurfheadError
+    from surfhead.core.registry import registry
+
+    rows = []
+    for name in registry().names("rasterizer"):
+        try:
+            cls: Any = registry().get("rasterizer", name)
+            reason = cls.available()
+        except SurfheadError as error:
+            reason = error.what
+        except Exception as error:  # a stranger's class may raise anything
+            reason = f"{type(error).__name__}: {error}"
+        if reason is None:
+            reason = "available on " + ", ".join(d for d in ("cpu", "cuda") if cls.supports(d))
+        rows.append((f"rasterizer {name}", reason))
+    return rows
+
+
+def folders() -> list[tuple[str, str]]:
+    """Where caches and plugins named by the environment are."""
+    return [("plugin files", os.environ.get("SURFHEAD_PLUGINS", "") or "none ($SURFHEAD_PLUGINS is not set)")]

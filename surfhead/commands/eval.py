@@ -1,0 +1,40 @@
+"""`surfhead eval`: measure a run on the held-out views of its data, or of other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Device, Plugins, Run
+
+SPLITS = ["val", "test"]
+
+
+def evaluate(
+    run: Run,
+    data: Annotated[
+        str | None, typer.Option(help="Another data set of the same rig; by default the run's own.")
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"train, val (held-out camera), test (held-out motion), all; {' and '.join(SPLITS)}."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many views a split, evenly spread; 0: all.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where tables and pictures go; by default eval/ in the run.")
+    ] = None,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
+    from surfhead.core.runs import evaluate_run
+
+    results = evaluate_run(run, data=data, splits=tuple(split or SPLITS), device=device, out=out, limit=limit)
+    for result in results.values():
+        console().print(result.table())

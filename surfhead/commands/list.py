@@ -1,0 +1,103 @@
+"""`surfhead list`: every registered component and where it came from."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+
+PRESET = "preset"
+
+
+def list_components(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="deformer, appearance, ..., or preset; by default all kinds."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """List the registered components: name, what it is, where it came from."""
+    rows = presets() if kind == PRESET else components(kind)
+    problems = broken()
+    if as_json:
+        typer.echo(json.dumps({"components": rows, "problems": problems}, indent=1))
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("kind", style="dim", no_wrap=True)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("summary")
+    table.add_column("from", style="dim")
+    shown = ""
+    for row in rows:
+        origin = f"{row['package']} {row['version']}" if row["package"] else row["file"]
+        table.add_row(row["kind"] if row["kind"] != shown else "", row["name"], row["summary"], origin)
+        shown = row["kind"]
+    out = console()
+    out.print(table)
+    if kind is None:
+        out.print("Configurations by name: surfhead list preset. More on one: surfhead show KIND NAME.")
+    for problem in problems:
+        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', markup=False, soft_wrap=True)
+        out.print(f"  at {problem['file']}", markup=False, soft_wrap=True)
+
+
+def components(kind: str | None = None) -> list[dict[str, str]]:
+    """The registered components as rows; a name two plugins claim is a row each."""
+    from surfhead.core.registry import registry
+
+    return [
+        {
+            "kind": r.kind,
+            "name": r.name,
+            "summary": r.summary,
+            "origin": r.source.origin,
+            "package": r.source.package,
+            "version": r.source.version,
+            "file": r.source.file,
+        }
+        for r in registry().registrations(kind)
+    ]
+
+
+def presets() -> list[dict[str, str]]:
+    """The presets as rows."""
+    from surfhead import __version__
+    from surfhead.core.config import preset_description, preset_names
+
+    return [
+        {
+            "kind": PRESET,
+            "name": name,
+            "summary": preset_description(name),
+            "origin": "built-in",
+            "package": "surfhead",
+            "version": __version__,
+            "file": "",
+        }
+        for name in preset_names()
+    ]
+
+
+def broken() -> list[dict[str, str]]:
+    """Plugins that could not be used, and names that two plugins claim."""
+    from surfhead.core.errors import PluginLoadError
+    from surfhead.core.registry import registry
+
+    found = registry()
+    rows = [{"plugin": p.source.label, "reason": p.reason, "file": p.source.file} for p in found.problems]
+    for kind, name in dict.fromkeys((r.kind, r.name) for r in found.registrations()):
+        try:
+            found.registration(kind, name)
+        except PluginLoadError as error:
+            files = ", ".join(r.source.file for r in found.registrations(kind) if r.name == name)
+            rows.append({"plugin": name, "reason": error.what, "file": files})
+    return rows

@@ -1,0 +1,89 @@
+"""`surfhead show`: a component's manual, options and source file, or a preset's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.list import PRESET
+from surfhead.commands.parameters import Debug, Plugins
+
+
+def show(
+    kind: Annotated[str, typer.Argument(help="Kind of component, or preset.")],
+    name: Annotated[str, typer.Argument(help="Registered name.")],
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Show a component's manual and options, or a preset's settings."""
+    if kind == PRESET:
+        show_preset(name)
+    else:
+        show_component(kind, name)
+
+
+def show_preset(name: str) -> None:
+    """Print a preset as the TOML it amounts to."""
+    import tomli_w
+
+    from surfhead.core.config import preset, preset_description
+
+    tables = preset(name)
+    typer.echo(f"preset {name}: {preset_description(name)}\n")
+    typer.echo(tomli_w.dumps(dict(sorted(tables.items(), key=lambda row: isinstance(row[1], dict)))))
+
+
+def show_component(kind: str, name: str) -> None:
+    """Print a component's manual, whether it can run here, its options and its source file."""
+    from surfhead.core.registry import registry
+
+    cls: Any = registry().get(kind, name)
+    source = registry().registration(kind, name).source
+    out = console()
+    out.print(f"{kind} {name}: {cls.summary}", style="bold", markup=False)
+    origin = f"{source.package} {source.version}" if source.package else source.file
+    reason = cls.available()
+    state = "can run here" if reason is None else f"cannot run here: {reason}"
+    out.print(f"from {origin} ({source.origin}); {state}\n", style="dim", markup=False)
+    manual = inspect.getdoc(sys.modules[cls.__module__]) or inspect.getdoc(cls) or ""
+    out.print(manual, markup=False)
+    if kind == "regularizer":
+        out.print(
+            f"\nPublished weight {cls.weight:g}, from {cls.start:.0%} of the run on; "
+            "the keys weight, start and ramp (in images) belong to every regularizer."
+        )
+    table = options_table(cls)
+    out.print()
+    out.print("It has no options." if table is None else table)
+    out.print(f"Source: {inspect.getsourcefile(cls)}", markup=False, soft_wrap=True)
+
+
+def options_table(cls: Any) -> Any:
+    """A Rich table of a component's options, or None when it has none."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from surfhead.core.options import default_of, type_name
+
+    hints = get_type_hints(cls.Options)
+    fields = [f for f in dataclasses.fields(cls.Options) if f.init]
+    if not fields:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("option", "type", "default", "description"):
+        table.add_column(column, no_wrap=column == "option", style="bold" if column == "option" else "")
+    for field in fields:
+        default = default_of(field)
+        table.add_row(
+            field.name,
+            Text(type_name(hints[field.name])),
+            Text("" if default is None else str(default)),
+            Text(str(field.metadata.get("description", ""))),
+        )
+    return table

@@ -1,0 +1,73 @@
+"""`surfhead synth`: write a synthetic data set of a rig to a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+from surfhead.core.errors import DataError, OptionError
+
+SOURCE = "synthetic"
+
+
+def synth(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
+    rig: Annotated[str | None, typer.Option(help="Whose head; by default the built-in one.")] = None,
+    layout: Annotated[
+        str, typer.Option("--format", help="Layout: a data set of `surfhead list dataset` that can write.")
+    ] = SOURCE,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
+    ] = None,
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast."""
+    from surfhead.core.config import nested
+    from surfhead.core.errors import unknown_name
+    from surfhead.core.options import parse_setting
+    from surfhead.core.registry import registry
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(
+            f'"{out}" is not empty.', "Expected a new or an empty folder.", "Choose another folder."
+        )
+    tables: dict[str, Any] = nested(map(parse_setting, assignment or []))
+    for key, table in tables.items():
+        if key not in ("data", "rig") or not isinstance(table, dict):
+            raise unknown_name(
+                "table of --set", key, ("data", "rig"), "For example: --set data.size=256", OptionError
+            )
+    options = dict(tables.get("data", {}))
+    if rig is not None:
+        options["rig"] = rig
+    if "rig" in tables:
+        options["rig_options"] = tables["rig"]
+    writer = registry().create("dataset", layout)
+    if not writer.writes:
+        able = [n for n in registry().names("dataset") if _writes(n)]
+        raise OptionError(
+            f'Data set "{layout}" cannot be written.', f"Can be: {', '.join(able)}.", "Choose one of these."
+        )
+    scene = registry().create("dataset", SOURCE, options).open(None)
+    out.mkdir(parents=True, exist_ok=True)
+    writer.write(scene, out)
+    views = scene.views
+    console().print(
+        f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}",
+        markup=False,
+        soft_wrap=True,
+    )
+    console().print(f"Train on it: surfhead train {out}", markup=False, soft_wrap=True)
+
+
+def _writes(name: str) -> bool:
+    from surfhead.core.registry import registry
+
+    cls: Any = registry().get("dataset", name)
+    return bool(cls.writes)

@@ -1,0 +1,146 @@
+"""`surfhead train`: compose a run by name, train it, measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+from surfhead.core.errors import OptionError
+
+DEFAULT_PRESET = "fast"
+
+
+def train(
+    data: Annotated[
+        str | None, typer.Argument(help="Data set folder; by default the built-in head.", show_default=False)
+    ] = None,
+    deformer: Annotated[str | None, typer.Option(help="How surfels follow the mesh.")] = None,
+    appearance: Annotated[str | None, typer.Option(help="How surfels get their colours.")] = None,
+    rasterizer: Annotated[str | None, typer.Option(help="What draws them; auto is the fastest here.")] = None,
+    regularizer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=WEIGHT", help="Weight of a loss term, 0 for none; repeatable."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help=f"Settings to start from, see `list preset`; {DEFAULT_PRESET} unless --config."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file, such as a run's config.toml.")
+    ] = None,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting, such as densifier.every=200; repeatable."
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    iterations: Annotated[int | None, typer.Option(help="Training images in total.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Views a step.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run folder; by default runs/DATA-DEFORMER-APPEARANCE-N."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="CHECKPOINT", help="Begin a new run with another's (or a run's) surfels."
+        ),
+    ] = None,
+    hold_out: Annotated[
+        bool, typer.Option("--eval", help="Keep the val and test splits out of training.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
+    debug: Debug = -1,
+) -> None:
+    """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
+    from surfhead.core import runs
+    from surfhead.core.config import merge, nested, read_file
+    from surfhead.core.options import parse_setting
+
+    flags: dict[str, Any] = {
+        "deformer": None if deformer is None else {"name": deformer},
+        "appearance": None if appearance is None else {"name": appearance},
+        "rasterizer": None if rasterizer is None else {"name": rasterizer},
+        "regularizers": dict(map(weighted, regularizer)) if regularizer else None,
+        "plugins": [str(file.expanduser().resolve()) for file in plugin] if plugin else None,
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "seed": seed,
+        "device": device,
+        "hold_out": True if hold_out else None,
+    }
+    settings = {key: value for key, value in flags.items() if value is not None}
+    settings = merge(settings, nested(map(parse_setting, assignment or [])))
+    if resume:
+        asked = merge(read_file(config) if config else {}, settings)
+        refuse_changes(out, asked if preset is None else {"preset": preset, **asked}, data)
+    elif debug >= 0:
+        settings["debug"] = debug
+    if preset is None:
+        preset = read_file(config).get("preset", DEFAULT_PRESET) if config else DEFAULT_PRESET
+    folder = runs.train(
+        data,
+        preset=preset,
+        file=config,
+        settings=settings,
+        out=out,
+        resume=resume,
+        start_from=start_from,
+        quiet=quiet,
+    )
+    report(folder)
+
+
+def weighted(text: str) -> tuple[str, dict[str, float]]:
+    """``NAME=WEIGHT`` as a name and the table of a regularizer's settings."""
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), {"weight": float(number)}
+    except ValueError as error:
+        raise OptionError(
+            f'"{text}" is not a weighted regularizer.',
+            "Expected NAME=WEIGHT.",
+            "For example: --regularizer normal=0.05",
+        ) from error
+
+
+def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None) -> None:
+    """Raise OptionError where a resumed run is asked for other settings than those it was started with.
+
+    Options that repeat what the run has are welcome: the same command with --resume added continues it.
+    """
+    from surfhead.core import runs
+    from surfhead.core.config import as_tables
+
+    if out is None or not (asked or data):
+        return
+    saved = runs.read_config(out)
+    wanted = runs.configure(data, preset=None, file=out / runs.CONFIG, settings=asked)
+    before, after = as_tables(saved), as_tables(wanted)
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    if changed:
+        raise OptionError(
+            f'Run "{out}" was started with other settings: {", ".join(changed)}.',
+            f"--resume continues with those in {out / runs.CONFIG}.",
+            "Leave these options out, or start a new run from this one with --from.",
+        )
+
+
+def report(folder: Path) -> None:
+    """Print what the run reached, and where it is."""
+    from surfhead.core.monitoring import summary, summary_table
+
+    out = console()
+    if summary(folder):
+        out.print(summary_table(folder))
+    out.print(f"Run: {folder}", markup=False, soft_wrap=True)
+    out.print(f"Pictures of it in motion: surfhead render {folder}", markup=False, soft_wrap=True)

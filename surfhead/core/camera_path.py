@@ -1,0 +1,93 @@
+"""Camera paths for looking at an avatar."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from surfhead.core.avatar import Avatar
+from surfhead.core.errors import OptionError
+from surfhead.core.types import Cameras
+
+FULL_TURN = 360.0
+MARGIN = 1.25  # free space around the object's bounding sphere seen from in front
+UP = (0.0, 1.0, 0.0)
+
+
+def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
+    """(B, 4, 4) camera_from_world of cameras at ``eye`` (B, 3) that look at ``target`` (3,).
+
+    Raises:
+        OptionError: a camera looks along ``up``, so that its roll is undefined.
+    """
+    forward = torch.nn.functional.normalize(target - eye, dim=-1)
+    right = torch.linalg.cross(forward, up.expand_as(forward))
+    if bool((right.norm(dim=-1) < 1e-4).any()):
+        raise OptionError(
+            "A camera of the path looks straight along the up direction.",
+            "Expected a path that crosses it nowhere.",
+            "Lower --elevation, or choose another --up.",
+        )
+    right = torch.nn.functional.normalize(right, dim=-1)
+    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], dim=-2)
+    pose = torch.eye(4, dtype=eye.dtype).repeat(len(eye), 1, 1)
+    pose[:, :3, :3] = rotation
+    pose[:, :3, 3] = -(rotation @ eye[..., None]).squeeze(-1)
+    return pose
+
+
+def orbit(
+    avatar: Avatar,
+    frames: int,
+    *,
+    height: int,
+    width: int,
+    turn: float = 90.0,
+    elevation: float = 5.0,
+    field_of_view: float = 25.0,
+    up: tuple[float, float, float] = UP,
+) -> Cameras:
+    """Cameras on an arc around an avatar, beginning in front of it.
+
+    Args:
+        avatar: what is looked at: its rig's face, or without a rig its surfels' middle.
+        frames: number of cameras.
+        height, width: pixels.
+        turn: degrees of the arc, swept to and fro; from 360 on it goes round at even speed.
+        elevation: degrees above the horizon.
+        field_of_view: degrees, of the shorter side of the picture.
+        up: direction that is up in the pictures.
+    """
+    for name, value, low in (("frames", frames, 1), ("height", height, 1), ("width", width, 1)):
+        if value < low:
+            raise OptionError(f'"{name}" is {value}.', f"Expected at least {low}.", "Mend the option.")
+    if not 0.0 < field_of_view < 180.0:
+        raise OptionError(
+            f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
+        )
+    if avatar.deformer.rig_bound:
+        rest = avatar.rig.rest()
+        points, front = rest.vertices, rest.topology.front
+    else:
+        points, front = avatar.surfels.parameters["offset"], (0.0, 0.0, 1.0)
+    points = points.detach().double().cpu()
+    low, high = points.quantile(0.02, dim=0), points.quantile(0.98, dim=0)
+    target = (low + high) / 2
+    distance = MARGIN * float((high - low).norm()) / 2 / math.sin(math.radians(field_of_view) / 2)
+    axis = torch.nn.functional.normalize(torch.tensor(up, dtype=torch.float64), dim=0)
+    ahead = torch.tensor(front, dtype=torch.float64)
+    ahead = ahead - (ahead @ axis) * axis
+    if float(ahead.norm()) < 1e-6:
+        raise OptionError(f'"up" {up} is where the face looks.', "", "Choose another --up.")
+    ahead = torch.nn.functional.normalize(ahead, dim=0)
+    phase = torch.arange(frames, dtype=torch.float64) / frames
+    angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
+    angle, height_angle = torch.deg2rad(angle)[:, None], math.radians(elevation)
+    side = torch.linalg.cross(axis, ahead)
+    level = torch.cos(angle) * ahead + torch.sin(angle) * side
+    eye = target + distance * (math.cos(height_angle) * level + math.sin(height_angle) * axis)
+    focal = min(height, width) / 2 / math.tan(math.radians(field_of_view) / 2)
+    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
+    return Cameras(look_at(eye, target, axis).float(), intrinsics.float().repeat(frames, 1, 1), height, width)
