@@ -294,9 +294,14 @@ class Dataset(Component):
 
 
 class Densifier(Component):
-    """Decides which surfels to clone, split and prune (method: section 8)."""
+    """Decides which surfels to clone, split and prune (method: section 8).
+
+    Attributes:
+        keeps_covered: True when every triangle that has surfels keeps at least one through any plan.
+    """
 
     kind = "densifier"
+    keeps_covered: ClassVar[bool] = False
 
     @abstractmethod
     def due(self, before: int, after: int, length: int) -> bool:
