@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from surfhead.core.errors import ContractError, SurfheadError, unknown_name
+from surfhead.core.errors import ContractError, SurfheadError, UnavailableError, unknown_name
 
 if TYPE_CHECKING:
     from surfhead.core.components import Component
@@ -154,10 +154,21 @@ def check(source: Any, folder: Path | None = None) -> list[CheckResult]:
     Args:
         source: a component class, an instance, or a function of a folder that makes one.
         folder: where files may be written; by default a temporary folder.
+
+    Raises:
+        UnavailableError: it cannot run on this machine.
     """
+    cls = class_of(source)
+    reason = cls.available()
+    if reason is not None:
+        raise UnavailableError(
+            f'{cls.kind} "{cls.name}" cannot be checked here: {reason}',
+            "Its checks run the component.",
+            "See `surfhead doctor`.",
+        )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) if folder is None else folder
-        return [_result(one, source, root / one.name) for one in checks_of(class_of(source))]
+        return [_result(one, source, root / one.name) for one in checks_of(cls)]
 
 
 def _result(one: Check, source: Any, folder: Path) -> CheckResult:

@@ -67,8 +67,9 @@ def require_close(left: Tensor, right: Tensor, what: str, absolute: float, relat
     )
     if left.numel() == 0:
         return
-    difference = (left.detach().double() - right.detach().double()).abs()
-    excess = difference - relative * right.detach().double().abs()
+    wanted = right.detach().double().cpu()
+    difference = (left.detach().double().cpu() - wanted).abs()
+    excess = difference - relative * wanted.abs()
     worst = int(torch.nan_to_num(excess, nan=torch.inf).argmax())
     index = np.unravel_index(worst, left.shape)
     require(
