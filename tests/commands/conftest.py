@@ -1,0 +1,55 @@
+"""Runs the command line in this process, with a registry of its own and in an empty folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from surfhead import cli
+from surfhead.core import registry
+
+TINY = Path(__file__).with_name("tiny_plugin.py")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+Surfhead = Callable[..., Said]
+
+
+@pytest.fixture
+def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
+    """``surfhead("train", "--iterations", "3")`` gives exit code, standard output and standard error."""
+    monkeypatch.setattr(registry, "_current", None)
+    monkeypatch.delenv("SURFHEAD_PLUGINS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def train_tiny(surfhead: Surfhead) -> Surfhead:
+    """``train_tiny(...)`` trains three images of the tiny static scene in folder ``run``."""
+
+    def run(*arguments: str) -> Said:
+        return surfhead(
+            *("train", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static"),
+            *("--iterations", "3", "--device", "cpu", "--rasterizer", "torch", "--out", "run", *arguments),
+        )
+
+    return run

@@ -1,0 +1,117 @@
+"""The program as a whole: help, exit codes, speed."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from surfhead import __version__, cli
+from surfhead.core.errors import DataError
+from tests.commands.conftest import Surfhead
+
+COMMANDS = ("train", "eval", "render", "list", "show", "check", "synth", "doctor")
+
+
+def test_help_names_every_command(surfhead: Surfhead) -> None:
+    said = surfhead("--help")
+    assert said.code == 0
+    assert all(command in said.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_a_plugin_option_and_debug(surfhead: Surfhead, command: str) -> None:
+    said = surfhead(command, "--help")
+    assert said.code == 0
+    assert "--plugin" in said.out
+    assert "--debug" in said.out
+
+
+def test_version(surfhead: Surfhead) -> None:
+    assert surfhead("--version").out == f"surfhead {__version__}\n"
+
+
+def test_unknown_command_is_suggested(surfhead: Surfhead) -> None:
+    said = surfhead("trian")
+    assert said.code == 2
+    assert "train" in said.err
+
+
+def test_an_error_is_three_lines_and_a_traceback_only_on_request(surfhead: Surfhead) -> None:
+    plain = surfhead("show", "deformer", "jbz")
+    assert (plain.code, plain.out) == (2, "")
+    assert plain.err == (
+        'Unknown deformer "jbz". Did you mean "jbs"?\n'
+        "Known: jacobian, jbs, lbs, similarity, static.\n"
+        "See `surfhead list deformer`.\n"
+    )
+    debug = surfhead("show", "deformer", "jbz", "--debug")
+    assert debug.code == 2
+    assert debug.err.startswith("Traceback")
+    assert debug.err.endswith(plain.err)
+
+
+def test_an_interruption_exits_with_130(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.typer.main, "get_command", lambda app: interrupt)
+    assert surfhead("list").code == 130
+
+
+def test_a_defect_is_not_dressed_up_as_a_user_error(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli.typer.main, "get_command", lambda app: fail)
+    with pytest.raises(ZeroDivisionError):
+        surfhead("list")
+
+
+def test_an_error_without_a_list_has_no_empty_line(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise DataError("It failed.", "", "Try again.")
+
+    monkeypatch.setattr(cli.typer.main, "get_command", lambda app: fail)
+    assert surfhead("list").err == "It failed.\nTry again.\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        (["train", "--debug"], ["train", "--debug=0"]),
+        (["train", "--debug", "--quiet"], ["train", "--debug=0", "--quiet"]),
+        (["train", "--debug", "500"], ["train", "--debug", "500"]),
+        (["train", "--debug=7"], ["train", "--debug=7"]),
+    ],
+)
+def test_debug_takes_an_optional_number(given: list[str], understood: list[str]) -> None:
+    assert cli.with_debug_value(given) == understood
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list", "--json"], ["list", "preset"], ["train", "--help"]]
+)
+def test_looking_around_is_quick_and_imports_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys, surfhead.cli\n"
+        f"code = surfhead.cli.main({arguments!r})\n"
+        "heavy = {'torch', 'numpy', 'kornia', 'trimesh'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy), file=sys.stderr)\n"
+        "sys.exit(code or bool(heavy))\n"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    if "--json" in arguments:
+        assert json.loads(done.stdout)["problems"] == []
+    # processor time rather than the clock, which other programs slow down
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
