@@ -20,7 +20,7 @@ from surfhead.core.testing.values import (
 
 MANY = 90
 LENGTH = 300_000  # images of the run
-MOMENTS = tuple(range(1000, LENGTH + 1, 7000))
+MOMENTS = tuple(range(5000, LENGTH + 1, 5000))
 
 
 def _state(count: int = MANY, images: int = 30_000, seed: int = 0, rig: bool = True) -> DensifyState:
@@ -64,15 +64,21 @@ def _require_plan(plan: Any, count: int) -> None:
     require(ceiling is None or 0 < ceiling < 1, f"opacity_ceiling is {ceiling}.", "Expected 0 to 1.")
 
 
+def _plan(densifier: Any, state: DensifyState) -> Any:
+    """The plan, asked for as the trainer does: after ``due``."""
+    densifier.due(state.images - 1, state.images, state.length)
+    return densifier.plan(state)
+
+
 @promise("densifier")
 def plans_fit(subject: Subject) -> None:
     """Through the run, for 0, 1 and many surfels, with and without a rig, plans are masks that do not clash."""
     densifier = subject.make()
     for images in MOMENTS:
-        _require_plan(densifier.plan(_state(MANY, images)), MANY)
+        _require_plan(_plan(densifier, _state(MANY, images)), MANY)
     for count in (0, 1):
-        _require_plan(densifier.plan(_state(count)), count)
-    _require_plan(densifier.plan(_state(rig=False)), MANY)
+        _require_plan(_plan(densifier, _state(count)), count)
+    _require_plan(_plan(densifier, _state(rig=False)), MANY)
 
 
 @promise("densifier")
@@ -82,7 +88,7 @@ def plans_can_be_applied(subject: Subject) -> None:
     for images in MOMENTS:
         state = _state(MANY, images)
         surfels = Surfels(CORE_PARAMETERS, state.binding.parameters, state.binding.triangle, None)
-        selection = surfels.apply(densifier.plan(state), tiny.generator())
+        selection = surfels.apply(_plan(densifier, state), tiny.generator())
         require_finite(surfels.parameters, "A parameter after the plan")
         hosts = state.binding.triangle[selection.source]
         require(torch.equal(surfels.triangle, hosts), "A surfel changed its triangle.")
@@ -94,7 +100,7 @@ def keeps_triangles_covered(subject: Subject) -> None:
     densifier = subject.make()
     for images in MOMENTS:
         state = _state(MANY, images)
-        prune = densifier.plan(state).prune
+        prune = _plan(densifier, state).prune
         had = state.binding.triangle.unique()
         left = state.binding.triangle[~prune].unique()
         lost = sorted(set(had.tolist()) - set(left.tolist()))
@@ -116,7 +122,7 @@ def due_is_a_matter_of_images(subject: Subject) -> None:
 @promise("densifier")
 def deterministic(subject: Subject) -> None:
     """Equal statistics give equal plans in every instance."""
-    require_repeatable(subject.make, lambda densifier: densifier.plan(_state()))
+    require_repeatable(subject.make, lambda densifier: _plan(densifier, _state()))
 
 
 @promise("densifier")
@@ -124,5 +130,5 @@ def inputs_unmodified(subject: Subject) -> None:
     """The statistics and parameters are left as they were."""
     state = _state()
     before = snapshot(state)
-    subject.make().plan(state)
+    _plan(subject.make(), state)
     require_unchanged(state, before)
