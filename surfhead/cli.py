@@ -43,7 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    # names such as the preset -eyeballs are arguments, too
+    _dashes = {"ignore_unknown_options": _name == "show"}
+    app.command(_name, context_settings=_dashes)(_command)
 
 
 def _version(wanted: bool) -> None:

@@ -45,7 +45,7 @@ def test_a_plugin_file_appears_with_its_path(surfhead: Surfhead) -> None:
     row = next(row for row in rows if row["name"] == "tiny")
     assert row["origin"] == "file"
     assert row["file"] == str(TINY)
-    assert row["summary"] == "Twelve points."
+    assert row["summary"] == "Eighty points."
 
 
 def test_presets_are_listed_with_their_descriptions(surfhead: Surfhead) -> None:

@@ -34,7 +34,7 @@ def test_options_have_type_default_and_description(surfhead: Surfhead) -> None:
 
 def test_the_manual_is_the_modules_docstring(surfhead: Surfhead) -> None:
     out = surfhead("show", "dataset", "tiny", "--plugin", str(TINY)).out
-    assert "a static scene of 12 points seen by four cameras" in out
+    assert "a static scene of 80 points seen by four cameras" in out
     assert out.splitlines()[-1] == f"Source: {TINY}"
 
 

@@ -1,4 +1,4 @@
-"""A plugin file for the tests: a static scene of 12 points seen by four cameras, with faults to order."""
+"""A plugin file for the tests: a static scene of 80 points seen by four cameras, with faults to order."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class TinyScene(Scene):
 
 
 class Tiny(Dataset):
-    """Four cameras in a row, two metres from twelve points."""
+    """Four cameras in a row, two metres from eighty points."""
 
     name = "tiny"
-    summary = "Twelve points."
+    summary = "Eighty points."
     held_out = True
 
     @dataclass(frozen=True)
     class Options:
         """What goes wrong."""
 
-        fault: Literal["", "nan", "size"] = option(
-            "", "nan: a camera holds NaN; size: a picture is too high."
+        fault: Literal["none", "camera", "size"] = option(
+            "none", "camera: one holds NaN; size: a picture is too high."
         )
 
     def open(self, path: Path | None) -> Scene:
         pose = np.tile(np.eye(4), (4, 1, 1))
         pose[:, 0, 3] = np.linspace(-0.2, 0.2, 4)
         pose[:, 2, 3] = 2.0
-        if self.options.fault == "nan":
+        if self.options.fault == "camera":
             pose[1, 0, 3] = np.nan
         focal = float(SIZE)
         lens = np.array([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1]])
@@ -56,7 +56,7 @@ class Tiny(Dataset):
             SIZE,
             SIZE,
         )
-        points = np.random.default_rng(0).uniform(-0.4, 0.4, (12, 3))
+        points = np.random.default_rng(0).uniform(-0.4, 0.4, (80, 3))
         scene = TinyScene(views, rig="none", rig_parameters={}, points=points)
         scene.fault = self.options.fault
         return scene
