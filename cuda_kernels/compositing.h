@@ -72,9 +72,9 @@ SURFEL_FN Weight<T, Mask> weigh(const Surfel<S>& g, const Hit<T, Mask>& h, T dep
 // m(depth) - m(reference), without the cancellation of the two (README, equation 9). `offset` is
 // depth - reference. The distortion depends on differences of m only, so one reference a tile serves all
 // its pixels, and float32 keeps the digits of thin shells.
-template <class T>
-SURFEL_FN T relative_m(T offset, T depth, T reference, T scale) {
-  return scale * offset * reciprocal(depth * reference);
+template <class T, class S>
+SURFEL_FN T relative_m(T offset, T depth, S reference, S scale) {
+  return T(scale / reference) * offset * reciprocal(depth);
 }
 
 // A pixel's running state, front to back.

@@ -91,7 +91,7 @@ def _poses(pose_of_view: Tensor | None, views: int, poses: int, device: torch.de
     check_shape("pose_of_view", pose_of_view, views)
     if pose_of_view.dtype != torch.int64:
         raise _mismatch("pose_of_view", pose_of_view.dtype, "int64", "Convert it with .long().")
-    if views and not (0 <= int(pose_of_view.min()) and int(pose_of_view.max()) < poses):
+    if views and not (int(pose_of_view.min()) >= 0 and int(pose_of_view.max()) < poses):
         raise ShapeError(
             f'"pose_of_view" names pose {int(pose_of_view.max())} or {int(pose_of_view.min())}.',
             f"Expected 0 to {poses - 1}.",

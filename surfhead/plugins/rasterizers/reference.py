@@ -232,7 +232,7 @@ def _tile(pixels: Tensor, fields: Tensor, background: Tensor, camera: Cameras) -
     px = (pixels % camera.width).to(fields.dtype)[:, None] + 0.5
     py = (pixels // camera.width).to(fields.dtype)[:, None] + 0.5
     mx, my, mw = fields[:, 0:3], fields[:, 3:6], fields[:, 6:9]
-    centre, z, opacity, normal, colour = fields[:, 9:16].split([2, 1, 1, 3], dim=1) + (fields[:, 16:],)
+    centre, z, opacity, normal, colour = (*fields[:, 9:16].split([2, 1, 1, 3], dim=1), fields[:, 16:])
     z = z[:, 0]
     # The ray's two planes k = x M_w - M_x and l = y M_w - M_y meet the surfel's plane at c = k x l.
     k0, k1, k2 = (px * mw[:, i] - mx[:, i] for i in range(3))

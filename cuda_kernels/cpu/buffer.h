@@ -1,0 +1,44 @@
+// A growable array of plain values. Not std::vector: its members would be shared, by the linker, between the
+// copies of this code that are compiled for different instruction sets.
+#pragma once
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../scalar.h"
+
+namespace SURFEL_NAMESPACE {
+
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { free(data_); }
+
+  // Room for `count` values, keeping what was there; false when memory is exhausted.
+  bool reserve(int64_t count) {
+    if (count <= capacity_) return true;
+    const int64_t room = count > 2 * capacity_ ? count : 2 * capacity_;
+    void* fresh = nullptr;
+    if (posix_memalign(&fresh, 64, size_t(room) * sizeof(T)) != 0) return false;
+    if (data_ != nullptr) memcpy(fresh, data_, size_t(capacity_) * sizeof(T));
+    free(data_);
+    data_ = static_cast<T*>(fresh);
+    capacity_ = room;
+    return true;
+  }
+  int64_t capacity() const { return capacity_; }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  T& operator[](int64_t i) { return data_[i]; }
+  const T& operator[](int64_t i) const { return data_[i]; }
+
+ private:
+  T* data_ = nullptr;
+  int64_t capacity_ = 0;
+};
+
+}  // namespace SURFEL_NAMESPACE

@@ -1,0 +1,116 @@
+// Forward compositing (README, equations 3 and 6 to 9): tiles across threads, pixels across lanes.
+// Reference twin: surfhead/plugins/rasterizers/reference.py.
+#pragma once
+
+#include "block.h"
+
+namespace SURFEL_NAMESPACE {
+
+template <class T>
+inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out, const View<T>& view, int64_t b,
+                           int64_t tile, const CellOffsets<T>& offsets) {
+  using Tile = TileLanes<T>;
+  using L = Lanes<T>;
+  using Mask = LaneInt<T>;
+  const L zero(T(0)), one(T(1));
+  const Mask none(typename Mask::Int(-1));
+  Pixel<L> pixels[Tile::count];
+  Mask alive[Tile::count], last[Tile::count], median_at[Tile::count];
+  for (int v = 0; v < Tile::count; ++v) {
+    pixels[v] = {one, {zero, zero, zero}, {zero, zero, zero}, zero, zero, zero, zero, zero};
+    alive[v] = Mask(typename Mask::Int(0));
+    last[v] = median_at[v] = none;
+  }
+  unsigned active = 0;  // cells with a pixel that still composites
+  for_each_pixel<T>(tile, view.columns, in.width, in.height, [&](int64_t v, int64_t lane, int64_t) {
+    alive[v].v[lane] = -1;
+    active |= 1u << (v / Tile::runs);
+  });
+
+  const int64_t begin = view.tile_start[tile], end = view.tile_start[tile + 1];
+  const T x = T((tile % view.columns) * kTile) + T(0.5), y = T((tile / view.columns) * kTile) + T(0.5);
+  const T* colours = static_cast<const T*>(in.colour) + 3 * in.surfels * b;
+  const Surfel<T>* nearest = begin < end ? &view.surfel[view.entry[begin].surfel] : nullptr;
+  for (int64_t e = begin; e < end && active != 0; ++e) {
+    unsigned cells = view.entry[e].cells & active;
+    if (cells == 0) continue;
+    const uint32_t id = view.entry[e].surfel;
+    const Surfel<T>& g = view.surfel[id];
+    const T* rgb = colours + 3 * int64_t(id);
+    const InTile<T> place = in_tile(g, x, y, *nearest);
+    const Mask position(typename Mask::Int(e - begin));
+    do {
+      const int cell = __builtin_ctz(cells);
+      cells &= cells - 1;
+      const L dx(place.dx + T(kCell * (cell % kCellsPerTile))), dy(place.dy + T(kCell * (cell / kCellsPerTile)));
+      bool stopped = false;
+      for (int run = 0; run < Tile::runs; ++run) {
+        const int v = cell * Tile::runs + run;
+        const Hit<L, Mask> hit = intersect<Mask>(g, dx + offsets.x[run], dy + offsets.y[run]);
+        const Mask near_enough = (hit.rho <= L(g.reach)) & alive[v];
+        if (!any(near_enough)) continue;
+        const L offset = depth_offset(g, hit);
+        L depth = L(g.z) + offset;
+        const Weight<L, Mask> w = weigh(g, hit, depth, T(in.near));
+        Pixel<L>& p = pixels[v];
+        Mask counts = w.counts & alive[v];
+        const Mask fits = (p.transmittance - w.alpha * p.transmittance) >= L(T(kTransmittanceMin));
+        const Mask stops = counts & !fits;
+        if (any(stops)) {
+          alive[v] = alive[v] & fits;
+          counts = counts & fits;
+          stopped = true;
+        }
+        const L alpha = pick(counts, w.alpha, zero);
+        depth = pick(counts, depth, L(nearest->z));
+        const L m = relative_m(pick(counts, L(place.z_offset) + offset, zero), depth, nearest->z, T(kDistortionScale));
+        const Mask upper = counts & (p.transmittance > L(T(kMedianTransmittance)));
+        last[v] = pick(counts, position, last[v]);
+        median_at[v] = pick(upper, position, median_at[v]);
+        composite(p, g, rgb, alpha, depth, m, counts);
+      }
+      if (stopped) {
+        bool running = false;
+        for (int run = 0; run < Tile::runs; ++run) running = running || any(alive[cell * Tile::runs + run]);
+        if (!running) active &= ~(1u << cell);
+      }
+    } while (cells != 0);
+  }
+
+  const T* background = static_cast<const T*>(in.background) + 3 * b;
+  const int64_t first = b * in.height * in.width;
+  for_each_pixel<T>(tile, view.columns, in.width, in.height, [&](int64_t v, int64_t lane, int64_t flat) {
+    const Pixel<L>& p = pixels[v];
+    const int64_t i = first + flat;
+    const T transmittance = p.transmittance.v[lane], alpha = T(1) - transmittance;
+    for (int c = 0; c < 3; ++c) {
+      static_cast<T*>(out.rgb)[3 * i + c] = fused(transmittance, background[c], p.rgb[c].v[lane]);
+      static_cast<T*>(out.normal)[3 * i + c] = p.normal[c].v[lane];
+    }
+    static_cast<T*>(out.alpha)[i] = alpha;
+    static_cast<T*>(out.depth)[i] = alpha > T(0) ? p.depth.v[lane] / alpha : T(0);
+    static_cast<T*>(out.median_depth)[i] = p.median.v[lane];
+    static_cast<T*>(out.distortion)[i] = p.distortion.v[lane];
+    static_cast<T*>(out.transmittance)[i] = transmittance;
+    static_cast<T*>(out.d1)[i] = p.d1.v[lane];
+    static_cast<T*>(out.d2)[i] = p.d2.v[lane];
+    out.last[i] = int32_t(last[v].v[lane]);
+    out.median_at[i] = int32_t(median_at[v].v[lane]);
+  });
+}
+
+template <class T>
+inline int forward(const SurfheadInputs& in, const SurfheadOutputs& out) {
+  View<T> view;
+  const CellOffsets<T> offsets;
+  for (int64_t b = 0; b < in.views; ++b) {
+    const int status = make_view(in, b, view, &out);
+    if (status != kSurfheadOk) return status;
+    const int64_t tiles = view.columns * view.rows;
+#pragma omp parallel for schedule(dynamic) num_threads(int(in.threads))
+    for (int64_t tile = 0; tile < tiles; ++tile) composite_tile(in, out, view, b, tile, offsets);
+  }
+  return kSurfheadOk;
+}
+
+}  // namespace SURFEL_NAMESPACE
