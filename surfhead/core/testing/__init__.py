@@ -7,8 +7,8 @@ In a plugin's own tests::
     test_mine = conformance(Mine())          # pytest shows one test a check
 
 On the command line, ``surfhead check KIND NAME``. In code, ``check(Mine)`` gives a result a check. A check is
-a function whose one-line docstring is the promise it tests. ``tiny`` makes the small meshes, cameras, surfels,
-scenes and avatars that the checks work on, for use in tests of one's own.
+a function whose one-line docstring is the promise it tests. ``tiny`` makes the small meshes, cameras and
+surfels that the checks work on, ``steps`` training steps, ``run`` a run: for use in tests of one's own.
 """
 
 from __future__ import annotations

@@ -65,13 +65,15 @@ def declares_parameters(subject: Subject) -> None:
 
 @promise("appearance")
 def gives_colour(subject: Subject) -> None:
-    """For 1 and 3 views and 0, 1 and many surfels, at every stage, colours are finite, (B, N, 3), and >= 0."""
+    """For 1 and 3 views and 0, 1 and many surfels, early and late, colours are finite, (B, N, 3), >= 0."""
     for images in (0, END):
         appearance = _prepared(subject, images)
         for views in (1, 3):
             for count in (0, 1, MANY):
                 colour = appearance(*_inputs(appearance, views, count))
-                require(isinstance(colour, Colour), f"It gave a {type(colour).__name__}.", "Expected a Colour.")
+                require(
+                    isinstance(colour, Colour), f"It gave a {type(colour).__name__}.", "Expected a Colour."
+                )
                 require_shape(colour.rgb, (views, count, 3), "rgb")
                 require_finite(colour.rgb, "rgb")
                 require(bool((colour.rgb >= 0).all()), "rgb is negative somewhere.")
@@ -146,9 +148,7 @@ def parameters_learn(subject: Subject) -> None:
     weight = torch.linspace(0.5, 1.5, colour.numel()).reshape(colour.shape)
     found = torch.autograd.grad((colour * weight).sum(), list(learnt.values()), allow_unused=True)
     for name, gradient in zip(learnt, found, strict=True):
-        require(
-            gradient is not None and bool((gradient != 0).any()), f'Parameter "{name}" gets no gradient.'
-        )
+        require(gradient is not None and bool((gradient != 0).any()), f'Parameter "{name}" gets no gradient.')
         require_finite(gradient, f'The gradient of "{name}"')
 
 
@@ -177,7 +177,7 @@ def network_is_kept(subject: Subject) -> None:
 
 @promise("appearance")
 def stage_tells_changes(subject: Subject) -> None:
-    """``stage`` changes whenever ``advance`` changed what the same inputs give, and going back restores it."""
+    """``stage`` changes whenever ``advance`` changed what equal inputs give, and going back restores it."""
     appearance = _prepared(subject, 0)
     inputs = _inputs(appearance)
     start, stage = appearance(*inputs).rgb, appearance.stage()

@@ -75,7 +75,9 @@ def options_described(subject: Subject) -> None:
         given = (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
         require(given, f'Option "{field.name}" has no default.')
         text = field.metadata.get("description", "")
-        require(bool(text.strip()), f'Option "{field.name}" has no description.', "Use option(default, text).")
+        require(
+            bool(text.strip()), f'Option "{field.name}" has no description.', "Use option(default, text)."
+        )
 
 
 @promise(EVERY_KIND)
@@ -97,9 +99,7 @@ def options_round_trip(subject: Subject) -> None:
 def available_answers(subject: Subject) -> None:
     """``available`` gives None, or the reason why it cannot run here in a sentence."""
     reason = class_of(subject.source).available()
-    require(
-        reason is None or (isinstance(reason, str) and bool(reason.strip())), f"It gave {reason!r}."
-    )
+    require(reason is None or (isinstance(reason, str) and bool(reason.strip())), f"It gave {reason!r}.")
 
 
 @promise(EVERY_KIND)

@@ -1,7 +1,7 @@
 """Checks of data sets.
 
-A data set's ``example(folder)`` writes a small one into ``folder`` and gives a reader for it. Built-in data, which
-needs no files, is opened without a path.
+A data set's ``example(folder)`` writes a small one into ``folder`` and gives a reader for it. Built-in data,
+which needs no files, is opened without a path.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _sample(scene: Scene) -> list[int]:
 
 @promise("dataset")
 def opens_example(subject: Subject) -> None:
-    """Its example opens: arrays of one length, unique names, rigid cameras, timesteps and splits that exist."""
+    """Its example opens: arrays of one length, unique names, rigid cameras, known timesteps and splits."""
     _, scene = _opened(subject)
     views = scene.views
     count = len(views)
@@ -56,7 +56,10 @@ def opens_example(subject: Subject) -> None:
     if scene.rig_parameters:
         require(int(views.timestep.max()) < scene.timesteps, "A view shows a timestep that does not exist.")
     background = np.asarray(scene.background)
-    require(background.shape == (3,) and bool(((background >= 0) & (background <= 1)).all()), "background is no RGB.")
+    require(
+        background.shape == (3,) and bool(((background >= 0) & (background <= 1)).all()),
+        "background is no RGB.",
+    )
 
 
 @promise("dataset")
@@ -68,14 +71,18 @@ def names_its_rig(subject: Subject) -> None:
     for name, values in scene.rig_parameters.items():
         require(name in known, f'Rig "{scene.rig}" has no parameter "{name}".', f"It has {', '.join(known)}.")
         wanted = (scene.timesteps, known[name].size)
-        require(tuple(values.shape) == wanted, f'"{name}" has shape {tuple(values.shape)}.', f"Expected {wanted}.")
+        require(
+            tuple(values.shape) == wanted, f'"{name}" has shape {tuple(values.shape)}.', f"Expected {wanted}."
+        )
         require(values.dtype == torch.float32, f'"{name}" is {values.dtype}.', "Expected float32.")
     names = scene.timestep_names
     require(not names or len(names) == scene.timesteps, f"{len(names)} timestep names for {scene.timesteps}.")
     if scene.rig == "none":
         require(scene.points is not None and len(scene.points) > 0, "It has neither a rig nor points.")
     if scene.points is not None:
-        require(scene.points.ndim == 2 and scene.points.shape[1] == 3, f"points have shape {scene.points.shape}.")
+        require(
+            scene.points.ndim == 2 and scene.points.shape[1] == 3, f"points have shape {scene.points.shape}."
+        )
         colours = scene.point_colours
         require(
             colours is None or (colours.shape == scene.points.shape and colours.dtype == np.uint8),

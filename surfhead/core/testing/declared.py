@@ -31,7 +31,5 @@ def require_valid(specs: Mapping[str, ParameterSpec]) -> None:
 
 def learning(binding: Binding) -> tuple[Binding, dict[str, Tensor]]:
     """The binding with its parameters as leaves that collect gradients, and these leaves."""
-    leaves = {
-        name: value.detach().clone().requires_grad_() for name, value in binding.parameters.items()
-    }
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in binding.parameters.items()}
     return Binding(binding.triangle, leaves, binding.regions), leaves

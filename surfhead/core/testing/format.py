@@ -97,6 +97,8 @@ def refuses_bad_files(subject: Subject) -> None:
             made.read(path)
         except SurfheadError as error:
             require(path.name in str(error), f'The error does not name "{path.name}": {error}')
-            require(isinstance(error, DataError), f"It raised {type(error).__name__}.", "Expected a DataError.")
+            require(
+                isinstance(error, DataError), f"It raised {type(error).__name__}.", "Expected a DataError."
+            )
             continue
         require(False, f'"{path.name}" was read without complaint.')

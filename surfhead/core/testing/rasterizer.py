@@ -48,7 +48,9 @@ def _scene(
     surfels = tiny.surfels(count, poses, seed, dtype)
     colour = torch.rand(views, count, channels, generator=random)
     background = torch.rand(views, channels, generator=random)
-    pose_of_view = torch.arange(views - 1, -1, -1) if poses == views else torch.zeros(views, dtype=torch.int64)
+    pose_of_view = (
+        torch.arange(views - 1, -1, -1) if poses == views else torch.zeros(views, dtype=torch.int64)
+    )
     cameras = tiny.cameras(views, HEIGHT, WIDTH, dtype=dtype)
     moved = WorldSurfels(
         *(getattr(surfels, name).to(device) for name in ("mean", "tangents", "normal", "opacity"))
@@ -67,11 +69,19 @@ def _converted(scene: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
     surfels, colour, cameras, pose_of_view, background = scene
     values = (surfels.mean, surfels.tangents, surfels.normal, surfels.opacity)
     made = WorldSurfels(*(value.detach().to("cpu", dtype) for value in values))
-    return made, colour.detach().to("cpu", dtype), cameras.to("cpu", dtype), pose_of_view.cpu(), background.to("cpu", dtype)
+    return (
+        made,
+        colour.detach().to("cpu", dtype),
+        cameras.to("cpu", dtype),
+        pose_of_view.cpu(),
+        background.to("cpu", dtype),
+    )
 
 
 def _require_output(output: Any, views: int, count: int, channels: int) -> None:
-    require(isinstance(output, RenderOutput), f"It gave a {type(output).__name__}.", "Expected a RenderOutput.")
+    require(
+        isinstance(output, RenderOutput), f"It gave a {type(output).__name__}.", "Expected a RenderOutput."
+    )
     picture = (views, HEIGHT, WIDTH)
     require_shape(output.rgb, (*picture, channels), "rgb")
     require_shape(output.normal, (*picture, 3), "normal")
@@ -117,7 +127,7 @@ def inputs_unmodified(subject: Subject) -> None:
 
 @promise("rasterizer")
 def empty_is_background(subject: Subject) -> None:
-    """Without surfels, and with all of them behind the camera, the picture is the background and all else 0."""
+    """Without surfels, and with all behind the camera, the picture is the background and all else is 0."""
     rasterizer = subject.make()
     device = _device(subject, rasterizer)
     away = _scene(views=2, device=device)
@@ -183,7 +193,9 @@ def large_surfel_fills_centre(subject: Subject) -> None:
     )
     colour = torch.tensor([[[0.2, 0.5, 0.9]]], device=device)
     background = torch.zeros(1, 3, device=device)
-    output = rasterizer(surfels, colour, cameras, torch.zeros(1, dtype=torch.int64, device=device), background)
+    output = rasterizer(
+        surfels, colour, cameras, torch.zeros(1, dtype=torch.int64, device=device), background
+    )
     middle = (0, HEIGHT // 2, WIDTH // 2)
     require_close(output.alpha[middle], torch.tensor(0.99), "alpha", 1e-4)
     require_close(output.rgb[middle], 0.99 * colour[0, 0], "rgb", 1e-4)

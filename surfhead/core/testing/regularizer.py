@@ -55,7 +55,9 @@ def gives_scalar(subject: Subject) -> None:
         step = steps.random_step(seed=seed)
         value = term(step)
         _require_term(value, "On a random step")
-        require(_number(value) > 0, "On a random step it is 0.", "Expected > 0: nothing there is at its optimum.")
+        require(
+            _number(value) > 0, "On a random step it is 0.", "Expected > 0: nothing there is at its optimum."
+        )
         pulled = _require_finite_gradients(value, step, "On a random step")
         require(bool(pulled), "It pulls on nothing: every gradient is zero.")
 
@@ -66,7 +68,9 @@ def zero_at_optimum(subject: Subject) -> None:
     step = steps.perfect_step()
     value = subject.make()(step)
     _require_term(value, "At the optimum")
-    require(_number(value) <= ZERO, f"At the optimum it is {_number(value):.3g}.", f"Expected at most {ZERO}.")
+    require(
+        _number(value) <= ZERO, f"At the optimum it is {_number(value):.3g}.", f"Expected at most {ZERO}."
+    )
     _require_finite_gradients(value, step, "At the optimum")
 
 

@@ -35,7 +35,8 @@ def _parameters(rig: Any, poses: int, size: float = 0.1, seed: int = 0) -> dict[
     """Small random values of every parameter."""
     random = tiny.generator(seed)
     return {
-        name: size * torch.randn(poses, info.size, generator=random) for name, info in rig.parameters().items()
+        name: size * torch.randn(poses, info.size, generator=random)
+        for name, info in rig.parameters().items()
     }
 
 
@@ -47,7 +48,11 @@ def _centred(vertices: Tensor) -> Tensor:
 def declares_parameters(subject: Subject) -> None:
     """Every parameter has a positive size, a description, and a rate >= 0 or None."""
     for name, info in subject.make().parameters().items():
-        require(isinstance(info, RigParameter), f'"{name}" is a {type(info).__name__}.', "Expected a RigParameter.")
+        require(
+            isinstance(info, RigParameter),
+            f'"{name}" is a {type(info).__name__}.',
+            "Expected a RigParameter.",
+        )
         require(info.size > 0, f'"{name}" has size {info.size}.')
         require(bool(info.description.strip()), f'"{name}" has no description.')
         require(info.rate is None or info.rate >= 0, f'The rate of "{name}" is {info.rate}.')

@@ -1,4 +1,4 @@
-"""A small training run of built-in parts, found by name in the registry: what observers and formats are shown."""
+"""A small training run of built-in parts, found by name in the registry, for observers and formats."""
 
 from __future__ import annotations
 
@@ -84,7 +84,11 @@ def train(folder: Path, observers: list[Observer], iterations: int = 6) -> tuple
     folder.mkdir(parents=True, exist_ok=True)
     drawn = avatar()
     config = RunConfig(
-        iterations=iterations, batch_size=2, device="cpu", checkpoint=Occasions(every=4), evaluate=Occasions(every=4)
+        iterations=iterations,
+        batch_size=2,
+        device="cpu",
+        checkpoint=Occasions(every=4),
+        evaluate=Occasions(every=4),
     )
     scene = NoiseScene("procedural", drawn.motion)
     events = Events(observers)

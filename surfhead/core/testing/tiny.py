@@ -1,4 +1,4 @@
-"""Small seeded meshes, cameras, bindings, surfels and steps, in any precision: what checks and tests work on."""
+"""Small seeded meshes, cameras, bindings and surfels, in any precision: what checks and tests work on."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ def neighbours_of(triangles: Tensor) -> Tensor:
             across.setdefault((min(edge), max(edge)), []).append(face)
     return torch.tensor(
         [
-            [
-                next((g for g in across[(min(edge), max(edge))] if g != face), face)
-                for edge in row
-            ]
+            [next((g for g in across[(min(edge), max(edge))] if g != face), face) for edge in row]
             for face, row in enumerate(edges)
         ],
         dtype=torch.int64,
@@ -52,7 +49,11 @@ def rest_mesh(rows: int = 3, columns: int = 3, dtype: torch.dtype = torch.float3
     # irregular in the plane and bent out of it, so that no two triangles are alike
     wave = torch.sin(37.0 * grid_x + 11.0 * grid_y)
     vertices = torch.stack(
-        (grid_x + 0.01 * wave, grid_y - 0.012 * wave, 0.05 * torch.cos(9.0 * grid_x) * torch.cos(7.0 * grid_y)),
+        (
+            grid_x + 0.01 * wave,
+            grid_y - 0.012 * wave,
+            0.05 * torch.cos(9.0 * grid_x) * torch.cos(7.0 * grid_y),
+        ),
         dim=-1,
     ).reshape(-1, 3)
     triangles = []
@@ -104,7 +105,7 @@ def binding(
     dtype: torch.dtype = torch.float32,
     spread: float = 0.3,
 ) -> Binding:
-    """``count`` surfels on triangles drawn at random (every one once first), with parameters near their start.
+    """``count`` surfels on random triangles (every one once first), with parameters near their start.
 
     Args:
         specs: parameters declared besides the core's.
@@ -190,9 +191,7 @@ def surfels(
     radius = 0.12 * torch.rand(count, 1, generator=random, dtype=torch.float64).pow(1 / 3)
     mean = (centre * radius)[None] + 0.01 * normal(poses, count, 3)
     tangents = size * normal(poses, count, 3, 2)
-    unit = torch.nn.functional.normalize(
-        torch.linalg.cross(tangents[..., 0], tangents[..., 1]), dim=-1
-    )
+    unit = torch.nn.functional.normalize(torch.linalg.cross(tangents[..., 0], tangents[..., 1]), dim=-1)
     opacity = 0.05 + 0.94 * torch.rand(count, generator=random, dtype=torch.float64)
     return WorldSurfels(mean.to(dtype), tangents.to(dtype), unit.to(dtype), opacity.to(dtype))
 
