@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
     from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.meshcaster import MeshCaster as MeshCaster
+    from surfhead.core.meshcaster import MeshHits as MeshHits
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
     from surfhead.core.registry import create as create
@@ -102,6 +104,8 @@ _HOME = {
     "check_finite": "types",
     "check_shape": "types",
     # modules of mathematics, as modules
+    "MeshCaster": "meshcaster",
+    "MeshHits": "meshcaster",
     "geometry": "",
     "triangles": "",
     "harmonics": "",
