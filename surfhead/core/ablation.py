@@ -23,7 +23,7 @@ from typing import Any
 from rich.table import Table
 
 from surfhead.core.errors import DataError
-from surfhead.core.monitoring import BASELINE, COLUMNS, summary
+from surfhead.core.monitoring import COLUMNS, TITLES, summary
 
 log = logging.getLogger("surfhead")
 DONE = "finished.json"
@@ -163,20 +163,20 @@ def _run(member: Member, device: str, threads: int | None) -> str:
 def collect(grid: Sequence[Member]) -> list[Row]:
     """Means and deviations over the seeds of every finished variant, and the baseline."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    baseline: dict[str, dict[str, Any]] = {}
+    baseline: dict[tuple[str, str], dict[str, Any]] = {}
     for member in grid:
         if not (member.folder / DONE).exists():
             continue
         rows = summary(member.folder)
-        numbers = [int(r["label"]) for r in rows if r["label"] != BASELINE]
+        numbers = [int(r["label"]) for r in rows if r["label"] not in TITLES]
         for row in rows:
-            if row["label"] == BASELINE:
-                baseline.setdefault(row["split"], row)
+            if row["label"] in TITLES:
+                baseline.setdefault((TITLES[row["label"]], row["split"]), row)
             elif int(row["label"]) == max(numbers):
                 found.setdefault((member.variant, row["split"]), []).append(row)
     if not found:
         raise DataError("No member of the grid has finished.", "", "See failure.txt in its folders.")
-    made = [Row("one colour a triangle", s, 1, _spread([r])) for s, r in baseline.items()]
+    made = [Row(title, split, 1, _spread([row])) for (title, split), row in baseline.items()]
     made += [Row(variant, split, len(rows), _spread(rows)) for (variant, split), rows in found.items()]
     return sorted(made, key=lambda r: r.split != "val")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from surfhead.core.evaluation import evaluate, evaluate_baseline
+from surfhead.core.baseline import TriangleBaseline
+from surfhead.core.evaluation import evaluate, evaluate_drawings
 
 if TYPE_CHECKING:
     from surfhead.core.trainer import Trainer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("surfhead")
 SUMMARY = "summary.json"
 BASELINE = "baseline"
+SMOOTH = "baseline-smooth"
+TITLES = {BASELINE: "one colour a triangle", SMOOTH: "the same, smooth normals"}
 COLUMNS = ("psnr", "foreground_psnr", "ssim", "lpips", "ncs", "angular_error")
 
 
@@ -32,13 +35,21 @@ def evaluate_during_training(trainer: Trainer, final: bool) -> None:
         result = evaluate(trainer.avatar, scene, split, folder=folder, limit=limit, seen=seen)
         result.write(folder)
         _note(trainer.folder, str(trainer.images), split, result.means, len(result.rows))
-        trainer.events.tell(
-            "evaluated", run=trainer, images=trainer.images, split=split, means=result.means
-        )
-        if final and config.baseline and trainer.avatar.deformer.rig_bound:
-            base = evaluate_baseline(trainer.avatar, scene, split, folder=trainer.folder / "eval" / BASELINE)
-            base.write(trainer.folder / "eval" / BASELINE)
-            _note(trainer.folder, BASELINE, split, base.means, len(base.rows))
+        trainer.events.tell("evaluated", run=trainer, images=trainer.images, split=split, means=result.means)
+    if final and config.baseline and trainer.avatar.deformer.rig_bound:
+        _measure_baselines(trainer, splits)
+
+
+def _measure_baselines(trainer: Trainer, splits: list[str]) -> None:
+    scene = trainer.scene
+    motion = {name: rows.to(trainer.avatar.device) for name, rows in scene.rig_parameters.items()}
+    for label, smooth in ((BASELINE, False), (SMOOTH, True)):
+        base = TriangleBaseline(scene, trainer.avatar.rig, trainer.order.views, motion, smooth=smooth)
+        folder = trainer.folder / "eval" / label
+        for split in splits:
+            result = evaluate_drawings(base.draw, scene, split, folder=folder, title=TITLES[label])
+            result.write(folder)
+            _note(trainer.folder, label, split, result.means, len(result.rows))
 
 
 def _note(folder: Path, label: str, split: str, means: dict[str, float], views: int) -> None:
@@ -53,7 +64,7 @@ def _note(folder: Path, label: str, split: str, means: dict[str, float], views: 
 
 
 def summary(folder: Path) -> list[dict[str, Any]]:
-    """Every evaluation of a run: ``label`` is the image count, or ``baseline``."""
+    """Every evaluation of a run: ``label`` is the image count, or a baseline's name."""
     path = folder / "eval" / SUMMARY
     if not path.exists():
         return []
@@ -64,8 +75,8 @@ def summary(folder: Path) -> list[dict[str, Any]]:
 def summary_table(folder: Path) -> Table:
     """First, baseline and last evaluation of every split, side by side."""
     rows = summary(folder)
-    numbers = sorted({int(r["label"]) for r in rows if r["label"] != BASELINE})
-    labels = {str(n) for n in ([numbers[0], numbers[-1]] if numbers else [])} | {BASELINE}
+    numbers = sorted({int(r["label"]) for r in rows if r["label"] not in TITLES})
+    labels = {str(n) for n in ([numbers[0], numbers[-1]] if numbers else [])} | set(TITLES)
     kept = [r for r in rows if r["label"] in labels]
     columns = [c for c in COLUMNS if any(c in r for r in kept)]
     table = Table(title="Measured on held-out views (means over views)")
@@ -75,11 +86,10 @@ def summary_table(folder: Path) -> Table:
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right")
     for split in dict.fromkeys(r["split"] for r in kept):
-        rank = {BASELINE: -1.0}
         mine = [r for r in kept if r["split"] == split]
-        mine.sort(key=lambda r: rank.get(r["label"], 0.0) or float(r["label"]))
+        mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
         for row in mine:
-            what = "one colour a triangle" if row["label"] == BASELINE else f"{row['label']} images"
+            what = TITLES.get(row["label"], f"{row['label']} images")
             cells = [f"{row[c]:.3f}" if c in row else "" for c in columns]
             table.add_row(split, what, str(row["views"]), *cells)
     return table

@@ -94,7 +94,7 @@ def test_training_fits_and_raises_psnr(tmp_path: Path) -> None:
     first = float(run.losses["l1"])
     run.run()
     assert run.images == 200
-    assert float(run.losses["l1"]) < 0.4 * first
+    assert float(run.losses["l1"]) < 0.5 * first
 
 
 def test_rates_and_losses_count_images_not_steps(tmp_path: Path) -> None:
