@@ -30,6 +30,7 @@ class Adaptive(Densifier):
 
     name = "adaptive"
     summary = "Clone, split and prune by screen-space gradients (3DGS), keeping every triangle covered."
+    keeps_covered = True
 
     @dataclass(frozen=True)
     class Options:
