@@ -1,0 +1,80 @@
+"""Where things lie on any rig's head: face coordinates in millimetres and smooth region masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surfhead.core.api import RestMesh
+
+Array = NDArray[np.float64]
+
+HALF_PUPIL_DISTANCE = 32.0
+"""Half of an average adult's interpupillary distance, mm: it sets the unit of face coordinates."""
+EYE_DEPTH = 69.5
+"""Distance of the eyeballs' centres in front of the origin, mm."""
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """Face coordinates: +x the head's left, +y up, +z forward, pupils 64 mm apart at height 0.
+
+    Attributes:
+        origin: (3,) metres.
+        scale: metres per face millimetre.
+        eye_radius: mean radius of the eyeballs, face millimetres; 0 without eyeballs.
+    """
+
+    origin: Array
+    scale: float
+    eye_radius: float
+
+    def coordinates(self, points: Array) -> Array:
+        """(..., 3) metres to face millimetres."""
+        return np.asarray((points - self.origin) / self.scale)
+
+
+def face_frame(rest: RestMesh) -> FaceFrame:
+    """Find the frame by the eyeballs, or by the bounding box where the rig has none."""
+    vertices = rest.vertices.double().cpu().numpy()
+    triangles = rest.topology.triangles.cpu().numpy()
+    eyeballs = rest.topology.regions.get("eyeballs")
+    used = np.unique(triangles[eyeballs.cpu().numpy()]) if eyeballs is not None else np.zeros(0, int)
+    middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
+    if len(used):
+        points = vertices[used]
+        middle_x = np.median(points[:, 0])
+        left, right = points[points[:, 0] > middle_x], points[points[:, 0] <= middle_x]
+        # The middle of the extent, not the mean: eyeballs may be denser in front.
+        centres = [0.5 * (half.min(axis=0) + half.max(axis=0)) for half in (left, right)]
+        scale = float(centres[0][0] - centres[1][0]) / (2 * HALF_PUPIL_DISTANCE)
+        if scale > 0:
+            radius = float(np.linalg.norm(left - centres[0], axis=1).mean()) / scale
+            origin = 0.5 * (centres[0] + centres[1]) - [0, 0, EYE_DEPTH * scale]
+            return FaceFrame(origin, scale, radius)
+    return FaceFrame(middle, float(np.ptp(vertices[:, 1])) / 240.0, 0.0)
+
+
+def vertex_masks(rest: RestMesh) -> dict[str, Array]:
+    """Region name -> (V,) the share of a vertex's triangles that belong to the region."""
+    triangles = rest.topology.triangles.cpu().numpy()
+    count = np.maximum(np.bincount(triangles.ravel(), minlength=len(rest.vertices)), 1)
+    masks = {}
+    for name, region in rest.topology.regions.items():
+        inside = triangles[region.cpu().numpy()]
+        masks[name] = np.bincount(inside.ravel(), minlength=len(rest.vertices)) / count
+    return masks
+
+
+def bump(points: Array, x: float, y: float, wide: float, high: float) -> Array:
+    """A Gaussian on the front, mirrored: (...) from face coordinates (..., 3)."""
+    offset = ((np.abs(points[..., 0]) - x) / wide) ** 2 + ((points[..., 1] - y) / high) ** 2
+    return np.asarray(np.exp(-0.5 * offset) * (points[..., 2] > 0))
+
+
+def ramp(low: float, high: float, x: Array) -> Array:
+    """0 below ``low``, 1 above ``high``, a cubic between."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t))

@@ -1,0 +1,91 @@
+"""Rendered frames on disk: one compressed file a view, written atomically, made anew when damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surfhead.core.api import DataError, Frame
+
+DEPTH_STEP = 5e-5
+"""Depth is kept as multiples of this many metres, in 16 bits."""
+
+
+def cache_folder(chosen: str) -> Path:
+    """The folder for built-in data: ``chosen``, else below the platform's cache folder."""
+    if chosen:
+        return Path(chosen).expanduser()
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(home).expanduser() / "surfhead" / "synthetic"
+
+
+def cache_key(description: Mapping[str, Any]) -> str:
+    """A name for everything that decides what the pictures show."""
+    text = json.dumps(description, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class FrameStore:
+    """Frames of one data set in one folder."""
+
+    def __init__(self, folder: Path, height: int, width: int) -> None:
+        self.folder = folder
+        self.shape = (height, width)
+
+    def path(self, name: str) -> Path:
+        """Where the view called ``name`` is kept."""
+        return self.folder / f"{name}.npz"
+
+    def missing(self, names: list[str]) -> list[int]:
+        """Positions of the names that have no file yet."""
+        present = {p.name for p in self.folder.glob("*.npz")} if self.folder.is_dir() else set()
+        return [i for i, name in enumerate(names) if f"{name}.npz" not in present]
+
+    def write(self, name: str, frame: Frame) -> None:
+        """Keep a frame. Normals and depth are kept where the mask is at least one half."""
+        assert frame.mask is not None and frame.normal is not None and frame.depth is not None
+        solid = frame.depth > 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    image=frame.image,
+                    mask=frame.mask,
+                    solid=np.packbits(solid),
+                    normal=frame.normal[solid].astype(np.float16),
+                    depth=np.round(frame.depth[solid] / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
+                )
+            Path(temporary).replace(self.path(name))
+        except OSError as error:
+            raise DataError(
+                f'The built-in data cannot be kept in "{self.folder}": {error}.',
+                "Expected a folder that can be written, with room for it.",
+                "Free some space, or choose another folder with the option `cache` or XDG_CACHE_HOME.",
+            ) from error
+
+    def read(self, name: str) -> Frame | None:
+        """The frame, or None where the file is missing, damaged or of another size."""
+        try:
+            with np.load(self.path(name), allow_pickle=False) as file:
+                solid = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
+                solid = solid.reshape(self.shape).astype(bool)
+                normal = np.zeros((*self.shape, 3), dtype=np.float32)
+                depth = np.zeros(self.shape, dtype=np.float32)
+                normal[solid] = file["normal"]
+                depth[solid] = file["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
+                image, mask = file["image"], file["mask"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, IndexError):
+            return None
+        if image.shape != (*self.shape, 3) or mask.shape != self.shape:
+            return None
+        return Frame(image, mask, normal, depth)
