@@ -1,36 +1,41 @@
 """The one door to the native kernels: which are available here and, if not, why.
 
 ``cpu`` is a shared library that is built when the package is installed; ``cuda`` is compiled at first use.
-Components reach either only through this package; importing it loads none of them.
+Components reach either only through this package; importing it loads none of them. Each is a module with
+``why_unavailable() -> None or a sentence``, ``report() -> lines for `surfhead doctor` `` and ``rasterize``.
 """
 
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 NAMES = ("cpu", "cuda")
 
 
-def unavailable(name: str) -> str | None:
-    """None when the kernels called ``name`` can run here, else the reason they cannot, in one sentence."""
-    if name not in NAMES:
-        return f'there are no kernels called "{name}", only {", ".join(NAMES)}'
-    try:
-        module = importlib.import_module(f"surfhead.core.kernels.{name}")
-        reason: str | None = module.unavailable()
-    except (ImportError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
-    return reason
+def __getattr__(name: str) -> ModuleType:
+    if name in NAMES:
+        return importlib.import_module(f"surfhead.core.kernels.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def why_unavailable() -> dict[str, str | None]:
+    """Name -> None when these kernels can run here, else the reason they cannot, in one sentence."""
+    found: dict[str, str | None] = {}
+    for name in NAMES:
+        try:
+            found[name] = __getattr__(name).why_unavailable()
+        except (ImportError, OSError) as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    return found
 
 
 def report() -> dict[str, str]:
-    """Name -> a sentence for `surfhead doctor`: what runs, or why it does not."""
-    found = {}
+    """Lines for `surfhead doctor`: what runs, where it is from, or why it does not run."""
+    found: dict[str, str] = {}
     for name in NAMES:
-        reason = unavailable(name)
-        if reason is None:
-            module = importlib.import_module(f"surfhead.core.kernels.{name}")
-            found[name] = str(module.describe())
-        else:
-            found[name] = f"not available: {reason}"
+        try:
+            found.update(__getattr__(name).report())
+        except (ImportError, OSError) as error:
+            found[f"{name} kernels"] = f"not available: {type(error).__name__}: {error}"
     return found

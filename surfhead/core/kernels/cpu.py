@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     return None, "; ".join(reasons) or "the library was not built; reinstall surfhead with a C++ compiler"
 
 
-def unavailable() -> str | None:
+def why_unavailable() -> str | None:
     """None when the kernels can run here, else why not."""
     library, text = _load()
     return text if library is None else None
@@ -98,10 +99,17 @@ def instruction_sets() -> tuple[str, ...]:
     return tuple(found)
 
 
-def describe() -> str:
-    """One sentence about the library in use."""
-    _, path = _load()
-    return f"{instruction_sets()[_set()]} kernels, {torch.get_num_threads()} threads, from {path}"
+def report() -> dict[str, str]:
+    """What `surfhead doctor` prints: the instruction set and threads in use, the library, its compiler."""
+    library, text = _load()
+    if library is None:
+        return {"cpu kernels": f"not available: {text}"}
+    note = Path(text).with_name(NOTE)
+    return {
+        "cpu kernels": f"{instruction_sets()[_set()]}, {torch.get_num_threads()} threads",
+        "cpu library": text,
+        "cpu build": note.read_text(encoding="utf-8").strip() if note.is_file() else "unknown",
+    }
 
 
 def _library() -> ctypes.CDLL:
@@ -187,7 +195,7 @@ _ARGUMENTS = (
     device_types="cpu",
     schema=f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * 13)})",
 )
-def rasterize_cpu(
+def rasterize(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -219,7 +227,7 @@ def rasterize_cpu(
     return outputs
 
 
-@rasterize_cpu.register_fake
+@rasterize.register_fake
 def _(
     mean: Tensor,
     tangents: Tensor,
@@ -240,10 +248,10 @@ def _(
     "surfhead::rasterize_cpu_backward",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_ARGUMENTS}, Tensor[] outputs, Tensor? g_rgb, Tensor? g_alpha, Tensor? g_normal, Tensor? g_depth, "
-    "Tensor? g_median_depth, Tensor? g_distortion) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    schema=f"({_ARGUMENTS}, Tensor[] outputs, Tensor? g_rgb, Tensor? g_alpha, Tensor? g_normal, "
+    f"Tensor? g_depth, Tensor? g_median_depth, Tensor? g_distortion) -> ({', '.join(['Tensor'] * 5)})",
 )
-def rasterize_cpu_backward(
+def rasterize_backward(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -303,7 +311,7 @@ def rasterize_cpu_backward(
     return made
 
 
-@rasterize_cpu_backward.register_fake
+@rasterize_backward.register_fake
 def _(
     mean: Tensor,
     tangents: Tensor,
@@ -327,9 +335,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
     gradients = list(
-        rasterize_cpu_backward(
-            *tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6]
-        )
+        rasterize_backward(*tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6])
     )
     background = None
     if upstream[0] is not None:
@@ -338,4 +344,4 @@ def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     return (*gradients, background, None, None, None, None, None)
 
 
-rasterize_cpu.register_autograd(_backward, setup_context=_setup)
+rasterize.register_autograd(_backward, setup_context=_setup)

@@ -32,7 +32,8 @@ class Cpu(Rasterizer):
     @classmethod
     def available(cls) -> str | None:
         """None, or why the native library is not there."""
-        return kernels.unavailable("cpu")
+        reason: str | None = kernels.cpu.why_unavailable()
+        return reason
 
     @classmethod
     def supports(cls, device_type: str) -> bool:
@@ -48,8 +49,6 @@ class Cpu(Rasterizer):
         background: Tensor,
     ) -> RenderOutput:
         """Draw B views; see ``Rasterizer``. Colours beyond three channels are drawn three at a time."""
-        from surfhead.core.kernels.cpu import rasterize_cpu
-
         view = cameras.camera_from_world.detach().double()
         intrinsics = cameras.intrinsics.detach().double()
         packed = torch.cat(
@@ -66,7 +65,7 @@ class Cpu(Rasterizer):
             colour = torch.nn.functional.pad(colour, (0, missing))
             background = torch.nn.functional.pad(background, (0, missing))
         passes = [
-            rasterize_cpu(
+            kernels.cpu.rasterize(
                 surfels.mean,
                 surfels.tangents,
                 surfels.normal,
@@ -80,7 +79,7 @@ class Cpu(Rasterizer):
                 cameras.near,
             )
             for colours, behind in zip(
-                colour.split(CHANNELS, dim=-1), background.split(CHANNELS, dim=-1), strict=True
+                torch.split(colour, CHANNELS, dim=-1), torch.split(background, CHANNELS, dim=-1), strict=True
             )
         ]
         rgb = passes[0][0] if len(passes) == 1 else torch.cat([drawn[0] for drawn in passes], dim=-1)

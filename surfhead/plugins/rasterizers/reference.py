@@ -100,16 +100,13 @@ class Torch(Rasterizer):
 
 
 def _output(canvas: Tensor, visible: Tensor, radius: Tensor) -> RenderOutput:
-    rgb, normal, alpha, depth, median, distortion = canvas.split(
-        [canvas.shape[-1] - 7, 3, 1, 1, 1, 1], dim=-1
-    )
     return RenderOutput(
-        rgb=rgb,
-        alpha=alpha.squeeze(-1),
-        normal=normal,
-        depth=depth.squeeze(-1),
-        median_depth=median.squeeze(-1),
-        distortion=distortion.squeeze(-1),
+        rgb=canvas[..., :-7],
+        normal=canvas[..., -7:-4],
+        alpha=canvas[..., -4],
+        depth=canvas[..., -3],
+        median_depth=canvas[..., -2],
+        distortion=canvas[..., -1],
         visible=visible,
         radius=radius,
     )
@@ -122,18 +119,18 @@ def _view(
     projected = _project(surfels, pose, colour, camera)
     columns = math.ceil(camera.width / tile)
     tiles, surfel = _intersections(projected.box, camera, tile)
-    occupied, counts = tiles.unique_consecutive(return_counts=True)
+    occupied, counts = torch.unique_consecutive(tiles, return_counts=True)
     channels = colour.shape[-1]
     values, pixels = [], []
     # split (not indexing) once a tile: its backward concatenates instead of adding full-size zeros
-    groups = projected.fields[surfel].split(counts.tolist()) if len(surfel) else ()
+    groups = torch.split(projected.fields[surfel], counts.tolist()) if len(surfel) else ()
     grid = torch.arange(tile, device=colour.device)
     for corner, fields in zip(occupied.tolist(), groups, strict=True):
         rows = (corner // columns) * tile + grid
         cols = (corner % columns) * tile + grid
         rows, cols = rows[rows < camera.height], cols[cols < camera.width]
         index = (rows[:, None] * camera.width + cols).reshape(-1)
-        for part in index.split(max(1, PAIRS_AT_ONCE // len(fields))):
+        for part in torch.split(index, max(1, PAIRS_AT_ONCE // len(fields))):
             pixels.append(part)
             values.append(
                 checkpoint(_tile, part, fields, background, camera, use_reentrant=False)
@@ -232,8 +229,8 @@ def _tile(pixels: Tensor, fields: Tensor, background: Tensor, camera: Cameras) -
     px = (pixels % camera.width).to(fields.dtype)[:, None] + 0.5
     py = (pixels // camera.width).to(fields.dtype)[:, None] + 0.5
     mx, my, mw = fields[:, 0:3], fields[:, 3:6], fields[:, 6:9]
-    centre, z, opacity, normal, colour = (*fields[:, 9:16].split([2, 1, 1, 3], dim=1), fields[:, 16:])
-    z = z[:, 0]
+    centre, z, opacity = fields[:, 9:11], fields[:, 11], fields[:, 12]
+    normal, colour = fields[:, 13:16], fields[:, 16:]
     # The ray's two planes k = x M_w - M_x and l = y M_w - M_y meet the surfel's plane at c = k x l.
     k0, k1, k2 = (px * mw[:, i] - mx[:, i] for i in range(3))
     l0, l1, l2 = (py * mw[:, i] - my[:, i] for i in range(3))
@@ -246,7 +243,7 @@ def _tile(pixels: Tensor, fields: Tensor, background: Tensor, camera: Cameras) -
     u, v = torch.where(on_plane, c0, 0.0) / c2, torch.where(on_plane, c1, 0.0) / c2
     rho = torch.where(on_plane, u * u + v * v, rho2)
     depth = u * mw[:, 0] + v * mw[:, 1] + z  # u = v = 0 leaves the mean's depth
-    alpha = opacity[:, 0] * torch.exp(-0.5 * rho)
+    alpha = opacity * torch.exp(-0.5 * rho)
     alpha = torch.where(alpha >= ALPHA_MAX, ALPHA_MAX * one, alpha)
     alpha = torch.where((alpha >= ALPHA_MIN) & (depth >= camera.near), alpha, 0.0)
     # Stop before the transmittance would fall under its minimum; it never rises again.
