@@ -32,7 +32,7 @@ def doctor(plugin: Plugins = None, debug: Debug = -1) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for section in (versions, devices, rasterizers, folders):
+    for section in (versions, devices, kernels, rasterizers, folders):
         for label, value in section():
             table.add_row(label, value)
     out = console()
@@ -70,6 +70,13 @@ def devices() -> list[tuple[str, str]]:
     return rows
 
 
+def kernels() -> list[tuple[str, str]]:
+    """What the native kernels say of themselves."""
+    from surfhead.core.kernels import report
+
+    return list(report().items())
+
+
 def rasterizers() -> list[tuple[str, str]]:
     """Which rasterizers can run, on what, and why the others cannot."""
     from surfhead.core.errors import SurfheadError
@@ -91,5 +98,13 @@ def rasterizers() -> list[tuple[str, str]]:
 
 
 def folders() -> list[tuple[str, str]]:
-    """Where caches and plugins named by the environment are."""
-    return [("plugin files", os.environ.get("SURFHEAD_PLUGINS", "") or "none ($SURFHEAD_PLUGINS is not set)")]
+    """Where things are kept that can be made again, and the plugins the environment names."""
+    from surfhead.core.cache import VARIABLE, cache_folder
+
+    folder = cache_folder()
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    files = os.environ.get("SURFHEAD_PLUGINS") or "none (they would be in $SURFHEAD_PLUGINS)"
+    return [
+        ("cache folder", f"{folder}, {size / 2**20:.0f} MiB (${VARIABLE} moves it)"),
+        ("plugin files", files),
+    ]

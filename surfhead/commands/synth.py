@@ -18,8 +18,9 @@ def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
     rig: Annotated[str | None, typer.Option(help="Whose head; by default the built-in one.")] = None,
     layout: Annotated[
-        str, typer.Option("--format", help="Layout: a data set of `surfhead list dataset` that can write.")
-    ] = SOURCE,
+        str | None,
+        typer.Option("--format", help="Layout: a data set that can be written; the first such by default."),
+    ] = None,
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
@@ -48,12 +49,16 @@ def synth(
         options["rig"] = rig
     if "rig" in tables:
         options["rig_options"] = tables["rig"]
-    writer = registry().create("dataset", layout)
-    if not writer.writes:
-        able = [n for n in registry().names("dataset") if _writes(n)]
+    writable = [name for name in registry().names("dataset") if _writes(name)]
+    if layout is not None:
+        registry().registration("dataset", layout)
+    if layout not in (None, *writable) or not writable:
         raise OptionError(
-            f'Data set "{layout}" cannot be written.', f"Can be: {', '.join(able)}.", "Choose one of these."
+            f'Data set "{layout or "of any kind"}" cannot be written.',
+            f"These can: {', '.join(writable) or 'none'}.",
+            "Choose one of these with --format.",
         )
+    writer = registry().create("dataset", layout or writable[0])
     scene = registry().create("dataset", SOURCE, options).open(None)
     out.mkdir(parents=True, exist_ok=True)
     writer.write(scene, out)
