@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,6 +327,37 @@ def evaluate(
     if avatar.device.type == "cuda":
         found.speed["peak_memory_bytes"] = torch.cuda.max_memory_allocated(avatar.device)
     return found
+
+
+def evaluate_baseline(
+    avatar: Avatar,
+    scene: Scene,
+    split: str,
+    *,
+    limit: int = 0,
+    folder: Path | None = None,
+    smooth: bool = False,
+    backbone: str = "alex",
+) -> Evaluation:
+    """Measure the avatar's bare rig mesh, one mean colour of the training pictures a triangle.
+
+    The mesh moves by the data's own rig parameters, not by those that training refined.
+
+    Args:
+        avatar: gives the rig.
+        scene: the truth.
+        split, limit, folder, backbone: as in ``evaluate_drawings``.
+        smooth: interpolate the vertices' normals instead of the flat triangles' own.
+    """
+    from surfhead.core.baseline import TriangleBaseline
+
+    motion = {name: rows.to(avatar.device) for name, rows in scene.rig_parameters.items()}
+    bare = TriangleBaseline(scene, avatar.rig, scene.views.of("train"), motion, smooth=smooth)
+    found = evaluate_drawings(
+        bare.draw, scene, split, limit=limit, folder=folder, backbone=backbone, title="one colour a triangle"
+    )
+    normals = "interpolated" if smooth else "flat"
+    return replace(found, notes=(*found.notes, f"baseline: mean colour a triangle, {normals} normals"))
 
 
 def spread(views: Sequence[int] | np.ndarray, limit: int) -> np.ndarray:
