@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surfhead.core import geometry as geometry
     from surfhead.core import harmonics as harmonics
+    from surfhead.core import planes as planes
     from surfhead.core import triangles as triangles
     from surfhead.core import depth_normals as depth_normals
     from surfhead.core import metrics as metrics
@@ -107,6 +108,7 @@ _HOME = {
     "MeshCaster": "meshcaster",
     "MeshHits": "meshcaster",
     "geometry": "",
+    "planes": "",
     "triangles": "",
     "harmonics": "",
     "kernels": "",

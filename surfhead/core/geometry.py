@@ -1,16 +1,26 @@
 """Rotations and the polar decomposition: quaternions (w, x, y, z), axis-angle vectors, 3x3 matrices.
 
 All functions take any leading shape, work in float32 and float64, and have finite gradients at the
-identity. Products of 3x3 matrices are written out by components where that pays: it is faster than
-batched matrix products of this size, and no reduced-precision matrix unit can touch it.
+identity. Results are stored plane by plane (see ``surfhead.core.planes``).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from surfhead.core.planes import (
+    dot,
+    from_planes,
+    matrix_from_planes,
+    matrix_product,
+    planes,
+    quaternion_product,
+    scaled,
+)
 
 SMALL_ANGLE_SQUARED = 1e-8  # below it the Taylor branches are exact to float64 rounding
 NEWTON_STEPS = 8  # enough for condition numbers far beyond those of blended Jacobians
@@ -18,17 +28,7 @@ NEWTON_STEPS = 8  # enough for condition numbers far beyond those of blended Jac
 
 def quaternion_multiply(first: Tensor, second: Tensor) -> Tensor:
     """(..., 4) Hamilton product: the rotation ``second`` followed by ``first``."""
-    a, b, c, d = first.unbind(-1)
-    w, x, y, z = second.unbind(-1)
-    return torch.stack(
-        (
-            a * w - b * x - c * y - d * z,
-            a * x + b * w + c * z - d * y,
-            a * y - b * z + c * w + d * x,
-            a * z + b * y - c * x + d * w,
-        ),
-        dim=-1,
-    )
+    return quaternion_product(first, second)
 
 
 def quaternion_conjugate(quaternion: Tensor) -> Tensor:
@@ -43,16 +43,14 @@ def canonical_sign(quaternion: Tensor) -> Tensor:
 
 def unit_quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """(..., 3, 3) rotation of a quaternion (..., 4) that already has unit length."""
-    w, x, y, z = quaternion.unbind(-1)
+    w, x, y, z = planes(quaternion)
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
     wx, wy, wz = w * x2, w * y2, w * z2
     xx, xy, xz = x * x2, x * y2, x * z2
     yy, yz, zz = y * y2, y * z2, z * z2
-    matrix = torch.stack(
-        (1 - (yy + zz), xy - wz, xz + wy, xy + wz, 1 - (xx + zz), yz - wx, xz - wy, yz + wx, 1 - (xx + yy)),
-        dim=-1,
+    return matrix_from_planes(
+        1 - (yy + zz), xy - wz, xz + wy, xy + wz, 1 - (xx + zz), yz - wx, xz - wy, yz + wx, 1 - (xx + yy)
     )
-    return matrix.reshape(*quaternion.shape[:-1], 3, 3)
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
@@ -60,45 +58,64 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return unit_quaternion_to_matrix(torch.nn.functional.normalize(quaternion, dim=-1))
 
 
+class _MatrixToQuaternion(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        a, b, c, d, e, f, g, h, i = planes(matrix.flatten(-2))
+        wx, wy, wz, xy, xz, yz = h - f, c - g, d - b, d + b, c + g, h + f
+        ww, xx, yy, zz = 1 + a + e + i, 1 + a - e - i, 1 - a + e - i, 1 - a - e + i
+        largest = torch.stack((ww, xx, yy, zz)).argmax(dim=0)
+        outer = torch.stack((ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz))
+        outer = outer.reshape(4, 4, *ww.shape)
+        row = outer.gather(0, largest.expand(1, *outer.shape[1:]))[0].movedim(0, -1)
+        quaternion = canonical_sign(row / torch.linalg.vector_norm(row, dim=-1, keepdim=True))
+        ctx.save_for_backward(matrix, quaternion)
+        return quaternion
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        matrix, quaternion = ctx.saved_tensors
+        turn = quaternion_product(quaternion_conjugate(quaternion), gradients[0])[..., 1:]
+        return 0.25 * matrix_product(matrix, cross_matrix(turn))
+
+
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     """(..., 4) unit quaternion with w >= 0 of a rotation (..., 3, 3).
 
     The outer product 4 q qᵀ is linear in the matrix; its row with the largest diagonal entry, divided by
-    its length, is the quaternion. No branch divides by a number below 1.
+    its length, is the quaternion: no branch divides by a number below 1. The gradient is that along the
+    rotations, ¼ R [vec(q* g)]ₓ for the gradient g of q; it has no second derivative.
     """
-    a, b, c, d, e, f, g, h, i = matrix.flatten(-2).unbind(-1)
-    wx, wy, wz = h - f, c - g, d - b
-    xy, xz, yz = d + b, c + g, h + f
-    diagonal = torch.stack((1 + a + e + i, 1 + a - e - i, 1 - a + e - i, 1 - a - e + i), dim=-1)
-    ww, xx, yy, zz = diagonal.unbind(-1)
-    outer = torch.stack((ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz), dim=-1)
-    outer = outer.reshape(*diagonal.shape, 4)
-    largest = diagonal.detach().argmax(dim=-1)[..., None, None].expand(*diagonal.shape[:-1], 1, 4)
-    row = outer.gather(-2, largest).squeeze(-2)
-    return canonical_sign(row / torch.linalg.vector_norm(row, dim=-1, keepdim=True))
+    apply: Any = _MatrixToQuaternion.apply
+    quaternion: Tensor = apply(matrix)
+    return quaternion
 
 
 def axis_angle_to_quaternion(axis_angle: Tensor) -> Tensor:
     """(..., 4) unit quaternion of rotation vectors (..., 3), radians."""
-    squared = (axis_angle * axis_angle).sum(dim=-1, keepdim=True)
+    vector = planes(axis_angle)
+    squared = dot(vector, vector)
     small = squared < SMALL_ANGLE_SQUARED
     # constants go in before the square root and the division: `where` alone lets NaN gradients through
-    angle = torch.where(small, torch.ones_like(squared), squared).sqrt()
+    angle = torch.where(small, 1.0, squared).sqrt()
     factor = torch.where(small, 0.5 - squared / 48, torch.sin(0.5 * angle) / angle)
     real = torch.where(small, 1 - squared / 8, torch.cos(0.5 * angle))
-    return torch.cat((real, factor * axis_angle), dim=-1)
+    return from_planes(real, *scaled(vector, factor))
 
 
 def quaternion_to_axis_angle(quaternion: Tensor) -> Tensor:
     """(..., 3) rotation vectors, radians, at most π long, of unit quaternions (..., 4) of either sign."""
-    quaternion = canonical_sign(quaternion)
-    real, imaginary = quaternion[..., :1], quaternion[..., 1:]
-    squared = (imaginary * imaginary).sum(dim=-1, keepdim=True)
+    real, *vector = planes(quaternion)
+    squared = dot(tuple(vector), tuple(vector))
     small = squared < SMALL_ANGLE_SQUARED
-    sine = torch.where(small, torch.ones_like(squared), squared).sqrt()
-    cosine = torch.where(small, real, torch.ones_like(real))
-    series = (1 - squared / (3 * cosine * cosine)) / cosine
-    return 2 * torch.where(small, series, torch.atan2(sine, real) / sine) * imaginary
+    sine = torch.where(small, 1.0, squared).sqrt()
+    # of q and -q, the one with a real part >= 0
+    sign = torch.where(real < 0, -1.0, 1.0)
+    cosine = real * sign
+    safe = torch.where(small, cosine, 1.0)
+    series = (1 - squared / (3 * safe * safe)) / safe
+    factor = torch.where(small, series, torch.atan2(sine, cosine) / sine)
+    return from_planes(*scaled(tuple(vector), 2 * sign * factor))
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
@@ -113,14 +130,14 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
 
 def cross_matrix(vector: Tensor) -> Tensor:
     """(..., 3, 3) the matrix [v]ₓ with [v]ₓ x = v × x."""
-    x, y, z = vector.unbind(-1)
+    x, y, z = planes(vector)
     zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).reshape(*vector.shape[:-1], 3, 3)
+    return matrix_from_planes(zero, -z, y, z, zero, -x, -y, x, zero)
 
 
 def determinant(matrix: Tensor) -> Tensor:
     """(...) determinant of (..., 3, 3), by components."""
-    a, b, c, d, e, f, g, h, i = matrix.flatten(-2).unbind(-1)
+    a, b, c, d, e, f, g, h, i = planes(matrix.flatten(-2))
     return a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
 
 
@@ -147,40 +164,40 @@ class _PolarRotation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        # nine contiguous planes: every operation of the iteration is one pass over memory
-        x = matrix.detach().reshape(-1, 9).T.contiguous()
+        x = _flat(matrix.detach()).clone()
         for _ in range(NEWTON_STEPS):
             cofactor = _cofactor(x)
-            inverse_transposed = cofactor / (x[:3] * cofactor[:3]).sum(dim=0)
+            inverse_transposed = cofactor / (x[0] * cofactor[0] + x[1] * cofactor[1] + x[2] * cofactor[2])
             # Higham's scaling in the Frobenius norm brings the singular values around one
             scaling = (inverse_transposed.square().sum(dim=0) / x.square().sum(dim=0)).pow(0.25)
             x = 0.5 * (scaling * x + inverse_transposed / scaling)
-        rotation = x.T.reshape(matrix.shape).contiguous()
+        leading = matrix.shape[:-2]
+        rotation = x.reshape(3, 3, *leading).movedim((0, 1), (-2, -1))
         ctx.save_for_backward(matrix, rotation)
         return rotation
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         matrix, rotation = ctx.saved_tensors
-        stretch = rotation.mT @ matrix
-        trace = stretch.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
-        twist = rotation.mT @ gradients[0]
-        twist = torch.stack(
-            (
-                twist[..., 2, 1] - twist[..., 1, 2],
-                twist[..., 0, 2] - twist[..., 2, 0],
-                twist[..., 1, 0] - twist[..., 0, 1],
-            ),
-            dim=-1,
-        )
-        identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
-        system = (1 + 1e-8) * trace * identity - stretch
-        planes = system.reshape(-1, 9).T.contiguous()
-        cofactor = _cofactor(planes)
-        solve = (cofactor / (planes[:3] * cofactor[:3]).sum(dim=0)).T.reshape(matrix.shape)
+        stretch = _flat(matrix_product(rotation.mT, matrix))
+        twist = _flat(matrix_product(rotation.mT, gradients[0]))
+        twist = torch.stack((twist[7] - twist[5], twist[2] - twist[6], twist[3] - twist[1]))
+        trace = (1 + 1e-8) * (stretch[0] + stretch[4] + stretch[8])
+        system = -stretch
+        system[0] += trace
+        system[4] += trace
+        system[8] += trace
         # the system is symmetric, so its inverse is its cofactor matrix over its determinant
-        gradient: Tensor = rotation @ cross_matrix((solve * twist[..., None, :]).sum(dim=-1))
-        return gradient
+        cofactor = _cofactor(system)
+        scale = 1 / (system[0] * cofactor[0] + system[1] * cofactor[1] + system[2] * cofactor[2])
+        axis = [scale * sum(cofactor[3 * i + j] * twist[j] for j in range(3)) for i in range(3)]
+        turn = cross_matrix(torch.stack(axis).movedim(0, -1).reshape(matrix.shape[:-1]))
+        return matrix_product(rotation, turn)
+
+
+def _flat(matrix: Tensor) -> Tensor:
+    """(9, M) the entries of (..., 3, 3) as planes."""
+    return matrix.movedim((-2, -1), (0, 1)).reshape(9, math.prod(matrix.shape[:-2]))
 
 
 def polar_rotation(matrix: Tensor) -> Tensor:

@@ -6,15 +6,20 @@ Primes mark posed quantities; a triangle is (v0, v1, v2), e1 = v1 - v0, e2 = v2 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from surfhead.core.geometry import matrix_to_quaternion
+from surfhead.core.planes import cross, dot, from_planes, matrix_from_planes, matrix_product, scaled
+
 DEGENERATE_AREA = 1e-12  # |c| at or below it, square metres
 DEGENERATE_RATIO = 1e-4  # |c| at or below this times the longest edge's square
 PLACEHOLDER_EDGE = 1e-3  # legs of the right triangle that stands in for a degenerate one, metres
+
+Vector = tuple[Tensor, ...]  # x, y and z as planes
 
 
 @dataclass(frozen=True)
@@ -23,47 +28,73 @@ class TriangleFrames:
 
     A degenerate triangle (|c| <= max(1e-12 m², 1e-4 longest edge²)) is replaced by a constant right
     triangle with legs of a millimetre before anything is divided by its size: its numbers are finite and
-    carry no gradient; only its centroid is its own.
+    carry no gradient; only its centroid is its own. Vectors are triples of planes (see
+    ``surfhead.core.planes``), each (..., F).
 
     Attributes:
-        edge1, edge2: (..., F, 3) e1 and e2, metres.
-        area_vector: (..., F, 3) c = e1 × e2, square metres: twice the area along the outward normal.
-        area: (..., F) |c|, square metres (twice the area).
+        edge1, edge2: e1 and e2, metres.
         centroid: (..., F, 3) metres.
-        length: (..., F) |e1|, metres.
-        height: (..., F) h = b·e2 > 0, metres.
-        along: (..., F) p = a·e2, metres.
-        first: (..., F, 3) unit first axis a = e1/|e1|.
-        normal: (..., F, 3) unit normal n = c/|c|.
         valid: (..., F) bool, False for degenerate triangles.
     """
 
-    edge1: Tensor
-    edge2: Tensor
-    area_vector: Tensor
-    area: Tensor
+    edge1: Vector
+    edge2: Vector
     centroid: Tensor
-    length: Tensor
-    height: Tensor
-    along: Tensor
-    first: Tensor
-    normal: Tensor
     valid: Tensor
 
     def detach(self) -> TriangleFrames:
         """The same frames, through which no gradient flows."""
-        return TriangleFrames(**{field.name: getattr(self, field.name).detach() for field in fields(self)})
+        return TriangleFrames(
+            tuple(entry.detach() for entry in self.edge1),
+            tuple(entry.detach() for entry in self.edge2),
+            self.centroid.detach(),
+            self.valid,
+        )
 
     @cached_property
-    def second(self) -> Tensor:
-        """(..., F, 3) unit second axis b = n × a."""
-        second: Tensor = torch.linalg.cross(self.normal, self.first)
-        return second
+    def area_vector(self) -> Vector:
+        """c = e1 × e2, square metres: twice the area along the outward normal."""
+        return cross(self.edge1, self.edge2)
+
+    @cached_property
+    def area(self) -> Tensor:
+        """(..., F) |c|, square metres: twice the area."""
+        return dot(self.area_vector, self.area_vector).sqrt()
+
+    @cached_property
+    def length(self) -> Tensor:
+        """(..., F) |e1|, metres."""
+        return dot(self.edge1, self.edge1).sqrt()
+
+    @cached_property
+    def height(self) -> Tensor:
+        """(..., F) h = b·e2 = |c|/|e1|, metres."""
+        return self.area / self.length
+
+    @cached_property
+    def along(self) -> Tensor:
+        """(..., F) p = a·e2, metres."""
+        return dot(self.edge1, self.edge2) / self.length
+
+    @cached_property
+    def first(self) -> Vector:
+        """Unit first axis a = e1/|e1|."""
+        return scaled(self.edge1, 1 / self.length)
+
+    @cached_property
+    def second(self) -> Vector:
+        """Unit second axis b = n × a."""
+        return cross(self.normal, self.first)
+
+    @cached_property
+    def normal(self) -> Vector:
+        """Unit normal n = c/|c|."""
+        return scaled(self.area_vector, 1 / self.area)
 
     @cached_property
     def rotation(self) -> Tensor:
         """(..., F, 3, 3) the frame R̄ with columns a, b, n."""
-        return torch.stack((self.first, self.second, self.normal), dim=-1)
+        return _columns(self.first, self.second, self.normal)
 
     @cached_property
     def scale(self) -> Tensor:
@@ -73,19 +104,20 @@ class TriangleFrames:
     @cached_property
     def edges(self) -> Tensor:
         """(..., F, 3, 3) the edge matrix E = [e1, e2, c/√|c|], columns in metres."""
-        third = self.area_vector * self.area.rsqrt()[..., None]
-        return torch.stack((self.edge1, self.edge2, third), dim=-1)
+        return _columns(self.edge1, self.edge2, scaled(self.area_vector, self.area.rsqrt()))
 
     @cached_property
     def inverse_edges(self) -> Tensor:
         """(..., F, 3, 3) E⁻¹, by rows: (a - (p/h) b)/|e1|, b/h, n/√|c|; 1/metres."""
-        along_ratio = (self.along / self.height)[..., None]
-        rows = (
-            (self.first - along_ratio * self.second) / self.length[..., None],
-            self.second / self.height[..., None],
-            self.normal * self.area.rsqrt()[..., None],
-        )
-        return torch.stack(rows, dim=-2)
+        second = scaled(self.second, 1 / self.height)
+        slant = scaled(second, self.along)
+        first = [(a - b) / self.length for a, b in zip(self.first, slant, strict=True)]
+        return matrix_from_planes(*first, *second, *scaled(self.normal, self.area.rsqrt()))
+
+
+def _columns(first: Vector, second: Vector, third: Vector) -> Tensor:
+    """(..., 3, 3) the matrix with these columns."""
+    return matrix_from_planes(*(entry for row in zip(first, second, third, strict=True) for entry in row))
 
 
 def triangle_frames(vertices: Tensor, triangles: Tensor) -> TriangleFrames:
@@ -95,33 +127,30 @@ def triangle_frames(vertices: Tensor, triangles: Tensor) -> TriangleFrames:
         vertices: (..., V, 3) metres.
         triangles: (F, 3) int64 vertex indices.
     """
-    corners = vertices.index_select(-2, triangles.reshape(-1))
-    corners = corners.reshape(*vertices.shape[:-2], len(triangles), 3, 3)
-    v0, v1, v2 = corners.unbind(-2)
-    edge1, edge2 = v1 - v0, v2 - v0
+    leading, count = vertices.shape[:-2], len(triangles)
+    corners = vertices.movedim(-1, 0)
+    index = triangles.mT.reshape(3 * count).expand(3, *leading, 3 * count)
+    corners = corners.gather(-1, index).reshape(3, *leading, 3, count)
+    v0, v1, v2 = (corner.unbind(0) for corner in corners.unbind(-2))
+    edge1 = tuple(end - start for start, end in zip(v0, v1, strict=True))
+    edge2 = tuple(end - start for start, end in zip(v0, v2, strict=True))
     with torch.no_grad():
-        longest = torch.stack((edge1, edge2, v2 - v1)).square().sum(dim=-1).amax(dim=0)
+        edge3 = tuple(end - start for start, end in zip(edge1, edge2, strict=True))
+        longest = torch.maximum(torch.maximum(dot(edge1, edge1), dot(edge2, edge2)), dot(edge3, edge3))
         limit = (DEGENERATE_RATIO * longest).clamp_min(DEGENERATE_AREA)
-        valid = torch.linalg.vector_norm(torch.linalg.cross(edge1, edge2), dim=-1) > limit
+        area_vector = cross(edge1, edge2)
+        valid = dot(area_vector, area_vector).sqrt() > limit
     # the constant goes in before any division; after it, NaN would leak into the gradients
-    placeholder = PLACEHOLDER_EDGE * torch.eye(3, dtype=vertices.dtype, device=vertices.device)
-    edge1 = torch.where(valid[..., None], edge1, placeholder[0])
-    edge2 = torch.where(valid[..., None], edge2, placeholder[1])
-    area_vector = torch.linalg.cross(edge1, edge2)
-    area = torch.linalg.vector_norm(area_vector, dim=-1)
-    length = torch.linalg.vector_norm(edge1, dim=-1)
-    first = edge1 / length[..., None]
     return TriangleFrames(
-        edge1=edge1,
-        edge2=edge2,
-        area_vector=area_vector,
-        area=area,
-        centroid=corners.mean(dim=-2),
-        length=length,
-        height=area / length,
-        along=(first * edge2).sum(dim=-1),
-        first=first,
-        normal=area_vector / area[..., None],
+        edge1=tuple(
+            torch.where(valid, entry, PLACEHOLDER_EDGE if axis == 0 else 0.0)
+            for axis, entry in enumerate(edge1)
+        ),
+        edge2=tuple(
+            torch.where(valid, entry, PLACEHOLDER_EDGE if axis == 1 else 0.0)
+            for axis, entry in enumerate(edge2)
+        ),
+        centroid=from_planes(*((a + b + c) / 3 for a, b, c in zip(v0, v1, v2, strict=True))),
         valid=valid,
     )
 
@@ -164,59 +193,59 @@ class TriangleJacobians:
         inverse = (trace * trace + beta * beta).rsqrt()
         return trace * inverse, -beta * inverse
 
-    @cached_property
-    def _identity(self) -> Tensor:
-        return torch.eye(3, dtype=self.rest.area.dtype, device=self.rest.area.device)
-
     def _or_identity(self, matrix: Tensor) -> Tensor:
-        return torch.where(self.valid[..., None, None], matrix, self._identity)
+        identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+        return torch.where(self.valid[..., None, None], matrix, identity)
 
     @cached_property
     def jacobian(self) -> Tensor:
         """(P, F, 3, 3) J."""
-        return self._or_identity(self.posed.edges @ self.rest.inverse_edges)
+        return self._or_identity(matrix_product(self.posed.edges, self.rest.inverse_edges))
 
     @cached_property
     def rotation(self) -> Tensor:
         """(P, F, 3, 3) R = R̄' R_z(θ) R̄ᵀ."""
-        cosine, sine = (part[..., None] for part in self._turn)
-        posed = self.posed
-        turned = torch.stack(
-            (
-                cosine * posed.first + sine * posed.second,
-                cosine * posed.second - sine * posed.first,
-                posed.normal,
-            ),
-            dim=-1,
+        cosine, sine = self._turn
+        axes = list(zip(self.posed.first, self.posed.second, strict=True))
+        turned = _columns(
+            tuple(cosine * a + sine * b for a, b in axes),
+            tuple(cosine * b - sine * a for a, b in axes),
+            self.posed.normal,
         )
-        return self._or_identity(turned @ self.rest.rotation.mT)
+        return self._or_identity(matrix_product(turned, self.rest.rotation.mT))
+
+    @cached_property
+    def quaternion(self) -> Tensor:
+        """(P, F, 4) unit quaternions of R with w >= 0."""
+        return matrix_to_quaternion(self.rotation)
+
+    @cached_property
+    def stretch_entries(self) -> Tensor:
+        """(P, F, 6) the entries xx, xy, xz, yy, yz, zz of U = RᵀJ, in the rest pose's axes."""
+        alpha, beta, delta = self._plane
+        cosine, sine = self._turn
+        # in the rest frame U is [[aa, ab, 0], [ab, bb, 0], [0, 0, nn]]
+        aa, ab, bb = cosine * alpha, -sine * alpha, cosine * delta - sine * beta
+        nn = (self.posed.area / self.rest.area).sqrt()
+        a, b, n = self.rest.first, self.rest.second, self.rest.normal
+        entries = []
+        for i in range(3):
+            for j in range(i, 3):
+                in_plane = aa * (a[i] * a[j]) + ab * (a[i] * b[j] + b[i] * a[j]) + bb * (b[i] * b[j])
+                entries.append(in_plane + nn * (n[i] * n[j]))
+        identity = aa.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+        return torch.where(self.valid[..., None], from_planes(*entries), identity)
 
     @cached_property
     def stretch(self) -> Tensor:
         """(P, F, 3, 3) U = RᵀJ, symmetric positive, in the rest pose's axes."""
-        alpha, beta, delta = self._plane
-        cosine, sine = self._turn
-        shear = -sine * alpha
-        across = cosine * delta - sine * beta
-        thickness = (self.posed.area / self.rest.area).sqrt()
-        # U = R̄ S R̄ᵀ as a sum of outer products of the rest axes, which are constants
-        rest = self.rest
-        a, b, n = rest.first, rest.second, rest.normal
-        weights = torch.stack((cosine * alpha, shear, across, thickness), dim=-1)
-        products = torch.stack(
-            (
-                _outer(a, a),
-                _outer(a, b) + _outer(b, a),
-                _outer(b, b),
-                _outer(n, n),
-            ),
-            dim=-3,
-        )
-        return self._or_identity((weights[..., None, None] * products).sum(dim=-3))
+        return symmetric(self.stretch_entries)
 
 
-def _outer(left: Tensor, right: Tensor) -> Tensor:
-    return left[..., :, None] * right[..., None, :]
+def symmetric(entries: Tensor) -> Tensor:
+    """(..., 3, 3) the symmetric matrices with entries xx, xy, xz, yy, yz, zz (..., 6)."""
+    xx, xy, xz, yy, yz, zz = entries.movedim(-1, 0).unbind(0)
+    return matrix_from_planes(xx, xy, xz, xy, yy, yz, xz, yz, zz)
 
 
 def jacobians(rest: TriangleFrames, posed: TriangleFrames) -> TriangleJacobians:

@@ -7,7 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Mesh, OptionError, ParameterSpec, Schedule, triangles
+from surfhead.core.api import (
+    AffineField,
+    Binding,
+    Mesh,
+    OptionError,
+    ParameterSpec,
+    Schedule,
+    planes,
+    triangles,
+)
 
 HOST_ONLY = ("eyeballs", "boundary")  # regions whose surfels follow their host alone
 
@@ -39,21 +48,19 @@ def deformation(mesh: Mesh, rig_gradients: bool) -> triangles.TriangleJacobians:
 
 def of_host(values: Tensor, binding: Binding) -> Tensor:
     """(P, N, ...) the value of each surfel's host triangle, of values (P, F, ...)."""
-    return values.index_select(1, binding.triangle)
-
-
-def rest_axes(mesh: Mesh, binding: Binding) -> tuple[Tensor, Tensor]:
-    """(N, 3, 3) k R̄ and (1, N) k of the rest hosts."""
-    frames = mesh.rest.frames
-    scale = frames.scale.index_select(0, binding.triangle)
-    rotation = frames.rotation.index_select(0, binding.triangle)
-    return scale[:, None, None] * rotation, scale[None]
+    return planes.take(values, binding.triangle)
 
 
 def affine_field(mesh: Mesh, binding: Binding, affine: Tensor, rotation: Tensor) -> AffineField:
     """The field with linear part A k R̄, A (P, N, 3, 3) in world axes, k and R̄ those at rest."""
-    axes, scale = rest_axes(mesh, binding)
-    return AffineField(affine @ axes, of_host(mesh.frames.centroid, binding), rotation, scale)
+    frames = mesh.rest.frames
+    axes = of_host((frames.scale[:, None, None] * frames.rotation)[None], binding)
+    return AffineField(
+        linear=planes.matrix_product(affine, axes),
+        origin=of_host(mesh.frames.centroid, binding),
+        rotation=rotation,
+        scale=of_host(frames.scale[None], binding),
+    )
 
 
 def neighbourhood(mesh: Mesh, binding: Binding) -> Tensor:
@@ -82,8 +89,4 @@ def blend(values: Tensor, neighbours: Tensor, factors: Tensor) -> Tensor:
         neighbours: (N, M) triangle indices.
         factors: (N, M) weights.
     """
-    flat = values.flatten(2)
-    total = torch.zeros((), dtype=values.dtype, device=values.device)
-    for index, factor in zip(neighbours.unbind(1), factors.unbind(1), strict=True):
-        total = total + factor[:, None] * flat.index_select(1, index)
-    return total.reshape(len(values), len(neighbours), *values.shape[2:])
+    return planes.weighted_take(values, neighbours, factors)

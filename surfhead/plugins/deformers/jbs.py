@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
+import torch
 from torch import Tensor
 
 from surfhead.core.api import (
@@ -33,6 +34,8 @@ from surfhead.core.api import (
     ParameterSpec,
     geometry,
     option,
+    planes,
+    triangles,
 )
 from surfhead.plugins.deformers.blending import (
     BLEND,
@@ -86,28 +89,31 @@ class Jbs(Deformer):
         mesh = rigged(self.name, mesh)
         deformed = deformation(mesh, self.options.rig_gradients)
         near, factors = neighbourhood(mesh, binding), weights(binding)
-        quaternion = geometry.matrix_to_quaternion(deformed.rotation)
         if self.options.rotation_blend == "paper":
-            vector = geometry.quaternion_to_axis_angle(quaternion)
+            vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
             blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))
         else:
             # the logarithms belong to pairs of triangles, of which there are fewer than surfels
-            vectors = of_host(relative_logarithms(quaternion, mesh.topology.neighbours), binding)
-            turn = (factors[:, 1:, None] * vectors).sum(dim=-2)
+            logarithms = relative_logarithms(deformed.quaternion, mesh.topology.neighbours)
+            count = logarithms.shape[1] // 3
+            pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, max(count, 1), device=near.device)
+            turn = blend(logarithms, pairs, factors[:, 1:])
             blended = geometry.quaternion_multiply(
-                of_host(quaternion, binding), geometry.axis_angle_to_quaternion(turn)
+                of_host(deformed.quaternion, binding), geometry.axis_angle_to_quaternion(turn)
             )
         rotation = geometry.unit_quaternion_to_matrix(blended)
-        return affine_field(mesh, binding, rotation @ blend(deformed.stretch, near, factors), rotation)
+        stretch = triangles.symmetric(blend(deformed.stretch_entries, near, factors))
+        return affine_field(mesh, binding, planes.matrix_product(rotation, stretch), rotation)
 
 
 def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
-    """(P, F, 3, 3) rotation vectors log(R_iᵀ R_j) from each triangle to its three neighbours, radians.
+    """(P, 3 F, 3) rotation vectors log(R_iᵀ R_j), radians: all first neighbours j, all second, all third.
 
     Args:
         quaternion: (P, F, 4) unit quaternions of the triangles' rotations.
         neighbours: (F, 3) triangle indices.
     """
-    other = quaternion.index_select(1, neighbours.reshape(-1)).reshape(*quaternion.shape[:2], 3, 4)
-    inverse = geometry.quaternion_conjugate(quaternion)[:, :, None]
+    own = torch.arange(len(neighbours), device=neighbours.device).repeat(3)
+    inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
+    other = planes.take(quaternion, neighbours.mT.reshape(-1))
     return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))

@@ -12,7 +12,7 @@ from typing import final
 
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option, planes
 from surfhead.plugins.deformers.blending import of_host, rigged
 
 
@@ -42,6 +42,6 @@ class Similarity(Deformer):
         return AffineField(
             linear=of_host(scale[..., None, None] * frame, binding),
             origin=of_host(mesh.frames.centroid, binding),
-            rotation=of_host(frame @ rest.rotation.mT, binding),
+            rotation=of_host(planes.matrix_product(frame, rest.rotation.mT), binding),
             scale=of_host(scale, binding),
         )
