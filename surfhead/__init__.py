@@ -6,10 +6,11 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_avatar", "rasterize", "train"]
+__all__ = ["__version__", "load_avatar", "orbit", "rasterize", "train"]
 
 _HOME = {
     "load_avatar": "surfhead.core.runs",
+    "orbit": "surfhead.core.camera_path",
     "rasterize": "surfhead.core.rasterize",
     "train": "surfhead.core.runs",
 }
