@@ -1,0 +1,133 @@
+"""What the README, the CI script and the other pages at the root say is true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from surfhead.cli import COMMANDS
+from surfhead.core import config, hookspecs
+from tests.commands.conftest import Surfhead
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALL_DATA = {
+    **{"width": 32, "height": 32, "cameras": 3, "timesteps": 3, "test_timesteps": 1, "test_cameras": 1},
+    **{"views_per_timestep": 2, "supersampling": 1, "detail": 1, "texels": 2},
+}
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def block(language: str, contains: str) -> str:
+    """The README's one code block in a language that contains a text."""
+    found = [text for text in blocks(language) if contains in text]
+    assert len(found) == 1, f"{len(found)} blocks contain {contains!r}"
+    return found[0]
+
+
+def set_up_commands() -> list[str]:
+    """The one-line commands that set everything up."""
+    return [text.strip() for text in blocks("bash") if "venv" in text]
+
+
+def test_set_up_is_two_commands_of_one_line_on_the_first_screen() -> None:
+    train, test = set_up_commands()
+    assert "\n" not in train + test
+    assert train.endswith("pip install . && .venv/bin/surfhead train")
+    assert test.endswith('pip install -e ".[test]" && .venv/bin/pytest -n 2')
+    assert README.index(test) < README.index("\n## ")
+    assert README[: README.index(train)].count("\n") < 20
+
+
+def test_continuous_integration_runs_the_readmes_test_command() -> None:
+    script = ROOT / ".ci" / "run"
+    lines = [line.strip() for line in script.read_text().splitlines()]
+    assert set_up_commands()[1] in lines
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert os.access(script, os.X_OK)
+    body = "\n".join(lines)
+    for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports"):
+        assert tool in body
+    assert not re.search(r"\|\|\s*true|set \+e|--exitfirst|-k ", body)
+
+
+def test_every_command_and_option_in_the_readme_exists(surfhead: Surfhead) -> None:
+    used = {line for text in blocks("bash") for line in text.splitlines() if line.startswith("surfhead ")}
+    used |= set(re.findall(r"`(surfhead [a-z][^`]*)`", README))
+    assert {shlex.split(line, comments=True)[1] for line in used} == set(COMMANDS)
+    for line in used:
+        _, command, *words = shlex.split(line, comments=True)
+        help_text = surfhead(command, "--help").out
+        for word in words:
+            if word.startswith("--"):
+                assert word in help_text, line
+
+
+def test_every_hook_is_in_the_readme() -> None:
+    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+    assert len(hooks) == 9
+    for hook in hooks:
+        assert f"| `{hook}` |" in README
+
+
+def test_the_table_of_presets_is_complete() -> None:
+    rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", README, flags=re.MULTILINE))
+    for name in set(config.preset_names()) - {"base"}:
+        assert rows[name] == config.preset_description(name)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (ROOT / target).exists(), f"{page} links to {target}"
+
+
+def test_contributing_is_one_page() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_the_plugin_of_20_lines_keeps_its_contract_and_trains(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = block("python", "register_deformers")
+    assert len([line for line in text.splitlines() if line.strip()]) <= 20
+    (tmp_path / "rigid.py").write_text(text)
+    check, train = (
+        next(line for line in block("bash", "rigid.py").splitlines() if line.startswith(f"surfhead {name}"))
+        for name in ("check", "train")
+    )
+    said = surfhead(*shlex.split(check)[1:])
+    assert said.code == 0, said.out
+    assert said.out.splitlines()[-1].endswith("promises kept by deformer rigid.")
+    small = [f"--set=data.{key}={value}" for key, value in SMALL_DATA.items()]
+    said = surfhead(*shlex.split(train)[1:], "--preset", "tiny", "--iterations", "2", "--quiet", *small)
+    assert said.code == 0, said.err
+    assert Path("runs/head-rigid-lasg-1/checkpoints/00000002").is_dir()
+
+
+def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = block("python", "surfhead.train")
+    asked = 'settings={"deformer": {"name": "jacobian"}}'
+    assert asked in text
+    fewer = asked[:-1] + f', "iterations": 2, "data": {SMALL_DATA!r}}}'
+    example = text.replace(asked, fewer).replace("256", "32")
+    scope: dict[str, object] = {}
+    exec(compile(example, str(ROOT / "README.md"), "exec"), scope)
+    assert scope["pictures"].shape == (8, 32, 32, 3)  # type: ignore[attr-defined]
+    yawn, still = scope["yawn"], scope["avatar"].render(scope["cameras"][0], 0)  # type: ignore[attr-defined,index]
+    assert not yawn.output.rgb.equal(still.output.rgb)  # type: ignore[attr-defined]
+    assert "surfhead" in sys.modules
