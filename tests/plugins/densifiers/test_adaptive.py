@@ -81,6 +81,11 @@ def test_the_most_opaque_of_a_triangle_stays_as_it_is() -> None:
     assert lists(plan) == ([4], [], [0, 2, 5])
 
 
+def test_a_less_opaque_survivor_is_cover_enough() -> None:
+    seen = state(0.0, [9.0, 0.001, 0.001, 0.001], [0.9, 0.5, 0.5, 0.5], [0, 0, 1, 2], images=31_000)
+    assert lists(adaptive().plan(seen))[2] == [0]  # too large, though the most opaque
+
+
 def test_among_equally_opaque_ones_the_first_stays() -> None:
     plan = adaptive().plan(state(opacity=0.02, triangle=[1, 0, 1, 0]))
     assert lists(plan)[2] == [2, 3]
