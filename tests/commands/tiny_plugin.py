@@ -29,6 +29,7 @@ class Tiny(Dataset):
     name = "tiny"
     summary = "Eighty points."
     held_out = True
+    writes = True
 
     @dataclass(frozen=True)
     class Options:
@@ -37,6 +38,10 @@ class Tiny(Dataset):
         fault: Literal["none", "camera", "size"] = option(
             "none", "camera: one holds NaN; size: a picture is too high."
         )
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return (path / "tiny.txt").is_file()
 
     def open(self, path: Path | None) -> Scene:
         pose = np.tile(np.eye(4), (4, 1, 1))
@@ -60,6 +65,12 @@ class Tiny(Dataset):
         scene = TinyScene(views, rig="none", rig_parameters={}, points=points)
         scene.fault = self.options.fault
         return scene
+
+    def write(self, scene: Scene, folder: Path) -> list[Path]:
+        views = scene.views
+        lines = [f"{views.width}x{views.height}", scene.rig, *views.names]
+        (folder / "tiny.txt").write_text("\n".join(lines))
+        return [folder / "tiny.txt"]
 
 
 class Raiser(Observer):

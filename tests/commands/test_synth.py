@@ -1,0 +1,67 @@
+"""`surfhead synth`, writing with the tests' own tiny layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.conftest import TINY, Surfhead
+
+SMALL = {
+    **{"width": 32, "height": 24, "cameras": 3, "timesteps": 2, "test_timesteps": 1, "test_cameras": 1},
+    **{"views_per_timestep": 2, "supersampling": 1, "detail": 1, "texels": 2},
+}
+
+
+@pytest.fixture
+def synth(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
+    """``synth(...)`` of a few small frames."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small = [f"--set=data.{key}={value}" for key, value in SMALL.items()]
+    return lambda *arguments: surfhead("synth", *arguments, "--plugin", str(TINY), *small)
+
+
+def test_a_data_set_is_written_in_the_chosen_layout(synth: Surfhead) -> None:
+    said = synth("head", "--format", "tiny")
+    assert said.code == 0, said.err
+    size, rig, *names = Path("head/tiny.txt").read_text().splitlines()
+    assert (size, rig) == ("32x24", "procedural")
+    assert len(names) == 2 * 2 + 2 + 1  # train, val, test
+    assert said.out == (
+        f"{len(names)} views of 32x24 and 3 timesteps in head\nTrain on it: surfhead train head\n"
+    )
+
+
+def test_a_folder_with_something_in_it_is_left_alone(synth: Surfhead, tmp_path: Path) -> None:
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "thesis.txt").touch()
+    said = synth("head", "--format", "tiny")
+    assert said.code == 2
+    assert said.err == '"head" is not empty.\nExpected a new or an empty folder.\nChoose another folder.\n'
+
+
+ERRORS = {
+    "layout that only reads": (
+        ("--format", "synthetic"),
+        'Data set "synthetic" cannot be written.',
+    ),
+    "unknown layout": (("--format", "tini"), 'Unknown dataset "tini". Did you mean "tiny"?'),
+    "unknown rig": (("--rig", "procedurral"), 'Unknown rig "procedurral". Did you mean "procedural"?'),
+    "unknown table": (("--set", "date.width=3"), 'Unknown table of --set "date". Did you mean "data"?'),
+    "option of a wrong type": (
+        ("--set", "data.width=wide"),
+        'Option "width" of dataset "synthetic" is \'wide\': Input should be a valid integer, unable to '
+        "parse string as an integer.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_input(surfhead: Surfhead, case: str) -> None:
+    arguments, message = ERRORS[case]
+    layout = () if "--format" in arguments else ("--format", "tiny")
+    said = surfhead("synth", "head", "--plugin", str(TINY), *layout, *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines()[0] == message
+    assert not Path("head").exists()
