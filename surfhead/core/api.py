@@ -112,6 +112,7 @@ _HOME = {
     "triangles": "",
     "harmonics": "",
     "kernels": "",
+    "ply": "",
     "metrics": "",
     "depth_normals": "",
 }

@@ -15,3 +15,23 @@ def register_datasets(register: Any) -> None:
         "surfhead.plugins.datasets.synthetic:Synthetic",
         "Ray-cast pictures of a rig, with true normals and depth.",
     )
+    register(
+        "blender",
+        "surfhead.plugins.datasets.blender:Blender",
+        "NeRF-synthetic scenes: transforms_*.json with RGBA pictures.",
+    )
+    register(
+        "colmap",
+        "surfhead.plugins.datasets.colmap:Colmap",
+        "Undistorted COLMAP reconstructions, binary or text.",
+    )
+    register(
+        "facetalk",
+        "surfhead.plugins.datasets.facetalk:Facetalk",
+        "FaceTalk-style synthetic sequences with FLAME parameters, one camera each.",
+    )
+    register(
+        "vhap",
+        "surfhead.plugins.datasets.vhap:Vhap",
+        "VHAP exports with tracked FLAME: NeRSemble, GaussianAvatars, SurFhead, monocular.",
+    )

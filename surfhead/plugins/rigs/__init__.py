@@ -10,7 +10,9 @@ from surfhead.core.api import hookimpl
 @hookimpl
 def register_rigs(register: Any) -> None:
     """Register the built-in rigs."""
-    register("flame", "surfhead.plugins.rigs.flame:Flame", "The FLAME head (2020, 2023, 2023 Open), with teeth.")
+    register(
+        "flame", "surfhead.plugins.rigs.flame:Flame", "The FLAME head (2020, 2023, 2023 Open), with teeth."
+    )
     register(
         "ict", "surfhead.plugins.rigs.ict:Ict", "The ICT-FaceKit head: open blendshapes made from scans."
     )
