@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -230,10 +231,13 @@ def parameters_learn(subject: Subject) -> None:
     if not names:
         return
     field = deformer(mesh, binding)
-    total = sum(
-        (value * torch.linspace(0.5, 1.5, value.numel()).reshape(value.shape)).sum()
-        for value in (field.linear, field.origin, field.rotation)
+    values = [value for value in (field.linear, field.origin, field.rotation) if value.requires_grad]
+    weights = [torch.linspace(0.5, 1.5, value.numel()).reshape(value.shape) for value in values]
+    found: Sequence[Tensor | None] = (
+        torch.autograd.grad(values, [leaves[name] for name in names], weights, allow_unused=True)
+        if values
+        else [None] * len(names)
     )
-    found = torch.autograd.grad(total, [leaves[name] for name in names], allow_unused=True)
     for name, gradient in zip(names, found, strict=True):
-        require(gradient is not None and bool((gradient != 0).any()), f'Parameter "{name}" gets no gradient.')
+        reached = gradient is not None and bool((gradient != 0).any())
+        require(reached, f'Parameter "{name}" gets no gradient.')

@@ -25,7 +25,7 @@ def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from tensors_in(getattr(value, field.name), f"{path}.{field.name}".strip("."))
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from tensors_in(item, f"{path}[{key}]")
+            yield from tensors_in(item, f"{path}[{key}]" if path else str(key))
     elif isinstance(value, (tuple, list)):
         for index, item in enumerate(value):
             yield from tensors_in(item, f"{path}[{index}]")
