@@ -79,10 +79,21 @@ class MeshCaster:
         check_finite("vertices", vertices)
         self._vertices = vertices.detach().double().cpu().numpy()
         self._triangles = triangles.cpu().numpy()
-        edges = self._vertices[self._triangles[:, 1:]] - self._vertices[self._triangles[:, :1]]
+        first = self._vertices[self._triangles[:, 0]]
+        edges = self._vertices[self._triangles[:, 1:]] - first[:, None]
         normal = np.cross(edges[:, 0], edges[:, 1])
         length = np.linalg.norm(normal, axis=1, keepdims=True)
         self._normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
+        # Weights of the second and third corner at p are inner products of p - first with these vectors.
+        dual = np.stack([np.cross(edges[:, 1], self._normal), np.cross(self._normal, edges[:, 0])], axis=1)
+        self._plane = np.concatenate(
+            [
+                first[:, None],
+                self._normal[:, None],
+                np.divide(dual, length[..., None], where=length[..., None] > 0, out=np.zeros_like(dual)),
+            ],
+            axis=1,
+        )
         self._scene: Any = EmbreeScene()
         if len(self._triangles):
             TriangleMesh(
@@ -108,15 +119,12 @@ class MeshCaster:
             pixels = _pixel_directions(cameras.intrinsics[view].double().cpu().numpy(), *shape)
             window = self._window(cameras, view)
             directions = pixels[window] @ rotation
-            index, bary = self._first(centre, directions.reshape(-1, 3))
+            index, bary, along = self._first(centre, directions.reshape(-1, 3))
             hit = index >= 0
-            points = np.einsum("mk,mkc->mc", bary[hit], self._vertices[self._triangles[index[hit]]])
             size = directions.shape[:2]
             triangle[view][window] = index.reshape(size)
             weights[view][window] = bary.reshape(*size, 3)
-            values = np.zeros(len(index), dtype=np.float32)
-            values[hit] = points @ rotation[2] + translation[2]
-            depth[view][window] = values.reshape(size)
+            depth[view][window] = along.reshape(size)
             vectors = np.zeros((len(index), 3), dtype=np.float32)
             vectors[hit] = self._normal[index[hit]] @ rotation.T
             normal[view][window] = vectors.reshape(*size, 3)
@@ -138,27 +146,27 @@ class MeshCaster:
         along = np.ascontiguousarray(directions.detach().float().cpu().numpy())
         return torch.from_numpy(np.asarray(self._scene.run(start, along)) >= 0)
 
-    def _first(self, centre: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The triangle (M,) and barycentric weights (M, 3) float64 that rays from one point meet first."""
-        weights = np.zeros((len(directions), 3))
+    def _first(self, centre: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First hits of rays from a point: triangle (M,), weights (M, 3), multiple of the direction (M,)."""
+        weights, distance = np.zeros((len(directions), 3)), np.zeros(len(directions))
         if not len(self._triangles) or not len(directions):
-            return np.full(len(directions), -1, dtype=np.int64), weights
+            return np.full(len(directions), -1, dtype=np.int64), weights, distance
         origins = np.broadcast_to(centre.astype(np.float32), directions.shape).copy()
         index = np.asarray(self._scene.run(origins, directions.astype(np.float32))).astype(np.int64)
         hit = index >= 0
-        # Solved anew in double precision (Moeller and Trumbore): Embree's own weights are single precision.
-        corner = self._vertices[self._triangles[index[hit]]]
-        edge1, edge2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-        along = directions[hit]
-        p = np.cross(along, edge2)
-        determinant = np.einsum("mc,mc->m", edge1, p)
-        determinant[determinant == 0] = np.inf
-        offset = centre - corner[:, 0]
-        u = np.einsum("mc,mc->m", offset, p) / determinant
-        v = np.einsum("mc,mc->m", along, np.cross(offset, edge1)) / determinant
+        # Solved anew in double precision on the triangle's plane: Embree works in single precision.
+        plane = self._plane[index[hit]]
+        offset, normal, along = centre - plane[:, 0], plane[:, 1], directions[hit]
+        slope = np.einsum("mc,mc->m", normal, along)
+        height = np.einsum("mc,mc->m", normal, offset)
+        multiple = np.divide(-height, slope, out=np.zeros_like(height), where=slope != 0)
+        local = offset + multiple[:, None] * along
+        u = np.einsum("mc,mc->m", plane[:, 2], local)
+        v = np.einsum("mc,mc->m", plane[:, 3], local)
         inside = np.clip(np.stack([1 - u - v, u, v], axis=1), 0, None)
         weights[hit] = inside / inside.sum(axis=1, keepdims=True)
-        return index, weights
+        distance[hit] = multiple
+        return index, weights, distance
 
     def _window(self, cameras: Cameras, view: int) -> tuple[slice, slice]:
         """The rows and columns of pixels that the mesh's projection can touch."""

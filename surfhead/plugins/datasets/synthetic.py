@@ -2,8 +2,8 @@
 
 Sixteen cameras stand on an arc in front of the head. The training motion is seen by fifteen of them (at each
 timestep by some, in turn); the sixteenth, inside the arc, is the ``val`` split. The ``test`` split is another
-motion, whose expressions are all stronger than any in training. Pictures are made by casting rays at a mesh far
-finer than the rig's, with texture and relief finer than its triangles, and never by the surfel renderer.
+motion, whose expressions are all stronger than any in training. Pictures are made by casting rays at a mesh
+far finer than the rig's, with texture and relief finer than its triangles, never by the surfel renderer.
 
 Everything follows from the options and the seed. Frames are made when the data set is first opened and kept
 outside the project, in ``$XDG_CACHE_HOME/surfhead/synthetic`` (or ``~/.cache``); a damaged one is made anew.
@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from surfhead.core.api import (
     Cameras,
@@ -69,13 +68,13 @@ class Synthetic(Dataset):
         height: int = option(256, "Height of the pictures, pixels.")
         width: int = option(256, "Width of the pictures, pixels.")
         cameras: int = option(16, "Cameras on the arc; one of them is held out.")
-        timesteps: int = option(48, "Timesteps of the training motion.")
+        timesteps: int = option(40, "Timesteps of the training motion.")
         views_per_timestep: int = option(10, "Training cameras that see each timestep.")
         test_timesteps: int = option(12, "Timesteps of the held-out motion.")
         test_cameras: int = option(4, "Cameras that see the held-out motion.")
         supersampling: int = option(2, "Rays along each side of a pixel.")
         detail: int = option(4, "Parts into which each triangle's edges are split for relief.")
-        texels: int = option(12, "Parts into which each triangle's edges are split for colour.")
+        texels: int = option(10, "Parts into which each triangle's edges are split for colour.")
         background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB behind the head, in [0, 1].")
         cache: str = option("", "Folder for the frames; empty: below the user's cache folder.")
 

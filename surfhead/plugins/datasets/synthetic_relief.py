@@ -1,8 +1,8 @@
 """The fine mesh the rays hit: the rig's triangles rounded, subdivided and displaced by relief.
 
 Every triangle is split into n * n; the new vertices are rounded by Phong tessellation (Boubekeur and Alexa,
-2008), which needs nothing but the posed vertices and their normals, and then moved along the smooth normal by a
-height that belongs to the skin: pores, wrinkles, lip lines, strands of hair.
+2008), which needs nothing but the posed vertices and their normals, and then moved along the smooth normal by
+a height that belongs to the skin: pores, wrinkles, lip lines, strands of hair.
 """
 
 from __future__ import annotations

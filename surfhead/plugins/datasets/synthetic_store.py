@@ -51,7 +51,8 @@ class FrameStore:
 
     def write(self, name: str, frame: Frame) -> None:
         """Keep a frame. Normals and depth are kept where the mask is at least one half."""
-        assert frame.mask is not None and frame.normal is not None and frame.depth is not None
+        assert frame.normal is not None
+        assert frame.depth is not None
         solid = frame.depth > 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ and House, 2010), which needs no texture coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -30,6 +30,8 @@ HAIR = np.array([0.25, 0.16, 0.105])
 MOUTH = np.array([0.36, 0.12, 0.12])
 TOOTH = np.array([0.90, 0.87, 0.79])
 IRIS = np.array([0.26, 0.42, 0.48])
+RIM = np.array([0.78, 0.52, 0.47])
+STUBBLE = np.array([0.36, 0.30, 0.28])
 SCLERA = np.array([0.91, 0.89, 0.87])
 
 
@@ -77,21 +79,28 @@ class SolidTexture:
         def mask(name: str) -> Array:
             return masks.get(name, zero)
 
-        out = self._skin(p)
-        out = self._beard(p, out, mask("neck"))
+        strands = value_noise(hair_direction(p) / [1.2, 6.0, 1.0], self.seed + 41)
         edge = 0.22 * fractal_noise(p / 5.0, self.seed + 20)
-        lips = ramp(0.30, 0.62, mask("lips") + 0.3 * edge)
-        out = mix(out, self._lips(p), lips)
-        out = mix(
-            out, HAIR * (0.85 + 0.5 * self._strand(p))[..., None], 0.93 * brow_strength(p, self.seed + 30)
-        )
-        strand_edge = 0.35 * value_noise(hair_direction(p) / [1.2, 6.0, 1.0], self.seed + 41)
-        scalp = ramp(0.25, 0.75, mask("scalp") + edge + strand_edge * (1 - np.abs(2 * mask("scalp") - 1)))
-        out = mix(out, self._hair(p), scalp)
-        out = self._lash_line(p, out, mask("eyeballs"))
-        out = mix(out, np.broadcast_to(MOUTH, out.shape), ramp(0.4, 0.6, mask("mouth")))
-        out = mix(out, self._teeth(p), ramp(0.4, 0.6, mask("teeth")))
-        out = mix(out, self._eyes(p), ramp(0.4, 0.6, mask("eyeballs")))
+        scalp = mask("scalp")
+        hair = ramp(0.25, 0.75, scalp + edge + 0.35 * strands * (1 - np.abs(2 * scalp - 1)))
+        hard = np.maximum.reduce([mask("mouth"), mask("teeth"), mask("eyeballs")])
+        out = np.tile(HAIR, (*p.shape[:-1], 1))
+
+        def paint(amount: Array, layer: Callable[[Array], Array]) -> None:
+            seen = amount > 0
+            out[seen] = mix(out[seen], layer(p[seen]), amount[seen])
+
+        paint(1.0 * ((hair < 1) & (hard < 1)), self._skin)
+        paint((1 - hair) * (1 - hard) * self._beard(p, mask("neck")), lambda q: np.tile(STUBBLE, (len(q), 1)))
+        paint(ramp(0.30, 0.62, mask("lips") + 0.3 * edge), self._lips)
+        paint(0.93 * brow_strength(p, self.seed + 30), self._brow)
+        paint(hair, self._hair)
+        rim, lash = self._lid_edge(p, mask("eyeballs"))
+        paint(0.7 * rim, lambda q: np.tile(RIM, (len(q), 1)))
+        paint(0.85 * rim * lash, lambda q: np.tile(0.6 * HAIR, (len(q), 1)))
+        paint(ramp(0.4, 0.6, mask("mouth")), lambda q: np.tile(MOUTH, (len(q), 1)))
+        paint(ramp(0.4, 0.6, mask("teeth")), self._teeth)
+        paint(ramp(0.4, 0.6, mask("eyeballs")), self._eyes)
         return np.clip(out, 0.0, 1.0)
 
     def _skin(self, p: Array) -> Array:
@@ -112,13 +121,20 @@ class SolidTexture:
         moles = ramp(0.0, 0.35, spots(p / 34.0, seed + 5, 0.055))
         return mix(out, np.array([0.33, 0.2, 0.16]), 0.8 * moles)
 
-    def _beard(self, p: Array, colour: Array, neck: Array) -> Array:
+    def _beard(self, p: Array, neck: Array) -> Array:
+        """How much stubble there is."""
         x, y, z = np.abs(p[..., 0]), p[..., 1], p[..., 2]
         jaw = ramp(-50, -66, y + 0.30 * np.clip(x - 25, 0, 60)) * ramp(-132, -112, y) * ramp(6, 26, z)
         jaw = np.maximum(jaw, bump(p, 0, -58, 17, 4.0))
-        jaw = jaw * (1 - 0.85 * bump(p, 0, -70, 21, 5))
-        dots = ramp(0.15, 0.7, spots(p / 1.25, self.seed + 10, 0.42))
-        return mix(colour, np.array([0.36, 0.30, 0.28]), jaw * (0.13 + 0.32 * dots) * (1 - 0.5 * neck))
+        jaw = jaw * (1 - 0.85 * bump(p, 0, -70, 21, 5)) * (1 - 0.5 * neck)
+        seen = jaw > 0.01
+        dots = ramp(0.15, 0.7, spots(p[seen] / 1.25, self.seed + 10, 0.42))
+        out = np.zeros(p.shape[:-1])
+        out[seen] = jaw[seen] * (0.13 + 0.32 * dots)
+        return out
+
+    def _brow(self, p: Array) -> Array:
+        return HAIR * (0.85 + 0.5 * self._strand(p))[..., None]
 
     def _lips(self, p: Array) -> Array:
         lines = value_noise(
@@ -138,15 +154,15 @@ class SolidTexture:
         patch = 0.18 * fractal_noise(p / 16.0, self.seed + 43)
         return HAIR * (1.0 + 0.62 * self._strand(p) + patch)[..., None]
 
-    def _lash_line(self, p: Array, colour: Array, eyeballs: Array) -> Array:
-        if self.frame.eye_radius <= 0:
-            return colour
+    def _lid_edge(self, p: Array, eyeballs: Array) -> tuple[Array, Array]:
+        """Where the lids touch the eyeball, and how much lash there is (upper lid)."""
         offset = p - [0, 0, EYE_DEPTH]
         offset = np.stack([np.abs(offset[..., 0]) - HALF_PUPIL_DISTANCE, offset[..., 1], offset[..., 2]], -1)
+        if self.frame.eye_radius <= 0:
+            return 0.0 * eyeballs, 0.0 * eyeballs
         gap = np.linalg.norm(offset, axis=-1) - self.frame.eye_radius
         rim = ramp(1.15, 0.5, gap) * ramp(0.5, 0.1, eyeballs) * (offset[..., 2] > 2)
-        colour = mix(colour, np.array([0.78, 0.52, 0.47]), 0.7 * rim)
-        return mix(colour, HAIR * 0.6, 0.85 * rim * ramp(-1.0, 2.0, offset[..., 1]))
+        return rim, ramp(-1.0, 2.0, offset[..., 1])
 
     def _teeth(self, p: Array) -> Array:
         # Tooth widths from the midline outwards: incisors, canine, premolars, molars (mm).

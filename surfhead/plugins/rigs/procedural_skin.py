@@ -115,23 +115,25 @@ class SkinGrid:
         y = np.broadcast_to(self.rows[:, :1], self.shape)
         return np.stack([x, y], axis=-1)
 
-    def points(self, lids: dict[str, Lids], upper: bool, shape: HeadShape | None = None) -> Array:
-        """(R, C, 3) mm: the grid on the skin, the row of the eyes on the upper or lower lids' edges."""
-        front = self.front_coordinates()
+    def points(
+        self, lids: dict[str, Lids], upper: bool, shape: HeadShape, rows: slice = slice(None)
+    ) -> Array:
+        """(R, C, 3) mm: rows of the grid on the skin, that of the eyes on the upper or lower lids' edges."""
+        front, table = self.front_coordinates()[rows], self.rows[rows]
         x, y = front[..., 0], front[..., 1].copy()
         for name, sign in (("eye_left", 1.0), ("eye_right", -1.0)):
             y = _open_lids(sign * x, y, lids[name], upper)
         blend = smooth_step(np.radians(24), np.radians(110), np.abs(self.angles))[None, :]
         # Towards the back the rows rise along the jaw, and rays turn level.
-        height = y + blend * (self.rows[:, 2:3] - self.rows[:, :1])
-        elevation = self.rows[:, 1:2] * np.where(self.rows[:, 1:2] < 0, 1.0 - blend, 1.0)
-        origins = np.stack(np.broadcast_arrays(0.0 * height, height, self.rows[:, 3:4]), axis=-1)
+        height = y + blend * (table[:, 2:3] - table[:, :1])
+        elevation = table[:, 1:2] * np.where(table[:, 1:2] < 0, 1.0 - blend, 1.0)
+        origins = np.stack(np.broadcast_arrays(0.0 * height, height, table[:, 3:4]), axis=-1)
         level = np.cos(elevation)
         directions = np.stack(
             np.broadcast_arrays(level * np.sin(self.angles), np.sin(elevation), level * np.cos(self.angles)),
             axis=-1,
         )
-        start: Array | float = 180.0 if self._along is None else self._along + 14.0
+        start: Array | float = 180.0 if self._along is None else self._along[rows] + 14.0
         along = project(origins, directions, shape, start)
         if self._along is None:
             self._along = along
@@ -152,15 +154,16 @@ def _open_lids(x: Array, y: Array, lids: Lids, upper: bool) -> Array:
     return np.where((x > inner) & (x < outer), y + edge * reach, y)
 
 
-def build_skin(grid: SkinGrid, lids: dict[str, Lids], shape: HeadShape | None = None) -> Array:
+def build_skin(grid: SkinGrid, lids: dict[str, Lids], shape: HeadShape) -> Array:
     """The skin's vertices (grid, crown, second copies of the slits' vertices), mm."""
     upper = grid.points(lids, upper=True, shape=shape)
-    lower = grid.points(lids, upper=False, shape=shape)
+    lower = grid.points(lids, upper=False, shape=shape, rows=slice(grid.eye_row, grid.eye_row + 1))
     base, up = np.array([[0.0, 60.0, -10.0]]), np.array([[0.0, 1.0, 0.0]])
-    crown = base + project(base, up, shape)[:, None] * up
+    crown = base + project(base, up, shape, 180.0)[:, None] * up
     pieces = [upper.reshape(-1, 3), crown]
     for row, start, stop in grid.slits.values():
-        pieces.append(lower[row, start + 1 : stop])
+        edge = lower[0] if row == grid.eye_row else upper[row]
+        pieces.append(edge[start + 1 : stop])
     vertices = np.concatenate(pieces)
     mouth, below = slit_indices(grid)["mouth"]
     inner = slice(1, -1)

@@ -58,9 +58,9 @@ def smooth_carve(a: Array, b: Array, width: float) -> Array:
 
 def ellipsoid(points: Array, centre: tuple[float, ...], radii: tuple[float, ...]) -> Array:
     """Distance (first order near the surface) to an ellipsoid with axes along x, y, z."""
-    offset = points - np.asarray(centre)
-    k0 = np.linalg.norm(offset / np.asarray(radii), axis=-1)
-    k1 = np.linalg.norm(offset / np.square(radii), axis=-1)
+    scaled = (points - np.asarray(centre)) / np.asarray(radii)
+    k0 = _length(scaled)
+    k1 = _length(scaled / np.asarray(radii))
     return np.asarray(k0 * (k0 - 1.0) / np.maximum(k1, 1e-9))
 
 
@@ -69,20 +69,25 @@ def cone(points: Array, start: tuple[float, ...], end: tuple[float, ...], r0: fl
     a, b = np.asarray(start), np.asarray(end)
     along = np.clip((points - a) @ (b - a) / float((b - a) @ (b - a)), 0.0, 1.0)
     nearest = a + along[..., None] * (b - a)
-    return np.asarray(np.linalg.norm(points - nearest, axis=-1) - (r0 + (r1 - r0) * along))
+    return np.asarray(_length(points - nearest) - (r0 + (r1 - r0) * along))
 
 
-def head_distance(points: Array, shape: HeadShape | None = None) -> Array:
+def _length(vectors: Array) -> Array:
+    """(...) lengths of vectors (..., 3)."""
+    return np.asarray(np.sqrt(np.einsum("...c,...c->...", vectors, vectors)))
+
+
+def head_distance(points: Array, shape: HeadShape) -> Array:
     """Signed distance to the skin, without ears and with closed lids and lips, mm.
 
     Args:
         points: (..., 3) millimetres.
-        shape: the identity; the average head if None.
+        shape: the identity.
 
     Returns:
         (...), negative inside; first order exact near the surface only.
     """
-    s = shape or HeadShape()
+    s = shape
     p = points.copy()
     # Mirror: everything is sculpted for the left half; a soft |x| keeps the midline smooth.
     p[..., 0] = np.sqrt(np.square(p[..., 0] / (1.0 + 0.045 * s.face_width)) + 0.05)
@@ -153,18 +158,7 @@ def _nose_and_mouth(p: Array, d: Array, s: HeadShape) -> Array:
     return smooth_union(d, lower, 2.6)
 
 
-def surface_normal(points: Array, shape: HeadShape | None = None) -> Array:
-    """(..., 3) unit outward normals of the skin, by central differences over 0.2 mm."""
-    step = 0.1 * np.eye(3)
-    slope = np.stack(
-        [head_distance(points + e, shape) - head_distance(points - e, shape) for e in step], axis=-1
-    )
-    return np.asarray(slope / np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-12))
-
-
-def project(
-    origins: Array, directions: Array, shape: HeadShape | None = None, start: Array | float = 180.0
-) -> Array:
+def project(origins: Array, directions: Array, shape: HeadShape, start: Array | float) -> Array:
     """How far rays from inside the head run until they leave it for good.
 
     They are walked inwards from ``start`` by sphere tracing; the last, smaller steps settle on the surface.
