@@ -57,7 +57,7 @@ class Blender(Dataset):
         except DataError:
             return False
         first = frames[0] if isinstance(frames, list) and frames and isinstance(frames[0], dict) else {}
-        return not {"timestep_index", "flame_param_path"} & first.keys()
+        return "transform_matrix" in first and not {"timestep_index", "flame_param_path"} & first.keys()
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and starting points. Raises DataError naming the file and the field."""

@@ -130,7 +130,8 @@ def _binary_points(path: Path) -> tuple[list[tuple[float, ...]], list[tuple[floa
         row = reader.take("Q3d3Bd")
         points.append(row[1:4])
         colours.append(row[4:7])
-        reader.at += reader.count(8) * 8
+        size = reader.count(8) * 8
+        reader.at += size
     return points, colours
 
 

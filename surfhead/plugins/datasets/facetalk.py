@@ -2,8 +2,9 @@
 
     ROOT/<sequence>/transforms.json, images/, masks/, normals/ (.npy)
 
-``intrinsics`` are [fx, fy, cx, cy] in half pictures with the axes turned: a camera point (X, Y, Z) lies
-at pixel ``(W/2) (1 - cx - fx X/Z)``, likewise in y, so focal lengths are negative in the file. ``cam`` is
+``intrinsics`` are [fx, fy, cx, cy] in half pictures with flipped sign: focal lengths are ``-fx W/2`` and
+``-fy H/2`` pixels, the centre lies at ``(1 - cx) W/2``, ``(1 - cy) H/2``. Centres near 0.5 are read as
+fractions of the picture, which other exporters write; no camera's centre is that far off. ``cam`` is
 world-to-camera; its x and y rows are negated to reach OpenCV axes, as are the normals' x and y. A frame has
 ``file_path``, ``pose`` (rotation, neck, jaw, eyes: 15 numbers) and ``expression``; ``intrinsics``, ``cam``
 and ``shape`` may stand in the frame or in the file.
@@ -132,13 +133,14 @@ def _intrinsics(record: Record, native: Size) -> np.ndarray:
         raise record.wrong(
             "intrinsics", f"has focal lengths {fx} and {fy}", "negative ones, in half pictures"
         )
-    return np.array(
-        [
-            [-fx / 2 * width, 0, width / 2 * (1 - cx)],
-            [0, -fy / 2 * height, height / 2 * (1 - cy)],
-            [0, 0, 1.0],
-        ]
-    )
+    focal = (-fx / 2 * width, -fy / 2 * height)
+    centre = (_centre(cx) * width, _centre(cy) * height)
+    return np.array([[focal[0], 0, centre[0]], [0, focal[1], centre[1]], [0, 0, 1.0]])
+
+
+def _centre(value: float) -> float:
+    """The picture's centre as a fraction of its size, from either way of writing it."""
+    return value if abs(value - 0.5) < 0.25 else (1 - value) / 2
 
 
 def _padded(record: Record, field: str, size: int, anywhere: bool = False) -> np.ndarray:
