@@ -47,6 +47,14 @@ class Blender(Dataset):
                 )
 
     @classmethod
+    def example(cls, folder: Path) -> Blender:
+        """Nine pictures of noise, written to the folder."""
+        from surfhead.plugins.datasets.example_files import write_blender
+
+        write_blender(folder)
+        return cls()
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the training cameras are there and no head tracking is."""
         file = path / "transforms_train.json"

@@ -55,6 +55,14 @@ class Colmap(Dataset):
                 )
 
     @classmethod
+    def example(cls, folder: Path) -> Colmap:
+        """Nine pictures of noise and fifty points, written to the folder."""
+        from surfhead.plugins.datasets.example_files import write_colmap
+
+        write_colmap(folder)
+        return cls()
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a sparse model is there."""
         return model_folder(path) is not None

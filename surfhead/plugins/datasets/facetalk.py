@@ -51,6 +51,14 @@ class Facetalk(Dataset):
         test: tuple[str, ...] = option(("*",), "Held-out sequences among the others; names or patterns.")
 
     @classmethod
+    def example(cls, folder: Path) -> Facetalk:
+        """Six pictures of noise in two sequences, written to the folder."""
+        from surfhead.plugins.datasets.example_files import write_facetalk
+
+        write_facetalk(folder)
+        return cls()
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the first sequence describes its camera in FaceTalk's way."""
         files = sorted(path.glob(f"*/{FILE}")) if path.is_dir() else []

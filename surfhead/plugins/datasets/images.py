@@ -238,7 +238,9 @@ class Pictures:
         rows = (np.arange(self.target[1]) + 0.5) * height / self.target[1]
         columns = (np.arange(self.target[0]) + 0.5) * width / self.target[0]
         picked = normals[rows.astype(int)[:, None], columns.astype(int)[None]]
-        return np.ascontiguousarray(picked * np.asarray(self.normal_signs), dtype=np.float32)
+        length = np.linalg.norm(picked, axis=-1, keepdims=True)
+        signs = np.asarray(self.normal_signs, np.float32)
+        return np.ascontiguousarray(picked / np.where(length > 0, length, 1) * signs, dtype=np.float32)
 
 
 def _owned(image: np.ndarray) -> np.ndarray:

@@ -75,6 +75,15 @@ class Vhap(Dataset):
         val_camera: int = option(8, "Camera to hold out where only transforms.json is there (8: NeRSemble).")
 
     @classmethod
+    def example(cls, folder: Path) -> Vhap:
+        """Nine pictures of noise, written to the folder."""
+        from surfhead.plugins.datasets.example_files import NoiseScene
+
+        made = cls()
+        made.write(NoiseScene(), folder)
+        return made
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the canonical parameters are there."""
         return (path / CANONICAL).is_file()
