@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from surfhead import __version__
+from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "render": render,
+    "ablate": ablate,
     "list": list_components,
     "show": show,
     "check": check,

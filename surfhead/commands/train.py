@@ -120,17 +120,18 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
     """
     from surfhead.core import runs
     from surfhead.core.config import as_tables
+    from surfhead.core.runfolder import CONFIG
 
     if out is None or not (asked or data):
         return
     saved = runs.read_config(out)
-    wanted = runs.configure(data, preset=None, file=out / runs.CONFIG, settings=asked)
+    wanted = runs.configure(data, preset=None, file=out / CONFIG, settings=asked)
     before, after = as_tables(saved), as_tables(wanted)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if changed:
         raise OptionError(
             f'Run "{out}" was started with other settings: {", ".join(changed)}.',
-            f"--resume continues with those in {out / runs.CONFIG}.",
+            f"--resume continues with those in {out / CONFIG}.",
             "Leave these options out, or start a new run from this one with --from.",
         )
 

@@ -155,7 +155,7 @@ def _run(member: Member, device: str, threads: int | None) -> str:
     if done.returncode != 0:
         member.folder.mkdir(parents=True, exist_ok=True)
         (member.folder / "failure.txt").write_text(done.stderr, encoding="utf-8")
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+        lines = [x for x in done.stderr.splitlines() if x.strip() and not x.startswith("warning: ")]
         return lines[0] if lines else f"exit code {done.returncode}"
     return ""
 

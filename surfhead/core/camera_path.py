@@ -12,7 +12,7 @@ from surfhead.core.errors import OptionError
 from surfhead.core.types import Cameras
 
 FULL_TURN = 360.0
-MARGIN = 1.25  # free space around the object's bounding sphere seen from in front
+MARGIN = 1.0  # distance over that at which the bounding sphere fills the picture
 UP = (0.0, 1.0, 0.0)
 
 
@@ -60,9 +60,9 @@ def orbit(
         field_of_view: degrees, of the shorter side of the picture.
         up: direction that is up in the pictures.
     """
-    for name, value, low in (("frames", frames, 1), ("height", height, 1), ("width", width, 1)):
-        if value < low:
-            raise OptionError(f'"{name}" is {value}.', f"Expected at least {low}.", "Mend the option.")
+    for name, value in (("frames", frames), ("height", height), ("width", width)):
+        if value < 1:
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
     if not 0.0 < field_of_view < 180.0:
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."

@@ -47,8 +47,9 @@ def picture(output: RenderOutput, channel: str, depth_range: tuple[float, float]
 
 def normal_colours(normal: Tensor) -> Tensor:
     """(..., 3) camera-space normals (OpenCV axes, any length) as RGB in [0, 1], y up and z to the viewer."""
-    unit = normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-    return 0.5 + 0.5 * unit * unit.new_tensor([1.0, -1.0, -1.0])
+    unit = torch.nn.functional.normalize(normal, dim=-1)
+    towards_viewer = torch.tensor([1.0, -1.0, -1.0], dtype=unit.dtype, device=unit.device)
+    return (unit * towards_viewer + 1.0) / 2.0
 
 
 def depth_limits(output: RenderOutput) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ import pytest
 
 from surfhead import cli
 from surfhead.core import registry
+from surfhead.core.perceptual import load_lpips
 
 TINY = Path(__file__).with_name("tiny_plugin.py")
 
@@ -24,6 +25,12 @@ class Said:
 
 
 Surfhead = Callable[..., Said]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _said_once() -> None:
+    """Hear the notice about missing LPIPS weights, which a process gives once, before any test listens."""
+    load_lpips("alex")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from surfhead import __version__, cli
 from surfhead.core.errors import DataError
 from tests.commands.conftest import Surfhead
 
-COMMANDS = ("train", "eval", "render", "list", "show", "check", "synth", "doctor")
+COMMANDS = ("train", "eval", "render", "ablate", "list", "show", "check", "synth", "doctor")
 
 
 def test_help_names_every_command(surfhead: Surfhead) -> None:

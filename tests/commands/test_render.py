@@ -43,7 +43,7 @@ def test_an_orbit_gives_pictures_and_videos_of_every_channel(trained: Surfhead) 
         assert frames_of(folder / f"{name}.mp4") == 5
     alpha = np.asarray(Image.open("run/render/orbit/alpha/00000.png"))
     assert alpha.max() > 25
-    assert alpha[0, 0].max() == 0  # the scene is in the middle
+    assert alpha[0, 0].max() < 0.05 * alpha.max()  # the scene is in the middle
 
 
 def test_a_split_is_seen_from_its_cameras(trained: Surfhead) -> None:
