@@ -42,8 +42,8 @@ def set_up_commands() -> list[str]:
 def test_set_up_is_two_commands_of_one_line_on_the_first_screen() -> None:
     train, test = set_up_commands()
     assert "\n" not in train + test
-    assert train.endswith("pip install . && .venv/bin/surfhead train")
-    assert test.endswith('pip install -e ".[test]" && .venv/bin/pytest -n 2')
+    assert train.endswith("pip install torch==2.13.0 . && .venv/bin/surfhead train")
+    assert test.endswith('pip install torch==2.13.0 -e ".[test]" && .venv/bin/pytest -n 2')
     assert README.index(test) < README.index("\n## ")
     assert README[: README.index(train)].count("\n") < 20
 
