@@ -157,7 +157,7 @@ class DetachesJacobian(Follow):
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         field = super().__call__(mesh, binding)
-        return replace(field, linear=field.linear.detach() + 0 * field.linear)
+        return replace(field, linear=field.linear.detach())
 
 
 class IgnoresParameter(Follow):

@@ -22,7 +22,7 @@ from surfhead.core.testing.values import (
 from surfhead.core.types import Cameras, RenderOutput, WorldSurfels
 
 MANY = 60
-HEIGHT, WIDTH = 36, 44
+HEIGHT, WIDTH = 28, 44
 PICTURES = ("rgb", "alpha", "normal", "depth", "median_depth", "distortion")
 AT_A_SWITCH = 0.001  # fraction of the pixels at which float32 may decide otherwise than float64
 OUTPUT_TOLERANCE = 1e-4  # of an output's range
@@ -238,31 +238,32 @@ def gradients_agree_with_reference(subject: Subject) -> None:
     rasterizer = subject.make()
     device = _device(subject, rasterizer)
     reference = create("rasterizer", "torch")
-    for seed, (poses, views) in enumerate(((1, 1), (3, 3))):
-        scene = _scene(poses=poses, views=views, seed=seed, device=device)
-        exact = _converted(scene, torch.float64)
-        ours = _gradients(rasterizer, scene, seed)
-        truth = _gradients(reference, exact, seed)
-        for key, wanted in truth.items():
-            value = ours[key].cpu().double()
-            require_finite(value, f"d {key[0]} / d {key[1]}")
-            size = float(wanted.norm())
-            error = float((value - wanted).norm())
+    seed = 2
+    scene = _scene(poses=2, views=2, seed=seed, device=device)
+    exact = _converted(scene, torch.float64)
+    ours = _gradients(rasterizer, scene, seed)
+    truth = _gradients(reference, exact, seed)
+    for key, wanted in truth.items():
+        value = ours[key].cpu().double()
+        require_finite(value, f"d {key[0]} / d {key[1]}")
+        size = float(wanted.norm())
+        error = float((value - wanted).norm())
+        require(
+            error <= GRADIENT_TOLERANCE * size + 1e-7,
+            f"d {key[0]} / d {key[1]} differs by {error / max(size, 1e-30):.3g} of its norm {size:.3g}.",
+            f"Expected at most {GRADIENT_TOLERANCE:g}.",
+        )
+        width = {"tangents": 6, "opacity": 1}.get(key[1], wanted.shape[-1])
+        rows = (value - wanted).reshape(-1, width).norm(dim=1)
+        sizes = wanted.reshape(-1, width).norm(dim=1)
+        relative = (rows / sizes.clamp_min(1e-30))[sizes > 1e-9 * max(size, 1e-30)]
+        if len(relative):
+            median = float(relative.median())
             require(
-                error <= GRADIENT_TOLERANCE * size + 1e-7,
-                f"d {key[0]} / d {key[1]} differs by {error / max(size, 1e-30):.3g} of its norm {size:.3g}.",
-                f"Expected at most {GRADIENT_TOLERANCE:g}.",
+                median <= GRADIENT_MEDIAN,
+                f"d {key[0]} / d {key[1]} differs by {median:.3g} at the median surfel.",
+                f"Expected at most {GRADIENT_MEDIAN:g}.",
             )
-            rows = (value - wanted).reshape(-1, wanted.shape[-1] if wanted.ndim > 1 else 1).norm(dim=1)
-            sizes = wanted.reshape(len(rows), -1).norm(dim=1)
-            relative = (rows / sizes.clamp_min(1e-30))[sizes > 1e-9 * max(size, 1e-30)]
-            if len(relative):
-                median = float(relative.median())
-                require(
-                    median <= GRADIENT_MEDIAN,
-                    f"d {key[0]} / d {key[1]} differs by {median:.3g} at the median surfel.",
-                    f"Expected at most {GRADIENT_MEDIAN:g}.",
-                )
 
 
 def _gradients(rasterizer: Any, scene: tuple[Any, ...], seed: int) -> dict[tuple[str, str], Tensor]:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SEED = 20241121  # every check starts its random numbers here
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
     """A component under test.
 
@@ -32,10 +32,17 @@ class Subject:
 
     source: Any
     folder: Path
+    _made: Any = field(default=None, repr=False)
 
     def make(self) -> Any:
-        """A fresh instance; equal random numbers every time."""
+        """A fresh instance; equal random numbers every time. Examples are written once."""
         torch.manual_seed(SEED)
+        if self._made is None:
+            self._made = self._first()
+            return self._made
+        return type(self._made)(self._made.options)
+
+    def _first(self) -> Any:
         if isinstance(self.source, type):
             return self.source.example(self.folder)  # type: ignore[attr-defined]
         if _is_component(self.source):
