@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.planes import (
+    conjugated,
     dot,
     from_planes,
     matrix_from_planes,
@@ -33,7 +34,7 @@ def quaternion_multiply(first: Tensor, second: Tensor) -> Tensor:
 
 def quaternion_conjugate(quaternion: Tensor) -> Tensor:
     """(..., 4) the conjugate; for unit quaternions the inverse rotation."""
-    return quaternion * quaternion.new_tensor([1.0, -1.0, -1.0, -1.0])
+    return from_planes(*conjugated(planes(quaternion)))
 
 
 def canonical_sign(quaternion: Tensor) -> Tensor:
@@ -64,11 +65,15 @@ class _MatrixToQuaternion(torch.autograd.Function):
         a, b, c, d, e, f, g, h, i = planes(matrix.flatten(-2))
         wx, wy, wz, xy, xz, yz = h - f, c - g, d - b, d + b, c + g, h + f
         ww, xx, yy, zz = 1 + a + e + i, 1 + a - e - i, 1 - a + e - i, 1 - a - e + i
-        largest = torch.stack((ww, xx, yy, zz)).argmax(dim=0)
-        outer = torch.stack((ww, wx, wy, wz, wx, xx, xy, xz, wy, xy, yy, yz, wz, xz, yz, zz))
-        outer = outer.reshape(4, 4, *ww.shape)
-        row = outer.gather(0, largest.expand(1, *outer.shape[1:]))[0].movedim(0, -1)
-        quaternion = canonical_sign(row / torch.linalg.vector_norm(row, dim=-1, keepdim=True))
+        half, other = torch.maximum(ww, xx), torch.maximum(yy, zz)
+        rows = ((ww, wx, wy, wz), (wx, xx, xy, xz), (wy, xy, yy, yz), (wz, xz, yz, zz))
+        row = []
+        for of_w, of_x, of_y, of_z in zip(*rows, strict=True):
+            first, second = torch.where(ww >= xx, of_w, of_x), torch.where(yy >= zz, of_y, of_z)
+            row.append(torch.where(half >= other, first, second))
+        # of q and -q, the one with a real part >= 0
+        factor = torch.where(row[0] < 0, -1.0, 1.0) * dot(tuple(row), tuple(row)).rsqrt()
+        quaternion = from_planes(*scaled(tuple(row), factor))
         ctx.save_for_backward(matrix, quaternion)
         return quaternion
 

@@ -85,12 +85,11 @@ def matrix_product(first: Tensor, second: Tensor) -> Tensor:
     return product
 
 
-def _hamilton(first: Tensor, second: Tensor) -> Tensor:
-    """(..., 4) product of quaternions without recording gradients."""
-    first, second = _broadcast(first, second)
-    a, b, c, d = first.movedim(-1, 0)
-    w, x, y, z = second.movedim(-1, 0)
-    product = first.new_empty(4, *a.shape)
+def _hamilton(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
+    """(..., 4) product of quaternions given as planes of one shape, without recording gradients."""
+    a, b, c, d = first
+    w, x, y, z = second
+    product = a.new_empty(4, *a.shape)
     torch.mul(a, w, out=product[0]).addcmul_(b, x, value=-1).addcmul_(c, y, value=-1).addcmul_(d, z, value=-1)
     torch.mul(a, x, out=product[1]).addcmul_(b, w).addcmul_(c, z).addcmul_(d, y, value=-1)
     torch.mul(a, y, out=product[2]).addcmul_(b, z, value=-1).addcmul_(c, w).addcmul_(d, x)
@@ -98,24 +97,28 @@ def _hamilton(first: Tensor, second: Tensor) -> Tensor:
     return product.movedim(0, -1)
 
 
-def _conjugate(quaternion: Tensor) -> Tensor:
-    return quaternion * quaternion.new_tensor([1.0, -1.0, -1.0, -1.0])
+def conjugated(quaternion: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The conjugate of a quaternion given as planes."""
+    return quaternion[0], -quaternion[1], -quaternion[2], -quaternion[3]
 
 
 class _QuaternionProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
         ctx.save_for_backward(first, second)
-        return _hamilton(first, second)
+        first, second = _broadcast(first, second)
+        return _hamilton(planes(first), planes(second))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         # multiplying by q is a linear map whose transpose is multiplying by q's conjugate
-        first, second = ctx.saved_tensors
+        shapes = [saved.shape for saved in ctx.saved_tensors]
+        first, second = (planes(saved) for saved in _broadcast(*ctx.saved_tensors))
+        gradient = planes(gradients[0])
         wanted = ctx.needs_input_grad
         return (
-            _hamilton(gradients[0], _conjugate(second)).sum_to_size(first.shape) if wanted[0] else None,
-            _hamilton(_conjugate(first), gradients[0]).sum_to_size(second.shape) if wanted[1] else None,
+            _hamilton(gradient, conjugated(second)).sum_to_size(shapes[0]) if wanted[0] else None,
+            _hamilton(conjugated(first), gradient).sum_to_size(shapes[1]) if wanted[1] else None,
         )
 
 
@@ -149,8 +152,8 @@ class _WeightedTake(torch.autograd.Function):
         ctx.save_for_backward(values, index, weights)
         rows = _rows(values)
         total = rows.new_zeros(len(rows), len(index))
-        for j in range(index.shape[1]):
-            total.addcmul_(rows.gather(1, index[:, j].expand(len(rows), -1)), weights[:, j])
+        for chosen, weight in zip(index.mT.contiguous(), weights.mT.contiguous(), strict=True):
+            total.addcmul_(rows.gather(1, chosen.expand(len(rows), -1)), weight)
         return _from_rows(total, values)
 
     @staticmethod
@@ -159,12 +162,14 @@ class _WeightedTake(torch.autograd.Function):
         rows, gradient = _rows(values), _rows(gradients[0])
         to_values = torch.zeros_like(rows) if ctx.needs_input_grad[0] else None
         to_weights = torch.empty_like(weights) if ctx.needs_input_grad[2] else None
-        for j in range(index.shape[1]):
-            chosen = index[:, j].expand(len(rows), -1)
+        for j, (chosen, weight) in enumerate(
+            zip(index.mT.contiguous(), weights.mT.contiguous(), strict=True)
+        ):
+            column = chosen.expand(len(rows), -1)
             if to_values is not None:
-                to_values.scatter_add_(1, chosen, gradient * weights[:, j])
+                to_values.scatter_add_(1, column, gradient * weight)
             if to_weights is not None:
-                to_weights[:, j] = (gradient * rows.gather(1, chosen)).sum(dim=0)
+                to_weights[:, j] = (gradient * rows.gather(1, column)).sum(dim=0)
         return None if to_values is None else _from_rows(to_values, values), None, to_weights
 
 
