@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from surfhead.core import triangles as triangles
     from surfhead.core import depth_normals as depth_normals
     from surfhead.core import metrics as metrics
+    from surfhead.core.cache import cache_folder as cache_folder
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from surfhead.core.types import check_shape as check_shape
 
 _HOME = {
+    "cache_folder": "cache",
     "Appearance": "components",
     "Component": "components",
     "Dataset": "components",

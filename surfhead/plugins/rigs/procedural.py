@@ -36,6 +36,7 @@ from surfhead.core.api import (
     check_shape,
     geometry,
 )
+from surfhead.plugins.rigs.procedural_cache import cached_tensors
 from surfhead.plugins.rigs.procedural_expressions import EXPRESSIONS, expression_basis
 from surfhead.plugins.rigs.procedural_head import HeadBuilder
 from surfhead.plugins.rigs.procedural_joints import JOINT_POSITIONS, JOINTS, PARENTS, skin_weights
@@ -59,8 +60,7 @@ class _Assets:
     topology: Topology
 
 
-@lru_cache(maxsize=1)
-def _assets() -> _Assets:
+def _sculpt() -> dict[str, Tensor]:
     builder = HeadBuilder()
     head = builder.mesh()
     shapes = [replace(HeadShape(), **{name: 1.0}) for name in IDENTITY_SHAPES]
@@ -73,22 +73,33 @@ def _assets() -> _Assets:
 
     at_rest = joints(HeadShape())
     triangles = torch.from_numpy(np.ascontiguousarray(head.triangles)).long()
+    return {
+        "template": torch.from_numpy(head.vertices * METRES),
+        "identity": torch.from_numpy(identity * METRES),
+        "expression": torch.from_numpy(expression_basis(builder, head) * METRES),
+        "weights": torch.from_numpy(skin_weights(head)),
+        "joints": torch.from_numpy(at_rest * METRES),
+        "joint_identity": torch.from_numpy(np.stack([joints(shape) - at_rest for shape in shapes]) * METRES),
+        "triangles": triangles,
+        "neighbours": edge_neighbours(triangles),
+        "uv": torch.from_numpy(head.uv).float(),
+        **{f"region/{name}": torch.from_numpy(mask) for name, mask in head_regions(head).items()},
+    }
+
+
+@lru_cache(maxsize=1)
+def _assets() -> _Assets:
+    found = cached_tensors(_sculpt)
+    regions = {k.removeprefix("region/"): v for k, v in found.items() if k.startswith("region/")}
     topology = Topology(
-        triangles=triangles,
-        neighbours=edge_neighbours(triangles),
-        regions={name: torch.from_numpy(mask) for name, mask in head_regions(head).items()},
+        triangles=found["triangles"],
+        neighbours=found["neighbours"],
+        regions=regions,
         front=(0.0, 0.0, 1.0),
-        uv=torch.from_numpy(head.uv).float(),
+        uv=found["uv"],
     )
-    return _Assets(
-        template=torch.from_numpy(head.vertices * METRES),
-        identity=torch.from_numpy(identity * METRES),
-        expression=torch.from_numpy(expression_basis(builder, head) * METRES),
-        weights=torch.from_numpy(skin_weights(head)),
-        joints=torch.from_numpy(at_rest * METRES),
-        joint_identity=torch.from_numpy(np.stack([joints(shape) - at_rest for shape in shapes]) * METRES),
-        topology=topology,
-    )
+    named = ("template", "identity", "expression", "weights", "joints", "joint_identity")
+    return _Assets(**{name: found[name] for name in named}, topology=topology)
 
 
 class Procedural(Rig):
