@@ -16,7 +16,7 @@ from torch import Tensor
 from surfhead.core.api import RestMesh
 from surfhead.plugins.datasets.synthetic_face import Array, FaceFrame, bump, ramp, vertex_masks
 from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
-from surfhead.plugins.datasets.synthetic_texture import brow_strength, hair_direction, lattice
+from surfhead.plugins.datasets.synthetic_texture import SOLID, brow_strength, hair_direction, lattice
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def relief_height(points: Array, masks: dict[str, Array], seed: int) -> Array:
 
     p = points
     x, y = np.abs(p[..., 0]), p[..., 1]
-    soft = 1.0 - np.maximum.reduce([mask("eyeballs"), mask("teeth"), mask("mouth")])
+    soft = 1.0 - np.maximum.reduce([mask(name) for name in SOLID])
     height = 0.05 * fractal_noise(p / 2.2, seed + 60) - 0.09 * spots(p / 2.6, seed + 61, 0.4)
     # Furrows of the forehead, crow's feet, the lid's fold: grooves along bent lines.
     level = y + 0.0022 * p[..., 0] ** 2 + 1.6 * fractal_noise(p / 18.0, seed + 62)
@@ -48,6 +48,8 @@ def relief_height(points: Array, masks: dict[str, Array], seed: int) -> Array:
     height = height - 0.28 * feet * np.clip(np.cos(2 * np.pi * (y + 0.25 * (x - 50)) / 5.2), 0, 1) ** 4
     frown = bump(p, 0, 18, 8, 7) * np.exp(-(((x - 4.0) / 1.1) ** 2))
     height = height - 0.35 * frown
+    lid = y - (8.6 - 0.016 * (x - 31.0) ** 2)
+    height = height - 0.4 * np.exp(-((lid / 0.9) ** 2)) * ramp(17, 22, x) * ramp(50, 44, x) * (p[..., 2] > 60)
     fold = 22.0 + 0.62 * (-44.0 - y) + 0.8 * fractal_noise(p / 9.0, seed + 63)
     crease = np.exp(-(((x - fold) / 1.8) ** 2)) * ramp(-70, -60, y) * ramp(-42, -50, y)
     height = height - 0.55 * crease * (p[..., 2] > 40)
@@ -59,7 +61,7 @@ def relief_height(points: Array, masks: dict[str, Array], seed: int) -> Array:
     )
     tuft = 0.5 * fractal_noise(p / 11.0, seed + 67)
     hair = ramp(0.2, 0.9, mask("scalp"))
-    height = height + hair * (1.6 + 0.75 * strands + 0.6 * tuft)
+    height = height + hair * (2.4 + 0.8 * strands + 0.7 * tuft)
     height = height + 0.8 * brow_strength(p, seed + 30)
     return np.asarray(height * soft)
 

@@ -23,12 +23,15 @@ from surfhead.plugins.datasets.synthetic_face import (
 )
 from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
 
-SKIN = np.array([0.84, 0.64, 0.54])
+SKIN = np.array([0.87, 0.665, 0.56])
 RED = np.array([0.80, 0.45, 0.40])
-LIPS = np.array([0.71, 0.37, 0.36])
-HAIR = np.array([0.25, 0.16, 0.105])
+LIPS = np.array([0.72, 0.42, 0.385])
+HAIR = np.array([0.29, 0.185, 0.12])
+SOLID = ("teeth", "eyeballs", "mouth", "tongue")
+"""Regions with hard edges: a blend of tooth and gum at shared vertices is not wanted."""
+TONGUE = np.array([0.72, 0.38, 0.38])
 MOUTH = np.array([0.36, 0.12, 0.12])
-TOOTH = np.array([0.90, 0.87, 0.79])
+TOOTH = np.array([0.97, 0.94, 0.87])
 IRIS = np.array([0.26, 0.42, 0.48])
 RIM = np.array([0.78, 0.52, 0.47])
 STUBBLE = np.array([0.36, 0.30, 0.28])
@@ -83,7 +86,7 @@ class SolidTexture:
         edge = 0.22 * fractal_noise(p / 5.0, self.seed + 20)
         scalp = mask("scalp")
         hair = ramp(0.25, 0.75, scalp + edge + 0.35 * strands * (1 - np.abs(2 * scalp - 1)))
-        hard = np.maximum.reduce([mask("mouth"), mask("teeth"), mask("eyeballs")])
+        hard = np.maximum.reduce([mask(name) for name in SOLID])
         out = np.tile(HAIR, (*p.shape[:-1], 1))
 
         def paint(amount: Array, layer: Callable[[Array], Array]) -> None:
@@ -97,8 +100,11 @@ class SolidTexture:
         paint(hair, self._hair)
         rim, lash = self._lid_edge(p, mask("eyeballs"))
         paint(0.7 * rim, lambda q: np.tile(RIM, (len(q), 1)))
-        paint(0.85 * rim * lash, lambda q: np.tile(0.6 * HAIR, (len(q), 1)))
+        paint(0.92 * rim * lash, lambda q: np.tile(0.6 * HAIR, (len(q), 1)))
         paint(ramp(0.4, 0.6, mask("mouth")), lambda q: np.tile(MOUTH, (len(q), 1)))
+        paint(
+            ramp(0.4, 0.6, mask("tongue")), lambda q: TONGUE * (1 + 0.1 * fractal_noise(q / 2.0, 9))[:, None]
+        )
         paint(ramp(0.4, 0.6, mask("teeth")), self._teeth)
         paint(ramp(0.4, 0.6, mask("eyeballs")), self._eyes)
         return np.clip(out, 0.0, 1.0)
@@ -118,7 +124,7 @@ class SolidTexture:
         where = np.clip(bump(p, 27, -28, 20, 12) + bump(p, 0, -20, 14, 14) + 0.25, 0, 1)
         freckles = ramp(0.1, 0.6, spots(p / 3.6, seed + 4, 0.34)) * ramp(-0.2, 0.5, where - 0.45)
         out = mix(out, SKIN * [0.66, 0.52, 0.45], 0.62 * freckles)
-        moles = ramp(0.0, 0.35, spots(p / 34.0, seed + 5, 0.055))
+        moles = ramp(0.0, 0.35, spots(p / 34.0, seed + 8, 0.05))
         return mix(out, np.array([0.33, 0.2, 0.16]), 0.8 * moles)
 
     def _beard(self, p: Array, neck: Array) -> Array:
@@ -152,7 +158,7 @@ class SolidTexture:
 
     def _hair(self, p: Array) -> Array:
         patch = 0.18 * fractal_noise(p / 16.0, self.seed + 43)
-        return HAIR * (1.0 + 0.62 * self._strand(p) + patch)[..., None]
+        return HAIR * (1.0 + 0.8 * self._strand(p) + patch)[..., None]
 
     def _lid_edge(self, p: Array, eyeballs: Array) -> tuple[Array, Array]:
         """Where the lids touch the eyeball, and how much lash there is (upper lid)."""
@@ -161,13 +167,13 @@ class SolidTexture:
         if self.frame.eye_radius <= 0:
             return 0.0 * eyeballs, 0.0 * eyeballs
         gap = np.linalg.norm(offset, axis=-1) - self.frame.eye_radius
-        rim = ramp(1.15, 0.5, gap) * ramp(0.5, 0.1, eyeballs) * (offset[..., 2] > 2)
+        rim = ramp(1.2, 0.6, gap) * ramp(0.5, 0.1, eyeballs) * (offset[..., 2] > 2)
         return rim, ramp(-1.0, 2.0, offset[..., 1])
 
     def _teeth(self, p: Array) -> Array:
         # Tooth widths from the midline outwards: incisors, canine, premolars, molars (mm).
         edges = np.array([0.0, 8.2, 14.6, 20.6, 26.0, 31.0, 38.0])
-        arc = 26.0 * np.arctan2(np.abs(p[..., 0]), np.maximum(p[..., 2] - 56.0, 1.0))
+        arc = 28.0 * np.arctan2(np.abs(p[..., 0]), np.maximum(p[..., 2] - 54.0, 1.0))
         gap = np.abs(arc[..., None] - edges).min(axis=-1)
         gum = ramp(9.5, 11.5, np.abs(p[..., 1] + 69.2))
         tooth = TOOTH * (1.0 - 0.42 * np.exp(-((gap / 0.45) ** 2)))[..., None]
@@ -204,8 +210,6 @@ def bake(texture: SolidTexture, rest: RestMesh, size: int, chunk: int = 1500) ->
     vertices = rest.vertices.double().cpu().numpy()
     triangles = rest.topology.triangles.cpu().numpy()
     masks = vertex_masks(rest)
-    # Hard-edged parts take their triangle's label: a blend of tooth and gum at shared vertices is not wanted.
-    solid = {"teeth", "eyeballs", "mouth"}
     weights = lattice(size)
     pieces = []
     for start in range(0, len(triangles), chunk):
@@ -216,7 +220,7 @@ def bake(texture: SolidTexture, rest: RestMesh, size: int, chunk: int = 1500) ->
             name: np.repeat(
                 rest.topology.regions[name].cpu().numpy()[rows, None].astype(np.float64), len(weights), axis=1
             )
-            if name in solid
+            if name in SOLID
             else values[corners] @ weights.T
             for name, values in masks.items()
         }

@@ -139,7 +139,7 @@ def _jaw_sideways(face: Face) -> Array:
     low = face.soft * (1.0 - smooth_step(-76.0, -58.0, face.y)) * smooth_step(-135.0, -112.0, face.y)
     lips = face.spot(0, MOUTH_HEIGHT, 20, 8) * face.lower
     amount = np.maximum(low, lips)
-    amount = np.where(face.head.of("teeth_lower"), 1.0, amount)
+    amount = np.where(face.head.of("teeth_lower", "tongue"), 1.0, amount)
     return face.move(amount, 7.0, 0.0, 0.0)
 
 

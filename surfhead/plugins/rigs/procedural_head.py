@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surfhead.plugins.rigs.procedural_parts import ear, eyeball, lid_rims, mouth_bag, teeth
+from surfhead.plugins.rigs.procedural_parts import ear, eyeball, lid_rims, mouth_bag, teeth, tongue
 from surfhead.plugins.rigs.procedural_skin import (
     Indices,
     Lids,
@@ -32,6 +32,7 @@ PARTS = (
     "eye_right",
     "teeth_upper",
     "teeth_lower",
+    "tongue",
 )
 
 
@@ -126,6 +127,7 @@ class HeadBuilder:
             pieces.append((f"eye_{name}", *eyeball(self.eye_centre(shape, sign))))
         pieces.append(("teeth_upper", *teeth(True)))
         pieces.append(("teeth_lower", *teeth(False)))
+        pieces.append(("tongue", *tongue()))
         return pieces
 
     def _ear_anchor(self, skin: Array, sign: float) -> Array:

@@ -29,7 +29,7 @@ def skin_weights(head: HeadMesh) -> Array:
         mine = head.of(name)
         weights[mine] = np.eye(len(JOINTS))[joint]
     weights[head.of("teeth_upper", "ear_left", "ear_right")] = np.eye(len(JOINTS))[1]
-    weights[head.of("teeth_lower")] = np.eye(len(JOINTS))[2]
+    weights[head.of("teeth_lower", "tongue")] = np.eye(len(JOINTS))[2]
     return weights
 
 
@@ -43,7 +43,7 @@ def _jaw(head: HeadMesh) -> Array:
     # Nothing behind the hinge, and the throat lets go of the jaw little by little.
     smooth = smooth * smooth_step(-2.0, 38.0, ahead) * smooth_step(-150.0, -112.0, v[:, 1])
     height = head.front[:, 1] - MOUTH_HEIGHT
-    near = 1.0 - smooth_step(0.45 * MOUTH_CORNER, 1.5 * MOUTH_CORNER, np.abs(head.front[:, 0]))
+    near = 1.0 - smooth_step(0.15 * MOUTH_CORNER, 1.3 * MOUTH_CORNER, np.abs(head.front[:, 0]))
     near = near * (1.0 - smooth_step(20.0, 34.0, np.abs(height)))
     lips = head.of("skin", "mouth_bag") & (head.side != 0) & (head.front[:, 1] < -35)
     split = np.where(head.side > 0, 0.0, 1.0)

@@ -13,6 +13,8 @@ EYE_SEGMENTS = 16
 EAR_RINGS = (0.2, 0.4, 0.55, 0.7, 0.82, 0.93, 1.0)
 EAR_SEGMENTS = 20
 TEETH_COLUMNS = 15
+TONGUE_RINGS = (18, 38, 60, 85, 112, 145)
+TONGUE_SEGMENTS = 12
 
 Piece = tuple[Array, Indices]
 
@@ -54,7 +56,7 @@ def eyeball(centre: Array) -> Piece:
 
 def _cornea(degrees: float) -> float:
     """How far the cornea stands out of the sphere, mm, at an angle from the pole."""
-    return 0.8 * max(0.0, 1.0 - (degrees / 33.0) ** 2)
+    return 0.5 * max(0.0, 1.0 - (degrees / 33.0) ** 2)
 
 
 def lid_rims(edge: Array, centre: Array) -> list[Array]:
@@ -71,8 +73,10 @@ def mouth_bag(edge: Array) -> tuple[list[Array], Array]:
     half = len(edge) // 2
     arc = np.sin(np.linspace(0, np.pi, half + 1))
     turn = np.concatenate([arc, -arc[1:-1]])
+    # Wide open also near the corners, so that the teeth stand free of it.
+    turn = np.sign(turn) * np.abs(turn) ** 0.45
     rings = []
-    for depth, spread, narrow in ((-3.0, 0.8, 1.0), (-9, 8, 1.03), (-24, 17, 0.95), (-42, 13, 0.65)):
+    for depth, spread, narrow in ((-2.5, 0.8, 1.0), (-6, 10, 1.13), (-22, 20, 1.15), (-46, 15, 0.75)):
         ring = edge * [narrow, 1.0, 1.0]
         ring[:, 1] += spread * turn
         ring[:, 2] += depth
@@ -82,21 +86,42 @@ def mouth_bag(edge: Array) -> tuple[list[Array], Array]:
 
 def teeth(upper: bool) -> Piece:
     """One arch of teeth: outside, edge and inside, 15 columns."""
-    angle = np.radians(np.linspace(-80, 80, TEETH_COLUMNS))
-    root, edge, wide, front = (-56.5, -68.8, 24.0, 86.0) if upper else (-82.0, -69.6, 22.5, 83.0)
+    angle = np.radians(np.linspace(-86, 86, TEETH_COLUMNS))
+    root, edge, wide, front = (-57.0, -68.4, 22.5, 84.5) if upper else (-81.5, -69.8, 21.0, 82.0)
     # A little notch between neighbouring teeth.
     notch = 0.5 * (np.arange(TEETH_COLUMNS) % 2) * (1 if upper else -1)
+    # Towards the back the crowns get lower, and end in the gum.
+    crown = 1.0 - smooth_step(0.72, 1.0, np.abs(np.linspace(-1, 1, TEETH_COLUMNS)))
     rows = []
     for height, inward in ((root, 1.0), (edge, 0.0), (edge, 3.5), (root, 6.0)):
-        x = (wide - inward) * np.sin(angle)
-        z = front - 30 + (30 - inward) * np.cos(angle)
-        rows.append(np.stack([x, height + (notch if height == edge else 0 * notch), z], axis=-1))
+        # Fuller than an ellipse: the back teeth stand in two nearly parallel rows.
+        x = (wide - inward) * np.sign(angle) * np.abs(np.sin(angle)) ** 0.8
+        z = front - 40 + (40 - inward) * np.abs(np.cos(angle)) ** 0.9
+        rise = (edge - root) * crown + notch if height == edge else 0.0 * notch
+        rows.append(np.stack([x, root + rise, z], axis=-1))
     index = np.arange(4 * TEETH_COLUMNS).reshape(4, TEETH_COLUMNS)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
     triangles = np.concatenate(
         [np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)]
     )
     return np.concatenate(rows), triangles if upper else triangles[:, ::-1]
+
+
+def tongue() -> Piece:
+    """An ellipsoid on the floor of the mouth, its tip behind the lower teeth."""
+    turn = 2 * np.pi * np.arange(TONGUE_SEGMENTS) / TONGUE_SEGMENTS
+    centre, radii = np.array([0.0, -84.0, 48.0]), np.array([16.5, 9.5, 27.0])
+    rings = []
+    for degrees in TONGUE_RINGS:
+        polar = np.radians(degrees)
+        ring = [
+            np.sin(polar) * np.cos(turn),
+            np.sin(polar) * np.sin(turn),
+            np.full(TONGUE_SEGMENTS, np.cos(polar)),
+        ]
+        rings.append(centre + radii * np.stack(ring, axis=-1))
+    tip, root = centre + radii * np.array([0, 0, 1]), centre - radii * np.array([0, 0, 1])
+    return rings_to_mesh(rings, tip, root)
 
 
 def ear(side: float, anchor: Array) -> Piece:

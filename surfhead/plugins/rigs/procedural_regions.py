@@ -54,6 +54,7 @@ def head_regions(head: HeadMesh) -> dict[str, Mask]:
         "eye_region": eye_region,
         "forehead": skin & (y > 22) & ~scalp & (angle < 58),
         "mouth": part["mouth_bag"],
+        "tongue": part["tongue"],
     }
 
 

@@ -58,8 +58,8 @@ LID_REACH = 15.0
 class Lids:
     """How far the lids' edges stand from the line between the eye's corners, mm."""
 
-    upper: float = 5.6
-    lower: float = -4.4
+    upper: float = 4.9
+    lower: float = -4.5
 
 
 def smooth_step(low: float, high: float, x: Array) -> Array:
@@ -165,12 +165,21 @@ def build_skin(grid: SkinGrid, lids: dict[str, Lids], shape: HeadShape) -> Array
         edge = lower[0] if row == grid.eye_row else upper[row]
         pieces.append(edge[start + 1 : stop])
     vertices = np.concatenate(pieces)
+    _press_nostrils(vertices, shape)
     mouth, below = slit_indices(grid)["mouth"]
     inner = slice(1, -1)
     # The lips' edges roll inwards and touch.
     vertices[mouth[inner]] += [0.0, 0.15, -2.6]
     vertices[below[inner]] += [0.0, -0.15, -2.6]
     return vertices
+
+
+def _press_nostrils(vertices: Array, shape: HeadShape) -> None:
+    """Push two hollows into the underside of the nose, which level rays cannot see; in place."""
+    x, y, z = vertices.T
+    base = -49.6 - 3.0 * shape.nose_length
+    near = ((np.abs(x) - 6.4 - shape.nose_width) / 2.7) ** 2 + ((y - base) / 1.9) ** 2
+    vertices += (np.exp(-near) * (z > 88))[:, None] * np.array([0.0, 5.0, -2.0])
 
 
 def slit_indices(grid: SkinGrid) -> dict[str, tuple[Indices, Indices]]:

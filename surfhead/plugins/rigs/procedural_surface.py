@@ -19,7 +19,7 @@ EYE_CENTRE = np.array([32.0, 0.0, 69.5])
 """Centre of the left eyeball, mm; half of the interpupillary distance is 32 mm."""
 EYE_RADIUS = 12.0
 """Radius of an eyeball, mm."""
-LID_RADIUS = 13.4
+LID_RADIUS = 14.0
 """Outer radius of the closed lids round the eyeball's centre, mm."""
 MOUTH_HEIGHT = -70.0
 """Height of the line between the lips, mm."""
@@ -101,20 +101,20 @@ def _skull(p: Array, s: HeadShape) -> Array:
     top = 4.0 * s.cranium
     d = ellipsoid(p, (0, 34 + top / 2, -12), (73, 77 + top, 90))
     d = smooth_union(d, ellipsoid(p, (0, 36, 24), (58, 62 + top, 66)), 22)
-    d = smooth_union(d, ellipsoid(p, (0, -20, 24), (59, 72, 60)), 24)
+    d = smooth_union(d, ellipsoid(p, (0, -20, 24), (58, 74, 60)), 24)
     wide = 4.0 * s.jaw_width
-    jaw = cone(p, (46 + wide, -62, 2), (13 + 0.5 * wide, -99 - 2 * s.chin, 71), 13, 11)
-    jaw = smooth_union(jaw, cone(p, (51 + 0.6 * wide, -12, 2), (47 + wide, -62, 2), 12, 13), 12)
+    jaw = cone(p, (44 + wide, -62, 2), (12 + 0.5 * wide, -99 - 2 * s.chin, 72), 13, 11)
+    jaw = smooth_union(jaw, cone(p, (51 + 0.6 * wide, -12, 2), (45 + wide, -62, 2), 12, 13), 12)
     d = smooth_union(d, jaw, 22)
     d = smooth_union(d, ellipsoid(p, (0, -70, 45), (36, 32, 38)), 18)
-    neck = cone(p, (0, -30, -30), (0, -230, -42), 52, 60)
-    neck = smooth_union(neck, cone(p, (0, -110, -8), (0, -230, -12), 42, 50), 20)
+    neck = cone(p, (0, -30, -32), (0, -230, -42), 49, 55)
+    neck = smooth_union(neck, cone(p, (0, -110, -7), (0, -230, -12), 39, 46), 20)
     d = smooth_union(d, neck, 26)
-    tendon = cone(p, (50, -50, -26), (14, -215, 26), 9, 9)
+    tendon = cone(p, (46, -50, -28), (13, -215, 24), 9, 9)
     d = smooth_union(d, tendon, 16)
     d = smooth_union(d, ellipsoid(p, (0, -142, 32), (7, 11, 8)), 14)
     # Trapezius: the neck widens into the shoulders at the back.
-    return smooth_union(d, cone(p, (40, -150, -50), (95, -235, -55), 16, 26), 40)
+    return smooth_union(d, cone(p, (34, -158, -52), (95, -240, -58), 14, 24), 36)
 
 
 def _face(p: Array, d: Array, s: HeadShape) -> Array:
@@ -122,7 +122,9 @@ def _face(p: Array, d: Array, s: HeadShape) -> Array:
     d = smooth_union(d, ellipsoid(p, (47, -20, 50), (17, 12, 20)), 22)
     full = 4.0 * s.cheeks
     d = smooth_union(d, ellipsoid(p, (36, -50, 56), (20 + full, 22 + full, 22 + full)), 20)
-    d = smooth_union(d, ellipsoid(p, (0, -101 - 2 * s.chin, 79), (16, 13 + 2 * s.chin, 16 + 2 * s.chin)), 20)
+    d = smooth_union(
+        d, ellipsoid(p, (0, -101 - 2 * s.chin, 79), (16, 13 + 2 * s.chin, 17.5 + 2 * s.chin)), 20
+    )
     ridge = 2.0 * s.brow
     d = smooth_union(d, cone(p, (9, 15, 82 + ridge), (42, 19, 68 + ridge), 9, 8), 14)
     # Temples fall in behind the brow.
@@ -138,22 +140,22 @@ def _nose_and_mouth(p: Array, d: Array, s: HeadShape) -> Array:
     """Nose, the folds beside it, philtrum, lips and the groove above the chin."""
     long, wide = 3.0 * s.nose_length, 2.0 * s.nose_width
     tip = (0.0, -38.0 - long, 106.0 + long)
-    d = smooth_union(d, ellipsoid(p, (0, -70, 64), (31, 25, 24)), 18)
+    d = smooth_union(d, ellipsoid(p, (0, -69, 65), (32, 26, 24)), 18)
     nose = cone(p, (0, 4, 84), (0, -22 - 0.5 * long, 98 + 0.5 * long), 6.5, 7.5)
     nose = smooth_union(nose, cone(p, (0, -22 - 0.5 * long, 98 + 0.5 * long), tip, 7.5, 9.0), 6)
-    nose = smooth_union(nose, cone(p, (6, -20, 85), (9 + wide, -42 - long, 91), 7, 8), 10)
+    nose = smooth_union(nose, cone(p, (5, -18, 85), (8 + wide, -41 - long, 90), 6, 7.5), 10)
     d = smooth_union(d, nose, 9)
-    wing = ellipsoid(p, (13.0 + wide, -42.5 - long, 93), (5.5, 7.2, 9.5))
+    wing = ellipsoid(p, (12.6 + wide, -43.0 - long, 93), (5.4, 6.6, 9.5))
     d = smooth_union(d, wing, 4.5)
-    d = smooth_union(d, cone(p, (0, -46 - long, 105), (0, -50.5 - long, 92), 3.6, 4.0), 4)
+    d = smooth_union(d, cone(p, (0, -45.5 - long, 104.5), (0, -49.5 - long, 92), 3.4, 3.8), 4)
     d = smooth_carve(d, ellipsoid(p, (6.8 + 0.5 * wide, -51 - long, 100), (3.6, 6.0, 5.8)), 3.0)
     # The fold from the wing to the mouth's corner, and the groove under the nose.
-    d = smooth_carve(d, cone(p, (20 + wide, -42, 91), (33, -68, 79), 2.0, 2.0), 9)
+    d = smooth_carve(d, cone(p, (20 + wide, -43, 91), (30, -63, 83), 1.6, 1.2), 9)
     d = smooth_carve(d, cone(p, (0, -52 - long, 99), (0, -62, 96.5), 1.8, 2.4), 5)
-    d = smooth_carve(d, ellipsoid(p, (0, -87.5, 101), (20, 5, 12)), 9)
+    d = smooth_carve(d, ellipsoid(p, (0, -87.5, 102), (20, 5, 12)), 10)
     full = 1.0 * s.lips
-    upper = cone(p, (3.2, -66.0 + 0.4 * full, 92.0), (23.0, -69.7, 81.5), 4.2 + full, 2.6)
-    lower = cone(p, (0, -75.6 - 0.4 * full, 90.5), (21.0, -71.0, 81.0), 5.4 + full, 2.8)
+    upper = cone(p, (3.2, -66.0 + 0.4 * full, 90.6), (23.0, -69.7, 81.0), 4.2 + full, 2.6)
+    lower = cone(p, (0, -75.4 - 0.4 * full, 89.0), (21.0, -71.0, 80.5), 5.4 + full, 2.8)
     d = smooth_union(d, upper, 2.2)
     return smooth_union(d, lower, 2.6)
 
