@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 import sys
+import threading
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class _OpenedFiles:
     def __init__(self) -> None:
         self.active = False
         self.installed = False
+        self.thread = 0
         self.paths: list[str] = []
 
     def __enter__(self) -> list[str]:
@@ -33,6 +35,7 @@ class _OpenedFiles:
             sys.addaudithook(self._heard)
             self.installed = True
         self.paths = []
+        self.thread = threading.get_ident()  # other threads may open what they like
         self.active = True
         return self.paths
 
@@ -40,7 +43,7 @@ class _OpenedFiles:
         self.active = False
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.active and event == "open":
+        if self.active and event == "open" and threading.get_ident() == self.thread:
             self.paths.append(str(arguments[0]))
 
 
