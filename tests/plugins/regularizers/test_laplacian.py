@@ -52,3 +52,13 @@ def test_a_vertex_without_triangles_does_not_count() -> None:
 
 def test_rigs_without_offsets_give_zero() -> None:
     assert Laplacian()(replace(steps.random_step(), rig_parameters={})).item() == 0.0
+
+
+def test_at_an_open_edge_both_of_its_ends_count() -> None:
+    rest = RestMesh(CORNERS[:3], Topology(FACES[:1] % 3, torch.zeros(1, 3, dtype=torch.int64), {}))
+    offsets = torch.zeros(1, 3, 3)
+    offsets[0, 0, 2] = 0.06  # its two neighbours see half of it
+    step = replace(
+        steps.random_step(), mesh=Mesh(CORNERS[None, :3], rest), rig_parameters={"dynamic_offset": offsets}
+    )
+    assert Laplacian()(step).item() == pytest.approx((0.06 + 0.03 + 0.03) / 3)

@@ -75,3 +75,10 @@ def test_a_singular_or_reflecting_blend_stays_finite() -> None:
     assert bool(torch.isfinite(value))
     assert linear.grad is not None
     assert bool(torch.isfinite(linear.grad).all())
+
+
+def test_a_reflection_keeps_lengths() -> None:
+    step = steps.random_step(count=3)
+    reflection = -torch.eye(3).expand(2, 3, 3, 3)
+    field = AffineField(reflection, torch.zeros(2, 3, 3), reflection, torch.ones(1, 3))
+    assert NormalLength()(replace(step, field=field)).item() == pytest.approx(0.0, abs=1e-6)
