@@ -29,7 +29,6 @@ def test_there_is_an_example_package() -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_it_is_installed_and_passes_its_own_tests_in_an_empty_directory(package: str, tmp_path: Path) -> None:
-    pytest.importorskip("setuptools")
     source, installed, empty = (tmp_path / name for name in ("source", "installed", "empty"))
     empty.mkdir()
     # building writes into the source folder

@@ -1,0 +1,38 @@
+"""What is installed: the kernel sources and the presets are in the wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_kernel_sources_and_presets(tmp_path: Path) -> None:
+    command = [
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--quiet",
+        "--wheel-dir",
+        str(tmp_path),
+    ]
+    subprocess.run([sys.executable, *command, str(ROOT)], check=True, cwd=tmp_path)
+    (wheel,) = tmp_path.glob("surfhead-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    sources = [p for p in (ROOT / "cuda_kernels").rglob("*") if p.suffix in {".h", ".cpp", ".cu"}]
+    assert len(sources) > 5
+    kernels = {f"surfhead/_cuda_kernels/{p.relative_to(ROOT / 'cuda_kernels')}" for p in sources}
+    presets = {f"surfhead/presets/{p.name}" for p in (ROOT / "surfhead" / "presets").glob("*.toml")}
+    assert kernels | presets <= held
+    assert any(name.endswith(".dist-info/entry_points.txt") for name in held)
+    assert any("LICENSE" in name for name in held)
+    assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "plugins_contrib/"))]
