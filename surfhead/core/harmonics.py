@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import OptionError
+from surfhead.core.planes import from_planes, planes
 
 MAX_DEGREE = 3
 
@@ -53,7 +54,7 @@ def basis(directions: Tensor, degree: int) -> Tensor:
         OptionError: the degree is outside 0 to 3.
     """
     size(degree)
-    x, y, z = directions.unbind(-1)
+    x, y, z = planes(directions)
     values = [torch.full_like(x, Y00)]
     if degree >= 1:
         values += [-_Y1 * y, _Y1 * z, -_Y1 * x]
@@ -77,4 +78,4 @@ def basis(directions: Tensor, degree: int) -> Tensor:
             _Y3_2 * z * (xx - yy),
             -_Y3_3 * x * (xx - 3 * yy),
         ]
-    return torch.stack(values, dim=-1)
+    return from_planes(*values)

@@ -184,3 +184,43 @@ def weighted_take(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     apply: Any = _WeightedTake.apply
     total: Tensor = apply(values, index, weights)
     return total
+
+
+class _Contraction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, features: Tensor) -> Tensor:
+        by_entry, by_channel = values.movedim(-1, 0), features.movedim(0, -1).contiguous()
+        ctx.save_for_backward(by_entry, by_channel)
+        total = values.new_zeros(features.shape[2], *values.shape[:2])
+        for value, feature in zip(by_entry, by_channel, strict=True):
+            total.addcmul_(value, feature[:, None])
+        return total.movedim(0, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        by_entry, by_channel = ctx.saved_tensors
+        gradient = gradients[0].movedim(-1, 0).contiguous()
+        to_values = to_features = None
+        if ctx.needs_input_grad[0]:
+            to_values = torch.zeros_like(by_entry, memory_format=torch.contiguous_format)
+            for channel, part in enumerate(gradient):
+                to_values.addcmul_(part, by_channel[:, channel, None])
+            to_values = to_values.movedim(0, -1)
+        if ctx.needs_input_grad[1]:
+            to_features = torch.zeros_like(by_channel)
+            for view in range(by_entry.shape[1]):
+                to_features.addcmul_(by_entry[:, view, None], gradient[:, view])
+            to_features = to_features.movedim(-1, 0)
+        return to_values, to_features
+
+
+def contract(values: Tensor, features: Tensor) -> Tensor:
+    """(B, N, C) sums Σ_k values_bnk features_nkc; no second derivative.
+
+    Args:
+        values: (B, N, K), such as basis functions in B views.
+        features: (N, K, C), such as their coefficients.
+    """
+    apply: Any = _Contraction.apply
+    total: Tensor = apply(values, features)
+    return total

@@ -98,3 +98,11 @@ def test_nothing_to_take() -> None:
     assert total.shape == (2, 0, 3)
     total.sum().backward()
     assert not values.grad.any()
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_contract(count: int) -> None:
+    values, features = random(3, count, 5).requires_grad_(), random(count, 5, 2).requires_grad_()
+    expected = torch.einsum("bnk,nkc->bnc", values, features)
+    torch.testing.assert_close(planes.contract(values, features), expected)
+    assert torch.autograd.gradcheck(planes.contract, (values, features))

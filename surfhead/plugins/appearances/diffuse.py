@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics
+from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
 
@@ -69,4 +69,4 @@ class Diffuse:
         count = harmonics.size(self.active) - 1
         values = harmonics.basis(directions, self.active)[..., 1:]
         rest = features["sh_rest"][:, :count]
-        return constant + torch.einsum("bnk,nkc->bnc", values, rest)
+        return constant + planes.contract(values, rest)
