@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,8 @@ def test_every_component_has_a_test(row: Registration) -> None:
     ]
     own = [path for path in files if path.stem in (f"test_{row.name}", f"test_{module}")]
     # what several components share may be tested for all of them in one file, which names each
-    shared = [path for path in files if f'"{row.name}"' in path.read_text(encoding="utf-8")]
+    named = re.compile(rf'"{re.escape(row.name)}"|\b{str(row.target).partition(":")[2]}\b')
+    shared = [path for path in files if named.search(path.read_text(encoding="utf-8"))]
     assert own or shared, f"expected tests/plugins/{row.kind}s/test_{row.name}.py"
 
 
