@@ -21,7 +21,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
   if (begin == end) return;
   const L zero(T(0)), one(T(1));
   struct Given {
-    L rgb[3], normal[3], alpha, depth, median, distortion, out_alpha, out_depth, d1, d2;
+    L rgb[3], normal[3], alpha, depth, median, distortion, out_alpha, d0, d1, d2;
   };
   Upstream<L> up[Tile::count];
   L transmittance[Tile::count], suffix[Tile::count];
@@ -53,7 +53,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         to.distortion.v[lane] = read(given.distortion, i);
         to.d1.v[lane] = read(out.d1, i);
         to.d2.v[lane] = read(out.d2, i);
-        to.out_depth.v[lane] = read(out.depth, i);
+        to.d0.v[lane] = read(out.d0, i);
       }
       to.out_alpha.v[lane] = read(out.alpha, i);
       transmittance[v].v[lane] = read(out.transmittance, i);
@@ -65,7 +65,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
     for (int v = 0; v < Tile::count; ++v) {
       const Given& from = lanes[v];
       up[v] = upstream(from.rgb, from.alpha, from.normal, from.depth, from.median, from.distortion, background,
-                       from.out_alpha, from.out_depth, from.d1, from.d2);
+                       from.out_alpha, from.d0, from.d1, from.d2);
     }
   }
   int64_t stop = -1;
@@ -99,13 +99,14 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         Weight<L, Mask> w = weigh(g, hit, depth, T(in.near));
         w.counts = w.counts & within;  // exactly the pairs the forward composited
         w.alpha = pick(w.counts, w.alpha, zero);
-        L m = zero;
+        L relative = zero, m = zero;
         if (kDepth) {
           depth = pick(w.counts, depth, L(nearest.z));
-          m = relative_m(pick(w.counts, L(place.z_offset) + offset, zero), depth, nearest.z, T(kDistortionScale));
+          relative = pick(w.counts, L(place.z_offset) + offset, zero);
+          m = relative_m(relative, depth, nearest.z, T(kDistortionScale));
         }
         const L before = transmittance[v] * reciprocal(one - w.alpha);
-        const L h = weight_gradient<kNormal, kDepth>(up[v], g, rgb, depth, m);
+        const L h = weight_gradient<kNormal, kDepth>(up[v], g, rgb, relative, m);
         pair_backward<kNormal, kDepth>(up[v], g, hit, w, depth, m, h, before, suffix[v], here == median_at[v],
                                        T(kDistortionScale), sum);
         suffix[v] = fused(w.alpha * before, h, suffix[v]);

@@ -63,11 +63,12 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
         }
         const L alpha = pick(counts, w.alpha, zero);
         depth = pick(counts, depth, L(nearest->z));
-        const L m = relative_m(pick(counts, L(place.z_offset) + offset, zero), depth, nearest->z, T(kDistortionScale));
+        const L relative = pick(counts, L(place.z_offset) + offset, zero);  // depth - nearest->z
+        const L m = relative_m(relative, depth, nearest->z, T(kDistortionScale));
         const Mask upper = counts & (p.transmittance > L(T(kMedianTransmittance)));
         last[v] = pick(counts, position, last[v]);
         median_at[v] = pick(upper, position, median_at[v]);
-        composite(p, g, rgb, alpha, depth, m, counts);
+        composite(p, g, rgb, alpha, relative, m, counts);
       }
       if (stopped) {
         bool running = false;
@@ -88,8 +89,11 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
       static_cast<T*>(out.normal)[3 * i + c] = p.normal[c].v[lane];
     }
     static_cast<T*>(out.alpha)[i] = alpha;
-    static_cast<T*>(out.depth)[i] = alpha > T(0) ? p.depth.v[lane] / alpha : T(0);
-    static_cast<T*>(out.median_depth)[i] = p.median.v[lane];
+    const bool covered = median_at[v].v[lane] >= 0;  // the first pair composited is always a median
+    const T d0 = covered ? p.depth.v[lane] / alpha : T(0), reference = covered ? nearest->z : T(0);
+    static_cast<T*>(out.depth)[i] = reference + d0;
+    static_cast<T*>(out.median_depth)[i] = reference + p.median.v[lane];
+    static_cast<T*>(out.d0)[i] = d0;
     static_cast<T*>(out.distortion)[i] = p.distortion.v[lane];
     static_cast<T*>(out.transmittance)[i] = transmittance;
     static_cast<T*>(out.d1)[i] = p.d1.v[lane];

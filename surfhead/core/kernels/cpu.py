@@ -19,11 +19,11 @@ from torch import Tensor
 from surfhead.core.errors import SurfheadError, UnavailableError, unknown_name
 from surfhead.core.kernels.sources import LIBRARY, NOTE, native_folders
 
-INTERFACE = 1  # surfhead_interface() of the library this module speaks to
+INTERFACE = 2  # surfhead_interface() of the library this module speaks to
 ENVIRONMENT = "SURFHEAD_INSTRUCTION_SET"  # overrides the best instruction set, for tests
 
 OUTPUTS = ("rgb", "alpha", "normal", "depth", "median_depth", "distortion", "visible", "radius")
-SAVED = ("transmittance", "d1", "d2", "last", "median_at")
+SAVED = ("transmittance", "d0", "d1", "d2", "last", "median_at")
 
 _SCALARS = ("views", "poses", "surfels", "height", "width", "threads")
 _POINTERS = (
@@ -178,7 +178,7 @@ def _empty(mean: Tensor, views: int, height: int, width: int) -> tuple[Tensor, .
         *(mean.new_empty(picture) for _ in range(3)),
         mean.new_empty((views, mean.shape[1]), dtype=torch.bool),
         mean.new_empty((views, mean.shape[1])),
-        *(mean.new_empty(picture) for _ in range(3)),
+        *(mean.new_empty(picture) for _ in range(4)),
         *(mean.new_empty(picture, dtype=torch.int32) for _ in range(2)),
     )
 
@@ -193,7 +193,7 @@ _ARGUMENTS = (
     "surfhead::rasterize_cpu",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * 13)})",
+    schema=f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * 14)})",
 )
 def rasterize(
     mean: Tensor,
@@ -273,11 +273,11 @@ def rasterize_backward(
 ) -> tuple[Tensor, ...]:
     """Gradients of mean, tangents, normal, opacity and colour.
 
-    ``outputs`` are alpha, depth, transmittance, d1, d2, last and median_at of the forward. An upstream
+    ``outputs`` are alpha and SAVED of the forward. An upstream
     gradient that is None costs nothing where it can be left out (normal; depth, median and distortion).
     """
     tensors = _named(mean, tangents, normal, opacity, colour, background, cameras, pose_of_view)
-    alpha, depth, transmittance, d1, d2, last, median_at = outputs
+    alpha = outputs[0]
 
     def given(gradient: Tensor | None, like: tuple[int, ...], needed: bool = True) -> Tensor | None:
         if gradient is not None:
@@ -297,15 +297,7 @@ def rasterize_backward(
     made = tuple(
         torch.zeros_like(tensors[name]) for name in ("mean", "tangents", "normal", "opacity", "colour")
     )
-    saved = _Outputs(
-        alpha=alpha.data_ptr(),
-        depth=depth.data_ptr(),
-        transmittance=transmittance.data_ptr(),
-        d1=d1.data_ptr(),
-        d2=d2.data_ptr(),
-        last=last.data_ptr(),
-        median_at=median_at.data_ptr(),
-    )
+    saved = _Outputs(**{name: t.data_ptr() for name, t in zip(("alpha", *SAVED), outputs, strict=True)})
     gradients = _Gradients(*(_pointer(t) for t in upstream), *(_pointer(t) for t in made))
     _call("backward", mean.dtype, _inputs(tensors, height, width, near), saved, gradients)
     return made
@@ -329,7 +321,8 @@ def _(
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, ctx.height, ctx.width, ctx.near = inputs
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, output[1], output[3], *output[8:])
+    ctx.mark_non_differentiable(*output[6:])
+    ctx.save_for_backward(*tensors, output[1], *output[8:])
 
 
 def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -339,7 +332,7 @@ def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     )
     background = None
     if upstream[0] is not None:
-        transmittance = tensors[10]
+        transmittance = tensors[9]
         background = (upstream[0] * transmittance[..., None]).sum((1, 2))
     return (*gradients, background, None, None, None, None, None)
 
