@@ -77,7 +77,8 @@ SURFEL_FN T relative_m(T offset, T depth, S reference, S scale) {
   return T(scale / reference) * offset * reciprocal(depth);
 }
 
-// A pixel's running state, front to back.
+// A pixel's running state, front to back. Depths may be counted from any depth that is the same for the whole
+// pixel, in `composite`, `upstream` and `weight_gradient` alike: a thin shell keeps more digits so.
 template <class T>
 struct Pixel {
   T transmittance;
@@ -158,54 +159,82 @@ SURFEL_FN T weight_gradient(const Upstream<T>& up, const Surfel<S>& g, const S* 
   return h;
 }
 
-// Add one pair's gradients to `out` (README, equations 11 to 14).
+// What one pair adds to its surfel's gradients, before the products with d, u and v.
+template <class T>
+struct PairGradient {
+  T omega;
+  T opacity;
+  T u, v;   // dL/d(u w), dL/d(v w): the numerators of equation 3
+  T w, s;   // dL/d(w0), dL/d(wx dx + wy dy)
+  T floor;  // dL/d(rho2), times 4
+  T z;
+};
+
+// README, equations 11 to 14.
 //   transmittance: T before this pair; suffix: sum of omega h over the pairs behind it; h: its own.
 //   is_median: the pixel's median depth is this pair's. scale: kDistortionScale.
 // In lanes that skipped the pair the caller passes w.alpha = 0, w.counts and is_median false, and any finite
-// depth > 0 and m: they add nothing.
-// kNormal, kDepth: whether any gradient comes from the normal / from depth, median depth and distortion.
-template <bool kNormal, bool kDepth, class T, class Mask, class S>
-SURFEL_FN void pair_backward(const Upstream<T>& up, const Surfel<S>& g, const Hit<T, Mask>& hit,
-                             const Weight<T, Mask>& w, T depth, T m, T h, T transmittance, T suffix,
-                             Mask is_median, S scale, SurfelGradient<T>& out) {
+// depth > 0 and m: all members are 0 there.
+// kDepth: whether any gradient comes from depth, median depth or distortion.
+template <bool kDepth, class T, class Mask, class S>
+SURFEL_FN PairGradient<T> pair_gradient(const Upstream<T>& up, const Surfel<S>& g, const Hit<T, Mask>& hit,
+                                        const Weight<T, Mask>& w, T depth, T m, T h, T transmittance,
+                                        T suffix, Mask is_median, S scale) {
   const T zero = T(S(0));
-  const T omega = w.alpha * transmittance;
-  for (int c = 0; c < 3; ++c) out.rgb[c] = fused(omega, up.rgb[c], out.rgb[c]);
-  if (kNormal)
-    for (int c = 0; c < 3; ++c) out.normal[c] = fused(omega, up.normal[c], out.normal[c]);
+  PairGradient<T> r;
+  r.omega = w.alpha * transmittance;
 
   // Equation 12: alpha, then opacity and rho.
   const T g_alpha = fused(transmittance, h, -suffix * reciprocal(T(S(1)) - w.alpha));
   const Mask open = w.counts & !w.capped;
   const T free = pick(open, g_alpha, zero);
-  out.opacity = fused(free, w.gauss, out.opacity);
+  r.opacity = free * w.gauss;
   const T g_rho = T(S(-0.5)) * (free * w.alpha);
 
   // Equation 13: rho3 through (u, v), or rho2 through the centre.
-  const T g_u = T(S(2)) * g_rho * hit.q * hit.u, g_v = T(S(2)) * g_rho * hit.q * hit.v;  // dL/d(u w)
-  T g_w = -fused(g_u, hit.u, g_v * hit.v), g_s = g_w;
+  r.u = T(S(2)) * g_rho * hit.q * hit.u;
+  r.v = T(S(2)) * g_rho * hit.q * hit.v;
+  r.w = -fused(r.u, hit.u, r.v * hit.v);
+  r.s = r.w;
+  r.z = zero;
   if (kDepth) {
     // Equation 14: depth = z - z s q, and m' = kDistortionScale / depth^2.
     const T inverse = reciprocal(depth);
-    const T g_m = T(S(2)) * up.distortion * omega * fused(m, up.a, -up.d1);
-    T g_depth = fused(up.depth, omega, g_m * (T(scale) * inverse * inverse));
+    const T g_m = T(S(2)) * up.distortion * r.omega * fused(m, up.a, -up.d1);
+    T g_depth = fused(up.depth, r.omega, g_m * (T(scale) * inverse * inverse));
     g_depth = pick(w.counts, g_depth, zero) + pick(is_median, up.median, zero);
     const T sq = hit.s * hit.q;
-    out.z = fused(g_depth, T(S(1)) - sq, out.z);
+    r.z = g_depth * (T(S(1)) - sq);
     const T zq = T(g.z) * hit.q * g_depth;
-    g_w = fused(zq, sq, g_w);
-    g_s = g_w - zq;
+    r.w = fused(zq, sq, r.w);
+    r.s = r.w - zq;
   }
-  out.ux = fused(g_u, hit.dx, out.ux);
-  out.uy = fused(g_u, hit.dy, out.uy);
-  out.vx = fused(g_v, hit.dx, out.vx);
-  out.vy = fused(g_v, hit.dy, out.vy);
-  out.w0 = out.w0 + g_w;
-  out.wx = fused(g_s, hit.dx, out.wx);
-  out.wy = fused(g_s, hit.dy, out.wy);
-  const T floor = T(S(4)) * pick(hit.on_plane, zero, g_rho);
-  out.x = out.x - fused(floor, hit.dx, fused(T(g.ux), g_u, fused(T(g.vx), g_v, T(g.wx) * g_s)));
-  out.y = out.y - fused(floor, hit.dy, fused(T(g.uy), g_u, fused(T(g.vy), g_v, T(g.wy) * g_s)));
+  r.floor = T(S(4)) * pick(hit.on_plane, zero, g_rho);
+  return r;
+}
+
+// Add one pair's gradients to `out` (arguments as of pair_gradient).
+// kNormal: whether any gradient comes from the normal.
+template <bool kNormal, bool kDepth, class T, class Mask, class S>
+SURFEL_FN void pair_backward(const Upstream<T>& up, const Surfel<S>& g, const Hit<T, Mask>& hit,
+                             const Weight<T, Mask>& w, T depth, T m, T h, T transmittance, T suffix,
+                             Mask is_median, S scale, SurfelGradient<T>& out) {
+  const PairGradient<T> r =
+      pair_gradient<kDepth>(up, g, hit, w, depth, m, h, transmittance, suffix, is_median, scale);
+  for (int c = 0; c < 3; ++c) out.rgb[c] = fused(r.omega, up.rgb[c], out.rgb[c]);
+  if (kNormal)
+    for (int c = 0; c < 3; ++c) out.normal[c] = fused(r.omega, up.normal[c], out.normal[c]);
+  out.opacity = out.opacity + r.opacity;
+  if (kDepth) out.z = out.z + r.z;
+  out.ux = fused(r.u, hit.dx, out.ux);
+  out.uy = fused(r.u, hit.dy, out.uy);
+  out.vx = fused(r.v, hit.dx, out.vx);
+  out.vy = fused(r.v, hit.dy, out.vy);
+  out.w0 = out.w0 + r.w;
+  out.wx = fused(r.s, hit.dx, out.wx);
+  out.wy = fused(r.s, hit.dy, out.wy);
+  out.x = out.x - fused(r.floor, hit.dx, fused(T(g.ux), r.u, fused(T(g.vx), r.v, T(g.wx) * r.s)));
+  out.y = out.y - fused(r.floor, hit.dy, fused(T(g.uy), r.u, fused(T(g.vy), r.v, T(g.wy) * r.s)));
 }
 
 }  // namespace SURFEL_NAMESPACE

@@ -165,48 +165,79 @@ SURFEL_FN W box_radius(const Box<W>& box) {
   return W(0.5) * greater(box.x1 - box.x0, box.y1 - box.y0);
 }
 
+// What footprint_span needs of a footprint, made once for all its bands. Works from S, not its inverse: S of an
+// edge-on surfel is singular.
+template <class W>
+struct Outline {
+  W ex, ey;           // the ellipse's centre
+  W hx, hy;           // its half width and half height
+  W inverse;          // 1/syy, or 0
+  W slope;            // of the line through the middles of its horizontal chords
+  W rest;             // half length of the chord through its centre
+  W tip;              // height of the rightmost point above the centre
+  W disc, slack, widen;
+  bool whole;
+};
+
+template <class W>
+SURFEL_FN Outline<W> outline(const Footprint<W>& f) {
+  Outline<W> o;
+  o.ex = f.ex;
+  o.ey = f.ey;
+  o.hx = square_root(greater(f.sxx, W(0)));
+  o.hy = square_root(greater(f.syy, W(0)));
+  o.inverse = f.syy > W(1e-12) ? W(1) / f.syy : W(0);
+  o.slope = f.sxy * o.inverse;
+  o.rest = square_root(greater(f.sxx - f.sxy * o.slope, W(0)));
+  o.tip = o.hx > W(0) ? f.sxy / o.hx : W(0);
+  o.disc = f.disc;
+  o.slack = W(0.02);
+  o.widen = o.slack + W(1e-3) * (o.hx + o.hy);
+  o.whole = f.whole;
+  return o;
+}
+
 // Tight culling: the span [x0, x1] of the footprint within the band y0 <= y <= y1, all relative to the
 // projected centre; false when the band misses it. Conservative by a few hundredths of a pixel, so that
-// rounding can never lose a pixel centre. Works from S, not its inverse: S of an edge-on surfel is singular.
+// rounding can never lose a pixel centre.
 template <class W>
-SURFEL_FN bool footprint_span(const Footprint<W>& f, W y0, W y1, W& x0, W& x1) {
-  if (f.whole) {
+SURFEL_FN bool footprint_span(const Outline<W>& o, W y0, W y1, W& x0, W& x1) {
+  if (o.whole) {
     x0 = W(-1e30);
     x1 = W(1e30);
     return true;
   }
-  const W slack = W(0.02);
-  y0 -= slack;
-  y1 += slack;
+  y0 -= o.slack;
+  y1 += o.slack;
   bool found = false;
   x0 = W(1e30);
   x1 = W(-1e30);
-  if (y0 <= f.disc && y1 >= -f.disc) {
+  if (y0 <= o.disc && y1 >= -o.disc) {
     const W t = y0 > W(0) ? y0 : (y1 < W(0) ? y1 : W(0));
-    const W half = square_root(greater(f.disc * f.disc - t * t, W(0)));
+    const W half = square_root(greater(o.disc * o.disc - t * t, W(0)));
     x0 = -half;
     x1 = half;
     found = true;
   }
-  const W hx = square_root(greater(f.sxx, W(0))), hy = square_root(greater(f.syy, W(0)));
-  if (y0 - f.ey <= hy && y1 - f.ey >= -hy) {
-    const W t0 = greater(y0 - f.ey, -hy), t1 = lesser(y1 - f.ey, hy);
-    const W inverse = f.syy > W(1e-12) ? W(1) / f.syy : W(0);
-    const W slope = f.sxy * inverse;
-    const W rest = square_root(greater(f.sxx - f.sxy * slope, W(0)));
-    const W c0 = rest * square_root(greater(W(1) - t0 * t0 * inverse, W(0)));
-    const W c1 = rest * square_root(greater(W(1) - t1 * t1 * inverse, W(0)));
-    const W tip = hx > W(0) ? f.sxy / hx : W(0);  // height of the rightmost point
-    const W right = tip >= t0 && tip <= t1 ? hx : greater(slope * t0 + c0, slope * t1 + c1);
-    const W left = -tip >= t0 && -tip <= t1 ? -hx : lesser(slope * t0 - c0, slope * t1 - c1);
-    x0 = lesser(x0, f.ex + left);
-    x1 = greater(x1, f.ex + right);
+  if (y0 - o.ey <= o.hy && y1 - o.ey >= -o.hy) {
+    const W t0 = greater(y0 - o.ey, -o.hy), t1 = lesser(y1 - o.ey, o.hy);
+    const W c0 = o.rest * square_root(greater(W(1) - t0 * t0 * o.inverse, W(0)));
+    const W c1 = o.rest * square_root(greater(W(1) - t1 * t1 * o.inverse, W(0)));
+    const W m0 = o.slope * t0, m1 = o.slope * t1;
+    const W right = o.tip >= t0 && o.tip <= t1 ? o.hx : greater(m0 + c0, m1 + c1);
+    const W left = -o.tip >= t0 && -o.tip <= t1 ? -o.hx : lesser(m0 - c0, m1 - c1);
+    x0 = lesser(x0, o.ex + left);
+    x1 = greater(x1, o.ex + right);
     found = true;
   }
-  const W widen = slack + W(1e-3) * (hx + hy);
-  x0 -= widen;
-  x1 += widen;
+  x0 -= o.widen;
+  x1 += o.widen;
   return found;
+}
+
+template <class W>
+SURFEL_FN bool footprint_span(const Footprint<W>& f, W y0, W y1, W& x0, W& x1) {
+  return footprint_span(outline(f), y0, y1, x0, x1);
 }
 
 // dL/d of everything a Surfel holds, and its colour.

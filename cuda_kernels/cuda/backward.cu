@@ -1,0 +1,275 @@
+// Backward compositing: equations 10 to 14 of README.md; reference twin: autograd through the rasterizer
+// `torch`. The same tiles, patches and lists as forward, walked back to front. Then equation 15, one thread a
+// (pose, surfel).
+//
+// A warp's 32 pixels meet a surfel together, and each has an addend for each of 20 sums. They are summed
+// before memory is touched, and not by shuffles, of which one surfel would need a hundred: the pixels leave
+// eight numbers each in shared memory, and once four surfels wait there, eight lanes a surfel add up four pixels
+// each, in registers. Only the last three of the five halvings are shuffles.
+#include "patches.h"
+
+namespace {
+
+// What is summed for a surfel of a view over its pixels. The centre's gradient is put together from the last
+// five in project_backward_surfels.
+struct alignas(16) Sums {
+  float ux, uy, vx, vy, w0, wx, wy, z, opacity, normal[3], rgb[3];
+  float u, v, s;           // sums of PairGradient's
+  float floor_x, floor_y;  // sums of floor dx, floor dy
+};
+constexpr int kSums = sizeof(Sums) / sizeof(float);
+static_assert(kSums == kGradients, "rows of surfel_gradients");
+
+constexpr int kGroup = 4;            // surfels that wait
+constexpr int kLanes = 32 / kGroup;  // lanes that sum one of them: a row of the patch
+static_assert(kLanes == kPatchWidth, "a lane sums one column of the patch");
+
+// A warp's waiting surfels.
+struct Waiting {
+  float4 planes[kGroup][32];  // per pixel: u, v, w, s of PairGradient
+  float4 rest[kGroup][32];    // floor, omega, opacity, z
+  float4 colour[32];          // of the pixel's Upstream: rgb, normal[0]
+  float2 normal[32];          // normal[1], normal[2]
+  float4 centre[kGroup];      // of the surfel: x, y, x_low, y_low
+  int index[kGroup];
+};
+
+// Sum K values over 2 kStep lanes by recursive halving: at each step a lane hands half of its values to its
+// partner and takes the other half of the partner's. Leaves `left` values, the first one number `first`.
+template <int K, int kStep>
+struct Halving {
+  static constexpr int kLow = (K + 1) / 2;
+  static constexpr int kLeft = Halving<kLow, kStep / 2>::kLeft;
+  static __device__ __forceinline__ void sum(float* values, int& first, int& left) {
+    const bool upper = threadIdx.x & kStep;
+#pragma unroll
+    for (int i = 0; i < kLow; ++i) {
+      const float low = values[i], high = i + kLow < K ? values[i + kLow] : 0.0f;
+      values[i] = (upper ? high : low) + __shfl_xor_sync(kAllLanes, upper ? low : high, kStep);
+    }
+    first += upper ? kLow : 0;
+    left = upper ? K - kLow : kLow;
+    Halving<kLow, kStep / 2>::sum(values, first, left);
+  }
+};
+template <int K>
+struct Halving<K, 0> {
+  static constexpr int kLeft = K;
+  static __device__ __forceinline__ void sum(float*, int&, int&) {}
+};
+
+// Add the waiting surfels' sums to memory.
+template <bool kNormal>
+__device__ __forceinline__ void flush(const Launch& p, const PatchPixel& corner, const Waiting& waiting,
+                                      int count) {
+  __syncwarp();
+  const int lane = threadIdx.x & 31, slot = lane / kLanes, column = lane % kLanes;
+  Sums sums{};
+  const bool full = slot < count;
+  if (full) {
+    const float4 centre = waiting.centre[slot];
+    const float dx = (corner.x + float(column)) - centre.x - centre.z;
+    float floor = 0.0f;
+#pragma unroll
+    for (int row = 0; row < kPatchHeight; ++row) {
+      const int at = row * kPatchWidth + column;
+      const float dy = (corner.y + float(row)) - centre.y - centre.w;
+      const float4 a = waiting.planes[slot][at], b = waiting.rest[slot][at], c = waiting.colour[at];
+      sums.u += a.x;
+      sums.v += a.y;
+      sums.w0 += a.z;
+      sums.s += a.w;
+      sums.uy = fused(a.x, dy, sums.uy);
+      sums.vy = fused(a.y, dy, sums.vy);
+      sums.wy = fused(a.w, dy, sums.wy);
+      floor += b.x;
+      sums.floor_y = fused(b.x, dy, sums.floor_y);
+      sums.opacity += b.z;
+      sums.z += b.w;
+      sums.rgb[0] = fused(b.y, c.x, sums.rgb[0]);
+      sums.rgb[1] = fused(b.y, c.y, sums.rgb[1]);
+      sums.rgb[2] = fused(b.y, c.z, sums.rgb[2]);
+      if (kNormal) {
+        const float2 n = waiting.normal[at];
+        sums.normal[0] = fused(b.y, c.w, sums.normal[0]);
+        sums.normal[1] = fused(b.y, n.x, sums.normal[1]);
+        sums.normal[2] = fused(b.y, n.y, sums.normal[2]);
+      }
+    }
+    sums.ux = sums.u * dx;
+    sums.vx = sums.v * dx;
+    sums.wx = sums.s * dx;
+    sums.floor_x = floor * dx;
+  }
+  int first = 0, left = kSums;
+  float* values = &sums.ux;
+  Halving<kSums, kLanes / 2>::sum(values, first, left);
+  if (full) {
+    float* out =
+        p.surfel_gradients + kGradients * (size_t(corner.view) * p.surfels + waiting.index[slot]) + first;
+#pragma unroll
+    for (int i = 0; i < Halving<kSums, kLanes / 2>::kLeft; ++i)
+      if (i < left) atomicAdd(out + i, values[i]);
+  }
+  __syncwarp();
+}
+
+template <bool kNormal, bool kDepth>
+__device__ __forceinline__ void backward_patch(const Launch& p, int tile, int patch, const uint32* list,
+                                               int stride, int count, Staged* block, Waiting* waitings) {
+  if (count == 0) return;
+  const PatchPixel pixel = patch_pixel(p, tile, patch);
+  const Stage staged(block);
+  Waiting& waiting = waitings[threadIdx.x >> 5];
+  const int lane = threadIdx.x & 31;
+  int after = 0, median_place = -1;
+  float transmittance = 1.0f, reference = 1.0f;
+  Upstream<float> up{};
+  if (pixel.inside) {
+    const size_t at = pixel.at;
+    const int2 places = p.pixel_places[at];
+    const float4 sums = p.pixel_sums[at];
+    after = places.x;
+    median_place = places.y;
+    transmittance = sums.x;
+    reference = sums.w;
+    float g_normal[3] = {}, g_rgb[3] = {};
+    for (int c = 0; c < 3; ++c) {
+      if (p.g_rgb) g_rgb[c] = p.g_rgb[3 * at + c];
+      if (kNormal) g_normal[c] = p.g_normal_map ? p.g_normal_map[3 * at + c] : 0.0f;
+    }
+    up = upstream(g_rgb, p.g_alpha ? p.g_alpha[at] : 0.0f, g_normal,
+                  kDepth && p.g_depth ? p.g_depth[at] : 0.0f,
+                  kDepth && p.g_median_depth ? p.g_median_depth[at] : 0.0f,
+                  kDepth && p.g_distortion ? p.g_distortion[at] : 0.0f, p.background + 3 * pixel.view,
+                  1.0f - transmittance, p.depth[at], sums.y, sums.z);
+  }
+  waiting.colour[lane] = make_float4(up.rgb[0], up.rgb[1], up.rgb[2], up.normal[0]);
+  if (kNormal) waiting.normal[lane] = make_float2(up.normal[1], up.normal[2]);
+  PatchPixel corner = pixel;  // the patch's first
+  corner.x -= float(lane % kPatchWidth);
+  corner.y -= float(lane / kPatchWidth);
+  int last = after;  // the warp's largest
+  for (int step = 16; step > 0; step >>= 1) last = max(last, __shfl_xor_sync(kAllLanes, last, step));
+  float suffix = 0.0f;
+  const float scale = float(kDistortionScale) * reciprocal(reference);
+  int waits = 0;
+
+  for (int base = (last - 1) & ~31; base >= 0; base -= 32) {
+    const int staged_count = stage(p, pixel, list, stride, base, last, block);
+    for (int i = staged_count - 1; i >= 0; --i) {
+      Record record = staged.record(i);
+      const Surfel<float>& surfel = record.surfel;
+      const int2 name = staged.name(i);
+      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x - surfel.x - surfel.x_low,
+                                                   pixel.y - surfel.y - surfel.y_low);
+      const float offset = surfel.z_low + depth_offset(surfel, hit);
+      const float depth = surfel.z + offset;
+      const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
+      const bool counts = weight.counts && name.y < after;
+      if (!__any_sync(kAllLanes, counts)) continue;
+      PairGradient<float> g{};
+      if (counts) {
+        staged.complete(i, record);
+        transmittance = transmittance * reciprocal(1.0f - weight.alpha);
+        const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
+        const float h = weight_gradient<kNormal, kDepth>(up, surfel, record.rgb, depth, m);
+        g = pair_gradient<kDepth>(up, surfel, hit, weight, depth, m, h, transmittance, suffix,
+                                  name.y == median_place, float(kDistortionScale));
+        suffix = fused(g.omega, h, suffix);
+      }
+      waiting.planes[waits][lane] = make_float4(g.u, g.v, g.w, g.s);
+      waiting.rest[waits][lane] = make_float4(g.floor, g.omega, g.opacity, g.z);
+      if (lane == 0) {
+        waiting.centre[waits] = make_float4(surfel.x, surfel.y, surfel.x_low, surfel.y_low);
+        waiting.index[waits] = name.x;
+      }
+      if (++waits == kGroup) {
+        flush<kNormal>(p, corner, waiting, waits);
+        waits = 0;
+      }
+    }
+    __syncwarp();
+  }
+  if (waits) flush<kNormal>(p, corner, waiting, waits);
+}
+
+template <bool kNormal, bool kDepth>
+__device__ __forceinline__ void backward_listed(const Launch& p) {
+  __shared__ Staged staged[kBlockWarps];
+  __shared__ Waiting waiting[kBlockWarps];
+  const int work = blockIdx.x * kBlockWarps + (threadIdx.x >> 5), tile = work / kPatches;
+  const int begin = p.offsets[tile], end = p.offsets[tile + 1];
+  if (end > p.capacity) return;
+  backward_patch<kNormal, kDepth>(p, tile, work % kPatches, p.entries + begin, 1, end - begin, staged,
+                                  waiting);
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_colour(const Launch p) {
+  backward_listed<false, false>(p);
+}
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_normal(const Launch p) {
+  backward_listed<true, false>(p);
+}
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_depth(const Launch p) {
+  backward_listed<false, true>(p);
+}
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_all(const Launch p) {
+  backward_listed<true, true>(p);
+}
+
+// In blocks of four warps, two patches each in turn, for the shared memory of smaller GPUs.
+extern "C" __global__ void __launch_bounds__(128) backward_spilled_tiles(const Launch p) {
+  constexpr int kWarps = 4;
+  __shared__ Staged staged[kWarps];
+  __shared__ Waiting waiting[kWarps];
+  __shared__ uint64 chunk[kSortChunk];
+  __shared__ int counter;
+  uint64* keys = p.keys + size_t(blockIdx.x) * p.surfels;
+  const int tiles = p.views * p.tiles_x * p.tiles_y;
+  for (int tile = first_spilled_tile(p) + blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const int count = build_list(p, tile, keys, &counter, chunk);
+    for (int patch = threadIdx.x >> 5; patch < kPatches; patch += kWarps)
+      backward_patch<true, true>(p, tile, patch, reinterpret_cast<const uint32*>(keys), 2, count, staged,
+                                 waiting);
+    __syncthreads();  // before the next tile's list overwrites this one
+  }
+}
+
+// Equation 15, summed over the views of each pose. One thread a (pose, surfel).
+extern "C" __global__ void __launch_bounds__(kThreads) project_backward_surfels(const Launch p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
+  if (n >= p.surfels) return;
+  const size_t posed = size_t(pose) * p.surfels + n;
+  double g_mean[3] = {}, g_tangents[6] = {}, g_normal[3] = {};
+  float g_opacity = 0.0f;
+  for (int view = 0; view < p.views; ++view) {
+    if (p.pose_of_view[view] != pose) continue;
+    const size_t at = size_t(view) * p.surfels + n;
+    SurfelGradient<float> g{};
+    if (p.visible[at]) {
+      Sums sums;
+      const float4* in = reinterpret_cast<const float4*>(p.surfel_gradients + kGradients * at);
+#pragma unroll
+      for (int i = 0; i < kSums / 4; ++i) reinterpret_cast<float4*>(&sums)[i] = in[i];
+      // the centre moves d = pixel - centre of every pair
+      const float4* record = p.records + kRecord * at;
+      const Surfel<float> surfel = unpack(record[0], record[1], record[2], record[3]).surfel;
+      g = {-fused(surfel.ux, sums.u, fused(surfel.vx, sums.v, fused(surfel.wx, sums.s, sums.floor_x))),
+           -fused(surfel.uy, sums.u, fused(surfel.vy, sums.v, fused(surfel.wy, sums.s, sums.floor_y))),
+           sums.ux, sums.uy, sums.vx, sums.vy, sums.w0, sums.wx, sums.wy, sums.z, sums.opacity,
+           {sums.normal[0], sums.normal[1], sums.normal[2]}, {sums.rgb[0], sums.rgb[1], sums.rgb[2]}};
+      project_backward(view_camera(p, view), p.mean + 3 * posed, p.tangents + 6 * posed,
+                       p.normal + 3 * posed, g, g_mean, g_tangents, g_normal);
+    }
+    for (int c = 0; c < 3; ++c) p.g_colour[3 * at + c] = g.rgb[c];
+    g_opacity += g.opacity;
+  }
+  for (int i = 0; i < 3; ++i) p.g_mean[3 * posed + i] = float(g_mean[i]);
+  for (int i = 0; i < 6; ++i) p.g_tangents[6 * posed + i] = float(g_tangents[i]);
+  for (int i = 0; i < 3; ++i) p.g_normal[3 * posed + i] = float(g_normal[i]);
+  if (p.poses == 1) p.g_opacity[n] = g_opacity;
+  else if (g_opacity != 0.0f) atomicAdd(p.g_opacity + n, g_opacity);
+}

@@ -1,0 +1,86 @@
+// Forward compositing: equations 3 and 6 to 9 of README.md; reference twin: the compositing loop of the
+// rasterizer `torch`. One block a tile; each warp draws its own patch of 8x4 pixels and walks only the
+// entries whose footprint touches that patch, without waiting for the other warps.
+#include "patches.h"
+
+namespace {
+
+__device__ __forceinline__ void composite_patch(const Launch& p, int tile, int patch, const uint32* list,
+                                                int stride, int count, Staged* block) {
+  const PatchPixel pixel = patch_pixel(p, tile, patch);
+  const Stage staged(block);
+  Pixel<float> state{};
+  state.transmittance = 1.0f;
+  bool done = !pixel.inside;
+  int after = 0, median_place = -1;
+  // the distortion is counted from the depth of the pixel's first pair; m = scale (depth - reference)/depth
+  float reference = 1.0f, scale = 0.0f;
+
+  for (int base = 0; base < count; base += 32) {
+    if (__all_sync(kAllLanes, done)) break;
+    const int staged_count = stage(p, pixel, list, stride, base, count, block);
+    for (int i = 0; i < staged_count; ++i) {
+      if (done) continue;
+      Record record = staged.record(i);
+      const Surfel<float>& surfel = record.surfel;
+      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x - surfel.x - surfel.x_low,
+                                                   pixel.y - surfel.y - surfel.y_low);
+      const float offset = surfel.z_low + depth_offset(surfel, hit);
+      const float depth = surfel.z + offset;
+      const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
+      if (!weight.counts) continue;
+      if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
+        done = true;
+        continue;
+      }
+      if (after == 0) {
+        reference = depth;
+        scale = float(kDistortionScale) * reciprocal(depth);
+      }
+      const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
+      after = staged.name(i).y + 1;
+      if (state.transmittance > float(kMedianTransmittance)) median_place = after - 1;
+      staged.complete(i, record);
+      composite(state, surfel, record.rgb, weight.alpha, depth, m, true);
+    }
+    __syncwarp();
+  }
+  if (!pixel.inside) return;
+
+  const float* background = p.background + 3 * pixel.view;
+  const float alpha = 1.0f - state.transmittance;
+  const size_t at = pixel.at;
+  for (int c = 0; c < 3; ++c) {
+    p.rgb[3 * at + c] = fused(state.transmittance, background[c], state.rgb[c]);
+    p.normal_map[3 * at + c] = state.normal[c];
+  }
+  p.alpha[at] = alpha;
+  p.depth[at] = alpha > 0.0f ? state.depth / alpha : 0.0f;
+  p.median_depth[at] = state.median;
+  p.distortion[at] = state.distortion;
+  p.pixel_sums[at] = make_float4(state.transmittance, state.d1, state.d2, reference);
+  p.pixel_places[at] = make_int2(after, median_place);
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) composite_tiles(const Launch p) {
+  __shared__ Staged staged[kBlockWarps];
+  const int work = blockIdx.x * kBlockWarps + (threadIdx.x >> 5), tile = work / kPatches;
+  const int begin = p.offsets[tile], end = p.offsets[tile + 1];
+  if (end > p.capacity) return;
+  composite_patch(p, tile, work % kPatches, p.entries + begin, 1, end - begin, staged);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) composite_spilled_tiles(const Launch p) {
+  __shared__ Staged staged[kPatches];
+  __shared__ uint64 chunk[kSortChunk];
+  __shared__ int counter;
+  uint64* keys = p.keys + size_t(blockIdx.x) * p.surfels;
+  const int tiles = p.views * p.tiles_x * p.tiles_y;
+  for (int tile = first_spilled_tile(p) + blockIdx.x; tile < tiles; tile += gridDim.x) {
+    const int count = build_list(p, tile, keys, &counter, chunk);
+    composite_patch(p, tile, threadIdx.x >> 5, reinterpret_cast<const uint32*>(keys), 2, count, staged);
+    __syncthreads();  // before the next tile's list overwrites this one
+  }
+}

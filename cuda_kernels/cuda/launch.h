@@ -1,0 +1,107 @@
+// What every rasterizer kernel is given: one structure by value, filled once a call by
+// surfhead/core/kernels/cuda_rasterizer.py (class Launch mirrors it field by field, in this order).
+#pragma once
+
+#include "../surfel.h"
+
+using namespace surfel;
+
+using int64 = long long;
+using uint64 = unsigned long long;
+using uint32 = unsigned int;
+
+// A tile is 16x16 pixels, eight patches of 8x4. A warp draws a patch and waits for no other, so the compositing
+// blocks are small: a block's registers come free when its slowest warp ends.
+constexpr int kTile = 16;
+constexpr int kPatchWidth = 8;
+constexpr int kPatchHeight = 4;
+constexpr int kPatches = 8;     // of a tile
+constexpr int kBlockWarps = 2;  // patches of a compositing block; mirrored in cuda_rasterizer.py
+constexpr int kThreads = 256;   // of the other kernels' blocks
+constexpr uint32 kAllLanes = 0xffffffffu;
+constexpr int kRecord = 5;      // float4s of one projected surfel
+constexpr int kGradients = 20;  // floats that backward compositing sums for a surfel (backward.cu)
+
+struct Launch {
+  // sizes
+  int views, poses, surfels, height, width, tiles_x, tiles_y;
+  int capacity;      // entries that fit in `keys` and `entries`
+  int spill_blocks;  // rows of `surfels` keys that fit in `keys`
+  float near;
+  // inputs
+  const float *mean, *tangents, *normal, *opacity, *colour;
+  const float *camera_from_world, *intrinsics, *background;
+  const int64* pose_of_view;
+  // what forward leaves for backward
+  float4* records;     // (views, surfels, 5)
+  float4* footprints;  // (views, surfels, 2)
+  uint32* depth_bounds;  // (views, 2) complement of the least, and the greatest, depth's bits
+  int* offsets;        // (views * tiles + 1) where each tile's entries begin
+  uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch, by depth
+  float4* pixel_sums;  // (views, height, width) transmittance at the end, D1, D2, depth they count from
+  int2* pixel_places;  // (views, height, width) after the last pair composited; of the median pair or -1
+  // scratch
+  uint32* found_bounds;  // (views, 2) depth_bounds while they are being found, zeroed
+  int* cursors;        // (views * tiles) zeroed; counts, then where the next entry of a tile goes
+  uint64* keys;        // (capacity) depth bits << 32 | entry
+  int64* needed;       // entries this call needed; host memory, read by the host whenever it likes
+  // outputs
+  float *rgb, *alpha, *normal_map, *depth, *median_depth, *distortion, *radius;
+  bool* visible;
+  // upstream gradients (null: zero)
+  const float *g_rgb, *g_alpha, *g_normal_map, *g_depth, *g_median_depth, *g_distortion;
+  // gradients
+  float* surfel_gradients;  // (views, surfels, 20), zeroed
+  float *g_mean, *g_tangents, *g_normal, *g_opacity, *g_colour;
+};
+
+// ---- records ---------------------------------------------------------------------------------------------
+
+struct Record {
+  Surfel<float> surfel;
+  float rgb[3];
+};
+
+__device__ __forceinline__ void pack(const Record& r, float4* out) {
+  const Surfel<float>& s = r.surfel;
+  out[0] = make_float4(s.x, s.y, s.x_low, s.y_low);
+  out[1] = make_float4(s.ux, s.uy, s.vx, s.vy);
+  out[2] = make_float4(s.w0, s.wx, s.wy, s.z);
+  out[3] = make_float4(s.z_low, s.opacity, r.rgb[0], r.rgb[1]);
+  out[4] = make_float4(r.rgb[2], s.normal[0], s.normal[1], s.normal[2]);
+}
+
+// All but the last blue and the normal, which only pairs that count need.
+__device__ __forceinline__ Record unpack(float4 a, float4 b, float4 c, float4 d) {
+  Record r;
+  Surfel<float>& s = r.surfel;
+  s.x = a.x, s.y = a.y, s.x_low = a.z, s.y_low = a.w;
+  s.ux = b.x, s.uy = b.y, s.vx = b.z, s.vy = b.w;
+  s.w0 = c.x, s.wx = c.y, s.wy = c.z, s.z = c.w;
+  s.z_low = d.x, s.opacity = d.y, s.reach = 0.0f;
+  r.rgb[0] = d.z, r.rgb[1] = d.w;
+  return r;
+}
+__device__ __forceinline__ void unpack_rest(float4 e, Record& r) {
+  r.rgb[2] = e.x;
+  r.surfel.normal[0] = e.y, r.surfel.normal[1] = e.z, r.surfel.normal[2] = e.w;
+}
+
+// A pinhole camera of a view, widened.
+__device__ __forceinline__ Camera<double> view_camera(const Launch& p, int view) {
+  Camera<double> camera;
+  const float* e = p.camera_from_world + 16 * view;
+  const float* k = p.intrinsics + 9 * view;
+  for (int r = 0; r < 3; ++r) {
+    for (int c = 0; c < 3; ++c) camera.rotation[3 * r + c] = double(e[4 * r + c]);
+    camera.translation[r] = double(e[4 * r + 3]);
+  }
+  camera.fx = double(k[0]);
+  camera.fy = double(k[4]);
+  camera.cx = double(k[2]);
+  camera.cy = double(k[5]);
+  camera.near = double(p.near);
+  camera.width = double(p.width);
+  camera.height = double(p.height);
+  return camera;
+}

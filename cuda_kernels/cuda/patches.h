@@ -1,0 +1,84 @@
+// What the forward and backward compositing share: a warp's patch of 8x4 pixels and the staging of the
+// surfels that touch it.
+#pragma once
+
+#include "spilling.h"
+
+struct PatchPixel {
+  int view, patch;
+  float x, y;   // pixel centre
+  size_t at;    // (view, row, column) flattened
+  bool inside;  // the picture
+};
+
+__device__ __forceinline__ PatchPixel patch_pixel(const Launch& p, int tile, int patch) {
+  const int tiles = p.tiles_x * p.tiles_y;
+  const int lane = threadIdx.x & 31;
+  PatchPixel pixel;
+  pixel.patch = patch;
+  pixel.view = tile / tiles;
+  const int within = tile - pixel.view * tiles;
+  const int tile_y = within / p.tiles_x, tile_x = within - tile_y * p.tiles_x;
+  const int column = tile_x * kTile + (patch & 1) * kPatchWidth + (lane & 7);
+  const int row = tile_y * kTile + (patch >> 1) * kPatchHeight + (lane >> 3);
+  pixel.inside = row < p.height && column < p.width;
+  pixel.x = float(column) + 0.5f;
+  pixel.y = float(row) + 0.5f;
+  pixel.at = (size_t(pixel.view) * p.height + row) * p.width + column;
+  return pixel;
+}
+
+// Up to 32 surfels in a warp's shared memory.
+struct Staged {
+  float4 records[32][kRecord];
+  int2 names[32];  // index of the surfel; place in the tile's list
+};
+
+// A warp's Staged by its address in shared memory: with plain pointers the compiler makes that address anew for
+// every surfel.
+struct Stage {
+  uint32 address;
+
+  __device__ __forceinline__ explicit Stage(Staged* staged)
+      : address(uint32(__cvta_generic_to_shared(staged + (threadIdx.x >> 5)))) {}
+
+  __device__ __forceinline__ float4 part(int slot, int i) const {
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(address + slot * int(sizeof(float4) * kRecord) + i * int(sizeof(float4))));
+    return v;
+  }
+  __device__ __forceinline__ Record record(int slot) const {
+    return unpack(part(slot, 0), part(slot, 1), part(slot, 2), part(slot, 3));
+  }
+  __device__ __forceinline__ void complete(int slot, Record& record) const { unpack_rest(part(slot, 4), record); }
+  __device__ __forceinline__ int2 name(int slot) const {
+    int2 v;
+    asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
+                 : "=r"(v.x), "=r"(v.y)
+                 : "r"(address + int(sizeof(float4) * kRecord * 32) + slot * int(sizeof(int2))));
+    return v;
+  }
+};
+
+// Load those of the entries base..base+31 that touch this warp's patch, in order; returns how many.
+__device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, const uint32* list, int stride,
+                                     int base, int count, Staged* block) {
+  Staged* staged = block + (threadIdx.x >> 5);
+  const int lane = threadIdx.x & 31;
+  const int place = base + lane;
+  const uint32 entry = place < count ? list[size_t(place) * stride] : 0u;
+  const bool touches = (entry >> pixel.patch) & 1u;
+  const uint32 touching = __ballot_sync(kAllLanes, touches);
+  if (touches) {
+    const int slot = __popc(touching & ((1u << lane) - 1u));
+    const int index = int(entry >> 8);
+    const float4* record = p.records + kRecord * (size_t(pixel.view) * p.surfels + index);
+#pragma unroll
+    for (int i = 0; i < kRecord; ++i) staged->records[slot][i] = record[i];
+    staged->names[slot] = make_int2(index, place);
+  }
+  __syncwarp();
+  return __popc(touching);
+}

@@ -1,0 +1,50 @@
+// Projection and culling: equations 1 to 5 of README.md; reference twin: the projection of the rasterizer
+// `torch`. One thread a (view, surfel).
+#include "footprints.h"
+
+extern "C" __global__ void __launch_bounds__(kThreads) project_surfels(const Launch p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
+  const bool inside = n < p.surfels;
+  const size_t at = size_t(view) * p.surfels + (inside ? n : 0);
+  StoredFootprint stored{};
+  bool seen = false;
+  if (inside) {
+    const Camera<double> camera = view_camera(p, view);
+    const size_t posed = size_t(p.pose_of_view[view]) * p.surfels + n;
+    Record record;
+    Footprint<double> footprint;
+    float radius = 0.0f;
+    if (project(camera, p.mean + 3 * posed, p.tangents + 6 * posed, p.normal + 3 * posed, p.opacity[n],
+                record.surfel, footprint)) {
+      const Box<double> box = bounding_box(record.surfel, footprint, camera.width, camera.height);
+      seen = meets_picture(box, camera.width, camera.height);
+      if (seen) {
+        radius = float(box_radius(box));
+        for (int c = 0; c < 3; ++c) record.rgb[c] = p.colour[3 * at + c];
+        pack(record, p.records + kRecord * at);
+        stored.x = record.surfel.x;
+        stored.y = record.surfel.y;
+        // an ellipse of more than a million pixels is the whole screen: its numbers would not fit a float
+        const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12);
+        stored.shape = {float(footprint.ex),  float(footprint.ey),  float(footprint.sxx), float(footprint.sxy),
+                        float(footprint.syy), float(footprint.disc), whole};
+        pack(stored, p.footprints + 2 * at);
+        stored = unpack_footprint(p.footprints + 2 * at);
+      }
+    }
+    p.visible[at] = seen;
+    p.radius[at] = radius;
+  }
+  // the view's least and greatest depth, a warp at a time
+  uint32 bits = seen ? __float_as_uint(p.records[kRecord * at + 2].w) : 0u, complement = seen ? ~bits : 0u;
+  for (int step = 16; step > 0; step >>= 1) {
+    bits = max(bits, __shfl_xor_sync(kAllLanes, bits, step));
+    complement = max(complement, __shfl_xor_sync(kAllLanes, complement, step));
+  }
+  if ((threadIdx.x & 31) == 0 && bits) {
+    atomicMax(p.found_bounds + 2 * view, complement);
+    atomicMax(p.found_bounds + 2 * view + 1, bits);
+  }
+  int* counts = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
+  visit_warp_tiles<false>(seen, stored, p, [&](int, int tile, uint32) { atomicAdd(counts + tile, 1); });
+}

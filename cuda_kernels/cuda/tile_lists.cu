@@ -1,0 +1,88 @@
+// Tile lists: which surfels each 16x16 tile of each view shows, front to back. A counting sort by tile (the
+// counts are made by project_surfels) and a sort by depth inside each tile. Reference twin: the stable sort
+// by depth of the rasterizer `torch`.
+#include "footprints.h"
+#include "sorting.h"
+
+constexpr int kScanThreads = 1024;
+
+// offsets[t] = entries of the tiles before t; cursors become the same; the total goes to the host. One block.
+extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Launch p) {
+  __shared__ int64 warp_sums[32];
+  const int tiles = p.views * p.tiles_x * p.tiles_y;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  constexpr int kEach = 4;
+  int64 carry = 0;
+  for (int base = 0; base < tiles; base += kScanThreads * kEach) {
+    const int begin = base + int(threadIdx.x) * kEach;
+    int counts[kEach];
+    int64 own = 0;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      counts[i] = begin + i < tiles ? p.cursors[begin + i] : 0;
+      own += counts[i];
+    }
+    int64 sum = own;
+    for (int step = 1; step < 32; step <<= 1) {
+      const int64 other = __shfl_up_sync(kAllLanes, sum, step);
+      if (lane >= step) sum += other;
+    }
+    if (lane == 31) warp_sums[warp] = sum;
+    __syncthreads();
+    int64 before = 0, total = 0;
+    for (int w = 0; w < 32; ++w) {
+      const int64 value = warp_sums[w];
+      if (w < warp) before += value;
+      total += value;
+    }
+    int64 at = carry + before + sum - own;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      if (begin + i < tiles) {
+        // beyond what an int holds every tile has spilled anyway
+        const int clipped = int(at < 0x7fffffffLL ? at : 0x7fffffffLL);
+        p.offsets[begin + i] = clipped;
+        p.cursors[begin + i] = clipped;
+      }
+      at += counts[i];
+    }
+    carry += total;
+    __syncthreads();
+  }
+  for (int i = threadIdx.x; i < 2 * p.views; i += kScanThreads) p.depth_bounds[i] = p.found_bounds[i];
+  if (threadIdx.x == 0) {
+    p.offsets[tiles] = int(carry < 0x7fffffffLL ? carry : 0x7fffffffLL);
+    *reinterpret_cast<volatile int64*>(p.needed) = carry;
+  }
+}
+
+// Put every surfel into the lists of its tiles, in any order. One thread a (view, surfel).
+extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Launch p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y, lane = threadIdx.x & 31;
+  const size_t first = size_t(view) * p.surfels;
+  const uint32* bounds = p.depth_bounds + 2 * view;
+  const bool seen = n < p.surfels && p.visible[first + n];
+  StoredFootprint stored{};
+  uint32 depth = 0;
+  if (seen) {
+    stored = unpack_footprint(p.footprints + 2 * (first + n));
+    depth = surfel_depth_key(p, bounds, first + n);
+  }
+  int* cursors = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
+  visit_warp_tiles<true>(seen, stored, p, [&](int owner, int tile, uint32 mask) {
+    // a tall surfel's tiles are visited by other lanes than its own
+    const int index = n - lane + owner;
+    const uint32 key = owner == lane ? depth : surfel_depth_key(p, bounds, first + index);
+    const int place = atomicAdd(cursors + tile, 1);
+    if (uint32(place) < uint32(p.capacity)) p.keys[place] = list_key(key, index, mask);
+  });
+}
+
+// Sort each tile's list. One block a tile.
+extern "C" __global__ void __launch_bounds__(128) sort_tiles(const Launch p) {
+  __shared__ uint64 chunk[kSortChunk];
+  const int begin = p.offsets[blockIdx.x], end = p.offsets[blockIdx.x + 1];
+  if (begin == end || end > p.capacity) return;
+  sort_keys(p.keys + begin, end - begin, chunk);
+  for (int i = begin + threadIdx.x; i < end; i += blockDim.x) p.entries[i] = uint32(p.keys[i]);
+}

@@ -1,0 +1,71 @@
+"""The door to the CUDA kernels: what can run here, why not, and the kernels themselves.
+
+Importing this module needs neither a GPU nor the CUDA packages.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from surfhead.core.errors import UnavailableError
+from surfhead.core.kernels import cuda_compiler, cuda_driver
+from surfhead.core.kernels.cuda_driver import unavailable
+from surfhead.core.kernels.cuda_rasterizer import check_overflow, rasterize
+from surfhead.core.kernels.sources import kernel_sources
+
+__all__ = ["check_overflow", "compile_kernels", "describe", "rasterize", "report", "unavailable"]
+
+
+def compile_kernels(device: int | None = None) -> float:
+    """Compile (or read from the cache) and load every kernel of a device; gives the seconds it took.
+
+    Raises:
+        UnavailableError: the kernels cannot run here; says why.
+    """
+    began = time.perf_counter()
+    index = torch.cuda.current_device() if device is None else device
+    cuda_driver.kernels(index).compile_all()
+    return time.perf_counter() - began
+
+
+def report() -> dict[str, str]:
+    """What `surfhead doctor` prints: device, architecture, versions, cache folder, compile time."""
+    found: dict[str, str] = {}
+    reason = unavailable()
+    if reason is not None:
+        found["cuda kernels"] = f"not available: {reason}"
+    try:
+        found["nvrtc"] = ".".join(map(str, cuda_compiler.nvrtc_version()))
+        found["cache folder"] = str(cuda_compiler.cache_folder())
+    except UnavailableError as error:
+        found["nvrtc"] = f"missing: {error.remedy}"
+    if reason is not None:
+        return found
+    index = torch.cuda.current_device()
+    capability = cuda_driver.capability(index)
+    found["device"] = torch.cuda.get_device_name(index)
+    found["architecture"] = cuda_compiler.target(capability)[0]
+    found["driver understands CUDA"] = ".".join(map(str, cuda_driver.driver_version()))
+    folder = kernel_sources()
+    cached = all(
+        cuda_compiler.cache_path(module, capability, folder).is_file()
+        for module in cuda_compiler.MODULES
+    )
+    try:
+        seconds = compile_kernels(index)
+    except UnavailableError as error:
+        found["cuda kernels"] = f"not available: {error.what}"
+        return found
+    found["cuda kernels"] = f"ready after {seconds:.2f} s " + ("(cached)" if cached else "(compiled now)")
+    return found
+
+
+def describe() -> str:
+    """One sentence for `surfhead doctor` where the kernels can run: device, architecture, cache, time."""
+    found = report()
+    return (
+        f"{found['cuda kernels']} for {found['device']} ({found['architecture']}), NVRTC {found['nvrtc']}, "
+        f"driver for CUDA {found['driver understands CUDA']}, cache in {found['cache folder']}"
+    )
