@@ -33,6 +33,19 @@ def _said_once() -> None:
     load_lpips("alex")
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for all these tests, so that the built-in head is made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared cache folder, in use."""
+    monkeypatch.setenv("SURFHEAD_CACHE", str(shared_cache))
+    return shared_cache
+
+
 @pytest.fixture
 def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
     """``surfhead("train", "--iterations", "3")`` gives exit code, standard output and standard error."""

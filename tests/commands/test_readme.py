@@ -98,9 +98,8 @@ def test_contributing_is_one_page() -> None:
 
 
 def test_the_plugin_of_20_lines_keeps_its_contract_and_trains(
-    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    surfhead: Surfhead, cache: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     text = block("python", "register_deformers")
     assert len([line for line in text.splitlines() if line.strip()]) <= 20
     (tmp_path / "rigid.py").write_text(text)
@@ -117,9 +116,8 @@ def test_the_plugin_of_20_lines_keeps_its_contract_and_trains(
     assert Path("runs/head-rigid-lasg-1/checkpoints/00000002").is_dir()
 
 
-def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     text = block("python", "surfhead.train")
     asked = 'settings={"deformer": {"name": "jacobian"}}'
     assert asked in text

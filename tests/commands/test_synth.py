@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,8 @@ SMALL = {
 
 
 @pytest.fixture
-def synth(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
+def synth(surfhead: Surfhead, cache: Path) -> Surfhead:
     """``synth(...)`` of a few small frames."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     small = [f"--set=data.{key}={value}" for key, value in SMALL.items()]
     return lambda *arguments: surfhead("synth", *arguments, "--plugin", str(TINY), *small)
 
@@ -31,6 +31,15 @@ def test_a_data_set_is_written_in_the_chosen_layout(synth: Surfhead) -> None:
     assert said.out == (
         f"{len(names)} views of 32x24 and 3 timesteps in head\nTrain on it: surfhead train head\n"
     )
+
+
+def test_what_was_written_can_be_trained_on(synth: Surfhead, surfhead: Surfhead) -> None:
+    assert synth("head", "--format", "vhap").code == 0
+    said = surfhead("train", "head", "--preset", "tiny", "--iterations", "1", "--out", "run", "--quiet")
+    assert said.code == 0, said.err
+    config = tomllib.loads(Path("run/config.toml").read_text())
+    assert config["data"]["name"] == "vhap"
+    assert Path("run/eval/00000001/val.csv").is_file()
 
 
 def test_a_folder_with_something_in_it_is_left_alone(synth: Surfhead, tmp_path: Path) -> None:
