@@ -74,8 +74,8 @@ def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Te
 
 def latest(run: Path) -> Path | None:
     """The newest complete checkpoint of a run, or None."""
-    folders = [f for f in (run / "checkpoints").glob("[0-9]*") if f.is_dir()]
-    return max(folders, key=lambda f: int(f.name) if f.name.isdigit() else -1, default=None)
+    folders = [f for f in (run / "checkpoints").glob("[0-9]*") if f.is_dir() and f.name.isdigit()]
+    return max(folders, key=lambda f: int(f.name), default=None)
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -189,7 +189,7 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of a lower layer overridden by those of a higher one."""
     merged = dict(low)
     for key, value in high.items():
-        old = merged.get(key)
+        old, value = _written_out(key, merged.get(key)), _written_out(key, value)
         if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
             merged[key] = value
         elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
@@ -197,6 +197,16 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = merge(old, value)
     return merged
+
+
+def _written_out(key: str, value: Any) -> Any:
+    """Shorthands as tables, so that layers merge: a component's name, a term's weight, a group's rate."""
+    if key in COMPONENTS and isinstance(value, str):
+        return {"name": value}
+    word = {"regularizers": "weight", "rate": "initial"}.get(key)
+    if word is None or not isinstance(value, Mapping):
+        return value
+    return {k: {word: v} if isinstance(v, (int, float)) else v for k, v in value.items()}
 
 
 def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:

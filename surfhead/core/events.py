@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from surfhead.core.components import Observer
+from surfhead.core.errors import ContractError
 
 PROJECT = "surfhead-run"
 EVENTS = ("run_started", "stepped", "evaluated", "checkpointed", "run_finished")
@@ -42,7 +43,14 @@ class Events:
         self.manager = _Manager(PROJECT)
         self.manager.add_hookspecs(Observer)
         for observer in observers:
-            self.manager.register(observer, name=observer.name)
+            try:
+                self.manager.register(observer, name=observer.name)
+            except pluggy.PluginValidationError as error:
+                raise ContractError(
+                    f'Observer "{observer.name}" does not fit: {str(error).splitlines()[-1].strip()}.',
+                    f"Expected the parameters of surfhead.core.api.Observer for {', '.join(EVENTS)}.",
+                    "Correct its methods; `surfhead check observer NAME` tells more.",
+                ) from error
 
     def names(self) -> list[str]:
         """The observers still listening."""

@@ -129,10 +129,10 @@ class Feed:
                 f"Expected uint8 {wanted} (height, width, RGB).",
                 "Mend or remove this image.",
             )
-        if frame.mask is not None and frame.mask.shape != wanted[:2]:
+        if frame.mask is not None and (frame.mask.shape != wanted[:2] or frame.mask.dtype != np.uint8):
             raise DataError(
-                f'Mask of view "{views.names[view]}" is {frame.mask.shape}.',
-                f"Expected {wanted[:2]} (height, width).",
+                f'Mask of view "{views.names[view]}" is {frame.mask.dtype} {frame.mask.shape}.',
+                f"Expected uint8 {wanted[:2]} (height, width; 255 = foreground).",
                 "Mend or remove this mask.",
             )
         return frame

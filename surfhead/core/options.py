@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -38,6 +39,12 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
                 f"Expected {type_name(hints[key])}; the default is {default_of(fields[key])!r}.",
                 "Set it with --set, or in the configuration file, to a value of that type.",
             ) from error
+        if isinstance(made[key], float) and math.isnan(made[key]):
+            raise OptionError(
+                f'Option "{key}" of {where} is not a number (NaN).',
+                f"Expected {type_name(hints[key])}; the default is {default_of(fields[key])!r}.",
+                "Set it to a number.",
+            )
     return cls(**made)
 
 
