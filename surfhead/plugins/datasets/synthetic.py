@@ -6,7 +6,7 @@ motion, whose expressions are all stronger than any in training. Pictures are ma
 far finer than the rig's, with texture and relief finer than its triangles, never by the surfel renderer.
 
 Everything follows from the options and the seed. Frames are made when the data set is first opened and kept
-outside the project, in ``$XDG_CACHE_HOME/surfhead/synthetic`` (or ``~/.cache``); a damaged one is made anew.
+outside the project, in ``synthetic`` below surfhead's cache folder; a damaged one is made anew.
 
     surfhead train                                     # this data set, rig "procedural"
     surfhead train --set data.width=512 --set data.height=512
@@ -34,6 +34,7 @@ from surfhead.core.api import (
     Scene,
     UnavailableError,
     Views,
+    cache_folder,
     create,
     option,
 )
@@ -45,7 +46,7 @@ from surfhead.plugins.datasets.synthetic_cameras import (
 )
 from surfhead.plugins.datasets.synthetic_motion import motion
 from surfhead.plugins.datasets.synthetic_renderer import VERSION, Renderer
-from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_folder, cache_key
+from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_key
 
 Progress = Callable[[int, int], None]
 
@@ -184,7 +185,8 @@ class SyntheticScene(Scene):
         )
         description = dataclasses.asdict(options) | {"version": VERSION, "fingerprint": rig.fingerprint()}
         description.pop("cache")
-        self.folder = cache_folder(options.cache) / cache_key(description)
+        root = Path(options.cache).expanduser() if options.cache else cache_folder() / "synthetic"
+        self.folder = root / cache_key(description)
         self._store = FrameStore(self.folder, options.height, options.width)
 
     def frame(self, view: int) -> Frame:

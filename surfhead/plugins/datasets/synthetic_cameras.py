@@ -14,7 +14,7 @@ ARC = 75.0
 """Largest azimuth to either side of the face, degrees."""
 ELEVATIONS = (2.0, 18.0, -12.0)
 """The cameras along the arc take these elevations in turn, degrees."""
-MARGIN = 1.10
+MARGIN = 1.16
 """Room round the head at rest, as a factor on its height."""
 
 

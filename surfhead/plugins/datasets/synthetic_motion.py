@@ -33,15 +33,20 @@ def waves(generator: np.random.Generator, count: int, channels: int, period: flo
 
 
 def pulses(
-    generator: np.random.Generator, count: int, channels: int, strength: tuple[float, float], wide: float
+    generator: np.random.Generator,
+    count: int,
+    channels: int,
+    strength: tuple[float, float],
+    wide: float,
+    busy: float,
 ) -> np.ndarray:
     """(count, channels) coefficients >= 0: every channel peaks about equally often, few at a time.
 
-    The peaks are dealt round the channels in random order, so that each is seen even in a short motion.
+    The peaks are dealt round the channels in random order, so that each is seen even in a short motion;
+    about ``busy`` channels are at work at any time.
     """
     out = np.zeros((count, channels))
-    # About three shapes at work at any time.
-    total = max(channels, round(3.0 * count / (2.5 * wide)))
+    total = max(channels, round(busy * count / (2.5 * wide)))
     order = np.concatenate([generator.permutation(channels) for _ in range(-(-total // channels))])[:total]
     middle = (np.arange(total) + generator.uniform(0, 1, total)) / total * count
     time = np.arange(count)
@@ -77,7 +82,7 @@ def _curve(
     if name in REACH and spec.size == 3:
         return waves(generator, count, 3, 18.0) * np.asarray(REACH[name][split])
     if name == "jaw" and spec.size == 3:
-        opening = pulses(generator, count, 1, (0.4, 1.0) if split == 0 else (0.8, 1.0), 1.6)
+        opening = pulses(generator, count, 1, (0.4, 1.0) if split == 0 else (0.8, 1.0), 1.6, 0.5)
         side = 0.1 * waves(generator, count, 1, 9.0)
         return JAW[split] * np.concatenate([opening, side, 0.0 * side], axis=1)
     if name == "eyes" and spec.size == 6:
@@ -86,5 +91,5 @@ def _curve(
         return np.concatenate([one, one], axis=1)
     if name == "expression":
         strength = (0.35, TRAIN_STRENGTH) if split == 0 else TEST_STRENGTH
-        return pulses(generator, count, spec.size, strength, 1.5)
+        return pulses(generator, count, spec.size, strength, 1.5, 3.0)
     return np.zeros((count, spec.size))

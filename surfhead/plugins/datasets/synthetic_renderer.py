@@ -20,7 +20,7 @@ from surfhead.plugins.datasets.synthetic_face import face_frame
 from surfhead.plugins.datasets.synthetic_relief import Relief, vertex_normals
 from surfhead.plugins.datasets.synthetic_texture import SolidTexture, bake
 
-VERSION = 2
+VERSION = 3
 """Counts changes of what is drawn: pictures of another version are made anew."""
 KEY_DIRECTION = (0.42, 0.55, 0.72)
 KEY, SKY, GROUND = 0.34, 0.86, 0.58
@@ -154,7 +154,7 @@ class Renderer:
         key = normalize(torch.tensor(KEY_DIRECTION), dim=0)
         facing = ((normal @ key + 0.25) / 1.25).clamp(min=0)
         sky = GROUND + (SKY - GROUND) * (0.5 + 0.5 * normal[:, 1])
-        light = sky * (0.35 + 0.65 * open_sky) + KEY * facing * (0.4 + 0.6 * open_sky)
+        light = sky * (0.42 + 0.58 * open_sky) + KEY * facing * (0.4 + 0.6 * open_sky)
         mirrored = seen - 2.0 * (seen * normal).sum(dim=1, keepdim=True) * normal
         glint = GLINT * torch.exp(SHARPNESS * ((mirrored @ key) - 1.0)) * shiny * open_sky
         return (albedo * light[:, None] + glint[:, None]).clamp(0, 1)

@@ -19,14 +19,6 @@ DEPTH_STEP = 5e-5
 """Depth is kept as multiples of this many metres, in 16 bits."""
 
 
-def cache_folder(chosen: str) -> Path:
-    """The folder for built-in data: ``chosen``, else below the platform's cache folder."""
-    if chosen:
-        return Path(chosen).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(home).expanduser() / "surfhead" / "synthetic"
-
-
 def cache_key(description: Mapping[str, Any]) -> str:
     """A name for everything that decides what the pictures show."""
     text = json.dumps(description, sort_keys=True, default=str)
@@ -71,7 +63,7 @@ class FrameStore:
             raise DataError(
                 f'The built-in data cannot be kept in "{self.folder}": {error}.',
                 "Expected a folder that can be written, with room for it.",
-                "Free some space, or choose another folder with the option `cache` or XDG_CACHE_HOME.",
+                "Free some space, or choose another folder with the option `cache` or $SURFHEAD_CACHE.",
             ) from error
 
     def read(self, name: str) -> Frame | None:

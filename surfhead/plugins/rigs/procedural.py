@@ -197,9 +197,11 @@ class Procedural(Rig):
         return JOINTS
 
     def fingerprint(self) -> str:
-        """A hash of the template (to a thousandth of a millimetre), the triangles and the shapes' names."""
+        """A hash of the shapes and weights (to a millionth of a metre or of one), triangles and names."""
         assets = _assets()
-        digest = hashlib.sha256((assets.template * 1e6).round().long().numpy().tobytes())
+        digest = hashlib.sha256()
+        for values in (assets.template, assets.identity, assets.expression, assets.weights, assets.joints):
+            digest.update((values * 1e6).round().long().numpy().tobytes())
         digest.update(assets.topology.triangles.numpy().tobytes())
         digest.update(",".join((*IDENTITY_SHAPES, *EXPRESSIONS)).encode())
         return digest.hexdigest()[:16]

@@ -19,7 +19,7 @@ from surfhead.plugins.rigs.procedural_skin import (
     skin_triangles,
     slit_indices,
 )
-from surfhead.plugins.rigs.procedural_surface import EYE_CENTRE, Array, HeadShape
+from surfhead.plugins.rigs.procedural_surface import EYE_CENTRE, MOUTH_HEIGHT, Array, HeadShape, proportion
 
 PARTS = (
     "skin",
@@ -68,7 +68,8 @@ class HeadBuilder:
 
     def __init__(self) -> None:
         self.grid = SkinGrid()
-        self.average = self.vertices(HeadShape())
+        # The first projection, of the average head, is where all later ones start.
+        self.vertices(HeadShape())
 
     def vertices(self, shape: HeadShape, lids: Mapping[str, Lids] | None = None) -> Array:
         """(V, 3) mm."""
@@ -106,7 +107,7 @@ class HeadBuilder:
     def _pieces(self, shape: HeadShape, lids: Mapping[str, Lids] | None) -> list[tuple[str, Array, Indices]]:
         """Parts in order: name, vertices, triangles."""
         opening = {"eye_left": Lids(), "eye_right": Lids()} | dict(lids or {})
-        skin = build_skin(self.grid, opening, shape)
+        skin = proportion(build_skin(self.grid, opening, shape), shape)
         pieces: list[tuple[str, Array, Indices]] = [("skin", skin, skin_triangles(self.grid))]
         rings = {name: opening_ring(*edges) for name, edges in slit_indices(self.grid).items()}
         first = len(skin)
@@ -125,9 +126,8 @@ class HeadBuilder:
             pieces.append((f"ear_{name}", *ear(sign, self._ear_anchor(skin, sign))))
         for name, sign in (("left", 1.0), ("right", -1.0)):
             pieces.append((f"eye_{name}", *eyeball(self.eye_centre(shape, sign))))
-        pieces.append(("teeth_upper", *teeth(True)))
-        pieces.append(("teeth_lower", *teeth(False)))
-        pieces.append(("tongue", *tongue()))
+        inside = (("teeth_upper", teeth(True)), ("teeth_lower", teeth(False)), ("tongue", tongue()))
+        pieces += [(name, proportion(points, shape), faces) for name, (points, faces) in inside]
         return pieces
 
     def _ear_anchor(self, skin: Array, sign: float) -> Array:
@@ -160,6 +160,9 @@ class HeadBuilder:
             front[first : first + size] = np.tile(front[ring], (repeats, 1))[:size]
             side[first : first + size] = np.tile(side[ring], repeats)[:size]
             first += size
+            if name == "mouth":
+                # The point that closes the bag belongs to neither lip.
+                front[first - 1], side[first - 1] = (0.0, MOUTH_HEIGHT), 0.0
         return front, side
 
 

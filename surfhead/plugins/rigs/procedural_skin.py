@@ -17,6 +17,7 @@ from surfhead.plugins.rigs.procedural_surface import (
     Array,
     HeadShape,
     project,
+    smooth_step,
 )
 
 Indices = NDArray[np.int64]
@@ -60,12 +61,6 @@ class Lids:
 
     upper: float = 4.9
     lower: float = -4.5
-
-
-def smooth_step(low: float, high: float, x: Array) -> Array:
-    """0 below ``low``, 1 above ``high``, a cubic between."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def column_angles() -> Array:
@@ -177,7 +172,7 @@ def build_skin(grid: SkinGrid, lids: dict[str, Lids], shape: HeadShape) -> Array
 def _press_nostrils(vertices: Array, shape: HeadShape) -> None:
     """Push two hollows into the underside of the nose, which level rays cannot see; in place."""
     x, y, z = vertices.T
-    base = -49.6 - 3.0 * shape.nose_length
+    base = -49.6
     near = ((np.abs(x) - 6.4 - shape.nose_width) / 2.7) ** 2 + ((y - base) / 1.9) ** 2
     vertices += (np.exp(-near) * (z > 88))[:, None] * np.array([0.0, 5.0, -2.0])
 

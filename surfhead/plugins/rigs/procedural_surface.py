@@ -78,7 +78,7 @@ def _length(vectors: Array) -> Array:
 
 
 def head_distance(points: Array, shape: HeadShape) -> Array:
-    """Signed distance to the skin, without ears and with closed lids and lips, mm.
+    """Signed distance to the skin, without ears, with closed lids and lips, before ``proportion``, mm.
 
     Args:
         points: (..., 3) millimetres.
@@ -90,9 +90,7 @@ def head_distance(points: Array, shape: HeadShape) -> Array:
     s = shape
     p = points.copy()
     # Mirror: everything is sculpted for the left half; a soft |x| keeps the midline smooth.
-    p[..., 0] = np.sqrt(np.square(p[..., 0] / (1.0 + 0.045 * s.face_width)) + 0.05)
-    below = np.clip(-p[..., 1], 0.0, 130.0)
-    p[..., 1] = p[..., 1] + 0.05 * s.face_length * below
+    p[..., 0] = np.sqrt(np.square(p[..., 0]) + 0.05)
     return _nose_and_mouth(p, _face(p, _skull(p, s), s), s)
 
 
@@ -103,7 +101,7 @@ def _skull(p: Array, s: HeadShape) -> Array:
     d = smooth_union(d, ellipsoid(p, (0, 36, 24), (58, 62 + top, 66)), 22)
     d = smooth_union(d, ellipsoid(p, (0, -20, 24), (58, 74, 60)), 24)
     wide = 4.0 * s.jaw_width
-    jaw = cone(p, (44 + wide, -62, 2), (12 + 0.5 * wide, -99 - 2 * s.chin, 72), 13, 11)
+    jaw = cone(p, (44 + wide, -62, 2), (12 + 0.5 * wide, -99, 72), 13, 11)
     jaw = smooth_union(jaw, cone(p, (51 + 0.6 * wide, -12, 2), (45 + wide, -62, 2), 12, 13), 12)
     d = smooth_union(d, jaw, 22)
     d = smooth_union(d, ellipsoid(p, (0, -70, 45), (36, 32, 38)), 18)
@@ -122,9 +120,7 @@ def _face(p: Array, d: Array, s: HeadShape) -> Array:
     d = smooth_union(d, ellipsoid(p, (47, -20, 50), (17, 12, 20)), 22)
     full = 4.0 * s.cheeks
     d = smooth_union(d, ellipsoid(p, (36, -50, 56), (20 + full, 22 + full, 22 + full)), 20)
-    d = smooth_union(
-        d, ellipsoid(p, (0, -101 - 2 * s.chin, 79), (16, 13 + 2 * s.chin, 17.5 + 2 * s.chin)), 20
-    )
+    d = smooth_union(d, ellipsoid(p, (0, -101, 79), (16, 13, 17.5)), 20)
     ridge = 2.0 * s.brow
     d = smooth_union(d, cone(p, (9, 15, 82 + ridge), (42, 19, 68 + ridge), 9, 8), 14)
     # Temples fall in behind the brow.
@@ -138,26 +134,46 @@ def _face(p: Array, d: Array, s: HeadShape) -> Array:
 
 def _nose_and_mouth(p: Array, d: Array, s: HeadShape) -> Array:
     """Nose, the folds beside it, philtrum, lips and the groove above the chin."""
-    long, wide = 3.0 * s.nose_length, 2.0 * s.nose_width
-    tip = (0.0, -38.0 - long, 106.0 + long)
+    wide = 2.0 * s.nose_width
+    tip = (0.0, -38.0, 106.0)
     d = smooth_union(d, ellipsoid(p, (0, -69, 65), (32, 26, 24)), 18)
-    nose = cone(p, (0, 4, 84), (0, -22 - 0.5 * long, 98 + 0.5 * long), 6.5, 7.5)
-    nose = smooth_union(nose, cone(p, (0, -22 - 0.5 * long, 98 + 0.5 * long), tip, 7.5, 9.0), 6)
-    nose = smooth_union(nose, cone(p, (5, -18, 85), (8 + wide, -41 - long, 90), 6, 7.5), 10)
+    nose = cone(p, (0, 4, 84), (0, -22, 98), 6.5, 7.5)
+    nose = smooth_union(nose, cone(p, (0, -22, 98), tip, 7.5, 9.0), 6)
+    nose = smooth_union(nose, cone(p, (5, -18, 85), (8 + wide, -41, 90), 6, 7.5), 10)
     d = smooth_union(d, nose, 9)
-    wing = ellipsoid(p, (12.6 + wide, -43.0 - long, 93), (5.4, 6.6, 9.5))
+    wing = ellipsoid(p, (12.6 + wide, -43.0, 93), (5.4, 6.6, 9.5))
     d = smooth_union(d, wing, 4.5)
-    d = smooth_union(d, cone(p, (0, -45.5 - long, 104.5), (0, -49.5 - long, 92), 3.4, 3.8), 4)
-    d = smooth_carve(d, ellipsoid(p, (6.8 + 0.5 * wide, -51 - long, 100), (3.6, 6.0, 5.8)), 3.0)
+    d = smooth_union(d, cone(p, (0, -45.5, 104.5), (0, -49.5, 92), 3.4, 3.8), 4)
+    d = smooth_carve(d, ellipsoid(p, (6.8 + 0.5 * wide, -51, 100), (3.6, 6.0, 5.8)), 3.0)
     # The fold from the wing to the mouth's corner, and the groove under the nose.
     d = smooth_carve(d, cone(p, (20 + wide, -43, 91), (30, -63, 83), 1.6, 1.2), 9)
-    d = smooth_carve(d, cone(p, (0, -52 - long, 99), (0, -62, 96.5), 1.8, 2.4), 5)
+    d = smooth_carve(d, cone(p, (0, -52, 99), (0, -62, 96.5), 1.8, 2.4), 5)
     d = smooth_carve(d, ellipsoid(p, (0, -87.5, 102), (20, 5, 12)), 10)
     full = 1.0 * s.lips
     upper = cone(p, (3.2, -66.0 + 0.4 * full, 90.6), (23.0, -69.7, 81.0), 4.2 + full, 2.6)
     lower = cone(p, (0, -75.4 - 0.4 * full, 89.0), (21.0, -71.0, 80.5), 5.4 + full, 2.8)
     d = smooth_union(d, upper, 2.2)
     return smooth_union(d, lower, 2.6)
+
+
+def proportion(points: Array, shape: HeadShape) -> Array:
+    """Move points (..., 3) of the sculpted head to the widths and lengths of ``shape``, mm.
+
+    What changes along the surface is done here, so that the vertices go with the nose and the chin.
+    """
+    x, y, z = np.moveaxis(points, -1, 0)
+    nose = shape.nose_length * np.exp(-((x / 17) ** 2) - ((y + 42) / 14) ** 2) * smooth_step(78, 96, z)
+    chin = shape.chin * np.exp(-((x / 24) ** 2) - ((y + 108) / 15) ** 2) * smooth_step(30, 75, z)
+    down = 0.05 * shape.face_length * np.clip(y, -130.0, 0.0)
+    width = 1.0 + 0.045 * shape.face_width
+    moved = [width * x, y + down - 3.0 * nose - 4.0 * chin, z + 3.0 * nose + 3.0 * chin]
+    return np.stack(moved, axis=-1)
+
+
+def smooth_step(low: float, high: float, x: Array) -> Array:
+    """0 below ``low``, 1 above ``high``, a cubic between."""
+    t = np.clip((x - low) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def project(origins: Array, directions: Array, shape: HeadShape, start: Array | float) -> Array:
