@@ -40,13 +40,13 @@ def pulses(
     wide: float,
     busy: float,
 ) -> np.ndarray:
-    """(count, channels) coefficients >= 0: every channel peaks about equally often, few at a time.
+    """(count, channels) coefficients >= 0: channels peak about equally often, few at a time.
 
-    The peaks are dealt round the channels in random order, so that each is seen even in a short motion;
-    about ``busy`` channels are at work at any time.
+    The peaks are dealt round the channels in random order, so that none comes twice before all had their
+    turn; about ``busy`` channels are at work at any time.
     """
     out = np.zeros((count, channels))
-    total = max(channels, round(busy * count / (2.5 * wide)))
+    total = max(1, round(busy * count / (2.5 * wide)))
     order = np.concatenate([generator.permutation(channels) for _ in range(-(-total // channels))])[:total]
     middle = (np.arange(total) + generator.uniform(0, 1, total)) / total * count
     time = np.arange(count)
@@ -91,5 +91,5 @@ def _curve(
         return np.concatenate([one, one], axis=1)
     if name == "expression":
         strength = (0.35, TRAIN_STRENGTH) if split == 0 else TEST_STRENGTH
-        return pulses(generator, count, spec.size, strength, 1.5, 3.0)
+        return pulses(generator, count, spec.size, strength, 1.5, 3.0 if split == 0 else 4.0)
     return np.zeros((count, spec.size))
