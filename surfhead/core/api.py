@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfhead.core import depth_normals as depth_normals
     from surfhead.core import geometry as geometry
     from surfhead.core import harmonics as harmonics
+    from surfhead.core import metrics as metrics
     from surfhead.core import planes as planes
     from surfhead.core import triangles as triangles
-    from surfhead.core import depth_normals as depth_normals
-    from surfhead.core import metrics as metrics
+    from surfhead.core.avatar import Avatar as Avatar
     from surfhead.core.cache import cache_folder as cache_folder
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnavailableError as UnavailableError
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
+    from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
     from surfhead.core.meshcaster import MeshHits as MeshHits
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
     from surfhead.core.scene import Views as Views
+    from surfhead.core.surfels import apply_field as apply_field
     from surfhead.core.types import AffineField as AffineField
     from surfhead.core.types import Batch as Batch
     from surfhead.core.types import Binding as Binding
@@ -85,6 +88,9 @@ _HOME = {
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
     "unknown_name": "errors",
+    "Avatar": "avatar",
+    "StoredAvatar": "exchange",
+    "apply_field": "surfels",
     "hookimpl": "hookspecs",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",

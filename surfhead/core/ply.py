@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from surfhead.core.errors import DataError
 
+HEADER_LIMIT = 1 << 20  # bytes; real headers have a few kilobytes
+
 
 @dataclass(frozen=True)
 class PlyElement:
-    """One element of a file, by columns.
+    """One element of a file.
 
     Attributes:
-        columns: property -> (N,) array, in the file's order.
+        rows: (N,) structured array, a field a property, in the file's order.
         comments: the header's comment lines.
     """
 
-    columns: Mapping[str, np.ndarray]
-    comments: tuple[str, ...] = field(default=())
+    rows: np.ndarray
+    comments: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The properties' names in the file's order."""
+        return tuple(self.rows.dtype.names or ())
+
+    def matrix(self) -> np.ndarray:
+        """(N, properties) float32, a copy only where the properties are of other types."""
+        wanted = np.dtype([(name, "<f4") for name in self.names])
+        rows = self.rows if self.rows.dtype == wanted else self.rows.astype(wanted)
+        return rows.view("<f4").reshape(len(rows), len(self.names))
 
 
-def read_ply(path: Path, element: str = "vertex") -> PlyElement:
-    """Read one element, binary or text.
+def read_ply(path: Path, element: str = "vertex", text: bool = True) -> PlyElement:
+    """Read one element of plain numbers.
+
+    Args:
+        path: the file.
+        element: the element's name.
+        text: whether the text encoding is accepted too.
 
     Raises:
         DataError: the file is missing, truncated, or says one thing and holds another; names the file.
@@ -37,18 +52,17 @@ def read_ply(path: Path, element: str = "vertex") -> PlyElement:
 
     try:
         with path.open("rb") as file:
-            _check_size(file.read(1 << 16), path.stat().st_size)
+            _check_header(file.read(HEADER_LIMIT), path.stat().st_size, text)
             file.seek(0)
-            data = PlyData.read(file, mmap=False)
+            data = PlyData.read(file, mmap="c")
         found = next((e for e in data.elements if e.name == element), None)
         if found is None:
             raise ValueError(f'it has no element "{element}"')
-        rows = found.data
-        columns = {str(name): np.ascontiguousarray(rows[name]) for name in rows.dtype.names or ()}
-        listed = [name for name, values in columns.items() if values.dtype == object]
+        rows = np.array(found.data)  # a copy, so that the mapped file can be closed
+        listed = [name for name in rows.dtype.names or () if rows.dtype[name].hasobject]
         if listed:
             raise ValueError(f'property "{listed[0]}" is a list')
-        return PlyElement(columns, tuple(str(comment) for comment in data.comments))
+        return PlyElement(rows, tuple(str(comment) for comment in data.comments))
     except Exception as error:  # a damaged header or body can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(
@@ -58,7 +72,7 @@ def read_ply(path: Path, element: str = "vertex") -> PlyElement:
         ) from error
 
 
-def _check_size(head: bytes, size: int) -> None:
+def _check_header(head: bytes, size: int, text: bool) -> None:
     """Refuse headers that promise more rows than the file has bytes, before memory is asked for them."""
     if not head.startswith(b"ply"):
         raise ValueError("it does not begin with the word ply")
@@ -67,21 +81,24 @@ def _check_size(head: bytes, size: int) -> None:
         raise ValueError("its header does not end")
     for line in head[:end].splitlines():
         words = line.split()
+        if words[:2] == [b"format", b"ascii"] and not text:
+            raise ValueError("it is a text file; only the binary encoding is exact")
         if words[:1] == [b"element"] and (len(words) != 3 or not words[2].isdigit() or int(words[2]) > size):
             raise ValueError(f"its header promises more than its {size} bytes hold: {line.decode('latin1')}")
 
 
-def write_ply(path: Path, columns: Mapping[str, np.ndarray], comments: tuple[str, ...] = ()) -> None:
-    """Write one element ``vertex`` as binary little-endian; columns keep their order and type."""
-    from plyfile import PlyData
-    from plyfile import PlyElement as Element
+def write_ply(path: Path, rows: np.ndarray, comments: Sequence[str] = ()) -> None:
+    """Write a structured array as the element ``vertex``, binary little-endian."""
+    import plyfile
 
-    arrays = {name: np.asarray(values) for name, values in columns.items()}
-    count = len(next(iter(arrays.values()), ()))
-    rows = np.empty(count, dtype=[(name, values.dtype.newbyteorder("<")) for name, values in arrays.items()])
-    for name, values in arrays.items():
-        rows[name] = values
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = PlyData([Element.describe(rows, "vertex")], text=False, byte_order="<", comments=list(comments))
+    element = plyfile.PlyElement.describe(rows, "vertex")
+    data = plyfile.PlyData([element], text=False, byte_order="<", comments=list(comments))
     with path.open("wb") as file:
         data.write(file)
+
+
+def table(names: Sequence[str], matrix: np.ndarray) -> np.ndarray:
+    """A float32 matrix (N, properties) as a structured array, without copying if it is contiguous."""
+    matrix = np.ascontiguousarray(matrix, dtype="<f4")
+    return matrix.view([(name, "<f4") for name in names]).reshape(len(matrix))

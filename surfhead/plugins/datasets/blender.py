@@ -105,7 +105,8 @@ class Blender(Dataset):
     def _points(self, root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         file = root / POINTS
         if file.is_file():
-            columns = ply.read_ply(file).columns
+            found = ply.read_ply(file)
+            columns = {name: found.rows[name] for name in found.names}
             missing = {"x", "y", "z"} - columns.keys()
             if missing:
                 raise wrong(file, f'property "{min(missing)}" is missing', "x, y and z")

@@ -10,3 +10,28 @@ from surfhead.core.api import hookimpl
 @hookimpl
 def register_formats(register: Any) -> None:
     """Register the built-in formats."""
+    register(
+        "2dgs",
+        "surfhead.plugins.formats.splats_2dgs:Splats2dgs",
+        "2D Gaussian splatting: surfels of one pose in world coordinates.",
+    )
+    register(
+        "3dgs",
+        "surfhead.plugins.formats.splats_3dgs:Splats3dgs",
+        "3D Gaussian splatting: flat Gaussians of one pose, for viewers and engines.",
+    )
+    register(
+        "gaussian-avatars",
+        "surfhead.plugins.formats.gaussian_avatars:GaussianAvatars",
+        "GaussianAvatars' point_cloud.ply and flame_param.npz, for its viewers.",
+    )
+    register(
+        "motion",
+        "surfhead.plugins.formats.motion:Motion",
+        "Motion files (.npz): rig parameters over time.",
+    )
+    register(
+        "surfhead",
+        "surfhead.plugins.formats.surfhead_avatar:SurfheadAvatar",
+        "Avatars: this project's own files; reads SurFhead's and GaussianAvatars' too.",
+    )

@@ -81,14 +81,15 @@ def test_random_points_fill_the_cube_and_depend_on_the_seed_alone(root):
 def test_points_are_read_from_the_ply_file_where_it_is(root):
     points = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     colours = np.arange(21, dtype=np.uint8).reshape(7, 3)
-    columns = dict(zip("xyz", points.T, strict=True)) | dict(
-        zip(("red", "green", "blue"), colours.T, strict=True)
-    )
-    ply.write_ply(root / "points3d.ply", columns)
+    names = ["x", "y", "z", "red", "green", "blue"]
+    rows = np.empty(7, [(name, "u1" if len(name) > 1 else "<f4") for name in names])
+    for name, values in zip(names, [*points.T, *colours.T], strict=True):
+        rows[name] = values
+    ply.write_ply(root / "points3d.ply", rows)
     scene = Blender().open(root)
     assert np.array_equal(scene.points, points.astype(float))
     assert np.array_equal(scene.point_colours, colours)
-    ply.write_ply(root / "points3d.ply", {"x": points[:, 0]})
+    ply.write_ply(root / "points3d.ply", ply.table(["x"], points[:, :1]))
     with pytest.raises(DataError, match=r"points3d\.ply.*y"):
         Blender().open(root)
     (root / "points3d.ply").write_bytes(b"ply\n")

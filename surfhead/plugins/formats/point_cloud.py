@@ -1,0 +1,160 @@
+"""Surfels as the columns of a point cloud, in the layouts of the splatting projects' PLY files.
+
+Surfels are plain numpy arrays by name: ``offset`` (N, 3), ``log_scale`` (N, 2), ``quaternion`` (N, 4) wxyz,
+``opacity`` (N,) logits, ``sh_dc`` (N, 3), ``sh_rest`` (N, K, 3), ``specular`` (N, 24), ``blend`` (N, 4), and
+``triangle`` (N,) the host's index, -1 without a rig. All but ``triangle`` are float32 and not activated.
+
+Files hold the harmonics channel by channel: f_rest_0..K-1 are red, then green, then blue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from surfhead.core.api import DataError, ply
+
+Arrays = Mapping[str, np.ndarray]
+HARMONICS = (0, 3, 8, 15)  # coefficients beyond the constant one, by degree
+EXTRA = "param_"  # columns of parameters that none of the projects knows: param_NAME_INDEX
+# layout of the file: name of the array, prefix of its columns, number of columns
+BLOCKS = (
+    ("offset", "", 3),
+    ("blend", "blend_weight_", 4),
+    ("sh_dc", "f_dc_", 3),
+    ("sh_rest", "f_rest_", -1),
+    ("opacity", "opacity", 1),
+    ("log_scale", "scale_", -1),
+    ("quaternion", "rot_", 4),
+    ("specular", "f_sg_", 24),
+)
+AXES, NORMAL, BINDING = ("x", "y", "z"), ("nx", "ny", "nz"), "binding_0"
+KNOWN = {name for name, _, _ in BLOCKS} | {"triangle"}
+EXACT = 1 << 24  # whole numbers beyond it do not fit a float32
+
+
+def columns_of(name: str, prefix: str, count: int) -> list[str]:
+    """Names of an array's columns."""
+    if name == "offset":
+        return list(AXES)
+    return [prefix] if name == "opacity" else [f"{prefix}{i}" for i in range(count)]
+
+
+def write_points(path: Path, arrays: Arrays, comments: tuple[str, ...] = ()) -> None:
+    """Write surfels; arrays that are absent get no columns, normals are zero.
+
+    Raises:
+        DataError: a host's index does not fit the float that the layout keeps it in.
+    """
+    count = len(arrays["offset"])
+    blocks: list[tuple[list[str], np.ndarray]] = []
+    for name, prefix, _ in BLOCKS:
+        if name in arrays:
+            flat = _flat(name, arrays[name])
+            blocks.append((columns_of(name, prefix, flat.shape[1]), flat))
+        if name == "offset":
+            blocks.append((list(NORMAL), np.zeros((count, 3), np.float32)))
+    for name in sorted(set(arrays) - KNOWN):
+        flat = arrays[name].reshape(count, -1)
+        blocks.append(([f"{EXTRA}{name}_{i}" for i in range(flat.shape[1])], flat))
+    if "triangle" in arrays:
+        if count and int(arrays["triangle"].max()) > EXACT:
+            raise DataError(
+                f'PLY file "{path}" cannot hold host triangle {int(arrays["triangle"].max())}.',
+                f"Its layout keeps hosts as floats, exact up to {EXACT}.",
+                "Use a rig with fewer triangles.",
+            )
+        blocks.append(([BINDING], arrays["triangle"].reshape(-1, 1)))
+    names = [name for columns, _ in blocks for name in columns]
+    matrix = np.empty((count, len(names)), "<f4")
+    at = 0
+    for _, values in blocks:
+        matrix[:, at : at + values.shape[1]] = values
+        at += values.shape[1]
+    ply.write_ply(path, ply.table(names, matrix), comments)
+
+
+def _flat(name: str, values: np.ndarray) -> np.ndarray:
+    if name == "sh_rest":
+        values = values.swapaxes(1, 2)  # channel-major
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+
+
+def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Surfels and the header's comments; ``log_scale`` may have two or three columns.
+
+    Raises:
+        DataError: naming the file, the property and what was expected.
+    """
+    element = ply.read_ply(path, text=False)
+    place = {name: at for at, name in enumerate(element.names)}
+    matrix = element.matrix()
+
+    def found(prefix: str) -> int:
+        count = 0
+        while f"{prefix}{count}" in place:
+            count += 1
+        return count
+
+    def block(names: list[str]) -> np.ndarray:
+        first = place[names[0]] if names else 0
+        adjacent = [place[name] for name in names] == list(range(first, first + len(names)))
+        picked = matrix[:, first : first + len(names)] if adjacent else matrix[:, [place[n] for n in names]]
+        return np.ascontiguousarray(picked)
+
+    arrays: dict[str, np.ndarray] = {}
+    for name, prefix, size in BLOCKS:
+        count = found(prefix) if prefix.endswith("_") and size != 3 else size
+        names = columns_of(name, prefix, count)
+        optional = name in ("blend", "specular", "sh_rest")
+        if (optional and count == 0) or (name == "sh_rest" and not names):
+            continue
+        missing = [column for column in names if column not in place]
+        if missing or (size > 3 and count != size):
+            what = missing[0] if missing else f"{prefix}{count}"
+            raise _wrong(path, f'has no property "{what}"', f"{size} properties {prefix or 'x, y, z'}")
+        if name == "log_scale" and count not in (2, 3):
+            raise _wrong(path, f"has {count} properties scale_", "2 (surfels) or 3 (Gaussians)")
+        if name == "sh_rest" and count not in [3 * n for n in HARMONICS]:
+            raise _wrong(path, f"has {count} properties f_rest_", "0, 9, 24 or 45, a whole degree")
+        arrays[name] = block(names)
+    arrays["opacity"] = arrays["opacity"].reshape(-1)
+    if "sh_rest" in arrays:
+        rest = arrays["sh_rest"].reshape(len(matrix), 3, arrays["sh_rest"].shape[1] // 3)
+        arrays["sh_rest"] = np.ascontiguousarray(rest.swapaxes(1, 2))
+    for name in sorted(
+        {column[len(EXTRA) :].rpartition("_")[0] for column in place if column.startswith(EXTRA)}
+    ):
+        arrays[name] = block([f"{EXTRA}{name}_{i}" for i in range(found(f"{EXTRA}{name}_"))])
+    arrays["triangle"] = _triangles(path, block([BINDING])) if BINDING in place else np.full(len(matrix), -1)
+    return arrays, element.comments
+
+
+def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
+    flat = values.reshape(-1)
+    whole = np.isfinite(flat) & (flat == np.floor(flat)) & (flat >= -1) & (flat <= EXACT)
+    if not whole.all():
+        row = int(np.flatnonzero(~whole)[0])
+        raise _wrong(
+            path, f'has {flat[row]} in property "{BINDING}" of row {row}', "whole numbers of triangles"
+        )
+    return flat.astype(np.int64)
+
+
+def _wrong(path: Path, what: str, expected: str) -> DataError:
+    return DataError(
+        f'PLY file "{path}" {what}.',
+        f"Expected {expected}.",
+        "Check that it is the point_cloud.ply of an avatar.",
+    )
+
+
+def check_numbers(path: Path, arrays: Arrays) -> None:
+    """Raise DataError naming the file, the array and the row where a number is NaN or infinite."""
+    for name, values in arrays.items():
+        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if not finite.all():
+            row = int(np.flatnonzero(~finite)[0])
+            raise _wrong(path, f'has NaN or infinity in "{name}" of row {row}', "finite numbers")
