@@ -17,6 +17,7 @@ from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.list import list_components
 from surfhead.commands.render import render
+from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
@@ -48,6 +49,7 @@ for _name, _command in COMMANDS.items():
     # names such as the preset -eyeballs are arguments, too
     _dashes = {"ignore_unknown_options": _name == "show"}
     app.command(_name, context_settings=_dashes)(_command)
+app.add_typer(rig, name="rig")
 
 
 def _version(wanted: bool) -> None:

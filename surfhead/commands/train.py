@@ -22,6 +22,9 @@ def train(
     deformer: Annotated[str | None, typer.Option(help="How surfels follow the mesh.")] = None,
     appearance: Annotated[str | None, typer.Option(help="How surfels get their colours.")] = None,
     rasterizer: Annotated[str | None, typer.Option(help="What draws them; auto is the fastest here.")] = None,
+    rig: Annotated[
+        str | None, typer.Option(help="Whose mesh; by default what the data was tracked with.")
+    ] = None,
     regularizer: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=WEIGHT", help="Weight of a loss term, 0 for none; repeatable."),
@@ -70,6 +73,7 @@ def train(
         "deformer": None if deformer is None else {"name": deformer},
         "appearance": None if appearance is None else {"name": appearance},
         "rasterizer": None if rasterizer is None else {"name": rasterizer},
+        "rig": None if rig is None else {"name": rig},
         "regularizers": dict(map(weighted, regularizer)) if regularizer else None,
         "plugins": [str(file.expanduser().resolve()) for file in plugin] if plugin else None,
         "iterations": iterations,
