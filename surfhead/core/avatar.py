@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfhead.core import planes
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.surfels import Surfels, apply_field
@@ -184,11 +185,10 @@ class Avatar:
         normals = world.normal.detach()[pose_of_view]
         facing = (normals * directions.detach()).sum(-1, keepdim=True)
         normals = torch.where(facing > 0, -normals, normals)
-        to_rest = rotation.mT
         colour = self.appearance(
             binding,
-            (to_rest * directions[..., None, :]).sum(-1),
-            (to_rest.detach() * normals[..., None, :]).sum(-1),
+            _to_rest(rotation, directions),
+            _to_rest(rotation.detach(), normals),
             rotation,
             parts,
         )
@@ -209,3 +209,10 @@ class Avatar:
             for name, value in colour.parts.items()
         }
         return Rendering(output, world, field, mesh, colour, parameters, pictures)
+
+
+def _to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
+    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
+    x, y, z = planes.planes(vectors)
+    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]

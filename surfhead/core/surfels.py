@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfhead.core import planes
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
 from surfhead.core.geometry import quaternion_to_matrix
@@ -150,15 +151,19 @@ def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
     ``mean = L x + o``, ``[t_u t_v] = L r[:, :2] diag(s)``, ``n`` parallel to ``t_u x t_v``.
     """
     raw = binding.parameters
-    linear = field.linear
-    axes = quaternion_to_matrix(raw["quaternion"])[:, :, :2]
-    mean = (linear * raw["offset"][None, :, None, :]).sum(-1) + field.origin
-    # (P,N,3,2): the unscaled columns also give the normal, free of the scales' range
-    u = (linear * axes[None, :, None, :, 0]).sum(-1)
-    v = (linear * axes[None, :, None, :, 1]).sum(-1)
-    normal = torch.linalg.cross(u, v)
-    length = normal.norm(dim=-1, keepdim=True)
-    normal = normal / length.clamp_min(1e-12)
-    scale = raw["log_scale"].exp()
-    tangents = torch.stack([u * scale[None, :, 0:1], v * scale[None, :, 1:2]], dim=-1)
-    return WorldSurfels(mean, tangents, normal, torch.sigmoid(raw["opacity"]))
+    axes = planes.planes(quaternion_to_matrix(raw["quaternion"]))
+    columns = [raw["offset"], axes[0], axes[1]]
+    local = torch.stack([torch.stack(planes.planes(column)) for column in columns], dim=1)
+    world = planes.matrix_product(field.linear, local.movedim((0, 1), (-2, -1)))
+    # the unscaled columns also give the normal, free of the scales' range
+    x, u, v = world.movedim((-1, -2), (0, 1)).unbind(0)
+    normal = planes.cross(u.unbind(0), v.unbind(0))
+    inverse = planes.dot(normal, normal).clamp_min(1e-24).rsqrt()
+    scale = planes.planes(raw["log_scale"].exp())
+    tangents = torch.stack([u * scale[0], v * scale[1]])
+    return WorldSurfels(
+        x.movedim(0, -1) + field.origin,
+        tangents.movedim((1, 0), (-2, -1)),
+        planes.from_planes(*planes.scaled(normal, inverse)),
+        torch.sigmoid(raw["opacity"]),
+    )
