@@ -21,10 +21,10 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
   if (begin == end) return;
   const L zero(T(0)), one(T(1));
   struct Given {
-    L rgb[3], normal[3], alpha, depth, median, distortion, out_alpha, d0, d1, d2;
+    L rgb[3], normal[3], alpha, depth, median, distortion, out_rgb[3], out_normal[3], out_alpha, out_distortion, d0, d1, d2;
   };
   Upstream<L> up[Tile::count];
-  L transmittance[Tile::count], suffix[Tile::count];
+  L transmittance[Tile::count], suffix[Tile::count], centre[Tile::count];
   Mask last[Tile::count], median_at[Tile::count];
   Int cell_last[kTileCells];
   const T* background = static_cast<const T*>(in.background) + 3 * b;
@@ -44,13 +44,16 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       Given& to = lanes[v];
       for (int c = 0; c < 3; ++c) {
         to.rgb[c].v[lane] = read(given.rgb, 3 * i + c);
+        to.out_rgb[c].v[lane] = read(out.rgb, 3 * i + c);
         if (kNormal) to.normal[c].v[lane] = read(given.normal, 3 * i + c);
+        if (kNormal) to.out_normal[c].v[lane] = read(out.normal, 3 * i + c);
       }
       to.alpha.v[lane] = read(given.alpha, i);
       if (kDepth) {
         to.depth.v[lane] = read(given.depth, i);
         to.median.v[lane] = read(given.median_depth, i);
         to.distortion.v[lane] = read(given.distortion, i);
+        to.out_distortion.v[lane] = read(out.distortion, i);
         to.d1.v[lane] = read(out.d1, i);
         to.d2.v[lane] = read(out.d2, i);
         to.d0.v[lane] = read(out.d0, i);
@@ -66,6 +69,27 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       const Given& from = lanes[v];
       up[v] = upstream(from.rgb, from.alpha, from.normal, from.depth, from.median, from.distortion, background,
                        from.out_alpha, from.d0, from.d1, from.d2);
+      // Where many surfels overlap, T h and its suffix in equation 12 nearly cancel. Subtracting from every h of
+      // the pixel their mean K keeps float32's digits; what it takes from dL/dalpha, K T_end / (1 - alpha), is
+      // put back by starting the suffix at -K T_end.
+      L mean = zero;
+      for (int c = 0; c < 3; ++c)
+        mean = fused(from.rgb[c], from.out_rgb[c] - transmittance[v] * L(background[c]), mean);
+      if (kNormal)
+        for (int c = 0; c < 3; ++c) mean = fused(from.normal[c], from.out_normal[c], mean);
+      if (kDepth) mean = fused(L(T(2)) * from.distortion, from.out_distortion, mean);
+      const LaneInt<T> covered = from.out_alpha > zero;
+      mean = pick(covered, mean * reciprocal(pick(covered, from.out_alpha, one)), zero);
+      if (kDepth) mean = fused(up[v].depth, from.d0, mean);
+      if (kDepth) {
+        // The distortion's m counted from the pixel's own mean: its pairs may be close together and far from the
+        // tile's nearest surfel.
+        centre[v] = pick(covered, from.d1 * reciprocal(pick(covered, from.out_alpha, one)), zero);
+        up[v].d1 = fused(-centre[v], from.out_alpha, from.d1);
+        up[v].d2 = fused(-centre[v], from.d1 + up[v].d1, from.d2);
+      }
+      suffix[v] = -(up[v].weight + mean) * transmittance[v];
+      up[v].weight = -mean;
     }
   }
   int64_t stop = -1;
@@ -103,7 +127,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         if (kDepth) {
           depth = pick(w.counts, depth, L(nearest.z));
           relative = pick(w.counts, L(place.z_offset) + offset, zero);
-          m = relative_m(relative, depth, nearest.z, T(kDistortionScale));
+          m = relative_m(relative, depth, nearest.z, T(kDistortionScale)) - centre[v];
         }
         const L before = transmittance[v] * reciprocal(one - w.alpha);
         const L h = weight_gradient<kNormal, kDepth>(up[v], g, rgb, relative, m);

@@ -24,6 +24,7 @@ ENVIRONMENT = "SURFHEAD_INSTRUCTION_SET"  # overrides the best instruction set, 
 
 OUTPUTS = ("rgb", "alpha", "normal", "depth", "median_depth", "distortion", "visible", "radius")
 SAVED = ("transmittance", "d0", "d1", "d2", "last", "median_at")
+READ = ("rgb", "alpha", "normal", "distortion", *SAVED)  # what the backward reads
 
 _SCALARS = ("views", "poses", "surfels", "height", "width", "threads")
 _POINTERS = (
@@ -273,18 +274,17 @@ def rasterize_backward(
 ) -> tuple[Tensor, ...]:
     """Gradients of mean, tangents, normal, opacity and colour.
 
-    ``outputs`` are alpha and SAVED of the forward. An upstream
+    ``outputs`` are READ of the forward. An upstream
     gradient that is None costs nothing where it can be left out (normal; depth, median and distortion).
     """
     tensors = _named(mean, tangents, normal, opacity, colour, background, cameras, pose_of_view)
-    alpha = outputs[0]
 
     def given(gradient: Tensor | None, like: tuple[int, ...], needed: bool = True) -> Tensor | None:
         if gradient is not None:
             return gradient.contiguous()
         return mean.new_zeros(like) if needed else None
 
-    picture = tuple(alpha.shape)
+    picture = tuple(outputs[1].shape)
     geometry = any(g is not None for g in (g_depth, g_median_depth, g_distortion))
     upstream = (
         given(g_rgb, (*picture, 3)),
@@ -297,7 +297,7 @@ def rasterize_backward(
     made = tuple(
         torch.zeros_like(tensors[name]) for name in ("mean", "tangents", "normal", "opacity", "colour")
     )
-    saved = _Outputs(**{name: t.data_ptr() for name, t in zip(("alpha", *SAVED), outputs, strict=True)})
+    saved = _Outputs(**{name: t.data_ptr() for name, t in zip(READ, outputs, strict=True)})
     gradients = _Gradients(*(_pointer(t) for t in upstream), *(_pointer(t) for t in made))
     _call("backward", mean.dtype, _inputs(tensors, height, width, near), saved, gradients)
     return made
@@ -322,7 +322,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
     *tensors, ctx.height, ctx.width, ctx.near = inputs
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(*output[6:])
-    ctx.save_for_backward(*tensors, output[1], *output[8:])
+    named = dict(zip((*OUTPUTS, *SAVED), output, strict=True))
+    ctx.save_for_backward(*tensors, *(named[name] for name in READ))
 
 
 def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -332,7 +333,7 @@ def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     )
     background = None
     if upstream[0] is not None:
-        transmittance = tensors[9]
+        transmittance = tensors[8 + READ.index("transmittance")]
         background = (upstream[0] * transmittance[..., None]).sum((1, 2))
     return (*gradients, background, None, None, None, None, None)
 
