@@ -40,6 +40,9 @@ def relief_height(points: Array, masks: dict[str, Array], seed: int) -> Array:
     x, y = np.abs(p[..., 0]), p[..., 1]
     soft = 1.0 - np.maximum.reduce([mask(name) for name in SOLID])
     height = 0.05 * fractal_noise(p / 2.2, seed + 60) - 0.09 * spots(p / 2.6, seed + 61, 0.4)
+    # What tracking never gets right: soft unevenness a few triangles wide. The lids must clear the eyes.
+    uneven = 1.0 - np.maximum(0.85 * mask("eye_region"), 0.5 * mask("lips"))
+    height = height + 0.8 * uneven * fractal_noise(p / 10.0, seed + 68, 2)
     # Furrows of the forehead, crow's feet, the lid's fold: grooves along bent lines.
     level = y + 0.0022 * p[..., 0] ** 2 + 1.6 * fractal_noise(p / 18.0, seed + 62)
     brow = np.exp(-(((y - 43.0) / 12.0) ** 2)) * ramp(52, 34, x) * (p[..., 2] > 0)
@@ -59,9 +62,9 @@ def relief_height(points: Array, masks: dict[str, Array], seed: int) -> Array:
     strands = 0.5 * value_noise(combed / [1.5, 16.0, 1.0], seed + 65) + 0.5 * value_noise(
         combed / [3.5, 24.0, 1.0], seed + 66
     )
-    tuft = 0.5 * fractal_noise(p / 11.0, seed + 67)
+    tuft = fractal_noise(p / [13.0, 13.0, 15.0], seed + 67, 2)
     hair = ramp(0.2, 0.9, mask("scalp"))
-    height = height + hair * (2.4 + 0.8 * strands + 0.7 * tuft)
+    height = height + hair * (2.6 + 0.4 * strands + 2.2 * tuft)
     height = height + 0.8 * brow_strength(p, seed + 30)
     return np.asarray(height * soft)
 

@@ -20,7 +20,7 @@ from surfhead.plugins.datasets.synthetic_face import face_frame
 from surfhead.plugins.datasets.synthetic_relief import Relief, vertex_normals
 from surfhead.plugins.datasets.synthetic_texture import SolidTexture, bake
 
-VERSION = 4
+VERSION = 5
 """Counts changes of what is drawn: pictures of another version are made anew."""
 KEY_DIRECTION = (0.42, 0.55, 0.72)
 KEY, SKY, GROUND = 0.34, 0.86, 0.58

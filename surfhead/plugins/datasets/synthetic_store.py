@@ -69,7 +69,8 @@ class FrameStore:
     def read(self, name: str) -> Frame | None:
         """The frame, or None where the file is missing, damaged or of another size."""
         try:
-            with np.load(self.path(name), allow_pickle=False) as file:
+            # Opened here, not by numpy, which leaves a damaged file open.
+            with self.path(name).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 solid = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
                 solid = solid.reshape(self.shape).astype(bool)
                 normal = np.zeros((*self.shape, 3), dtype=np.float32)
