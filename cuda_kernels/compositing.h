@@ -26,14 +26,13 @@ SURFEL_FN Hit<T, Mask> intersect(const Surfel<S>& g, T dx, T dy) {
   h.dx = dx;
   h.dy = dy;
   h.s = fused(T(g.wx), dx, T(g.wy) * dy);
-  const T w = T(g.w0) + h.s;
-  const Mask crossing = w != T(S(0));  // the ray is not parallel to the plane
-  const T q = reciprocal(pick(crossing, w, T(S(1))));
+  // Parallel to the plane, w = 0: then q, and with it rho3, is infinite or NaN, and not on_plane.
+  const T q = reciprocal(T(g.w0) + h.s);
   const T u = fused(T(g.ux), dx, T(g.uy) * dy) * q;
   const T v = fused(T(g.vx), dx, T(g.vy) * dy) * q;
   const T rho3 = fused(u, u, v * v);
   const T rho2 = T(S(2)) * fused(dx, dx, dy * dy);
-  h.on_plane = crossing & (rho3 <= rho2);  // false where rho3 overflowed
+  h.on_plane = rho3 <= rho2;  // false where rho3 overflowed
   h.rho = pick(h.on_plane, rho3, rho2);
   const T zero = T(S(0));
   h.u = pick(h.on_plane, u, zero);

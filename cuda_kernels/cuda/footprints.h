@@ -93,35 +93,33 @@ __device__ __forceinline__ uint32 patch_mask(const PatchRows& rows, int tile_x) 
   return mask;
 }
 
-// Call visit(tile within the view, patch mask) for every tile of rows first, first + step, ... <= last. Without
-// kMasks the mask is 0.
-template <bool kMasks, class Visit>
-__device__ __forceinline__ void visit_tiles(const StoredFootprint& f, const Launch& p, int first, int last,
-                                            int step, Visit visit) {
-  const Outline<float> o = outline(f.shape);
+// Call visit(tile row, first tile column, last) for the rows first, first + step, ... <= last that the footprint
+// touches.
+template <class Visit>
+__device__ __forceinline__ void visit_rows(const Outline<float>& o, const StoredFootprint& f, const Launch& p,
+                                           int first, int last, int step, Visit visit) {
   for (int tile_y = first; tile_y <= last; tile_y += step) {
     int tile_x, end;
     tile_columns(o, f, p, tile_y, tile_x, end);
-    if (tile_x > end) continue;
-    PatchRows rows{};
-    if (kMasks) rows = patch_rows(o, f, p, tile_y);
-    for (; tile_x <= end; ++tile_x)
-      visit(tile_y * p.tiles_x + tile_x, kMasks ? patch_mask(rows, tile_x) : 0u);
+    if (tile_x <= end) visit(tile_y, tile_x, end);
   }
 }
 
 // The same for the surfels of a whole warp, each lane with its own (valid or not): tall footprints are shared
 // out over the lanes by tile rows, so that one large surfel does not hold up its warp.
-// visit(lane that owns the surfel, tile, mask).
-template <bool kMasks, class Visit>
-__device__ __forceinline__ void visit_warp_tiles(bool valid, const StoredFootprint& f, const Launch& p,
-                                                 Visit visit) {
+// visit(lane that owns the surfel, its outline, its footprint, tile row, first tile column, last).
+template <class Visit>
+__device__ __forceinline__ void visit_warp_rows(bool valid, const StoredFootprint& f, const Launch& p,
+                                                Visit visit) {
   constexpr int kTall = 6;
   const int lane = threadIdx.x & 31;
   int first = 0, last = -1;
   if (valid) tile_rows(f, p, first, last);
   const bool tall = last - first >= kTall;
-  if (!tall) visit_tiles<kMasks>(f, p, first, last, 1, [&](int tile, uint32 mask) { visit(lane, tile, mask); });
+  if (!tall) {
+    const Outline<float> o = outline(f.shape);
+    visit_rows(o, f, p, first, last, 1, [&](int y, int x, int end) { visit(lane, o, f, y, x, end); });
+  }
   uint32 waiting = __ballot_sync(kAllLanes, tall);
   while (waiting) {
     const int owner = __ffs(waiting) - 1;
@@ -137,6 +135,7 @@ __device__ __forceinline__ void visit_warp_tiles(bool valid, const StoredFootpri
     g.shape.disc = __shfl_sync(kAllLanes, f.shape.disc, owner);
     g.shape.whole = __shfl_sync(kAllLanes, int(f.shape.whole), owner) != 0;
     const int from = __shfl_sync(kAllLanes, first, owner) + lane, to = __shfl_sync(kAllLanes, last, owner);
-    visit_tiles<kMasks>(g, p, from, to, 32, [&](int tile, uint32 mask) { visit(owner, tile, mask); });
+    const Outline<float> o = outline(g.shape);
+    visit_rows(o, g, p, from, to, 32, [&](int y, int x, int end) { visit(owner, o, g, y, x, end); });
   }
 }

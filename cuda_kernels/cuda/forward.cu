@@ -11,7 +11,7 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
   const Stage staged(block);
   Pixel<float> state{};
   state.transmittance = 1.0f;
-  bool done = !pixel.inside;
+  int done = !pixel.inside;
   int after = 0, median_place = -1;
   // the distortion is counted from the depth of the pixel's first pair; m = scale (depth - reference)/depth
   float reference = 1.0f, scale = 0.0f;
@@ -30,7 +30,7 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
       const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
       if (!weight.counts) continue;
       if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
-        done = true;
+        done = 1;
         continue;
       }
       if (after == 0) {

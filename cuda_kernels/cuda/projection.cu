@@ -35,16 +35,29 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_surfels(const Lau
     p.visible[at] = seen;
     p.radius[at] = radius;
   }
-  // the view's least and greatest depth, a warp at a time
+  // the view's least and greatest depth, a block at a time: all blocks meet at the same two words
+  __shared__ uint32 bounds[2][kThreads / 32];
   uint32 bits = seen ? __float_as_uint(p.records[kRecord * at + 2].w) : 0u, complement = seen ? ~bits : 0u;
   for (int step = 16; step > 0; step >>= 1) {
     bits = max(bits, __shfl_xor_sync(kAllLanes, bits, step));
     complement = max(complement, __shfl_xor_sync(kAllLanes, complement, step));
   }
-  if ((threadIdx.x & 31) == 0 && bits) {
-    atomicMax(p.found_bounds + 2 * view, complement);
-    atomicMax(p.found_bounds + 2 * view + 1, bits);
+  const int warp = threadIdx.x >> 5;
+  if ((threadIdx.x & 31) == 0) {
+    bounds[0][warp] = complement;
+    bounds[1][warp] = bits;
   }
+  __syncthreads();
+  if (threadIdx.x < 2) {
+    uint32 greatest = 0;
+    for (int w = 0; w < kThreads / 32; ++w) greatest = max(greatest, bounds[threadIdx.x][w]);
+    if (greatest) atomicMax(p.found_bounds + 2 * view + threadIdx.x, greatest);
+  }
+
   int* counts = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
-  visit_warp_tiles<false>(seen, stored, p, [&](int, int tile, uint32) { atomicAdd(counts + tile, 1); });
+  visit_warp_rows(seen, stored, p,
+                  [&](int, const Outline<float>&, const StoredFootprint&, int tile_y, int tile_x, int end) {
+                    for (int* count = counts + tile_y * p.tiles_x; tile_x <= end; ++tile_x)
+                      atomicAdd(count + tile_x, 1);
+                  });
 }

@@ -69,12 +69,24 @@ extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Lau
     depth = surfel_depth_key(p, bounds, first + n);
   }
   int* cursors = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
-  visit_warp_tiles<true>(seen, stored, p, [&](int owner, int tile, uint32 mask) {
+  visit_warp_rows(seen, stored, p, [&](int owner, const Outline<float>& o, const StoredFootprint& f,
+                                       int tile_y, int tile_x, int end) {
     // a tall surfel's tiles are visited by other lanes than its own
     const int index = n - lane + owner;
     const uint32 key = owner == lane ? depth : surfel_depth_key(p, bounds, first + index);
-    const int place = atomicAdd(cursors + tile, 1);
-    if (uint32(place) < uint32(p.capacity)) p.keys[place] = list_key(key, index, mask);
+    const PatchRows rows = patch_rows(o, f, p, tile_y);
+    int* row = cursors + tile_y * p.tiles_x;
+    constexpr int kAtOnce = 4;  // answers of atomics to wait for together
+    for (; tile_x <= end; tile_x += kAtOnce) {
+      int places[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i)
+        places[i] = tile_x + i <= end ? atomicAdd(row + tile_x + i, 1) : p.capacity;
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i)
+        if (uint32(places[i]) < uint32(p.capacity))
+          p.keys[places[i]] = list_key(key, index, patch_mask(rows, tile_x + i));
+    }
   });
 }
 

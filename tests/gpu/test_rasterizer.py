@@ -114,6 +114,7 @@ def test_spilled_tiles_are_complete(capacity: int, monkeypatch: pytest.MonkeyPat
     drawing = random_scene(count=500, views=2, size=0.1)
     exact, gradient = gradients(Cuda(), drawing)
     torch.cuda.synchronize()
+    cuda_kernels.check_overflow()  # forget what earlier calls met
     with monkeypatch.context() as patch:
         patch.setattr(cuda_rasterizer, "planned_capacity", lambda *_: max(capacity, 500))
         spilled, found = gradients(Cuda(), drawing)
@@ -136,9 +137,8 @@ def test_room_grows_by_itself() -> None:
     assert cuda_kernels.check_overflow()
     second = drawing.draw(Cuda())
     torch.cuda.synchronize()
-    third = drawing.draw(Cuda())
-    torch.cuda.synchronize()
     assert not cuda_kernels.check_overflow()
+    third = drawing.draw(Cuda())
     for name in IMAGES:
         assert torch.equal(getattr(first, name), getattr(second, name)), name
         assert torch.equal(getattr(first, name), getattr(third, name)), name
@@ -150,7 +150,7 @@ def test_empty_scene_is_background() -> None:
     output, found = gradients(Cuda(), drawing)
     expected = drawing.background[:, None, None].expand_as(output.rgb)
     assert torch.equal(output.rgb, expected)
-    assert float(output.alpha.abs().max()) == 0.0
+    assert not bool(output.alpha.any())
     assert found["mean"].shape == (2, 0, 3)
 
 

@@ -12,10 +12,11 @@ import torch
 from surfhead.core.errors import UnavailableError
 from surfhead.core.kernels import cuda_compiler, cuda_driver
 from surfhead.core.kernels.cuda_driver import unavailable
+from surfhead.core.kernels.cuda_pictures import picture_losses
 from surfhead.core.kernels.cuda_rasterizer import check_overflow, rasterize
 from surfhead.core.kernels.sources import kernel_sources
 
-__all__ = ["check_overflow", "compile_kernels", "describe", "rasterize", "report", "unavailable"]
+__all__ = ["check_overflow", "compile_kernels", "describe", "picture_losses", "rasterize", "report", "unavailable"]
 
 
 def compile_kernels(device: int | None = None) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from surfhead.core.errors import UnavailableError
 
 #: Source files of cuda_kernels/cuda, one module of kernels each.
-MODULES = ("projection", "tile_lists", "forward", "backward")
+MODULES = ("projection", "tile_lists", "forward", "backward", "picture_losses")
 
 #: Decisions must fall the same way in forward and backward, so no contraction (see surfel.h). Float quotients and
 #: roots serve culling, which leaves a margin, and quotients of the pictures, to 2 ulp.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -15,9 +14,6 @@ import torch
 from surfhead.core.errors import UnavailableError
 from surfhead.core.kernels import cuda_compiler
 from surfhead.core.kernels.sources import kernel_sources
-
-#: (grid x, grid y, threads a block, stream, address of the argument pointers) -> launch
-Launcher = Callable[[int, int, int, int, int], None]
 
 
 def _driver() -> Any:
@@ -142,13 +138,16 @@ class Kernels:
         return found
 
     def launch(
-        self, module: str, name: str, grid: tuple[int, int], threads: int, stream: int, arguments: int
+        self, module: str, name: str, grid: tuple[int, ...], threads: int, stream: int, arguments: int
     ) -> None:
-        """Launch a kernel; ``arguments`` is the address of an array of pointers to its arguments."""
-        if grid[0] <= 0 or grid[1] <= 0:
+        """Launch a kernel on a grid of two or three dimensions, none if one of them is 0.
+
+        ``arguments`` is the address of an array of pointers to the kernel's arguments.
+        """
+        if min(grid) <= 0:
             return
         function = self.handle(module, name)
-        (status,) = self._launch(function, grid[0], grid[1], 1, threads, 1, 1, 0, stream, arguments, 0)
+        (status,) = self._launch(function, *grid, *(1,) * (3 - len(grid)), threads, 1, 1, 0, stream, arguments, 0)
         if int(status) != 0:
             self._check(status, name)
 

@@ -141,16 +141,20 @@ def _report_address(key: tuple[int, int, int, int], capacity: int) -> int:
 
 
 def check_overflow() -> bool:
-    """Whether the last finished call of any size, or replay of a graph, had too little room for its entries.
+    """Whether a call, or a replay of a graph, finished since the last look had too little room for its entries.
 
     Its pictures and gradients are right all the same, but took longer; the next call outside a graph has
     more room by itself, and a captured graph should be captured anew. Looks at host memory: does not wait for
     the GPU, so work that is still queued is not seen.
     """
-    if not _slots:
-        return False
-    values = _page()[1]
-    return any(int(values[slot]) > capacity for slot, capacity in _slots.values())
+    found = False
+    for key, (slot, capacity) in _slots.items():
+        values = _page()[1]
+        if int(values[slot]) > capacity:
+            _learn(key)
+            values[slot] = 0
+            found = True
+    return found
 
 
 # ---- filling in -----------------------------------------------------------------------------------------
