@@ -15,6 +15,7 @@ from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
+from surfhead.commands.export import export
 from surfhead.commands.list import list_components
 from surfhead.commands.render import render
 from surfhead.commands.rig import rig
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "render": render,
+    "export": export,
     "ablate": ablate,
     "list": list_components,
     "show": show,

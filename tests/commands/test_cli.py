@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from surfhead import __version__, cli
 from surfhead.core.errors import DataError
 from tests.commands.conftest import Surfhead
 
-COMMANDS = ("train", "eval", "render", "ablate", "list", "show", "check", "synth", "doctor")
+COMMANDS = ("train", "eval", "render", "export", "ablate", "list", "show", "check", "synth", "doctor")
 
 
 def test_help_names_every_command(surfhead: Surfhead) -> None:
@@ -28,6 +30,16 @@ def test_every_command_has_help_a_plugin_option_and_debug(surfhead: Surfhead, co
     assert said.code == 0
     assert "--plugin" in said.out
     assert "--debug" in said.out
+
+
+def test_every_command_that_manuals_and_messages_name_exists(surfhead: Surfhead) -> None:
+    root = Path(cli.__file__).parent
+    text = "\n".join(file.read_text(encoding="utf-8") for file in root.rglob("*.py"))
+    named = set(re.findall(r"`surfhead ([a-z]+)(?: (import|check)(?![a-z]))?", text))
+    assert {"train", "list", "show", "check"} <= {command for command, _ in named}
+    for command, below in named:
+        words = [command, below] if below and command not in COMMANDS else [command]
+        assert surfhead(*words, "--help").code == 0, " ".join(["surfhead", *words])
 
 
 def test_version(surfhead: Surfhead) -> None:

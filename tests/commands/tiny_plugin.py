@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from surfhead.core.api import Dataset, Frame, Observer, Scene, Views, hookimpl, option
+from surfhead.core.api import Dataset, Format, Frame, Observer, Scene, Views, hookimpl, option
 
 SIZE = 24
 
@@ -82,6 +82,18 @@ class Raiser(Observer):
     def stepped(self, run: Any, images: int, losses: Any) -> None:
         if images == 2:
             raise ValueError("no ink")
+
+
+class Scroll(Format):
+    """Neither reads nor writes."""
+
+    name = "scroll"
+    summary = "To be looked at."
+
+
+@hookimpl
+def register_formats(register: Any) -> None:
+    register(Scroll)
 
 
 @hookimpl

@@ -1,0 +1,79 @@
+"""`surfhead export`: write a run's avatar, or one pose of it, in another format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins, Run
+from surfhead.core.errors import OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from surfhead.core.avatar import Avatar
+
+
+def export(
+    run: Run,
+    layout: Annotated[
+        str, typer.Option("--format", help="A format that can be written, see `list format`.")
+    ] = "surfhead",
+    timestep: Annotated[
+        int | None, typer.Option(help="Formats of one pose: a timestep of the avatar's own motion.")
+    ] = None,
+    pose: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBERS", help="Or rig parameters, such as jaw=0.2,0,0; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default in export/FORMAT of the run.")
+    ] = None,
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Write an avatar for other programs: the whole of it, or one pose."""
+    from surfhead.core.registry import registry
+    from surfhead.core.runs import load_avatar
+
+    cls: Any = registry().get("format", layout)
+    if not cls.writes:
+        raise OptionError(
+            f'Format "{layout}" cannot be written.', "", "See `surfhead list format` for the others."
+        )
+    avatar = load_avatar(run, device="cpu", rasterizer="torch")
+    settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
+    if pose:
+        settings["parameters"] = dict(_parameter(avatar, text) for text in pose)
+    suffix = cls.suffixes[0] if cls.suffixes else ""
+    name = f"point_cloud{suffix}" if suffix == ".ply" else f"{layout}{suffix}"
+    path = out or run / "export" / layout / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = registry().create("format", layout).write(avatar, path, **settings)
+    for file in files:
+        console().print(f"Wrote {file}", markup=False, soft_wrap=True)
+
+
+def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:
+    """``NAME=NUMBERS`` as a rig parameter and its (1, size) values; missing ones at the end are zero."""
+    import torch
+
+    known = avatar.rig.parameters()
+    name, _, numbers = text.partition("=")
+    if name not in known:
+        raise unknown_name("rig parameter", name, known, "For example: --pose jaw=0.2,0,0")
+    try:
+        values = [float(number) for number in numbers.split(",")]
+    except ValueError:
+        values = []
+    if not 0 < len(values) <= known[name].size:
+        raise OptionError(
+            f'"{text}" is not a pose.',
+            f"Expected {name}= and up to {known[name].size} numbers: {known[name].description}",
+            "Separate the numbers by commas.",
+        )
+    padded = values + [0.0] * (known[name].size - len(values))
+    return name, torch.tensor([padded])
