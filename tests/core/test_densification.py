@@ -1,4 +1,4 @@
-"""The densification statistic: the gradient of the screen centre, averaged over the views that saw a surfel."""
+"""The densification statistic: the gradient of the screen centre, over the views that saw a surfel."""
 
 from __future__ import annotations
 
