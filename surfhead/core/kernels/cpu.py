@@ -69,7 +69,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         path, note = folder / LIBRARY, folder / NOTE
         if not path.is_file():
             if note.is_file():
-                reasons.append(note.read_text(encoding="utf-8").strip())
+                reasons.append(" ".join(note.read_text(encoding="utf-8").split()))
             continue
         try:
             library = ctypes.CDLL(str(path))
