@@ -13,6 +13,7 @@ import typer
 from surfhead import __version__
 from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
+from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
@@ -51,6 +52,7 @@ for _name, _command in COMMANDS.items():
     # names such as the preset -eyeballs are arguments, too
     _dashes = {"ignore_unknown_options": _name == "show"}
     app.command(_name, context_settings=_dashes)(_command)
+app.add_typer(data, name="data")
 app.add_typer(rig, name="rig")
 
 

@@ -64,10 +64,10 @@ def test_continuous_integration_runs_the_readmes_test_command() -> None:
 def test_every_command_and_option_in_the_readme_exists(surfhead: Surfhead) -> None:
     used = {line for text in blocks("bash") for line in text.splitlines() if line.startswith("surfhead ")}
     used |= set(re.findall(r"`(surfhead [a-z][^`]*)`", README))
-    assert {shlex.split(line, comments=True)[1] for line in used} == {*COMMANDS, "rig"}
+    assert {shlex.split(line, comments=True)[1] for line in used} == {*COMMANDS, "rig", "data"}
     for line in used:
         words = shlex.split(line, comments=True)[1:]
-        command = words[:2] if words[0] == "rig" else words[:1]
+        command = words[:2] if words[0] in ("rig", "data") else words[:1]
         said = surfhead(*command, "--help")
         assert said.code == 0, line
         help_text = said.out

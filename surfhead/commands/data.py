@@ -1,0 +1,75 @@
+"""`surfhead data check`: look at a data set before training on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+
+FAILED = 1
+
+data = typer.Typer(help="Work with data sets.", no_args_is_help=True)
+
+
+@data.callback()
+def _root() -> None:
+    """Work with data sets."""
+
+
+@data.command("check")
+def check_data(
+    folder: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="Data set folder; by default the built-in head.", show_default=False
+        ),
+    ] = None,
+    rig: Annotated[str | None, typer.Option(help="Whose mesh; by default what it was tracked with.")] = None,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Views to decode and compare, evenly spread; 0: all.")] = 32,
+    out: Annotated[Path, typer.Option(help="Folder for pictures with the rig laid over.")] = Path(
+        "data-check"
+    ),
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Decode pictures, lay the rig over them and say what is wrong; the exit code is 1 when something is."""
+    from rich.table import Table
+
+    from surfhead.core import pictures
+    from surfhead.core.build import make_rig, open_scene
+    from surfhead.core.config import merge, nested
+    from surfhead.core.data_check import check_scene
+    from surfhead.core.options import parse_setting
+    from surfhead.core.runs import configure
+
+    named = {} if rig is None else {"rig": {"name": rig}}
+    config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))
+    scene = open_scene(config).scene
+    posable = None
+    if scene.rig != "none" or config.rig.name not in ("auto", "none"):
+        posable = make_rig(config.rig, scene.rig, scene.rig_options, scene.identity, "cpu")
+    report = check_scene(scene, posable, limit)
+    table = Table.grid(padding=(0, 2))
+    for label, value in report.facts.items():
+        table.add_row(label, value)
+    if report.iou is not None:
+        table.add_row("rig over masks", f"IoU {report.iou:.3f} on average")
+    console().print(table)
+    for number, sample in enumerate(report.samples):
+        pictures.save(sample.overlay, out / f"{number:03d}.png")
+    console().print(f"{len(report.samples)} overlays in {out}", markup=False, soft_wrap=True)
+    for note in scene.notes:
+        console().print(f"Note: {note}", markup=False, soft_wrap=True)
+    for problem in report.problems:
+        console().print(f"Problem: {problem}", markup=False, soft_wrap=True)
+    if report.problems:
+        raise typer.Exit(FAILED)
+    console().print("Nothing is wrong with it.")
