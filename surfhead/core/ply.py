@@ -33,7 +33,8 @@ class PlyElement:
     def matrix(self) -> np.ndarray:
         """(N, properties) float32, a copy only where the properties are of other types."""
         wanted = np.dtype([(name, "<f4") for name in self.names])
-        rows = self.rows if self.rows.dtype == wanted else self.rows.astype(wanted)
+        with np.errstate(all="ignore"):  # numbers too large for a float become infinite
+            rows = self.rows if self.rows.dtype == wanted else self.rows.astype(wanted)
         return rows.view("<f4").reshape(len(rows), len(self.names))
 
 

@@ -43,5 +43,5 @@ class Motion(Format):
         """Write the motion the avatar was trained on. Raises DataError when it has none."""
         if not avatar.motion:
             raise DataError("The avatar has no motion.", "Expected a rig.", "Export another format.")
-        write_tracked(path, avatar.motion, {})
+        write_tracked(path, avatar.motion, {}, flame=avatar.rig.name == "flame")
         return [path]

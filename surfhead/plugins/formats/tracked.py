@@ -99,10 +99,12 @@ def read_identity(path: Path) -> dict[str, Tensor]:
     return made
 
 
-def write_tracked(path: Path, motion: Mapping[str, Tensor], identity: Mapping[str, Tensor]) -> None:
-    """Write rig parameters and identity under the trackers' field names; other names stay as they are."""
+def write_tracked(
+    path: Path, motion: Mapping[str, Tensor], identity: Mapping[str, Tensor], flame: bool = True
+) -> None:
+    """Write rig parameters and identity, under the trackers' field names or (not FLAME) the rig's own."""
     fields = {}
-    backward = {name: field for field, name in FIELDS.items()}
+    backward = {name: field for field, name in FIELDS.items()} if flame else {}
     for name, value in motion.items():
         rows = value.detach().cpu().float().numpy()
         fields[backward.get(name, name)] = (

@@ -1,0 +1,58 @@
+"""Avatars to export: of the small heads that the rigs make as examples, and without a rig."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from surfhead.core.api import create
+from surfhead.core.avatar import Avatar
+from surfhead.core.surfels import Surfels, merge_specs
+
+
+def make_avatar(rig_name, deformer_name, appearance_name, folder, count=60, timesteps=3):
+    """An avatar with random parameters, drawn by the reference rasterizer."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    rig = create("rig", rig_name) if folder is None else type(create("rig", rig_name)).example(folder)
+    identity = {} if folder is None else {"shape": 0.3 * torch.randn(2, generator=generator)}
+    rest = rig.prepare(identity)
+    deformer, appearance = create("deformer", deformer_name), create("appearance", appearance_name)
+    topology = rest.topology if deformer.rig_bound else None
+    triangle = torch.full((count,), -1)
+    if deformer.rig_bound:
+        triangle = torch.randperm(len(rest.topology.triangles), generator=generator)[:count]
+    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    surfels = Surfels.create(specs, triangle, topology, generator)
+    with torch.no_grad():
+        for value in surfels.parameters.values():
+            value += 0.3 * torch.randn(value.shape, generator=generator)
+        surfels.parameters["log_scale"] += 1.0 if deformer.rig_bound else -3.5
+        surfels.parameters["opacity"] += 3.0
+        if not deformer.rig_bound:
+            surfels.parameters["offset"] *= 0.3
+    appearance.prepare(rest if deformer.rig_bound else None)
+    motion = {
+        name: 0.15 * torch.randn(timesteps, info.size, generator=generator)
+        for name, info in rig.parameters().items()
+        if name != "dynamic_offset"
+    }
+    rasterizer = create("rasterizer", "torch")
+    made = Avatar(surfels, rig, deformer, appearance, rasterizer, motion, torch.ones(3), identity)
+    made.advance(10**6)
+    return made
+
+
+@pytest.fixture(scope="session")
+def ict_avatar(tmp_path_factory):
+    return make_avatar("ict", "jbs", "sh", tmp_path_factory.mktemp("ict"))
+
+
+@pytest.fixture(scope="session")
+def flame_avatar(tmp_path_factory):
+    return make_avatar("flame", "jbs", "lasg", tmp_path_factory.mktemp("flame"), count=200)
+
+
+@pytest.fixture(scope="session")
+def static_avatar():
+    return make_avatar("none", "static", "sh", None)

@@ -1,0 +1,271 @@
+"""Tests of surfhead's own avatar files, and of taking over SurFhead's and GaussianAvatars'."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from surfhead.core.api import DataError
+from surfhead.plugins.formats.axes import to_gaussian_avatars
+from surfhead.plugins.formats.gaussian_avatars import GaussianAvatars
+from surfhead.plugins.formats.motion import Motion
+from surfhead.plugins.formats.point_cloud import read_points, write_points
+from surfhead.plugins.formats.surfhead_avatar import SurfheadAvatar
+
+COUNT = 12
+
+
+def local_surfels(scales=2, **extra):
+    generator = np.random.default_rng(0)
+    shapes = {"offset": (3,), "log_scale": (scales,), "quaternion": (4,), "opacity": (), "sh_dc": (3,)}
+    shapes |= {"sh_rest": (15, 3), **extra}
+    made = {name: generator.standard_normal((COUNT, *shape), np.float32) for name, shape in shapes.items()}
+    return made | {"triangle": np.arange(COUNT) * 3}
+
+
+def flame_params(frames=4, expressions=100):
+    generator = np.random.default_rng(1)
+    sizes = {"rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
+    fields = {name: generator.normal(size=(frames, size)) for name, size in sizes.items()}
+    fields["expr"] = generator.normal(size=(frames, expressions))
+    return {name: value.astype(np.float32) for name, value in fields.items()} | {
+        "shape": np.linspace(-1, 1, 300, dtype=np.float32),
+        "static_offset": generator.normal(size=(1, 5143, 3)).astype(np.float32),
+        "dynamic_offset": np.zeros((frames, 5143, 3), np.float32),
+    }
+
+
+@pytest.fixture
+def surfhead_run(tmp_path):
+    """A run of SurFhead: two saved iterations, and the specular network of the later one."""
+    for iteration in (7000, 30000):
+        folder = tmp_path / "run" / "point_cloud" / f"iteration_{iteration}"
+        folder.mkdir(parents=True)
+        arrays = local_surfels(blend=(4,), specular=(24,))
+        arrays["opacity"] += iteration
+        write_points(folder / "point_cloud.ply", arrays)
+        np.savez(folder / "flame_param.npz", **flame_params())
+    network = tmp_path / "run" / "specular" / "iteration_30000"
+    network.mkdir(parents=True)
+    torch.save({"linear.weight": torch.randn(64, 24)}, network / "specular.pth")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["flame_avatar", "ict_avatar", "static_avatar"])
+def test_our_own_files_give_everything_back_to_the_bit(name, request, tmp_path):
+    avatar = request.getfixturevalue(name)
+    files = SurfheadAvatar().write(avatar, tmp_path / "out")
+    assert all(file.is_file() for file in files)
+    assert (tmp_path / "out" / "flame_param.npz").is_file() == (name == "flame_avatar")
+    stored = SurfheadAvatar().read(tmp_path / "out")
+    assert stored.parameters.keys() == avatar.surfels.parameters.keys()
+    for key, value in avatar.surfels.parameters.items():
+        assert stored.parameters[key].tobytes() == value.detach().numpy().tobytes(), key
+    assert np.array_equal(stored.triangle, avatar.surfels.triangle.numpy())
+    for group in ("motion", "identity"):
+        ours, theirs = getattr(avatar, group), getattr(stored, group)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    network = avatar.appearance.network()
+    state = {} if network is None else network.state_dict()
+    assert stored.network.keys() == state.keys()
+    assert all(torch.equal(stored.network[key], state[key]) for key in state)
+    assert stored.components["deformer"]["name"] == avatar.deformer.name
+    assert (stored.rig, stored.background, stored.images) == (avatar.rig.name, (1.0, 1.0, 1.0), 10**6)
+    assert stored.rig_options.get("path", "") == getattr(avatar.rig.options, "path", "")
+
+
+def test_a_surfhead_run_is_taken_over_from_its_newest_iteration(surfhead_run):
+    stored = SurfheadAvatar().read(surfhead_run)
+    arrays = local_surfels(blend=(4,), specular=(24,))
+    for name in ("offset", "log_scale", "quaternion", "sh_rest", "blend", "specular"):
+        assert np.array_equal(stored.parameters[name], arrays[name]), name
+    assert np.array_equal(stored.parameters["opacity"], arrays["opacity"] + 30000)
+    assert np.array_equal(stored.triangle, arrays["triangle"])
+    fields = flame_params()
+    assert np.array_equal(stored.motion["jaw"].numpy(), fields["jaw_pose"])
+    assert np.array_equal(stored.motion["expression"].numpy(), fields["expr"])
+    assert "dynamic_offset" not in stored.motion
+    assert np.array_equal(stored.identity["static_offset"].numpy(), fields["static_offset"][0])
+    assert stored.network["linear.weight"].shape == (64, 24)
+    assert stored.rig == "flame"
+    assert stored.components["deformer"]["name"] == "jbs"
+    assert stored.components["appearance"]["name"] == "lasg"
+
+
+def test_gaussian_avatars_files_are_converted_and_say_so(tmp_path):
+    arrays = local_surfels()
+    theirs = dict(arrays)
+    theirs["offset"], theirs["quaternion"] = to_gaussian_avatars(arrays["offset"], arrays["quaternion"])
+    thin = np.full((COUNT, 1), -20, np.float32)
+    theirs["log_scale"] = np.concatenate([arrays["log_scale"], thin], axis=1)
+    write_points(tmp_path / "point_cloud.ply", theirs)
+    np.savez(tmp_path / "flame_param.npz", **flame_params(expressions=50))
+    stored = SurfheadAvatar().read(tmp_path / "point_cloud.ply")
+    assert np.array_equal(stored.parameters["offset"], arrays["offset"])
+    assert np.array_equal(stored.parameters["log_scale"], arrays["log_scale"])
+    assert np.allclose(stored.parameters["quaternion"], arrays["quaternion"], atol=1e-6)
+    assert stored.motion["expression"].shape == (4, 100)
+    assert stored.components["deformer"]["name"] == "similarity"
+    assert any("extent is dropped" in note for note in stored.notes)
+    assert any("frame was converted" in note for note in stored.notes)
+
+
+def test_gaussian_avatars_export_is_what_its_import_undoes(flame_avatar, tmp_path):
+    files = GaussianAvatars().write(flame_avatar, tmp_path / "point_cloud.ply")
+    assert [file.name for file in files] == ["point_cloud.ply", "flame_param.npz"]
+    raw, _ = read_points(tmp_path / "point_cloud.ply")
+    assert raw["log_scale"].shape[1] == 3
+    stored = SurfheadAvatar().read(tmp_path)
+    for name in ("offset", "log_scale", "opacity", "sh_dc", "sh_rest"):
+        ours = flame_avatar.surfels.parameters[name].detach().numpy()
+        assert np.array_equal(stored.parameters[name], ours), name
+    ours = flame_avatar.surfels.parameters["quaternion"].detach().numpy()
+    assert np.allclose(stored.parameters["quaternion"], ours, atol=1e-6)
+    assert torch.equal(stored.motion["jaw"], flame_avatar.motion["jaw"])
+
+
+def test_a_static_avatar_is_no_gaussian_avatar(static_avatar, tmp_path):
+    with pytest.raises(DataError, match="no triangles"):
+        GaussianAvatars().write(static_avatar, tmp_path / "x.ply")
+
+
+def test_missing_companions_are_noted(surfhead_run):
+    folder = surfhead_run / "point_cloud" / "iteration_30000"
+    (surfhead_run / "specular" / "iteration_30000" / "specular.pth").unlink()
+    (folder / "flame_param.npz").unlink()
+    stored = SurfheadAvatar().read(surfhead_run)
+    assert stored.components["appearance"]["name"] == "sh"
+    assert "specular" not in stored.parameters
+    assert not stored.motion
+    assert len(stored.notes) == 2
+
+
+def test_a_specular_network_that_would_run_code_is_refused(surfhead_run, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'marker'}",)
+
+    path = surfhead_run / "specular" / "iteration_30000" / "specular.pth"
+    for damage in (pickle.dumps(Evil()), b"", b"text", pickle.dumps([1])):
+        path.write_bytes(damage)
+        with pytest.raises(DataError, match=r"specular\.pth"):
+            SurfheadAvatar().read(surfhead_run)
+    torch.save([Evil()], path)
+    with pytest.raises(DataError, match=r"specular\.pth"):
+        SurfheadAvatar().read(surfhead_run)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_wrong_companions_are_named(surfhead_run, flame_avatar, tmp_path):
+    with pytest.raises(DataError, match="no avatar"):
+        SurfheadAvatar().read(tmp_path)
+    tracked = surfhead_run / "point_cloud" / "iteration_30000" / "flame_param.npz"
+    for change in (
+        {"jaw_pose": np.zeros((4, 2))},
+        {"jaw_pose": np.zeros((3, 3))},
+        {"expr": np.full((4, 100), np.nan)},
+        {"expr": np.zeros((4, 101))},
+        {"shape": np.zeros(301)},
+        {"static_offset": np.zeros(4)},
+        {"rotation": np.zeros(3)},
+    ):
+        np.savez(tracked, **{**flame_params(), **change})
+        with pytest.raises(DataError, match=r"flame_param\.npz"):
+            SurfheadAvatar().read(surfhead_run)
+    out = tmp_path / "out"
+    SurfheadAvatar().write(flame_avatar, out)
+    for name in ("point_cloud.json", "point_cloud.safetensors"):
+        good = (out / name).read_bytes()
+        for damage in (b"", good[:50], b"{}"):
+            (out / name).write_bytes(damage)
+            with pytest.raises(DataError, match=name):
+                SurfheadAvatar().read(out)
+        (out / name).write_bytes(good)
+
+
+def test_foreign_files_with_nan_are_refused(surfhead_run):
+    path = surfhead_run / "point_cloud" / "iteration_30000" / "point_cloud.ply"
+    arrays = local_surfels()
+    arrays["quaternion"][3, 1] = np.nan
+    write_points(path, arrays)
+    with pytest.raises(DataError, match=r'point_cloud\.ply.*"quaternion" of row 3'):
+        SurfheadAvatar().read(surfhead_run)
+
+
+def test_a_motion_file_of_any_length_is_padded_and_may_hold_single_rows(tmp_path, ict_avatar, flame_avatar):
+    fields = flame_params(7, 50)
+    fields["translation"] = fields["translation"][:1]
+    np.savez(tmp_path / "m.npz", **fields)
+    motion = Motion().read(tmp_path / "m.npz").parameters
+    assert {name: tuple(value.shape) for name, value in motion.items()} == {
+        "rotation": (7, 3), "neck": (7, 3), "jaw": (7, 3), "eyes": (7, 6), "translation": (7, 3),
+        "expression": (7, 100),
+    }  # fmt: skip
+    assert np.array_equal(motion["expression"][:, :50].numpy(), fields["expr"])
+    for avatar in (ict_avatar, flame_avatar):
+        Motion().write(avatar, tmp_path / "own.npz")
+        back = Motion().read(tmp_path / "own.npz").parameters
+        assert back.keys() == avatar.motion.keys()
+        assert all(torch.equal(back[name], avatar.motion[name]) for name in back)
+    np.savez(tmp_path / "empty.npz", shape=np.zeros(300))
+    with pytest.raises(DataError, match=r"empty\.npz"):
+        Motion().read(tmp_path / "empty.npz")
+
+
+def mutant(good, generator):
+    """A copy with changed, cut, doubled or inserted bytes."""
+    raw = bytearray(good)
+    for _ in range(generator.randint(1, 3)):
+        at = generator.randrange(len(raw))
+        match generator.randrange(4):
+            case 0:
+                raw[at] = generator.randrange(256)
+            case 1:
+                del raw[at : at + generator.randint(1, 40)]
+            case 2:
+                raw[at:at] = raw[at : at + generator.randint(1, 40)]
+            case _:
+                raw[at:at] = generator.randbytes(4)
+        raw = raw or bytearray(b"x")
+    return bytes(raw)
+
+
+def test_two_thousand_mutants_raise_nothing_but_the_declared_error(flame_avatar, surfhead_run, tmp_path):
+    generator = random.Random(0)
+    own = tmp_path / "own"
+    SurfheadAvatar().write(flame_avatar, own)
+    run = surfhead_run / "point_cloud" / "iteration_30000"
+    foreign = surfhead_run / "specular" / "iteration_30000"
+    small = {name: value[:1] if value.shape[:1] == (1,) else value for name, value in flame_params().items()}
+    del small["static_offset"], small["dynamic_offset"]
+    np.savez(run / "flame_param.npz", **small)
+    targets = [
+        (own / "point_cloud.ply", SurfheadAvatar(), own, 500),
+        (own / "point_cloud.json", SurfheadAvatar(), own, 300),
+        (run / "point_cloud.ply", SurfheadAvatar(), surfhead_run, 600),
+        (run / "flame_param.npz", SurfheadAvatar(), surfhead_run, 200),
+        (run / "flame_param.npz", Motion(), run / "flame_param.npz", 200),
+        (foreign / "specular.pth", SurfheadAvatar(), surfhead_run, 200),
+    ]
+    assert sum(times for *_, times in targets) == 2000
+    for file, reader, path, times in targets:
+        good = file.read_bytes()
+        refused = 0
+        header = good.find(b"end_header\n") + 11 if file.suffix == ".ply" else len(good)
+        for turn in range(times):
+            # half of the time only the header, where most of what can go wrong is decided
+            head = header if turn % 2 else len(good)
+            file.write_bytes(mutant(good[:head], generator) + good[head:])
+            try:
+                reader.read(path)
+            except DataError:
+                refused += 1
+        file.write_bytes(good)
+        reader.read(path)
+        assert refused > times // 10, file.name
