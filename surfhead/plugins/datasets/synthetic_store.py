@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class FrameStore:
                 normal[solid] = file["normal"]
                 depth[solid] = file["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
                 image, mask = file["image"], file["mask"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, IndexError):
+        except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
             return None
         if image.shape != (*self.shape, 3) or mask.shape != self.shape:
             return None
