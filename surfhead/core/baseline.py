@@ -6,8 +6,6 @@ mesh's own. Rays are cast, so nothing of the surfel renderer is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,9 +24,8 @@ class TriangleBaseline:
 
     Args:
         scene: the data.
-        rig: prepared for the scene's identity.
-        views: training views the colours are taken from.
-        motion: name -> (T, d) rig parameters of the scene's timesteps.
+        rig: prepared for the scene's identity; it moves by the data's own parameters, not refined ones.
+        views: views the colours are taken from; by default the split ``train``.
         smooth: interpolate the mean normals of the vertices instead of the flat triangles' own.
     """
 
@@ -36,19 +33,20 @@ class TriangleBaseline:
         self,
         scene: Scene,
         rig: Rig,
-        views: np.ndarray,
-        motion: Mapping[str, Tensor],
+        views: np.ndarray | None = None,
         *,
         smooth: bool = False,
     ) -> None:
         self.scene = scene
         self.rig = rig
-        self.motion = motion
+        device = rig.rest().vertices.device
+        self.motion = {name: rows.to(device) for name, rows in scene.rig_parameters.items()}
         self.smooth = smooth
         self.triangles = rig.rest().topology.triangles.cpu()
         count = len(self.triangles)
         total, hits = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
-        for view in spread(views, TRAINING_VIEWS).tolist():
+        chosen = scene.views.of("train") if views is None else views
+        for view in spread(chosen, TRAINING_VIEWS).tolist():
             index = self._cast(view)[0].triangle[0].flatten()
             image = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).reshape(-1, 3)
             met = index >= 0

@@ -27,6 +27,7 @@ from surfhead.core.scene import Frame, Scene
 
 if TYPE_CHECKING:
     from surfhead.core.avatar import Avatar
+    from surfhead.core.baseline import TriangleBaseline
 
 log = logging.getLogger("surfhead")
 
@@ -330,33 +331,29 @@ def evaluate(
 
 
 def evaluate_baseline(
-    avatar: Avatar,
-    scene: Scene,
+    bare: TriangleBaseline,
     split: str,
     *,
     limit: int = 0,
     folder: Path | None = None,
-    smooth: bool = False,
     backbone: str = "alex",
 ) -> Evaluation:
-    """Measure the avatar's bare rig mesh, one mean colour of the training pictures a triangle.
-
-    The mesh moves by the data's own rig parameters, not by those that training refined.
+    """Measure the bare rig mesh, one mean colour of the training pictures a triangle.
 
     Args:
-        avatar: gives the rig.
-        scene: the truth.
+        bare: the mesh with its colours.
         split, limit, folder, backbone: as in ``evaluate_drawings``.
-        smooth: interpolate the vertices' normals instead of the flat triangles' own.
     """
-    from surfhead.core.baseline import TriangleBaseline
-
-    motion = {name: rows.to(avatar.device) for name, rows in scene.rig_parameters.items()}
-    bare = TriangleBaseline(scene, avatar.rig, scene.views.of("train"), motion, smooth=smooth)
     found = evaluate_drawings(
-        bare.draw, scene, split, limit=limit, folder=folder, backbone=backbone, title="one colour a triangle"
+        bare.draw,
+        bare.scene,
+        split,
+        limit=limit,
+        folder=folder,
+        backbone=backbone,
+        title="one colour a triangle",
     )
-    normals = "interpolated" if smooth else "flat"
+    normals = "interpolated" if bare.smooth else "flat"
     return replace(found, notes=(*found.notes, f"baseline: mean colour a triangle, {normals} normals"))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from surfhead.core.baseline import TriangleBaseline
-from surfhead.core.evaluation import evaluate, evaluate_drawings
+from surfhead.core.evaluation import evaluate, evaluate_baseline
 
 if TYPE_CHECKING:
     from surfhead.core.trainer import Trainer
@@ -41,13 +41,11 @@ def evaluate_during_training(trainer: Trainer, final: bool) -> None:
 
 
 def _measure_baselines(trainer: Trainer, splits: list[str]) -> None:
-    scene = trainer.scene
-    motion = {name: rows.to(trainer.avatar.device) for name, rows in scene.rig_parameters.items()}
     for label, smooth in ((BASELINE, False), (SMOOTH, True)):
-        base = TriangleBaseline(scene, trainer.avatar.rig, trainer.order.views, motion, smooth=smooth)
+        base = TriangleBaseline(trainer.scene, trainer.avatar.rig, trainer.order.views, smooth=smooth)
         folder = trainer.folder / "eval" / label
         for split in splits:
-            result = evaluate_drawings(base.draw, scene, split, folder=folder, title=TITLES[label])
+            result = evaluate_baseline(base, split, folder=folder)
             result.write(folder)
             _note(trainer.folder, label, split, result.means, len(result.rows))
 

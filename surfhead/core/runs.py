@@ -31,6 +31,7 @@ from surfhead.core.errors import DataError, OptionError
 from surfhead.core.events import Events
 from surfhead.core.registry import registry
 from surfhead.core.runfolder import CONFIG, run_folder
+from surfhead.core.scene import Scene
 from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.trainer import Trainer
 
@@ -315,7 +316,15 @@ def evaluate_run(
     results = {}
     for split in splits:
         if len(opened.scene.views.of(split)):
-            found = evaluate(avatar, opened.scene, split, folder=target, limit=limit, seen=not held_out)
+            found = evaluate(
+                avatar,
+                opened.scene,
+                split,
+                motion=None if data is None else _motion_for(avatar, opened.scene),
+                folder=target,
+                limit=limit,
+                seen=data is None and not held_out,
+            )
             found.write(target)
             results[split] = found
     if not results:
@@ -371,3 +380,14 @@ def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
             network.load_state_dict(saved)
         except RuntimeError as error:
             log.warning("The network of %s does not fit this run and starts anew: %s", path, error)
+
+
+def _motion_for(avatar: Avatar, scene: Scene) -> dict[str, Tensor]:
+    """Other data's rig parameters on the avatar's device. Raises DataError when it is of another rig."""
+    if avatar.deformer.rig_bound and scene.rig != avatar.rig.name:
+        raise DataError(
+            f'The data was tracked with rig "{scene.rig}", the avatar has rig "{avatar.rig.name}".',
+            "Expected data of the same rig.",
+            "Choose another --data.",
+        )
+    return {name: rows.to(avatar.device, torch.float32) for name, rows in scene.rig_parameters.items()}

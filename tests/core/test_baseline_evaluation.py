@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from surfhead.core.baseline import TriangleBaseline
 from surfhead.core.evaluation import evaluate, evaluate_baseline
 from surfhead.core.feed import cameras_of
 from surfhead.core.meshcaster import MeshCaster
@@ -50,7 +51,9 @@ class PaintedOctahedron(Scene):
 
 def test_a_scene_of_flat_triangles_is_met_exactly_where_the_data_put_the_mesh(tmp_path: Path) -> None:
     # the avatar's own motion stays at rest: the baseline follows the data's
-    found = evaluate_baseline(tiny_avatar(), PaintedOctahedron(), "val", folder=tmp_path)
+    found = evaluate_baseline(
+        TriangleBaseline(PaintedOctahedron(), tiny_avatar().rig), "val", folder=tmp_path
+    )
     assert found.means["psnr"] > 60.0
     assert found.means["ncs"] == pytest.approx(1.0, abs=1e-5)
     assert found.means["depth_error_mm"] == pytest.approx(0.0, abs=1e-3)
@@ -59,7 +62,7 @@ def test_a_scene_of_flat_triangles_is_met_exactly_where_the_data_put_the_mesh(tm
 
 
 def test_smooth_normals_differ_from_the_flat_triangles() -> None:
-    found = evaluate_baseline(tiny_avatar(), PaintedOctahedron(), "val", smooth=True)
+    found = evaluate_baseline(TriangleBaseline(PaintedOctahedron(), tiny_avatar().rig, smooth=True), "val")
     assert 5.0 < found.means["angular_error"] < 60.0
 
 
