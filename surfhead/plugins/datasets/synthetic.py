@@ -15,6 +15,7 @@ outside the project, in ``synthetic`` below surfhead's cache folder; a damaged o
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ from surfhead.plugins.datasets.synthetic_renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_key
 
 Progress = Callable[[int, int], None]
+MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes
 
 
 class Synthetic(Dataset):
@@ -205,7 +207,7 @@ class SyntheticScene(Scene):
         return frame
 
     def make(self, progress: Progress | None = None) -> None:
-        """Draw every frame that is not in the cache yet, two timesteps at a time."""
+        """Draw every frame that is not in the cache yet, a timestep for each processor at a time."""
         missing = self._store.missing(list(self.views.names))
         if not missing:
             return
@@ -215,7 +217,8 @@ class SyntheticScene(Scene):
         report = progress or _terminal_progress(len(missing))
         report(0, len(missing))
         self._make_renderer()
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="cast") as pool:
+        workers = min(MOST_WORKERS, os.cpu_count() or 1)
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cast") as pool:
             done = 0
             for made in pool.map(lambda item: self._make_timestep(*item), by_timestep.items()):
                 done += made
