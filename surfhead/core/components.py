@@ -127,7 +127,7 @@ class Appearance(Component):
         return {}
 
     def network(self) -> nn.Module | None:
-        """The network it owns, the same object at every call, or None. The core moves, trains and saves it."""
+        """Its network, the same object at every call, or None. The core moves, trains and saves it."""
         return None
 
     def network_rate(self) -> Schedule:

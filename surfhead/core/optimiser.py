@@ -100,7 +100,7 @@ class Optimiser:
                     value.grad.index_fill_(0, index, 0.0)
 
     def finite(self) -> Tensor:
-        """(K,) bool, one for each of ``named()``: the gradient holds only finite numbers; stays on the device."""
+        """(K,) bool, one for each of ``named()``: whether its gradient is finite; stays on the device."""
         checks = [
             torch.isfinite(value.grad).all()
             if value.grad is not None

@@ -226,9 +226,10 @@ def load_avatar(
     if checkpoint_name is not None:
         path = folder / "checkpoints" / checkpoint_name
     if path is None or not path.is_dir():
+        names = [p.name for p in (folder / "checkpoints").glob("[0-9]*")]
         raise DataError(
             f'Run "{folder}" has no checkpoint{f" {checkpoint_name}" if checkpoint_name else ""}.',
-            f"It has: {', '.join(sorted(p.name for p in (folder / 'checkpoints').glob('[0-9]*'))) or 'none'}.",
+            f"It has: {', '.join(sorted(names)) or 'none'}.",
             "Train it further with --resume.",
         )
     chosen = choose_device(device)
