@@ -45,7 +45,7 @@ def head_box(rest: RestMesh) -> tuple[np.ndarray, np.ndarray]:
     chosen = [regions[name] for name in ("face", "scalp") if name in regions]
     if chosen:
         triangles = triangles[sum(m.long() for m in chosen) > 0]
-    points = rest.vertices[triangles.unique()].double().cpu().numpy()
+    points = rest.vertices.double().cpu().numpy()[np.unique(triangles.cpu().numpy())]
     return points.min(axis=0), points.max(axis=0)
 
 

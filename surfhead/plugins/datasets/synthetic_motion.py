@@ -84,7 +84,8 @@ def _curve(
     if name == "jaw" and spec.size == 3:
         opening = pulses(generator, count, 1, (0.4, 1.0) if split == 0 else (0.8, 1.0), 1.6, 0.5)
         side = 0.1 * waves(generator, count, 1, 9.0)
-        return JAW[split] * np.concatenate([opening, side, 0.0 * side], axis=1)
+        turns: np.ndarray = JAW[split] * np.concatenate([opening, side, 0.0 * side], axis=1)
+        return turns
     if name == "eyes" and spec.size == 6:
         gaze = waves(generator, count, 2, 9.0) * np.asarray(GAZE[split])
         one = np.concatenate([gaze, np.zeros((count, 1))], axis=1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, Frame
+from surfhead.core.api import ContractError, DataError, Frame
 
 DEPTH_STEP = 5e-5
 """Depth is kept as multiples of this many metres, in 16 bits."""
@@ -43,10 +43,15 @@ class FrameStore:
         return [i for i, name in enumerate(names) if f"{name}.npz" not in present]
 
     def write(self, name: str, frame: Frame) -> None:
-        """Keep a frame. Normals and depth are kept where the mask is at least one half."""
-        assert frame.normal is not None
-        assert frame.depth is not None
-        solid = frame.depth > 0
+        """Keep a frame that has everything. Normals and depth are kept where there is a depth."""
+        mask, normal, depth = frame.mask, frame.normal, frame.depth
+        if mask is None or normal is None or depth is None:
+            raise ContractError(
+                f'Frame "{name}" lacks its mask, normals or depth.',
+                "Expected a frame as the renderer makes it.",
+                "Give all three.",
+            )
+        solid = depth > 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
@@ -54,10 +59,10 @@ class FrameStore:
                 np.savez_compressed(
                     file,
                     image=frame.image,
-                    mask=frame.mask,
+                    mask=mask,
                     solid=np.packbits(solid),
-                    normal=frame.normal[solid].astype(np.float16),
-                    depth=np.round(frame.depth[solid] / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
+                    normal=normal[solid].astype(np.float16),
+                    depth=np.round(depth[solid] / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
                 )
             Path(temporary).replace(self.path(name))
         except OSError as error:
@@ -72,8 +77,8 @@ class FrameStore:
         try:
             # Opened here, not by numpy, which leaves a damaged file open.
             with self.path(name).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                solid = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
-                solid = solid.reshape(self.shape).astype(bool)
+                bits = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
+                solid = bits.reshape(self.shape).astype(bool)
                 normal = np.zeros((*self.shape, 3), dtype=np.float32)
                 depth = np.zeros(self.shape, dtype=np.float32)
                 normal[solid] = file["normal"]

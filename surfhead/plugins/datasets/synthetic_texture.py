@@ -107,7 +107,7 @@ class SolidTexture:
         )
         paint(ramp(0.4, 0.6, mask("teeth")), self._teeth)
         paint(ramp(0.4, 0.6, mask("eyeballs")), self._eyes)
-        return np.clip(out, 0.0, 1.0)
+        return np.asarray(np.clip(out, 0.0, 1.0))
 
     def _skin(self, p: Array) -> Array:
         seed = self.seed

@@ -76,7 +76,7 @@ def mouth_bag(edge: Array) -> tuple[list[Array], Array]:
     # Wide open also near the corners, so that the teeth stand free of it.
     turn = np.sign(turn) * np.abs(turn) ** 0.45
     rings = []
-    for depth, spread, narrow in ((-2.5, 0.8, 1.0), (-6, 10, 1.13), (-22, 20, 1.15), (-46, 15, 0.75)):
+    for depth, spread, narrow in ((-2.5, 0.8, 1.0), (-7, 8, 1.03), (-22, 18, 1.08), (-46, 15, 0.75)):
         ring = edge * [narrow, 1.0, 1.0]
         ring[:, 1] += spread * turn
         ring[:, 2] += depth
