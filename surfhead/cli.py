@@ -17,6 +17,7 @@ from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
+from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
 from surfhead.commands.render import render
 from surfhead.commands.rig import rig
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "render": render,
     "export": export,
+    "import": import_avatar,
     "ablate": ablate,
     "list": list_components,
     "show": show,

@@ -16,7 +16,7 @@ import numpy as np
 
 from surfhead.core.api import Avatar, DataError, Format
 from surfhead.plugins.formats.axes import to_gaussian_avatars
-from surfhead.plugins.formats.point_cloud import write_points
+from surfhead.plugins.formats.point_cloud import refuse, write_points
 from surfhead.plugins.formats.tracked import write_tracked
 
 THINNEST = math.log(1e-6)
@@ -33,6 +33,7 @@ class GaussianAvatars(Format):
 
     def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; gives the files. Raises DataError when it has no rig."""
+        refuse(settings, self.name)
         if bool((avatar.surfels.triangle < 0).any()):
             raise DataError(
                 "The avatar is bound to no triangles.", "Expected a rig.", "Export 2dgs or 3dgs instead."

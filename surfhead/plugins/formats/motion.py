@@ -14,6 +14,7 @@ import numpy as np
 
 from surfhead.core.api import Avatar, DataError, Format
 from surfhead.core.api import Motion as Moved
+from surfhead.plugins.formats.point_cloud import refuse
 from surfhead.plugins.formats.tracked import FIELDS, read_motion, write_tracked
 
 
@@ -41,6 +42,7 @@ class Motion(Format):
 
     def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
         """Write the motion the avatar was trained on. Raises DataError when it has none."""
+        refuse(settings, self.name)
         if not avatar.motion:
             raise DataError("The avatar has no motion.", "Expected a rig.", "Export another format.")
         write_tracked(path, avatar.motion, {}, flame=avatar.rig.name == "flame")

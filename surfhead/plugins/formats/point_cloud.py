@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, ply
+from surfhead.core.api import DataError, OptionError, ply
 
 Arrays = Mapping[str, np.ndarray]
 HARMONICS = (0, 3, 8, 15)  # coefficients beyond the constant one, by degree
@@ -143,6 +144,16 @@ def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
             path, f'has {flat[row]} in property "{BINDING}" of row {row}', "whole numbers of triangles"
         )
     return flat.astype(np.int64)
+
+
+def refuse(settings: Mapping[str, Any], name: str) -> None:
+    """Raise OptionError for any setting given to a format that writes the whole avatar."""
+    if settings:
+        raise OptionError(
+            f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
+            "Formats of one pose: 2dgs, 3dgs.",
+            "Drop the setting, or choose another format.",
+        )
 
 
 def _wrong(path: Path, what: str, expected: str) -> DataError:

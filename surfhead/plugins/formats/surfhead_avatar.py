@@ -24,11 +24,12 @@ from torch import Tensor
 
 from surfhead.core.api import Avatar, DataError, Format, StoredAvatar
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
-from surfhead.plugins.formats.point_cloud import check_numbers, read_points, write_points
+from surfhead.plugins.formats.point_cloud import check_numbers, read_points, refuse, write_points
 from surfhead.plugins.formats.tracked import read_identity, read_motion, write_tracked
 
 CLOUD, TRACKED = "point_cloud.ply", "flame_param.npz"
 VERSION = 1
+TRAINED = 30000  # images; enough for every harmonic and the highlight to be switched on
 GROUPS = ("motion", "identity", "network")
 
 
@@ -43,6 +44,7 @@ class SurfheadAvatar(Format):
 
     def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
+        refuse(settings, self.name)
         cloud = path if path.suffix == ".ply" else path / CLOUD
         arrays = {name: value.detach().cpu().numpy() for name, value in avatar.surfels.parameters.items()}
         arrays["triangle"] = avatar.surfels.triangle.cpu().numpy()
@@ -190,6 +192,7 @@ def _foreign(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar
         identity=identity,
         network=network,
         components=components,
+        images=max(_number(cloud.parent), TRAINED),
         notes=tuple(notes),
     )
 

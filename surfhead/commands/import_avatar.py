@@ -1,0 +1,58 @@
+"""`surfhead import`: make a run of an avatar that another project, or `surfhead export`, wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+from surfhead.core.errors import OptionError
+
+
+def import_avatar(
+    source: Annotated[
+        Path, typer.Argument(help="Run folder of SurFhead or GaussianAvatars, an exported folder, or a .ply.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="RUN", help="New run folder.")],
+    layout: Annotated[
+        str, typer.Option("--format", help="The format that reads it, see `list format`.")
+    ] = "surfhead",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Its data set: gives motion where the files lack it, and lets it train on."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="How training would go on, see `list preset`.")] = "paper",
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting, such as rig.path=flame2023.pkl; repeatable."
+        ),
+    ] = None,
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Make a run of an avatar from files: it renders, is measured, driven and trained on like any other."""
+    from surfhead.core.config import nested
+    from surfhead.core.exchange import StoredAvatar
+    from surfhead.core.options import parse_setting
+    from surfhead.core.registry import registry
+    from surfhead.core.takeover import import_run
+
+    cls: Any = registry().get("format", layout)
+    if not cls.reads:
+        raise OptionError(f'Format "{layout}" cannot be read.', "", "See `surfhead list format` for others.")
+    stored = registry().create("format", layout).read(source)
+    if not isinstance(stored, StoredAvatar):
+        raise OptionError(
+            f'Format "{layout}" holds no avatar.',
+            "Expected a format such as surfhead.",
+            "Choose another --format.",
+        )
+    settings = nested(map(parse_setting, assignment or []))
+    path = import_run(stored, out, data=data, preset=preset, settings=settings)
+    console().print(f"{len(stored)} surfels in {path}", markup=False, soft_wrap=True)
+    for note in stored.notes:
+        console().print(f"Note: {note}", markup=False, soft_wrap=True)
