@@ -159,6 +159,18 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
     )
 
 
+def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
+    """Start every surfel in the mean colour of the training pixels that show its triangle."""
+    from surfhead.core.baseline import TriangleBaseline
+
+    if not avatar.deformer.rig_bound or "sh_dc" not in avatar.surfels.parameters:
+        return
+    colours = TriangleBaseline(scene, avatar.rig, views).colours.to(avatar.device)
+    with torch.no_grad():
+        start = (colours[avatar.surfels.triangle] - 0.5) / SH_DC
+        avatar.surfels.parameters["sh_dc"].copy_(start)
+
+
 def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:
     """Surfels at the data set's points, sized by the distance to their three nearest neighbours (3DGS)."""
     from scipy.spatial import cKDTree

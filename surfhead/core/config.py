@@ -107,6 +107,8 @@ class RunConfig:
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
         rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
+        initial_colours: ``declared`` starts as the appearance model says (dark); ``mean`` from the mean
+            colour of the training pixels on each triangle, which saves the first thousand images.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.
     """
@@ -137,6 +139,7 @@ class RunConfig:
     scale_rates: bool = True
     surfels_per_triangle: int = 1
     baseline: bool = False
+    initial_colours: str = "declared"
     debug: int = -1
     plugins: tuple[str, ...] = ()
 
@@ -146,6 +149,10 @@ class RunConfig:
                 raise OptionError(
                     f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
                 )
+        if self.initial_colours not in ("declared", "mean"):
+            raise unknown_name(
+                "initial_colours", self.initial_colours, ("declared", "mean"), error=OptionError
+            )
         if self.cache not in ("auto", "gpu", "ram", "disk"):
             raise unknown_name("cache", self.cache, ("auto", "gpu", "ram", "disk"), error=OptionError)
 

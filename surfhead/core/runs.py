@@ -18,6 +18,7 @@ from surfhead.core.build import (
     Opened,
     check_components,
     choose_device,
+    colour_from_data,
     component_versions,
     data_choice,
     make_avatar,
@@ -159,6 +160,8 @@ def make_trainer(
     from surfhead.core.monitoring import evaluate_during_training
 
     scene = opened.scene
+    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
+    views = scene.views.of("train") if held_out else scene.views.of("all")
     newest = checkpoint.latest(folder) if resume else None
     tensors: dict[str, Tensor] = {}
     meta: dict[str, Any] = {}
@@ -169,10 +172,10 @@ def make_trainer(
         _same_rig(avatar, meta, newest)
     else:
         avatar = make_avatar(config, scene, device)
+        if config.initial_colours == "mean":
+            colour_from_data(avatar, scene, views)
         if start_from is not None:
             _start_from(avatar, start_from, device)
-    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
-    views = scene.views.of("train") if held_out else scene.views.of("all")
     centre = None
     if avatar.deformer.rig_bound:
         centre = avatar.rig.rest().vertices.mean(dim=0).cpu().numpy().astype(np.float64)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -99,6 +102,8 @@ class Trainer:
         self._evaluate = evaluate
         self._finite: Tensor | None = None
         self._steps = 0
+        self._whole = True
+        self._interrupted = False
 
     # ---- one step --------------------------------------------------------------------------------
 
@@ -244,13 +249,16 @@ class Trainer:
         error: BaseException | None = None
         config = self.config
         self.events.tell("run_started", run=self)
+        restore = self._catch_interrupts()
         try:
             if self.images == 0 and 0 in config.evaluate.at:
                 self._evaluate(self, False)
             began, first = time.perf_counter(), self.images
             while self.images < self.length:
                 before = self.images
+                self._whole = False
                 self.step()
+                self._whole = True
                 self.rate = (self.images - first) / max(time.perf_counter() - began, 1e-9)
                 self.events.tell("stepped", run=self, images=self.images, losses=self.losses)
                 last = self.images >= self.length
@@ -260,20 +268,41 @@ class Trainer:
                     began += time.perf_counter() - pause
                 if config.checkpoint.due(before, self.images) or last:
                     self.save()
+                if self._interrupted:
+                    raise KeyboardInterrupt
             if self.length == 0:
                 self.save()
             self.avatar.advance(self.images)
             self._evaluate(self, True)
         except KeyboardInterrupt as interruption:
             error = interruption
-            self.save()
+            if self._whole:  # half a step is not a state to continue from; the last checkpoint is
+                self.save()
             raise
         except BaseException as failure:
             error = failure
             raise
         finally:
+            restore()
             self.feed.close()
             self.events.tell("run_finished", run=self, error=error)
+
+    def _catch_interrupts(self) -> Callable[[], None]:
+        """Let the first Ctrl-C end the run after the step in hand; gives what undoes it."""
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+
+        def note(number: int, stack: FrameType | None) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, note)
+
+        def undo() -> None:
+            signal.signal(signal.SIGINT, before)
+
+        return undo
 
     # ---- checkpoints -----------------------------------------------------------------------------
 
