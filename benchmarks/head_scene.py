@@ -1,9 +1,9 @@
 """A head-sized ellipsoid of surfels made from a seed: the work that rasterizers are timed on.
 
 Metres. The head is centred at the origin, the camera one metre in front of it, at half the NeRSemble
-resolution (802 x 550) unless told otherwise. The surfels cover the ellipsoid's area about once at one standard
-deviation, with log-normal sizes, tilted normals, and opacities around 0.73. A batch turns the head a few
-degrees from view to view: as many poses as views.
+resolution (802 x 550) unless told otherwise. The surfels cover the ellipsoid's area about once at one
+standard deviation, with log-normal sizes, tilted normals, and opacities around 0.73. A batch turns the head a
+few degrees from view to view: as many poses as views.
 """
 
 from __future__ import annotations

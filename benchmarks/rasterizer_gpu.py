@@ -2,8 +2,8 @@
 
     python -m benchmarks.rasterizer_gpu [--names cuda,gsplat,gsplat-packed] [--repeats 30] [--kernels]
 
-The work is benchmarks/head_scene.py; the loss uses every picture. Wall: host clock around all repeats, ended by
-one synchronisation, so it includes the launches of PyTorch. GPU: the sum of the kernels' and copies' times
+The work is benchmarks/head_scene.py; the loss uses every picture. Wall: host clock around all repeats, ended
+by one synchronisation, so it includes the launches of PyTorch. GPU: the sum of the kernels' and copies' times
 by the profiler. Each figure is the median of three such measurements.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
 from benchmarks.head_scene import head_scene
 from surfhead.core.api import RenderOutput, WorldSurfels
 

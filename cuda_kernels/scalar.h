@@ -61,6 +61,13 @@ SURFEL_FN float exponential(float x) {
 #endif
 }
 SURFEL_FN double exponential(double x) { return exp(x); }
+// To the last digits, over all numbers.
+SURFEL_FN float exponential_exact(float x) { return expf(x); }
+SURFEL_FN double exponential_exact(double x) { return exp(x); }
+SURFEL_FN float sine(float x) { return sinf(x); }
+SURFEL_FN double sine(double x) { return sin(x); }
+SURFEL_FN float cosine(float x) { return cosf(x); }
+SURFEL_FN double cosine(double x) { return cos(x); }
 SURFEL_FN float reciprocal(float x) {
 #if defined(__CUDA_ARCH__)
   float y;  // one instruction, 1 ulp, instead of a division's eight

@@ -151,6 +151,13 @@ def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
     ``mean = L x + o``, ``[t_u t_v] = L r[:, :2] diag(s)``, ``n`` parallel to ``t_u x t_v``.
     """
     raw = binding.parameters
+    if field.linear.is_cuda:
+        from surfhead.core.kernels import cuda
+
+        if cuda.serves(field.linear):
+            parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])
+            fused = cuda.apply_field(field.linear, field.origin, *parameters)
+            return WorldSurfels(*fused, torch.sigmoid(raw["opacity"]))
     axes = planes.planes(quaternion_to_matrix(raw["quaternion"]))
     columns = [raw["offset"], axes[0], axes[1]]
     local = torch.stack([torch.stack(planes.planes(column)) for column in columns], dim=1)

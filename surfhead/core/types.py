@@ -367,6 +367,18 @@ class Step:
     rig_parameters: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @cached_property
+    def picture_losses(self) -> tuple[Tensor, Tensor] | None:
+        """(B,) mean absolute colour error and (B,) structural similarity from one pass of the GPU's kernels.
+
+        None where these kernels cannot run: then compute what you need with ``metrics``.
+        """
+        if not self.output.rgb.is_cuda:
+            return None
+        from surfhead.core.kernels import cuda
+
+        return cuda.picture_losses(self.output.rgb, self.batch.image) if cuda.serves(self.output.rgb) else None
+
+    @cached_property
     def seen(self) -> Tensor:
         """(N,) bool: visible in at least one view of the batch."""
         return self.output.visible.any(dim=0)

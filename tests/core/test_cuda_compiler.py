@@ -6,8 +6,9 @@ import ctypes
 from pathlib import Path
 
 import pytest
+
 from surfhead.core.errors import UnavailableError
-from surfhead.core.kernels import cuda, cuda_compiler, cuda_driver, cuda_pictures, cuda_rasterizer
+from surfhead.core.kernels import cuda, cuda_compiler, cuda_driver, cuda_pictures, cuda_rasterizer, cuda_room
 from surfhead.core.kernels.sources import kernel_sources
 
 try:
@@ -125,15 +126,16 @@ def test_report_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor's report says in one sentence why the kernels cannot run."""
     monkeypatch.setattr(cuda_driver.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(cuda_driver.torch.version, "cuda", "13.0")
+    monkeypatch.setattr(cuda, "unavailable", cuda_driver.unavailable.__wrapped__)
     assert "no NVIDIA GPU" in cuda.report()["cuda kernels"]
 
 
 def test_room_for_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """At first four entries a surfel, then a quarter more than was needed; never fewer than surfels."""
     key = (0, 2, 64, 64)
-    monkeypatch.setattr(cuda_rasterizer, "_learnt", {})
-    assert 8000 <= cuda_rasterizer.planned_capacity(0, 2, 1000, 64, 64) <= 9000
-    monkeypatch.setitem(cuda_rasterizer._learnt, key, 50_000)
-    assert 50_000 <= cuda_rasterizer.planned_capacity(0, 2, 1000, 64, 64) <= 56_250
-    assert cuda_rasterizer.planned_capacity(0, 2, 100_000, 64, 64) >= 200_000
-    assert cuda_rasterizer.planned_capacity(0, 2, 2**31, 64, 64) == cuda_rasterizer.MAX_ENTRIES
+    monkeypatch.setattr(cuda_room, "_learnt", {})
+    assert 8000 <= cuda_room.planned_capacity(0, 2, 1000, 64, 64) <= 9000
+    monkeypatch.setitem(cuda_room._learnt, key, 50_000)
+    assert 50_000 <= cuda_room.planned_capacity(0, 2, 1000, 64, 64) <= 56_250
+    assert cuda_room.planned_capacity(0, 2, 100_000, 64, 64) >= 200_000
+    assert cuda_room.planned_capacity(0, 2, 2**31, 64, 64) == cuda_room.MAX_ENTRIES

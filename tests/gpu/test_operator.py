@@ -6,11 +6,11 @@ import threading
 
 import pytest
 import torch
-from surfhead.core.kernels import cuda as cuda_kernels
-from surfhead.core.kernels import cuda_rasterizer
-from surfhead.plugins.rasterizers.cuda import Cuda
 from torch import Tensor
 
+from surfhead.core.kernels import cuda as cuda_kernels
+from surfhead.core.kernels import cuda_room
+from surfhead.plugins.rasterizers.cuda import Cuda
 from tests.gpu.scenes import IMAGES, Drawing, gradients, loss_weights, random_scene
 
 pytestmark = pytest.mark.gpu
@@ -21,7 +21,7 @@ def arguments(drawing: Drawing, *, leaves: bool) -> tuple[object, ...]:
     if leaves:
         drawing = drawing.leaves()[0]
     s, c = drawing.surfels, drawing.cameras
-    capacity = cuda_rasterizer.planned_capacity(0, len(c), len(s), c.height, c.width)
+    capacity = cuda_room.planned_capacity(0, len(c), len(s), c.height, c.width)
     return (
         s.mean, s.tangents, s.normal, s.opacity, drawing.colour, c.camera_from_world, c.intrinsics,
         drawing.pose_of_view, drawing.background, c.height, c.width, c.near, capacity,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from surfhead.core import metrics
 from surfhead.core.errors import ShapeError
 from surfhead.core.kernels.cuda_pictures import picture_losses

@@ -6,13 +6,13 @@ import os
 
 import pytest
 import torch
+
 from benchmarks.head_scene import head_scene
 from surfhead.core.api import ShapeError
 from surfhead.core.kernels import cuda as cuda_kernels
-from surfhead.core.kernels import cuda_rasterizer
+from surfhead.core.kernels import cuda_room
 from surfhead.plugins.rasterizers.cuda import Cuda
 from surfhead.plugins.rasterizers.reference import Torch
-
 from tests.gpu.scenes import (
     IMAGES,
     Drawing,
@@ -116,7 +116,7 @@ def test_spilled_tiles_are_complete(capacity: int, monkeypatch: pytest.MonkeyPat
     torch.cuda.synchronize()
     cuda_kernels.check_overflow()  # forget what earlier calls met
     with monkeypatch.context() as patch:
-        patch.setattr(cuda_rasterizer, "planned_capacity", lambda *_: max(capacity, 500))
+        patch.setattr(cuda_room, "planned_capacity", lambda *_: max(capacity, 500))
         spilled, found = gradients(Cuda(), drawing)
         torch.cuda.synchronize()
         assert cuda_kernels.check_overflow()

@@ -1,8 +1,8 @@
 """Rasterizer ``gsplat``: surfels drawn by gsplat's public ``rasterization_2dgs``.
 
 gsplat takes a rotation and two scales, so the tangents must be orthogonal, as the deformers ``static`` and
-``similarity`` leave them. Each view's surfels go to gsplat as a batch entry with one camera, so that all views
-share its launches. Options: ``packed`` (gsplat's sparse intermediate tensors), ``check`` (look for
+``similarity`` leave them. Each view's surfels go to gsplat as a batch entry with one camera, so that all
+views share its launches. Options: ``packed`` (gsplat's sparse intermediate tensors), ``check`` (look for
 sheared surfels at every call; reads one number back from the GPU).
 """
 
@@ -80,15 +80,14 @@ class Gsplat(Rasterizer):
         )
         if self.options.packed:  # gsplat's packed mode takes no batches: a call a view
             views = [
-                self._draw(cameras, *(value[b] for value in every[:5]), *(value[b : b + 1] for value in every[5:]))
+                self._draw(cameras, *(v[b] for v in every[:5]), *(v[b : b + 1] for v in every[5:]))
                 for b in range(len(cameras))
             ]
-            drawn, alpha, normal, distortion, median, radius = (torch.cat(v) for v in zip(*views, strict=True))
+            found = [torch.cat(values) for values in zip(*views, strict=True)]
         else:
             batch = (*every[:4], *(value[:, None] for value in every[4:]))
-            drawn, alpha, normal, distortion, median, radius = (
-                value.squeeze(1) for value in self._draw(cameras, *batch)
-            )
+            found = [value.squeeze(1) for value in self._draw(cameras, *batch)]
+        drawn, alpha, normal, distortion, median, radius = found
         return RenderOutput(
             rgb=drawn[..., :-1] + (1.0 - alpha) * background[:, None, None],
             alpha=alpha[..., 0],
@@ -130,7 +129,7 @@ def refuse_sheared(tangents: Tensor, scales: Tensor) -> None:
     sheared = product > 1e-3 * scales[..., 0] * scales[..., 1]
     if bool(sheared.any()):
         raise ShapeError(
-            f"gsplat cannot draw sheared surfels: {int(sheared.sum())} have tangents that are not orthogonal.",
+            f"gsplat cannot draw sheared surfels: {int(sheared.sum())} have tangents not at right angles.",
             "Expected surfels of a rotation and two scales.",
             "Use the deformer `similarity` or `static`, or the rasterizer `cuda`.",
         )

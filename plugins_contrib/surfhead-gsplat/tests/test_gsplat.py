@@ -1,11 +1,12 @@
-"""What can be tested of the rasterizer ``gsplat`` without a GPU, and agreement with surfhead's own with one."""
+"""The rasterizer ``gsplat``: what can be tested without a GPU, and agreement with surfhead's own on one."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from surfhead.core.api import ShapeError
 from surfhead_gsplat.rasterizer import Gsplat, refuse_sheared
+
+from surfhead.core.api import ShapeError
 
 
 def test_sheared_surfels_are_refused() -> None:

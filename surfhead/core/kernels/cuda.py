@@ -13,10 +13,28 @@ from surfhead.core.errors import UnavailableError
 from surfhead.core.kernels import cuda_compiler, cuda_driver
 from surfhead.core.kernels.cuda_driver import unavailable
 from surfhead.core.kernels.cuda_pictures import picture_losses
-from surfhead.core.kernels.cuda_rasterizer import check_overflow, rasterize
+from surfhead.core.kernels.cuda_rasterizer import rasterize
+from surfhead.core.kernels.cuda_room import check_overflow
+from surfhead.core.kernels.cuda_skinning import apply_field, blend_triangles
 from surfhead.core.kernels.sources import kernel_sources
 
-__all__ = ["check_overflow", "compile_kernels", "describe", "picture_losses", "rasterize", "report", "unavailable"]
+__all__ = [
+    "apply_field",
+    "blend_triangles",
+    "check_overflow",
+    "compile_kernels",
+    "describe",
+    "picture_losses",
+    "rasterize",
+    "report",
+    "serves",
+    "unavailable",
+]
+
+
+def serves(tensor: torch.Tensor) -> bool:
+    """Whether the fused kernels can stand in for PyTorch's operations on this tensor."""
+    return tensor.is_cuda and tensor.dtype == torch.float32 and unavailable() is None
 
 
 def compile_kernels(device: int | None = None) -> float:

@@ -20,10 +20,10 @@ from typing import Any
 from surfhead.core.errors import UnavailableError
 
 #: Source files of cuda_kernels/cuda, one module of kernels each.
-MODULES = ("projection", "tile_lists", "forward", "backward", "picture_losses")
+MODULES = ("projection", "tile_lists", "forward", "backward", "picture_losses", "skinning")
 
-#: Decisions must fall the same way in forward and backward, so no contraction (see surfel.h). Float quotients and
-#: roots serve culling, which leaves a margin, and quotients of the pictures, to 2 ulp.
+#: Decisions must fall the same way in forward and backward, so no contraction (see surfel.h). Float quotients
+#: and roots, good to 2 ulp so, serve culling, which leaves a margin, and the last step of pictures.
 OPTIONS: dict[str, Any] = {
     "std": "c++17",
     "fma": False,
@@ -89,8 +89,10 @@ def supported_architectures() -> tuple[int, ...]:
 
 
 def target(capability: int) -> tuple[str, str]:
-    """What to compile for a GPU of this compute capability (such as 90): (``sm_90``, ``cubin``), or the newest
-    PTX that NVRTC knows for a GPU newer than itself. Raises UnavailableError for one too old."""
+    """What to compile for a GPU of this compute capability (such as 90): (``sm_90``, ``cubin``).
+
+    For a GPU newer than NVRTC, the newest PTX that it knows. Raises UnavailableError for one too old.
+    """
     known = supported_architectures()
     if capability in known:
         return f"sm_{capability}", "cubin"

@@ -36,6 +36,7 @@ def driver_version() -> tuple[int, int]:
     return version // 1000, version % 1000 // 10
 
 
+@cache
 def unavailable() -> str | None:
     """None when the kernels can run here, else the reason in one sentence. Compiles nothing."""
     if torch.version.cuda is None:
@@ -147,7 +148,8 @@ class Kernels:
         if min(grid) <= 0:
             return
         function = self.handle(module, name)
-        (status,) = self._launch(function, *grid, *(1,) * (3 - len(grid)), threads, 1, 1, 0, stream, arguments, 0)
+        blocks = (*grid, 1) if len(grid) == 2 else grid
+        (status,) = self._launch(function, *blocks, threads, 1, 1, 0, stream, arguments, 0)
         if int(status) != 0:
             self._check(status, name)
 
@@ -161,3 +163,21 @@ def kernels(device: int) -> Kernels:
 def argument_pointers(structure: ctypes.Structure) -> Any:
     """The array of argument pointers for a kernel whose one parameter is ``structure`` by value."""
     return (ctypes.c_void_p * 1)(ctypes.addressof(structure))
+
+
+def run(
+    module: str,
+    name: str,
+    structure: ctypes.Structure,
+    grid: tuple[int, ...],
+    threads: int,
+    device: torch.device,
+) -> None:
+    """Launch one kernel, whose one parameter is ``structure``, on ``device`` and PyTorch's current stream."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    with torch.cuda.device(index):
+        loaded = kernels(index)
+        loaded.enter()
+        pointers = argument_pointers(structure)
+        stream = torch.cuda.current_stream().cuda_stream
+        loaded.launch(module, name, grid, threads, stream, ctypes.addressof(pointers))

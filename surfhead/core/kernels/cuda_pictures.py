@@ -14,6 +14,7 @@ from torch import Tensor
 
 from surfhead.core.errors import ShapeError
 from surfhead.core.kernels import cuda_driver
+from surfhead.core.kernels.cuda_operators import differentiate, register
 
 TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
 
@@ -41,15 +42,7 @@ def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
     pictures.bytes = truth.dtype == torch.uint8
     for field, tensor in {"image": image, "truth": truth, **others}.items():
         setattr(pictures, field, tensor.data_ptr())
-    index = image.device.index
-    with torch.cuda.device(index):
-        kernels = cuda_driver.kernels(index)
-        kernels.enter()
-        pointers = cuda_driver.argument_pointers(pictures)
-        stream = torch.cuda.current_stream().cuda_stream
-        kernels.launch(
-            "picture_losses", name, _grid(image), THREADS, stream, ctypes.addressof(pointers)
-        )
+    cuda_driver.run("picture_losses", name, pictures, _grid(image), THREADS, image.device)
 
 
 def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,23 +83,14 @@ def _autograd(ctx: Any, g_sums: Tensor | None, _: Tensor | None) -> tuple[Tensor
     return torch.ops.surfhead.picture_losses_cuda_backward(g_sums, *ctx.saved_tensors), None
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("surfhead", "FRAGMENT")
-    library.define("picture_losses_cuda(Tensor image, Tensor truth) -> (Tensor, Tensor)")
-    library.define(
-        "picture_losses_cuda_backward(Tensor g_sums, Tensor image, Tensor truth, Tensor derivative) -> Tensor"
-    )
-    library.impl("picture_losses_cuda", _forward, "CUDA")
-    library.impl("picture_losses_cuda_backward", _backward, "CUDA")
-    torch.library.register_fake("surfhead::picture_losses_cuda", _fake_forward, lib=library)
-    torch.library.register_fake("surfhead::picture_losses_cuda_backward", _fake_backward, lib=library)
-    torch.library.register_autograd(
-        "surfhead::picture_losses_cuda", _autograd, setup_context=_setup_context, lib=library
-    )
-    return library
-
-
-_library = _register()  # kept: the operators live as long as it does
+register("picture_losses_cuda", "(Tensor image, Tensor truth) -> (Tensor, Tensor)", _forward, _fake_forward)
+register(
+    "picture_losses_cuda_backward",
+    "(Tensor g_sums, Tensor image, Tensor truth, Tensor derivative) -> Tensor",
+    _backward,
+    _fake_backward,
+)
+differentiate("picture_losses_cuda", _autograd, _setup_context)
 
 
 def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,15 +1,15 @@
 """The surfel rasterizer's CUDA kernels as PyTorch operators (docs/method.md, section 5).
 
-``surfhead::rasterize_cuda`` and ``surfhead::rasterize_cuda_backward``: float32, three colour channels, B views
-of P poses in one set of launches on PyTorch's current stream, no host synchronisation, capturable in a CUDA
-graph once a call outside one has compiled and loaded the kernels.
+``surfhead::rasterize_cuda`` and ``surfhead::rasterize_cuda_backward``: float32, three colour channels, B
+views of P poses in one set of launches on PyTorch's current stream, no host synchronisation, capturable in
+a CUDA graph once a call outside one has compiled and loaded the kernels.
 
 Room for tile entries. A call's number of (surfel, tile) entries is known only on the GPU, so its buffers
-are sized beforehand (``planned_capacity``). What is guaranteed:
+are sized beforehand (``cuda_room``). What is guaranteed:
 
 - The outputs and gradients are always complete. Tiles whose entries did not fit are redone within the same
-  call from lists of their own, without the host (cuda_kernels/cuda/spilling.h), also while a captured graph is
-  replayed. That is slow, never wrong.
+  call from lists of their own, without the host (cuda_kernels/cuda/spilling.h), also while a captured graph
+  is replayed. That is slow, never wrong.
 - Each call writes the number it needed to host memory. The next call of the same size that finds it takes a
   quarter more room than that, so that a spill lasts a call or two. A captured graph cannot grow:
   ``check_overflow`` tells when one should be captured anew.
@@ -19,14 +19,15 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError, UnavailableError
-from surfhead.core.kernels import cuda_driver
+from surfhead.core.kernels import cuda_driver, cuda_room
+from surfhead.core.kernels.cuda_operators import differentiate, register
 
 TILE = 16
 PATCHES = 8  # of a tile
@@ -35,16 +36,15 @@ RECORD_BYTES = 80
 FOOTPRINT_BYTES = 32
 GRADIENTS = 20
 MAX_SURFELS = 1 << 24
-MAX_ENTRIES = 2**31 - 1
 MAX_SPILL_BLOCKS = 128
-SLOTS = 512
 
 _POINTERS = (
     "mean", "tangents", "normal", "opacity", "colour", "camera_from_world", "intrinsics", "background",
     "pose_of_view", "records", "footprints", "depth_bounds", "offsets", "entries", "pixel_sums",
-    "pixel_places", "found_bounds", "cursors", "keys", "needed", "rgb", "alpha", "normal_map", "depth", "median_depth", "distortion", "radius", "visible",
-    "g_rgb", "g_alpha", "g_normal_map", "g_depth", "g_median_depth", "g_distortion", "surfel_gradients",
-    "g_mean", "g_tangents", "g_normal", "g_opacity", "g_colour",
+    "pixel_places", "found_bounds", "cursors", "keys", "needed", "rgb", "alpha", "normal_map", "depth",
+    "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha", "g_normal_map", "g_depth",
+    "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents", "g_normal", "g_opacity",
+    "g_colour",
 )  # fmt: skip
 
 
@@ -86,78 +86,9 @@ def state_layout(views: int, surfels: int, height: int, width: int, capacity: in
         16 * pixels,
         8 * pixels,
     )
-    starts, at = [], 0
-    for size in sizes:
-        starts.append(at)
-        at += (size + 255) // 256 * 256
-    return Layout(*starts, at)
+    ends = accumulate((size + 255) // 256 * 256 for size in sizes)
+    return Layout(0, *ends)
 
-
-# ---- room for entries -----------------------------------------------------------------------------------
-
-#: (device, views, height, width) -> entries to make room for, learnt from earlier calls.
-_learnt: dict[tuple[int, int, int, int], int] = {}
-#: The same keys -> (slot of the page, room of the last call).
-_slots: dict[tuple[int, int, int, int], tuple[int, int]] = {}
-
-
-@cache
-def _page() -> Any:
-    """Host memory that the kernels write their needs to, as a numpy view kept alive by torch."""
-    page = torch.zeros(SLOTS, dtype=torch.int64, pin_memory=True)
-    return page, page.numpy()
-
-
-def _round_up(count: int) -> int:
-    """To one of eight steps an octave, so that few sizes of buffers occur."""
-    step = 1 << max(count.bit_length() - 4, 10)
-    return -(-count // step) * step
-
-
-def planned_capacity(device: int, views: int, surfels: int, height: int, width: int) -> int:
-    """Entries to make room for: what earlier calls of this size taught, at first four a surfel."""
-    if not torch.compiler.is_compiling():  # compiled code takes what was learnt when its kernels ran
-        _learn((device, views, height, width))
-    learnt = _learnt.get((device, views, height, width), 4 * views * surfels)
-    return min(_round_up(max(learnt, views * surfels, 1)), MAX_ENTRIES)
-
-
-def _learn(key: tuple[int, int, int, int]) -> None:
-    """Take note of what the last finished call of this size needed, if it has reported by now."""
-    if key not in _slots:
-        return
-    needed = int(_page()[1][_slots[key][0]])
-    wanted = needed + needed // 4
-    if wanted > _learnt.get(key, 0):
-        _learnt[key] = min(_round_up(wanted), MAX_ENTRIES)
-
-
-def _report_address(key: tuple[int, int, int, int], capacity: int) -> int:
-    """Where a call of this size, with room for ``capacity`` entries, shall write what it needs."""
-    _learn(key)
-    slot = _slots[key][0] if key in _slots else len(_slots) % SLOTS
-    _slots[key] = (slot, capacity)
-    return int(_page()[0].data_ptr()) + 8 * slot
-
-
-def check_overflow() -> bool:
-    """Whether a call, or a replay of a graph, finished since the last look had too little room for its entries.
-
-    Its pictures and gradients are right all the same, but took longer; the next call outside a graph has
-    more room by itself, and a captured graph should be captured anew. Looks at host memory: does not wait for
-    the GPU, so work that is still queued is not seen.
-    """
-    found = False
-    for key, (slot, capacity) in _slots.items():
-        values = _page()[1]
-        if int(values[slot]) > capacity:
-            _learn(key)
-            values[slot] = 0
-            found = True
-    return found
-
-
-# ---- filling in -----------------------------------------------------------------------------------------
 
 _FORWARD = (
     "(Tensor mean, Tensor tangents, Tensor normal, Tensor opacity, Tensor colour, "
@@ -247,7 +178,7 @@ def _forward(
         raise _out_of_memory(capacity, views, surfels) from error
     _point(launch, inputs | out | scratch, state, layout)
     launch.found_bounds = launch.cursors + 4 * tiles
-    launch.needed = _report_address((device.index, views, height, width), capacity)
+    launch.needed = cuda_room.report_address((device.index, views, height, width), capacity)
 
     kernels = cuda_driver.kernels(device.index)
     kernels.enter()
@@ -372,21 +303,9 @@ def _autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     return (*g, None, None, None, None, None, None, None, None)
 
 
-def _register() -> torch.library.Library:
-    library = torch.library.Library("surfhead", "FRAGMENT")
-    library.define("rasterize_cuda" + _FORWARD)
-    library.define("rasterize_cuda_backward" + _BACKWARD)
-    library.impl("rasterize_cuda", _forward, "CUDA")
-    library.impl("rasterize_cuda_backward", _backward, "CUDA")
-    torch.library.register_fake("surfhead::rasterize_cuda", _fake_forward, lib=library)
-    torch.library.register_fake("surfhead::rasterize_cuda_backward", _fake_backward, lib=library)
-    torch.library.register_autograd(
-        "surfhead::rasterize_cuda", _autograd, setup_context=_setup_context, lib=library
-    )
-    return library
-
-
-_library = _register()  # kept: the operators live as long as it does
+register("rasterize_cuda", _FORWARD, _forward, _fake_forward)
+register("rasterize_cuda_backward", _BACKWARD, _backward, _fake_backward)
+differentiate("rasterize_cuda", _autograd, _setup_context)
 
 
 def rasterize(
@@ -423,7 +342,7 @@ def rasterize(
             "Prune the avatar, or mend `near`.",
         )
     views = colour.shape[0]
-    capacity = planned_capacity(mean.device.index or 0, views, surfels, height, width)
+    capacity = cuda_room.planned_capacity(mean.device.index or 0, views, surfels, height, width)
     out = torch.ops.surfhead.rasterize_cuda(
         mean, tangents, normal, opacity, colour, camera_from_world, intrinsics, pose_of_view, background,
         height, width, near, capacity,

@@ -95,6 +95,10 @@ class Jbs(Deformer):
         else:
             # the logarithms belong to pairs of triangles, of which there are fewer than surfels
             logarithms = relative_logarithms(deformed.quaternion, mesh.topology.neighbours)
+            if logarithms.is_cuda:
+                field = fused_field(mesh, binding, deformed, logarithms, factors)
+                if field is not None:
+                    return field
             count = logarithms.shape[1] // 3
             pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, max(count, 1), device=near.device)
             turn = blend(logarithms, pairs, factors[:, 1:])
@@ -117,3 +121,29 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
     inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
     other = planes.take(quaternion, neighbours.mT.reshape(-1))
     return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
+
+
+def fused_field(
+    mesh: Mesh, binding: Binding, deformed: triangles.TriangleJacobians, logarithms: Tensor, factors: Tensor
+) -> AffineField | None:
+    """The field by one kernel on the GPU; None where it does not serve."""
+    from surfhead.core.kernels import cuda
+
+    if not cuda.serves(factors):
+        return None
+    rest = mesh.rest.frames
+    linear, rotation = cuda.blend_triangles(
+        binding.triangle,
+        mesh.topology.neighbours,
+        factors,
+        deformed.quaternion,
+        logarithms,
+        deformed.stretch_entries,
+        rest.scale[:, None, None] * rest.rotation,
+    )
+    return AffineField(
+        linear=linear,
+        origin=of_host(mesh.frames.centroid, binding),
+        rotation=rotation,
+        scale=of_host(rest.scale[None], binding),
+    )

@@ -28,7 +28,8 @@ class Cuda(Rasterizer):
     @classmethod
     def available(cls) -> str | None:
         """None, or why the kernels cannot run here."""
-        return kernels.unavailable("cuda")
+        reason: str | None = kernels.unavailable("cuda")
+        return reason
 
     @classmethod
     def supports(cls, device_type: str) -> bool:

@@ -1,0 +1,166 @@
+// The mathematics of skinning.h for all surfels: one thread a surfel, all its poses in turn, so that what a surfel
+// gathers over the poses needs no atomics; what triangles gather does.
+#include "../skinning.h"
+
+using namespace surfel;
+
+namespace {
+
+using int64 = long long;
+constexpr int kThreads = 128;
+
+// core/surfels.py, apply_field.
+struct Field {
+  int poses, surfels;
+  const float *offset, *log_scale, *quaternion;  // (N, 3), (N, 2), (N, 4)
+  const float *linear, *origin;                  // (P, N, 3, 3), (P, N, 3)
+  float *mean, *tangents, *normal;               // (P, N, 3), (P, N, 3, 2), (P, N, 3)
+  const float *g_mean, *g_tangents, *g_normal;   // null: zero
+  float *g_offset, *g_log_scale, *g_quaternion, *g_linear;
+};
+
+// plugins/deformers/jbs.py.
+struct Blend {
+  int poses, surfels, triangles;
+  const int64 *host, *neighbours;                       // (N,), (F, 3)
+  const float* weights;                                 // (N, 4)
+  const float *quaternion, *logarithm, *stretch;        // (P, F, 4), (P, 3 F, 3), (P, F, 6)
+  const float* axes;                                    // (F, 3, 3) k R of the rest triangles
+  float *linear, *rotation;                             // (P, N, 3, 3)
+  const float *g_linear, *g_rotation;                   // null: zero
+  float* g_weights;
+  float *g_quaternion, *g_logarithm, *g_stretch;        // zeroed; null where the rig takes no gradient
+};
+
+template <int K>
+__device__ __forceinline__ void load(const float* from, size_t row, float* to) {
+  for (int i = 0; i < K; ++i) to[i] = from[K * row + i];
+}
+template <int K>
+__device__ __forceinline__ void load_or_zero(const float* from, size_t row, float* to) {
+  for (int i = 0; i < K; ++i) to[i] = from ? from[K * row + i] : 0.0f;
+}
+template <int K>
+__device__ __forceinline__ void store(const float* from, size_t row, float* to) {
+  for (int i = 0; i < K; ++i) to[K * row + i] = from[i];
+}
+template <int K>
+__device__ __forceinline__ void add(const float* from, size_t row, float* to) {
+  for (int i = 0; i < K; ++i) atomicAdd(to + K * row + i, from[i]);
+}
+
+__device__ __forceinline__ Canonical<float> canonical(const Field& p, int n) {
+  Canonical<float> c;
+  load<3>(p.offset, n, c.offset);
+  load<2>(p.log_scale, n, c.log_scale);
+  load<4>(p.quaternion, n, c.quaternion);
+  return c;
+}
+
+// A surfel's host and its neighbours.
+struct Near {
+  int64 triangles[4];
+};
+
+__device__ __forceinline__ Near near_of(const Blend& p, int n) {
+  Near near;
+  near.triangles[0] = p.host[n];
+  for (int j = 0; j < 3; ++j) near.triangles[1 + j] = p.neighbours[3 * near.triangles[0] + j];
+  return near;
+}
+
+__device__ __forceinline__ Neighbourhood<float> neighbourhood(const Blend& p, const Near& near, int pose) {
+  Neighbourhood<float> h;
+  const size_t first = size_t(pose) * p.triangles;
+  load<4>(p.quaternion, first + near.triangles[0], h.quaternion);
+  for (int j = 0; j < 3; ++j)
+    load<3>(p.logarithm, 3 * first + size_t(j) * p.triangles + near.triangles[0], h.logarithm[j]);
+  for (int j = 0; j < 4; ++j) load<6>(p.stretch, first + near.triangles[j], h.stretch[j]);
+  return h;
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kThreads) apply_field(const Field p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  const Canonical<float> own = canonical(p, n);
+  const Axes<float> axes = canonical_axes(own);
+  for (int pose = 0; pose < p.poses; ++pose) {
+    const size_t at = size_t(pose) * p.surfels + n;
+    float linear[9], origin[3];
+    load<9>(p.linear, at, linear);
+    load<3>(p.origin, at, origin);
+    const World<float> world = to_world(linear, origin, own, axes);
+    store<3>(world.mean, at, p.mean);
+    store<6>(world.t, at, p.tangents);
+    store<3>(world.normal, at, p.normal);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) apply_field_backward(const Field p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  const Canonical<float> own = canonical(p, n);
+  const Axes<float> axes = canonical_axes(own);
+  float g_offset[3] = {}, g_u[3] = {}, g_v[3] = {}, g_log_scale[2] = {}, g_quaternion[4];
+  for (int pose = 0; pose < p.poses; ++pose) {
+    const size_t at = size_t(pose) * p.surfels + n;
+    float linear[9], g_linear[9];
+    load<9>(p.linear, at, linear);
+    World<float> g;
+    load_or_zero<3>(p.g_mean, at, g.mean);
+    load_or_zero<6>(p.g_tangents, at, g.t);
+    load_or_zero<3>(p.g_normal, at, g.normal);
+    to_world_backward(linear, own, axes, g, g_linear, g_offset, g_u, g_v, g_log_scale);
+    store<9>(g_linear, at, p.g_linear);
+  }
+  axes_backward(axes, g_u, g_v, g_quaternion);
+  store<3>(g_offset, n, p.g_offset);
+  store<2>(g_log_scale, n, p.g_log_scale);
+  store<4>(g_quaternion, n, p.g_quaternion);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles(const Blend p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  const Near near = near_of(p, n);
+  float weights[4], axes[9];
+  load<4>(p.weights, n, weights);
+  load<9>(p.axes, near.triangles[0], axes);
+  for (int pose = 0; pose < p.poses; ++pose) {
+    const size_t at = size_t(pose) * p.surfels + n;
+    const Blended<float> b = blend(neighbourhood(p, near, pose), weights);
+    float linear[9];
+    multiply(b.affine, axes, linear);
+    store<9>(linear, at, p.linear);
+    store<9>(b.rotation, at, p.rotation);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles_backward(const Blend p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  const Near near = near_of(p, n);
+  float weights[4], axes[9], g_weights[4] = {};
+  load<4>(p.weights, n, weights);
+  load<9>(p.axes, near.triangles[0], axes);
+  for (int pose = 0; pose < p.poses; ++pose) {
+    const size_t at = size_t(pose) * p.surfels + n, first = size_t(pose) * p.triangles;
+    const Neighbourhood<float> around = neighbourhood(p, near, pose);
+    const Blended<float> b = blend(around, weights);
+    float g_linear[9], g_rotation[9], g_affine[9];
+    load_or_zero<9>(p.g_linear, at, g_linear);
+    load_or_zero<9>(p.g_rotation, at, g_rotation);
+    multiply_by_transposed(g_linear, axes, g_affine);
+    Neighbourhood<float> g;
+    blend_backward(around, weights, b, g_affine, g_rotation, g_weights, g);
+    if (p.g_quaternion) {
+      add<4>(g.quaternion, first + near.triangles[0], p.g_quaternion);
+      for (int j = 0; j < 3; ++j)
+        add<3>(g.logarithm[j], 3 * first + size_t(j) * p.triangles + near.triangles[0], p.g_logarithm);
+      for (int j = 0; j < 4; ++j) add<6>(g.stretch[j], first + near.triangles[j], p.g_stretch);
+    }
+  }
+  store<4>(g_weights, n, p.g_weights);
+}

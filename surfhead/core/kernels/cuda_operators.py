@@ -1,0 +1,23 @@
+"""Registration of the CUDA kernels with torch.library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# One fragment for all operators; they live as long as it does.
+_library: Any = torch.library.Library("surfhead", "FRAGMENT")  # type: ignore[no-untyped-call]
+
+
+def register(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
+    """Register ``surfhead::<name>``: its schema, its CUDA implementation, and its shapes without data."""
+    _library.define(name + schema)
+    _library.impl(name, run, "CUDA")
+    torch.library.register_fake(f"surfhead::{name}", fake, lib=_library)
+
+
+def differentiate(name: str, backward: Callable[..., Any], keep: Callable[..., None]) -> None:
+    """Give ``surfhead::<name>`` its gradient; ``keep`` saves what ``backward`` needs."""
+    torch.library.register_autograd(f"surfhead::{name}", backward, setup_context=keep, lib=_library)
