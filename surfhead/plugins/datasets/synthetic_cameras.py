@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surfhead.core.api import RestMesh
+from surfhead.plugins.datasets.synthetic_face import face_frame
 
 DISTANCE = 1.0
 """From the cameras to the head's middle, metres."""
@@ -40,11 +41,13 @@ class Ring:
 
 def head_box(rest: RestMesh) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest corner (3,) of the head without its neck, metres."""
-    triangles = rest.topology.triangles
     regions = rest.topology.regions
-    chosen = [regions[name] for name in ("face", "scalp") if name in regions]
-    if chosen:
-        triangles = triangles[sum(m.long() for m in chosen) > 0]
+    if "scalp" not in regions or "face" not in regions:
+        # An average head about the eyes, where the rig does not say which part is the head.
+        frame = face_frame(rest)
+        low, high = np.array([-75.0, -116.0, -100.0]), np.array([75.0, 122.0, 115.0])
+        return frame.origin + frame.scale * low, frame.origin + frame.scale * high
+    triangles = rest.topology.triangles[regions["face"] | regions["scalp"]]
     points = rest.vertices.double().cpu().numpy()[np.unique(triangles.cpu().numpy())]
     return points.min(axis=0), points.max(axis=0)
 

@@ -55,7 +55,7 @@ def pulses(
         height = generator.uniform(*strength)
         shape = height * np.exp(-0.5 * ((time - at) / (wide * generator.uniform(0.7, 1.3))) ** 2)
         out[:, channel] = np.maximum(out[:, channel], shape)
-    return np.where(out < 0.02, 0.0, out)
+    return np.asarray(np.where(out < 0.02, 0.0, out))
 
 
 def motion(
@@ -80,12 +80,11 @@ def _curve(
 ) -> np.ndarray:
     """(count, size) values of one parameter; parameters of unknown meaning stay zero."""
     if name in REACH and spec.size == 3:
-        return waves(generator, count, 3, 18.0) * np.asarray(REACH[name][split])
+        return np.asarray(waves(generator, count, 3, 18.0) * REACH[name][split])
     if name == "jaw" and spec.size == 3:
         opening = pulses(generator, count, 1, (0.4, 1.0) if split == 0 else (0.8, 1.0), 1.6, 0.5)
         side = 0.1 * waves(generator, count, 1, 9.0)
-        turns: np.ndarray = JAW[split] * np.concatenate([opening, side, 0.0 * side], axis=1)
-        return turns
+        return JAW[split] * np.concatenate([opening, side, 0.0 * side], axis=1)
     if name == "eyes" and spec.size == 6:
         gaze = waves(generator, count, 2, 9.0) * np.asarray(GAZE[split])
         one = np.concatenate([gaze, np.zeros((count, 1))], axis=1)

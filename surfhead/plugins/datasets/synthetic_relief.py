@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import RestMesh
-from surfhead.plugins.datasets.synthetic_face import Array, FaceFrame, bump, ramp, vertex_masks
+from surfhead.plugins.datasets.synthetic_face import SOLID, Array, FaceFrame, bump, ramp, vertex_masks
 from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
-from surfhead.plugins.datasets.synthetic_texture import SOLID, brow_strength, hair_direction, lattice
+from surfhead.plugins.datasets.synthetic_texture import brow_strength, hair_direction, lattice
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class Relief:
         at = template.vertices.double()[self._host].mul(self._weight.double()[..., None]).sum(dim=1)
         masks = {
             name: (torch.from_numpy(values)[self._host] * self._weight.double()).sum(dim=1).numpy()
-            for name, values in vertex_masks(template).items()
+            for name, values in vertex_masks(template, frame).items()
         }
         height = relief_height(frame.coordinates(at.numpy()), masks, seed)
         self._height = torch.from_numpy(height * frame.scale).float()[:, None]

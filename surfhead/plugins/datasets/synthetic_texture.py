@@ -15,6 +15,7 @@ from surfhead.core.api import RestMesh
 from surfhead.plugins.datasets.synthetic_face import (
     EYE_DEPTH,
     HALF_PUPIL_DISTANCE,
+    SOLID,
     Array,
     FaceFrame,
     bump,
@@ -27,8 +28,6 @@ SKIN = np.array([0.87, 0.665, 0.56])
 RED = np.array([0.80, 0.45, 0.40])
 LIPS = np.array([0.72, 0.42, 0.385])
 HAIR = np.array([0.29, 0.185, 0.12])
-SOLID = ("teeth", "eyeballs", "mouth", "tongue")
-"""Regions with hard edges: a blend of tooth and gum at shared vertices is not wanted."""
 TONGUE = np.array([0.72, 0.38, 0.38])
 MOUTH = np.array([0.36, 0.12, 0.12])
 TOOTH = np.array([0.97, 0.94, 0.87])
@@ -93,7 +92,9 @@ class SolidTexture:
             seen = amount > 0
             out[seen] = mix(out[seen], layer(p[seen]), amount[seen])
 
-        paint(1.0 * ((hair < 1) & (hard < 1)), self._skin)
+        # Red ears are where the rig says its ears are.
+        ears = "ears" in masks
+        paint(1.0 * ((hair < 1) & (hard < 1)), lambda q: self._skin(q, ears))
         paint((1 - hair) * (1 - hard) * self._beard(p, mask("neck")), lambda q: np.tile(STUBBLE, (len(q), 1)))
         paint(ramp(0.30, 0.62, mask("lips") + 0.3 * edge), self._lips)
         paint(0.93 * brow_strength(p, self.seed + 30), self._brow)
@@ -109,7 +110,7 @@ class SolidTexture:
         paint(ramp(0.4, 0.6, mask("eyeballs")), self._eyes)
         return np.asarray(np.clip(out, 0.0, 1.0))
 
-    def _skin(self, p: Array) -> Array:
+    def _skin(self, p: Array, ears: bool) -> Array:
         seed = self.seed
         tone = 0.035 * fractal_noise(p / 22.0, seed) + 0.03 * fractal_noise(p / 3.0, seed + 1)
         pores = 0.045 * value_noise(p / 0.75, seed + 2)
@@ -117,7 +118,7 @@ class SolidTexture:
         flush = (
             0.55 * bump(p, 36, -32, 15, 14) + 0.45 * bump(p, 0, -40, 10, 8) + 0.25 * bump(p, 0, -98, 13, 9)
         )
-        flush = flush + 0.5 * ramp(60, 70, np.abs(p[..., 0])) * (p[..., 1] < 22) * (p[..., 1] > -55)
+        flush = flush + ears * 0.5 * ramp(60, 70, np.abs(p[..., 0])) * (p[..., 1] < 22) * (p[..., 1] > -55)
         out = mix(out, RED, np.clip(0.6 * flush * (1 + 0.5 * fractal_noise(p / 6.0, seed + 3)), 0, 1))
         shadow = 0.6 * bump(p, 30, -15, 12, 4) + 0.5 * bump(p, 17, 2, 5, 6)
         out = mix(out, SKIN * [0.72, 0.66, 0.70], 0.55 * shadow)
@@ -209,7 +210,7 @@ def bake(texture: SolidTexture, rest: RestMesh, size: int, chunk: int = 1500) ->
     """(F, L, 3) uint8 colours on the lattice of every triangle."""
     vertices = rest.vertices.double().cpu().numpy()
     triangles = rest.topology.triangles.cpu().numpy()
-    masks = vertex_masks(rest)
+    masks = vertex_masks(rest, texture.frame)
     weights = lattice(size)
     pieces = []
     for start in range(0, len(triangles), chunk):
