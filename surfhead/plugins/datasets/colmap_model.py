@@ -1,7 +1,8 @@
 """COLMAP's sparse models, binary and text: cameras, images and points.
 
-Format: https://colmap.github.io/format.html. Camera coordinates are OpenCV's, and the centre of the first
-pixel is (0.5, 0.5), both as here.
+Format: https://colmap.github.io/format.html. Read here and not by COLMAP's own bindings, so that no package
+is needed and damaged files give errors that name them. Camera coordinates are OpenCV's, and the centre of
+the first pixel is (0.5, 0.5), both as here.
 """
 
 from __future__ import annotations

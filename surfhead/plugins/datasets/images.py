@@ -105,14 +105,13 @@ def header_size(path: Path) -> Size:
 def _load(path: Path, native: Size) -> Image.Image:
     try:
         with Image.open(path) as image:
-            image.load()
-            size = image.size
-            loaded: Image.Image = image.copy()
+            image.load()  # the pixels outlive the file
+            loaded: Image.Image = image
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise unreadable(path, error) from error
-    if size != native:
+    if loaded.size != native:
         raise DataError(
-            f'Image "{path}" is {size[0]}x{size[1]} pixels.',
+            f'Image "{path}" is {loaded.width}x{loaded.height} pixels.',
             f"Expected {native[0]}x{native[1]} as its camera says.",
             "Export the picture in that size, or mend the camera's width, height and intrinsics.",
         )
@@ -211,7 +210,7 @@ class Pictures:
             image = _blend(pixels[..., :3], alpha, self.background)
             mask = alpha if mask is None else mask
         else:
-            image = np.asarray(loaded.convert("RGB"))
+            image = np.asarray(loaded if loaded.mode == "RGB" else loaded.convert("RGB"))
             if mask is not None and self.composited is None:
                 image = _blend(image, mask, self.background)
             elif mask is not None and self.composited is not None and self.composited != self.background:
