@@ -14,10 +14,11 @@ outside the project, in ``synthetic`` below surfhead's cache folder; a damaged o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ from surfhead.plugins.datasets.synthetic_motion import motion
 from surfhead.plugins.datasets.synthetic_renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_key
 
-Progress = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes
 
 
@@ -129,7 +130,7 @@ class Synthetic(Dataset):
             )
         )
 
-    def open(self, path: Path | None = None, progress: Progress | None = None) -> SyntheticScene:
+    def open(self, path: Path | None = None, progress: Report | None = None) -> SyntheticScene:
         """Make the frames that are not kept yet, and describe the views.
 
         Args:
@@ -206,7 +207,7 @@ class SyntheticScene(Scene):
             )
         return frame
 
-    def make(self, progress: Progress | None = None) -> None:
+    def make(self, progress: Report | None = None) -> None:
         """Draw every frame that is not in the cache yet, a timestep for each processor at a time."""
         missing = self._store.missing(list(self.views.names))
         if not missing:
@@ -214,12 +215,12 @@ class SyntheticScene(Scene):
         by_timestep: dict[int, list[int]] = {}
         for view in missing:
             by_timestep.setdefault(int(self.views.timestep[view]), []).append(view)
-        report = progress or _terminal_progress(len(missing))
-        report(0, len(missing))
         self._make_renderer()
+        bar = contextlib.nullcontext(progress) if progress else _terminal_progress(len(missing))
         workers = min(MOST_WORKERS, os.cpu_count() or 1)
-        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cast") as pool:
+        with bar as report, ThreadPoolExecutor(max_workers=workers, thread_name_prefix="cast") as pool:
             done = 0
+            report(done, len(missing))
             for made in pool.map(lambda item: self._make_timestep(*item), by_timestep.items()):
                 done += made
                 report(done, len(missing))
@@ -271,37 +272,21 @@ def _rows(options: Synthetic.Options) -> list[tuple[str, int, int]]:
     return rows
 
 
-def _terminal_progress(total: int) -> Progress:
+@contextlib.contextmanager
+def _terminal_progress(total: int) -> Iterator[Report]:
     """A bar on a terminal; elsewhere one line at the start."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        first = [True]
-
-        def line(done: int, count: int) -> None:
-            if first[0]:
-                console.print(f"Drawing {count} frames of the built-in data, once.", highlight=False)
-            first[0] = False
-
-        return line
-    bar = Progress(
-        TextColumn("Drawing the built-in data"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-    task = bar.add_task("", total=total)
-    bar.start()
-
-    def update(done: int, count: int) -> None:
-        bar.update(task, completed=done)
-        if done >= count:
-            bar.stop()
-
-    return update
+        console.print(f"Drawing {total} frames of the built-in data, once.", highlight=False)
+        yield lambda done, count: None
+        return
+    text = TextColumn("Drawing the built-in data")
+    with Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done, count: bar.update(task, completed=done)
 
 
 __all__ = ["Synthetic", "SyntheticScene"]

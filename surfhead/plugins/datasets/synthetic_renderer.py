@@ -71,7 +71,6 @@ class Renderer:
         self._gap = 1.2 * frame.scale
         # Where fine triangles lie in their host: barycentric coordinates of their corners.
         self._inside = self.relief.corners[self.relief.split]
-        self._pose: _Pose | None = None
 
     def pose(self, vertices: Tensor) -> _Pose:
         """Prepare posed vertices (V, 3) for drawing."""
