@@ -2,105 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from surfhead.core.api import DataError
 from surfhead.plugins.datasets.vhap import Vhap
-
-WIDTH, HEIGHT = 10, 8
-CX, CY, FX, FY = 3.25, 5.5, 21.0, 19.0
-
-
-def pose(seed):
-    """A camera-to-world matrix in OpenGL axes."""
-    generator = np.random.default_rng(seed)
-    rotation = np.linalg.qr(generator.normal(size=(3, 3)))[0]
-    rotation *= np.sign(np.linalg.det(rotation))
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation, generator.normal(size=3)
-    return matrix
-
-
-def pixels(seed, channels=3):
-    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, channels), dtype=np.uint8)
-
-
-def tracking(seed, expressions=100):
-    generator = np.random.default_rng(seed)
-    sizes = {
-        "translation": 3,
-        "rotation": 3,
-        "neck_pose": 3,
-        "jaw_pose": 3,
-        "eyes_pose": 6,
-        "expr": expressions,
-    }
-    fields = {name: generator.normal(size=(1, size)).astype(np.float32) for name, size in sizes.items()}
-    fields["shape"] = np.linspace(0, 1, 300, dtype=np.float32)
-    return fields
-
-
-class Layout:
-    """Writes a data set, frame by frame."""
-
-    def __init__(self, root, **tracking_options):
-        self.root = root
-        for name in ("images", "fg_masks", "flame_param"):
-            (root / name).mkdir(parents=True)
-        np.savez(root / "canonical_flame_param.npz", **tracking(0))
-        self.frames = {"train": [], "val": [], "test": []}
-        self.tracking_options = tracking_options
-
-    def add(self, timestep, camera, split="train", image=None, mask=None, **changes):
-        stem = f"{timestep:05d}_{camera:02d}"
-        if image is None:
-            image = pixels(100 * timestep + camera)
-        Image.fromarray(image).save(self.root / "images" / f"{stem}.png")
-        file = self.root / "flame_param" / f"{timestep:05d}.npz"
-        if not file.exists():
-            np.savez(file, **tracking(timestep, **self.tracking_options))
-        frame = {
-            "timestep_index": timestep,
-            "camera_index": camera,
-            "camera_id": f"c{camera}",
-            "file_path": f"images/{stem}.png",
-            "flame_param_path": f"flame_param/{timestep:05d}.npz",
-            "transform_matrix": pose(camera).tolist(),
-            "cx": CX,
-            "cy": CY,
-            "fl_x": FX,
-            "fl_y": FY,
-            "w": WIDTH,
-            "h": HEIGHT,
-        }
-        if mask is not None:
-            Image.fromarray(mask).save(self.root / "fg_masks" / f"{stem}.png")
-            frame["fg_mask_path"] = f"fg_masks/{stem}.png"
-        frame |= changes
-        frame = {name: value for name, value in frame.items() if value is not None}
-        self.frames[split].append(frame)
-        return frame
-
-    def write(self, **top):
-        for split, frames in self.frames.items():
-            (self.root / f"transforms_{split}.json").write_text(json.dumps({**top, "frames": frames}))
-        return self.root
+from tests.plugins.datasets.vhap_layout import (
+    CX,
+    CY,
+    FX,
+    FY,
+    HEIGHT,
+    WIDTH,
+    Layout,
+    open_set,
+    pixels,
+    pose,
+    tracking,
+)
 
 
 @pytest.fixture
 def layout(tmp_path):
     return Layout(tmp_path / "sequence")
-
-
-def open_set(root, **options):
-    return Vhap(Vhap.Options(**options)).open(root)
 
 
 def test_it_is_recognised_by_the_canonical_parameters_alone(layout, tmp_path):
@@ -313,103 +241,3 @@ def test_pictures_are_kept_within_the_budget_only(layout):
     assert scene.frame(0) is scene.frame(0)
     assert scene.frame(3) is not scene.frame(3)
     assert open_set(root).pictures.used == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"transform_matrix": None}, "transform_matrix"),
-        ({"transform_matrix": (2 * np.eye(4)).tolist()}, "transform_matrix"),
-        ({"transform_matrix": np.diag([-1.0, 1, 1, 1]).tolist()}, "transform_matrix"),
-        ({"transform_matrix": np.full((4, 4), np.nan).tolist()}, "transform_matrix"),
-        ({"transform_matrix": [[1, 2], [3]]}, "transform_matrix"),
-        ({"transform_matrix": "identity"}, "transform_matrix"),
-        ({"fl_x": float("nan")}, "fl_x"),
-        ({"fl_x": -20.0}, "fl_x"),
-        ({"cx": "middle"}, "cx"),
-        ({"k1": 0.1}, "k1"),
-        ({"timestep_index": None}, "timestep_index"),
-        ({"timestep_index": -1}, "timestep_index"),
-        ({"timestep_index": 1.5}, "timestep_index"),
-        ({"file_path": None}, "file_path"),
-        ({"w": 0}, "w"),
-        ({"w": 11}, "w"),
-    ],
-)
-def test_wrong_fields_are_named_with_their_file_and_frame(layout, changes, field):
-    layout.add(0, 0)
-    layout.add(0, 1, **changes)
-    with pytest.raises(DataError, match=rf'transforms_train\.json.*"{field}" of frame 1'):
-        open_set(layout.write())
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"frames": 3}', '{"frames": [1]}', '{"frames": []}', "[" * 10**5]
-)
-def test_damaged_json_is_named(layout, text):
-    layout.add(0, 0)
-    root = layout.write()
-    (root / "transforms_train.json").write_text(text)
-    with pytest.raises(DataError, match=r"sequence"):
-        open_set(root)
-    (root / "transforms_train.json").unlink()
-    with pytest.raises(DataError, match=r"transforms_train\.json"):
-        open_set(root)
-
-
-def test_damaged_tracking_is_named_with_its_field(layout):
-    layout.add(0, 0)
-    layout.add(3, 0)
-    root = layout.write()
-    file = root / "flame_param" / "00003.npz"
-    good = tracking(3)
-    cases = [
-        ({k: v for k, v in good.items() if k != "jaw_pose"}, "jaw_pose"),
-        ({**good, "neck_pose": np.zeros((1, 4))}, "neck_pose"),
-        ({**good, "expr": np.zeros((1, 101))}, "expr"),
-        ({**good, "rotation": np.full((1, 3), np.nan)}, "rotation"),
-        ({**good, "translation": np.array([["a", "b", "c"]])}, "translation"),
-        ({**good, "dynamic_offset": np.ones(7)}, "dynamic_offset"),
-    ]
-    for fields, name in cases:
-        np.savez(file, **fields)
-        with pytest.raises(DataError, match=rf"00003\.npz.*{name}"):
-            open_set(root)
-    np.savez(file, **{**good, "jaw_pose": np.array([{}], dtype=object)})
-    with pytest.raises(DataError, match=r"00003\.npz"):
-        open_set(root)
-    raw = file.read_bytes()
-    for damaged in (b"", raw[: len(raw) // 2], b"PK" + bytes(100)):
-        file.write_bytes(damaged)
-        with pytest.raises(DataError, match=r"00003\.npz"):
-            open_set(root)
-    file.unlink()
-    with pytest.raises(DataError, match=r"00003\.npz"):
-        open_set(root)
-
-
-def test_missing_truncated_and_wrong_size_pictures_are_named(layout):
-    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    layout.add(0, 0, image=noise, mask=pixels(1, 1)[..., 0])
-    root = layout.write()
-    image, mask = root / "images" / "00000_00.png", root / "fg_masks" / "00000_00.png"
-    for file in (image, mask):
-        raw = file.read_bytes()
-        for damaged in (b"", b"text", raw[:60], raw[:-40], raw[: len(raw) // 2]):
-            file.write_bytes(damaged)
-            with pytest.raises(DataError, match=rf"{file.parent.name}.*00000_00\.png"):
-                open_set(root).frame(0)
-        Image.fromarray(pixels(3)[:, :-1]).save(file)
-        with pytest.raises(DataError, match=r"00000_00\.png.*9x8"):
-            open_set(root).frame(0)
-        file.unlink()
-        with pytest.raises(DataError, match=r"00000_00\.png"):
-            open_set(root).frame(0)
-        file.write_bytes(raw)
-    assert np.array_equal(open_set(root).frame(0).image, noise)
-
-
-def test_a_folder_that_is_none_is_a_declared_error(tmp_path):
-    for path in (None, tmp_path / "absent"):
-        with pytest.raises(DataError, match="no folder"):
-            open_set(path)
