@@ -2,7 +2,7 @@
 
 ``cpu`` is a shared library that is built when the package is installed; ``cuda`` is compiled at first use.
 Components reach either only through this package; importing it loads none of them. Each is a module with
-``why_unavailable() -> None or a sentence``, ``report() -> lines for `surfhead doctor` `` and ``rasterize``.
+``unavailable() -> None or a sentence``, ``report() -> lines for `surfhead doctor` `` and ``rasterize``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ def __getattr__(name: str) -> ModuleType:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def why_unavailable() -> dict[str, str | None]:
-    """Name -> None when these kernels can run here, else the reason they cannot, in one sentence."""
-    found: dict[str, str | None] = {}
-    for name in NAMES:
-        try:
-            found[name] = __getattr__(name).why_unavailable()
-        except (ImportError, OSError) as error:
-            found[name] = f"{type(error).__name__}: {error}"
-    return found
+def unavailable(name: str) -> str | None:
+    """None when the kernels called ``name`` can run here, else the reason they cannot, in one sentence."""
+    try:
+        reason: str | None = __getattr__(name).unavailable()
+    except (ImportError, OSError) as error:
+        return f"{type(error).__name__}: {error}"
+    return reason
 
 
 def report() -> dict[str, str]:

@@ -85,7 +85,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     return None, "; ".join(reasons) or "the library was not built; reinstall surfhead with a C++ compiler"
 
 
-def why_unavailable() -> str | None:
+def unavailable() -> str | None:
     """None when the kernels can run here, else why not."""
     library, text = _load()
     return text if library is None else None

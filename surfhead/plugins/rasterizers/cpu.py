@@ -32,7 +32,7 @@ class Cpu(Rasterizer):
     @classmethod
     def available(cls) -> str | None:
         """None, or why the native library is not there."""
-        reason: str | None = kernels.cpu.why_unavailable()
+        reason: str | None = kernels.unavailable("cpu")
         return reason
 
     @classmethod

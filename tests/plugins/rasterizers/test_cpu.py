@@ -21,10 +21,10 @@ from tests.gpu.scenes import (
 from tests.plugins.rasterizers import scenes
 
 pytestmark = pytest.mark.skipif(
-    kernels.cpu.why_unavailable() is not None, reason="the CPU kernels are not built"
+    kernels.unavailable("cpu") is not None, reason="the CPU kernels are not built"
 )
 
-SETS = kernels.cpu.instruction_sets() if kernels.cpu.why_unavailable() is None else ()
+SETS = kernels.cpu.instruction_sets() if kernels.unavailable("cpu") is None else ()
 SCENES = {
     "one view": {"seed": 0, "count": 400, "height": 45, "width": 53},
     "three views of two poses": {"seed": 1, "views": 3, "poses": 2, "count": 200, "height": 31, "width": 37},

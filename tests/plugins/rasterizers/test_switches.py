@@ -11,7 +11,7 @@ from surfhead.plugins.rasterizers.cpu import Cpu
 from surfhead.plugins.rasterizers.reference import Torch
 
 needs_kernels = pytest.mark.skipif(
-    kernels.cpu.why_unavailable() is not None, reason="the CPU kernels are not built"
+    kernels.unavailable("cpu") is not None, reason="the CPU kernels are not built"
 )
 
 
