@@ -106,7 +106,8 @@ def test_apply_field(count: int) -> None:
         "linear": (3, count, 3, 3), "origin": (3, count, 3), "offset": (count, 3),
         "log_scale": (count, 2), "quaternion": (count, 4),
     }  # fmt: skip
-    leaves = {k: torch.randn(*s, generator=g, dtype=torch.float64).requires_grad_() for k, s in shapes.items()}
+    start = {k: torch.randn(*s, generator=g, dtype=torch.float64) for k, s in shapes.items()}
+    leaves = {k: v.requires_grad_() for k, v in start.items()}
     own = {k: leaves[k] for k in ("offset", "log_scale", "quaternion")}
     binding = Binding(
         torch.zeros(count, dtype=torch.int64), {**own, "opacity": torch.zeros(count, dtype=torch.float64)}
@@ -142,10 +143,8 @@ def test_blend(rig: bool) -> None:
     axes = rest.scale[:, None, None] * rest.rotation
     factors = weights(binding)
     exact = Jbs()(mesh, binding)
-    single = [
-        binding.triangle, topology.neighbours,
-        *(v.float().contiguous() for v in (factors, deformed.quaternion, logarithm, deformed.stretch_entries, axes)),
-    ]  # fmt: skip
+    floats = (factors, deformed.quaternion, logarithm, deformed.stretch_entries, axes)
+    single = [binding.triangle, topology.neighbours, *(v.float().contiguous() for v in floats)]
     linear, rotation = cuda_skinning._blend(*single)
     close(linear, exact.linear, "linear")
     close(rotation, exact.rotation, "rotation")
