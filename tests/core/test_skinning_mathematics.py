@@ -99,9 +99,7 @@ def test_field(library: ctypes.CDLL) -> None:
     found = torch.zeros(count, 12, dtype=torch.float64)
     own = torch.zeros(count, 9, dtype=torch.float64)
     g_linear = torch.zeros(count, 9, dtype=torch.float64)
-    call(
-        library.field, count, *(value.detach() for value in leaves.values()), weights, found, own, g_linear
-    )
+    call(library.field, count, *(value.detach() for value in leaves.values()), weights, found, own, g_linear)
     torch.testing.assert_close(found, wanted.detach())
     for name, value in zip(shapes, own.split([3, 2, 4], dim=1), strict=False):
         torch.testing.assert_close(value, exact[name])

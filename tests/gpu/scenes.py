@@ -29,9 +29,7 @@ class Drawing:
     def to(self, device: str, dtype: torch.dtype | None = None) -> Drawing:
         """The same on ``device``, in ``dtype``."""
         s = self.surfels
-        surfels = WorldSurfels(
-            *(t.to(device, dtype) for t in (s.mean, s.tangents, s.normal, s.opacity))
-        )
+        surfels = WorldSurfels(*(t.to(device, dtype) for t in (s.mean, s.tangents, s.normal, s.opacity)))
         return Drawing(
             surfels,
             self.colour.to(device, dtype),
@@ -65,9 +63,7 @@ class Drawing:
 
     def draw(self, rasterizer: Rasterizer) -> RenderOutput:
         """What ``rasterizer`` makes of it."""
-        return rasterizer(
-            self.surfels, self.colour, self.cameras, self.pose_of_view, self.background
-        )
+        return rasterizer(self.surfels, self.colour, self.cameras, self.pose_of_view, self.background)
 
 
 def random_scene(

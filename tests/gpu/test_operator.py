@@ -137,9 +137,7 @@ def test_runs_on_the_current_stream() -> None:
     torch.cuda.synchronize()
     side = torch.cuda.Stream()
     colour = torch.zeros_like(drawing.colour)
-    late = Drawing(
-        drawing.surfels, colour, drawing.cameras, drawing.pose_of_view, drawing.background
-    )
+    late = Drawing(drawing.surfels, colour, drawing.cameras, drawing.pose_of_view, drawing.background)
     with torch.cuda.stream(side):
         torch.cuda._sleep(100_000_000)  # cycles: tens of milliseconds
         colour.copy_(drawing.colour)

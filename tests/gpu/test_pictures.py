@@ -32,9 +32,7 @@ def test_agrees_with_the_metrics(size: tuple[int, int, int], truth_type: torch.d
     torch.testing.assert_close(similarity.double(), exact_similarity, rtol=1e-5, atol=1e-6)
     weights = torch.rand(2, size[0], generator=g).cuda()
     (found,) = torch.autograd.grad((weights[0] * error + weights[1] * similarity).sum(), image)
-    (wanted,) = torch.autograd.grad(
-        (weights[0] * exact_error + weights[1] * exact_similarity).sum(), exact
-    )
+    (wanted,) = torch.autograd.grad((weights[0] * exact_error + weights[1] * exact_similarity).sum(), exact)
     assert float((found - wanted).norm() / wanted.norm()) < 1e-5
 
 

@@ -23,7 +23,6 @@ __all__ = [
     "blend_triangles",
     "check_overflow",
     "compile_kernels",
-    "describe",
     "picture_losses",
     "rasterize",
     "report",
@@ -69,8 +68,7 @@ def report() -> dict[str, str]:
     found["driver understands CUDA"] = ".".join(map(str, cuda_driver.driver_version()))
     folder = kernel_sources()
     cached = all(
-        cuda_compiler.cache_path(module, capability, folder).is_file()
-        for module in cuda_compiler.MODULES
+        cuda_compiler.cache_path(module, capability, folder).is_file() for module in cuda_compiler.MODULES
     )
     try:
         seconds = compile_kernels(index)
@@ -79,12 +77,3 @@ def report() -> dict[str, str]:
         return found
     found["cuda kernels"] = f"ready after {seconds:.2f} s " + ("(cached)" if cached else "(compiled now)")
     return found
-
-
-def describe() -> str:
-    """One sentence for `surfhead doctor` where the kernels can run: device, architecture, cache, time."""
-    found = report()
-    return (
-        f"{found['cuda kernels']} for {found['device']} ({found['architecture']}), NVRTC {found['nvrtc']}, "
-        f"driver for CUDA {found['driver understands CUDA']}, cache in {found['cache folder']}"
-    )

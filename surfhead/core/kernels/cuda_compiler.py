@@ -131,9 +131,7 @@ def cache_path(module: str, capability: int, folder: Path) -> Path:
     arch, kind = target(capability)
     core = getattr(toolchain(), "__version__", "0")
     major, minor = nvrtc_version()
-    return (
-        cache_folder() / f"{module}-{source_hash(folder)}-{arch}-nvrtc{major}.{minor}-core{core}.{kind}"
-    )
+    return cache_folder() / f"{module}-{source_hash(folder)}-{arch}-nvrtc{major}.{minor}-core{core}.{kind}"
 
 
 def compile_module(module: str, capability: int, folder: Path, *, use_cache: bool = True) -> bytes:

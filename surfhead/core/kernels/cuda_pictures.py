@@ -57,9 +57,7 @@ def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 def _backward(g_sums: Tensor, image: Tensor, truth: Tensor, derivative: Tensor) -> Tensor:
     image, truth, g_sums = image.contiguous(), truth.contiguous(), g_sums.contiguous()
     g_image = torch.empty_like(image)
-    _run(
-        "picture_losses_backward", image, truth, derivative=derivative, g_sums=g_sums, g_image=g_image
-    )
+    _run("picture_losses_backward", image, truth, derivative=derivative, g_sums=g_sums, g_image=g_image)
     return g_image
 
 

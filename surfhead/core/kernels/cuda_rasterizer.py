@@ -284,9 +284,7 @@ def _fake_forward(
 
 def _fake_backward(*arguments: Any) -> tuple[Tensor, ...]:
     mean, tangents, normal, opacity, colour = arguments[6:11]
-    return tuple(
-        value.new_empty(value.shape) for value in (mean, tangents, normal, opacity, colour)
-    )
+    return tuple(value.new_empty(value.shape) for value in (mean, tangents, normal, opacity, colour))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

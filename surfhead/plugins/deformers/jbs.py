@@ -33,6 +33,7 @@ from surfhead.core.api import (
     OptionError,
     ParameterSpec,
     geometry,
+    kernels,
     option,
     planes,
     triangles,
@@ -127,12 +128,10 @@ def fused_field(
     mesh: Mesh, binding: Binding, deformed: triangles.TriangleJacobians, logarithms: Tensor, factors: Tensor
 ) -> AffineField | None:
     """The field by one kernel on the GPU; None where it does not serve."""
-    from surfhead.core.kernels import cuda
-
-    if not cuda.serves(factors):
+    if not kernels.cuda.serves(factors):
         return None
     rest = mesh.rest.frames
-    linear, rotation = cuda.blend_triangles(
+    linear, rotation = kernels.cuda.blend_triangles(
         binding.triangle,
         mesh.topology.neighbours,
         factors,

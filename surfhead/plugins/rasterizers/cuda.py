@@ -45,8 +45,6 @@ class Cuda(Rasterizer):
         background: Tensor,
     ) -> RenderOutput:
         """Draw B views; see Rasterizer. Raises ShapeError, UnavailableError."""
-        from surfhead.core.kernels.cuda import rasterize
-
         views, channels = len(cameras), colour.shape[-1]
         check_shape("colour", colour, views, len(surfels), None)
         check_shape("pose_of_view", pose_of_view, views)
@@ -55,7 +53,7 @@ class Cuda(Rasterizer):
         def draw(first: int) -> tuple[Tensor, ...]:
             last = min(first + 3, channels)
             missing = (0, 3 - (last - first))
-            return rasterize(
+            drawn: tuple[Tensor, ...] = kernels.cuda.rasterize(
                 surfels.mean,
                 surfels.tangents,
                 surfels.normal,
@@ -71,6 +69,7 @@ class Cuda(Rasterizer):
                 cameras.width,
                 cameras.near,
             )
+            return drawn
 
         rgb, *others = draw(0)
         if channels != 3:
