@@ -83,7 +83,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       if (kDepth) mean = fused(up[v].depth, from.d0, mean);
       if (kDepth) {
         // The distortion's m counted from the pixel's own mean: its pairs may be close together and far from the
-        // tile's nearest surfel.
+        // tile's middle surfel.
         centre[v] = pick(covered, from.d1 * reciprocal(pick(covered, from.out_alpha, one)), zero);
         up[v].d1 = fused(-centre[v], from.out_alpha, from.d1);
         up[v].d2 = fused(-centre[v], from.d1 + up[v].d1, from.d2);
@@ -98,13 +98,13 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
 
   const T x = T((tile % view.columns) * kTile) + T(0.5), y = T((tile / view.columns) * kTile) + T(0.5);
   const T* colours = static_cast<const T*>(in.colour) + 3 * in.surfels * b;
-  const Surfel<T>& nearest = view.surfel[view.entry[begin].surfel];
+  const Surfel<T>& middle = view.surfel[view.entry[begin + (end - begin) / 2].surfel];
   for (int64_t position = stop; position >= 0; --position) {
     unsigned cells = view.entry[begin + position].cells;
     const uint32_t id = view.entry[begin + position].surfel;
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
-    const InTile<T> place = in_tile(g, x, y, nearest);
+    const InTile<T> place = in_tile(g, x, y, middle);
     const Mask here{Int(position)};
     SurfelGradient<L> sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                              {zero, zero, zero}, {zero, zero, zero}};
@@ -125,9 +125,9 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         w.alpha = pick(w.counts, w.alpha, zero);
         L relative = zero, m = zero;
         if (kDepth) {
-          depth = pick(w.counts, depth, L(nearest.z));
+          depth = pick(w.counts, depth, L(middle.z));
           relative = pick(w.counts, L(place.z_offset) + offset, zero);
-          m = relative_m(relative, depth, nearest.z, T(kDistortionScale)) - centre[v];
+          m = relative_m(relative, depth, middle.z, T(kDistortionScale)) - centre[v];
         }
         const L before = transmittance[v] * reciprocal(one - w.alpha);
         const L h = weight_gradient<kNormal, kDepth>(up[v], g, rgb, relative, m);

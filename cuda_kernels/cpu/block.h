@@ -34,14 +34,15 @@ struct CellOffsets {
 };
 
 // What a tile keeps of one surfel of its list: d of the tile's first pixel centre, and its depth relative
-// to the tile's nearest surfel; both rounded only after the large parts were subtracted.
+// to the middle surfel of the list; both rounded only after the large parts were subtracted. The middle one,
+// because a few surfels right before the camera would make a bad reference for all others.
 template <class T>
 struct InTile {
   T dx, dy, z_offset;
 };
 template <class T>
-SURFEL_FN InTile<T> in_tile(const Surfel<T>& g, T x, T y, const Surfel<T>& nearest) {
-  return {(x - g.x) - g.x_low, (y - g.y) - g.y_low, (g.z - nearest.z) + (g.z_low - nearest.z_low)};
+SURFEL_FN InTile<T> in_tile(const Surfel<T>& g, T x, T y, const Surfel<T>& middle) {
+  return {(x - g.x) - g.x_low, (y - g.y) - g.y_low, (g.z - middle.z) + (g.z_low - middle.z_low)};
 }
 
 // Calls f(vector, lane, flat pixel index) for each pixel of the tile inside the picture.

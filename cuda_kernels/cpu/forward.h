@@ -30,14 +30,14 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
   const int64_t begin = view.tile_start[tile], end = view.tile_start[tile + 1];
   const T x = T((tile % view.columns) * kTile) + T(0.5), y = T((tile / view.columns) * kTile) + T(0.5);
   const T* colours = static_cast<const T*>(in.colour) + 3 * in.surfels * b;
-  const Surfel<T>* nearest = begin < end ? &view.surfel[view.entry[begin].surfel] : nullptr;
+  const Surfel<T>* middle = begin < end ? &view.surfel[view.entry[begin + (end - begin) / 2].surfel] : nullptr;
   for (int64_t e = begin; e < end && active != 0; ++e) {
     unsigned cells = view.entry[e].cells & active;
     if (cells == 0) continue;
     const uint32_t id = view.entry[e].surfel;
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
-    const InTile<T> place = in_tile(g, x, y, *nearest);
+    const InTile<T> place = in_tile(g, x, y, *middle);
     const Mask position(typename Mask::Int(e - begin));
     do {
       const int cell = __builtin_ctz(cells);
@@ -62,9 +62,9 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
           stopped = true;
         }
         const L alpha = pick(counts, w.alpha, zero);
-        depth = pick(counts, depth, L(nearest->z));
-        const L relative = pick(counts, L(place.z_offset) + offset, zero);  // depth - nearest->z
-        const L m = relative_m(relative, depth, nearest->z, T(kDistortionScale));
+        depth = pick(counts, depth, L(middle->z));
+        const L relative = pick(counts, L(place.z_offset) + offset, zero);  // depth - middle->z
+        const L m = relative_m(relative, depth, middle->z, T(kDistortionScale));
         const Mask upper = counts & (p.transmittance > L(T(kMedianTransmittance)));
         last[v] = pick(counts, position, last[v]);
         median_at[v] = pick(upper, position, median_at[v]);
@@ -90,7 +90,7 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
     }
     static_cast<T*>(out.alpha)[i] = alpha;
     const bool covered = median_at[v].v[lane] >= 0;  // the first pair composited is always a median
-    const T d0 = covered ? p.depth.v[lane] / alpha : T(0), reference = covered ? nearest->z : T(0);
+    const T d0 = covered ? p.depth.v[lane] / alpha : T(0), reference = covered ? middle->z : T(0);
     static_cast<T*>(out.depth)[i] = reference + d0;
     static_cast<T*>(out.median_depth)[i] = reference + p.median.v[lane];
     static_cast<T*>(out.d0)[i] = d0;

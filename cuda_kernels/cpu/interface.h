@@ -29,7 +29,7 @@ struct SurfheadOutputs {
   void* radius;                // real (B, N)
   // What the backward reads again, (B, H, W):
   void* transmittance;         // real, at the end
-  void* d0;                    // real, expected depth minus that of the tile's nearest surfel
+  void* d0;                    // real, expected depth minus that of the middle surfel of the tile's list
   void* d1;                    // real, the distortion's running sums
   void* d2;
   int32_t* last;               // place in the tile's list of the last composited surfel, or -1

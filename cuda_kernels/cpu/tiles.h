@@ -95,6 +95,7 @@ SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, co
     low = y + double(lesser(f.ey - T(half), -f.disc)) - slack;
     high = y + double(greater(f.ey + T(half), f.disc)) + slack;
   }
+  const Outline<T> edge = outline(f);
   const int64_t first = low > 0 ? int64_t(low / kCell) : 0;
   const int64_t end = high < double(height) ? (high > 0 ? int64_t(high / kCell) + 1 : 0) : cell_rows;
   const int64_t last = (end < cell_rows ? end : cell_rows) - 1;
@@ -106,7 +107,7 @@ SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, co
       c1[r] = -1;
       T x0, x1;
       const double top = double(row * kCell) + 0.5 - y;
-      if (row < first || row > last || !footprint_span(f, T(top), T(top + (kCell - 1)), x0, x1)) continue;
+      if (row < first || row > last || !footprint_span(edge, T(top), T(top + (kCell - 1)), x0, x1)) continue;
       const double left = (x + double(x0) - (kCell - 0.5)) / kCell, right = (x + double(x1) - 0.5) / kCell;
       if (!(right >= 0 && left <= double(cell_columns - 1))) continue;
       const int64_t floor_left = int64_t(left > 0 ? left : 0);

@@ -112,13 +112,13 @@ def few(seed: int, count: int = 5, views: int = 1, poses: int = 1, side: int = 5
     )
 
 
-def garden(shrink: int) -> Drawing:
-    """A real capture (138k points, three cameras), pictures shrunk; a disc of its neighbours' size."""
+def garden(shrink: int, every: int) -> Drawing:
+    """Every so many of a real capture's 138k points, three cameras, small pictures; spaced discs."""
     from scipy.spatial import cKDTree
 
     with np.load(GARDEN) as data:
-        points = data["points"].astype(np.float64)
-        colours = data["colors"].astype(np.float32).astype(np.float64) / 256.0
+        points = data["points"][::every].astype(np.float64)
+        colours = data["colors"][::every].astype(np.float32).astype(np.float64) / 256.0
         pose = torch.from_numpy(data["w2c"].astype(np.float64))
         K = torch.from_numpy(data["K"].astype(np.float64)).clone()
         height, width = int(data["height"]) // shrink, int(data["width"]) // shrink
