@@ -19,6 +19,7 @@ from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
+from surfhead.commands.reenact import reenact
 from surfhead.commands.render import render
 from surfhead.commands.rig import rig
 from surfhead.commands.show import show
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "render": render,
+    "reenact": reenact,
     "export": export,
     "import": import_avatar,
     "ablate": ablate,

@@ -218,11 +218,13 @@ class RigParameter:
         size: number of values.
         rate: learning rate when it is refined in training; None: not trainable.
         description: what the values are, with units.
+        axis_angle: whether they are rotation vectors, three values each, which are not added but composed.
     """
 
     size: int
     rate: float | None = None
     description: str = ""
+    axis_angle: bool = False
 
 
 class Rig(Component):

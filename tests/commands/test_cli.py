@@ -15,7 +15,19 @@ from surfhead import __version__, cli
 from surfhead.core.errors import DataError
 from tests.commands.conftest import Surfhead
 
-COMMANDS = ("train", "eval", "render", "export", "ablate", "list", "show", "check", "synth", "doctor")
+COMMANDS = (
+    "train",
+    "eval",
+    "render",
+    "reenact",
+    "export",
+    "ablate",
+    "list",
+    "show",
+    "check",
+    "synth",
+    "doctor",
+)
 
 
 def test_help_names_every_command(surfhead: Surfhead) -> None:

@@ -127,10 +127,14 @@ class Flame(Rig):
         if self._model is not None:
             count = len(self._model.template)
         return {
-            "rotation": RigParameter(3, 1e-5, "Root rotation, axis-angle, radians."),
-            "neck": RigParameter(3, 1e-5, "Neck rotation, axis-angle, radians."),
-            "jaw": RigParameter(3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it."),
-            "eyes": RigParameter(6, 1e-5, "Left, then right eye rotation, axis-angle, radians."),
+            "rotation": RigParameter(3, 1e-5, "Root rotation, axis-angle, radians.", axis_angle=True),
+            "neck": RigParameter(3, 1e-5, "Neck rotation, axis-angle, radians.", axis_angle=True),
+            "jaw": RigParameter(
+                3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it.", axis_angle=True
+            ),
+            "eyes": RigParameter(
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+            ),
             "expression": RigParameter(EXPRESSIONS, 1e-3, "Expression coefficients, standard deviations."),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
             "dynamic_offset": RigParameter(3 * count, None, "Offset of every vertex in rest space, metres."),

@@ -130,9 +130,13 @@ class Ict(Rig):
         """Axis-angle poses, expression, translation."""
         count = len(self.model().names)
         return {
-            "rotation": RigParameter(3, 1e-5, "Rotation about the neck's rim, axis-angle, radians."),
-            "neck": RigParameter(3, 1e-5, "Head against neck, axis-angle, radians."),
-            "eyes": RigParameter(6, 1e-5, "Left, then right eye rotation, axis-angle, radians."),
+            "rotation": RigParameter(
+                3, 1e-5, "Rotation about the neck's rim, axis-angle, radians.", axis_angle=True
+            ),
+            "neck": RigParameter(3, 1e-5, "Head against neck, axis-angle, radians.", axis_angle=True),
+            "eyes": RigParameter(
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+            ),
             "expression": RigParameter(count, 1e-3, "Blendshape coefficients, 0 to 1."),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
         }

@@ -116,10 +116,16 @@ class Procedural(Rig):
         """Pose, translation and expression; the rates are those of docs/method.md, section 8."""
         axis_angle = "axis-angle, radians"
         return {
-            "rotation": RigParameter(3, 1e-5, f"Rotation of the whole head about the root, {axis_angle}."),
-            "neck": RigParameter(3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}."),
-            "jaw": RigParameter(3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}."),
-            "eyes": RigParameter(6, 1e-5, f"Rotation of the left, then the right eyeball, {axis_angle}."),
+            "rotation": RigParameter(
+                3, 1e-5, f"Rotation of the whole head about the root, {axis_angle}.", axis_angle=True
+            ),
+            "neck": RigParameter(
+                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True
+            ),
+            "jaw": RigParameter(3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True),
+            "eyes": RigParameter(
+                6, 1e-5, f"Rotation of the left, then the right eyeball, {axis_angle}.", axis_angle=True
+            ),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
             "expression": RigParameter(
                 len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}."

@@ -1,0 +1,186 @@
+"""`surfhead reenact`: drive a trained avatar with another motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.core.errors import OptionError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from torch import Tensor
+
+    from surfhead.core.avatar import Avatar
+    from surfhead.core.reenactment import Driver
+    from surfhead.core.types import Cameras
+
+SAMPLES = 16  # timesteps by which the orbit finds where the head is
+
+
+def reenact(
+    run: Run,
+    driver: Annotated[
+        Path,
+        typer.Option(help="Whose motion: a data set, a motion file (.npz), or a run.", show_default=False),
+    ],
+    transfer: Annotated[
+        str,
+        typer.Option(
+            help="Face: absolute takes the driver's values; relative adds the driver's change from its "
+            "neutral to the subject's mean."
+        ),
+    ] = "absolute",
+    pose: Annotated[
+        str, typer.Option(help="The head's rotation, neck and translation: driver, relative or fixed (mean).")
+    ] = "driver",
+    neutral: Annotated[
+        str, typer.Option(help="The driver's neutral: mean of its motion, or a timestep of it.")
+    ] = "mean",
+    smooth: Annotated[
+        float, typer.Option(help="Smooth the motion: standard deviation in frames; 0: not.")
+    ] = 0.0,
+    camera: Annotated[
+        int | None, typer.Option(help="A camera of the run's data by number, instead of an orbit.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Orbit: pixels a side.")] = 512,
+    turn: Annotated[float, typer.Option(help="Orbit: degrees swept to and fro; 360: all round.")] = 0.0,
+    elevation: Annotated[float, typer.Option(help="Orbit: degrees above the horizon.")] = 5.0,
+    field_of_view: Annotated[float, typer.Option("--fov", help="Orbit: field of view, degrees.")] = 25.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Pictures a second; by default the driver's, or 25.")
+    ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Also write every picture as a PNG file.")] = False,
+    sheet: Annotated[
+        int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder; by default reenact/DRIVER in the run.")] = None,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Drive a run's avatar with its own or another person's motion, of any length: an MP4 file."""
+    from rich.progress import track
+
+    from surfhead.core import pictures
+    from surfhead.core.reenactment import read_driver
+    from surfhead.core.reenactment import reenact as follow
+    from surfhead.core.runs import load_avatar
+
+    if fps is not None and fps <= 0:
+        raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
+    if sheet < 0:
+        raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
+    motion = read_driver(driver)
+    avatar = load_avatar(run, device=device)
+    poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
+    count = len(next(iter(poses.values())))
+    if camera is None:
+        cameras = _orbit(avatar, poses, count, size=size, turn=turn, elevation=elevation, fov=field_of_view)
+    else:
+        cameras = _training_camera(run, camera)[[0] * count]
+    target = out or run / "reenact" / driver.resolve().stem
+    moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
+    kept: dict[int, np.ndarray] = {}
+    rate = fps or motion.rate
+    with pictures.video(target / "video.mp4", cameras.height, cameras.width, rate) as film:
+        for index in track(range(count), "Rendering", console=console(), transient=True):
+            drawn = avatar.render(cameras[index], _at(poses, index)).output
+            pixels = pictures.picture(drawn, "rgb", (0.0, 1.0))
+            film(pixels)
+            if png:
+                pictures.save(pixels, target / "pictures" / f"{index:05d}.png")
+            if index in moments:
+                kept[index] = pixels
+    if sheet:
+        from surfhead.core.contact_sheet import contact_sheet
+
+        rows = {"driver": _driver_pictures(motion, driver, device, moments, camera, size)}
+        rows["avatar"] = [kept[index] for index in moments]
+        columns = [f"frame {index}" for index in moments]
+        shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
+        pictures.save(shown, target / "sheet.png")
+    console().print(f"{count} frames in {target / 'video.mp4'}", markup=False, soft_wrap=True)
+
+
+def _at(poses: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+    return {name: rows[index : index + 1] for name, rows in poses.items()}
+
+
+def _orbit(
+    avatar: Avatar,
+    poses: Mapping[str, Tensor],
+    count: int,
+    *,
+    size: int,
+    turn: float,
+    elevation: float,
+    fov: float,
+) -> Cameras:
+    """Cameras on an arc around where the motion takes the head on average."""
+    from dataclasses import replace
+
+    import torch
+
+    from surfhead.core.camera_path import orbit
+
+    cameras = orbit(avatar, count, height=size, width=size, turn=turn, elevation=elevation, field_of_view=fov)
+    rows = torch.arange(min(count, SAMPLES)) * count // min(count, SAMPLES)
+    with torch.no_grad():
+        posed = avatar.rig({name: values[rows].to(avatar.device) for name, values in poses.items()})
+    away = (posed.vertices.mean(dim=(0, 1)) - posed.rest.vertices.mean(dim=0)).cpu()
+    pose = cameras.camera_from_world.clone()
+    pose[:, :3, 3] -= pose[:, :3, :3] @ away
+    return replace(cameras, camera_from_world=pose)
+
+
+def _training_camera(run: Path, number: int) -> Cameras:
+    """A camera of the run's data, as in its first picture."""
+    from surfhead.core.build import open_scene
+    from surfhead.core.feed import cameras_of
+    from surfhead.core.runs import read_config
+
+    scene = open_scene(read_config(run)).scene
+    known = scene.views.camera.tolist()
+    if number not in known:
+        raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one of these.")
+    return cameras_of(scene, [known.index(number)], "cpu")
+
+
+def _driver_pictures(
+    motion: Driver, source: Path, device: str, moments: list[int], camera: int | None, size: int
+) -> list[np.ndarray]:
+    """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
+    from surfhead.core import pictures
+    from surfhead.core.runs import load_avatar
+
+    if motion.scene is not None:
+        views = motion.scene.views
+        seen = views.timestep.tolist()
+        if not set(moments) <= set(seen):
+            return []
+        # one camera for all moments where there is one that saw them all
+        cameras = sorted(set(views.camera.tolist()), key=lambda number: number != camera)
+        pairs = {
+            pair: row
+            for row, pair in reversed(list(enumerate(zip(views.camera.tolist(), seen, strict=True))))
+        }
+        whole = [number for number in cameras if all((number, moment) in pairs for moment in moments)]
+        chosen = [pairs[whole[0], moment] if whole else seen.index(moment) for moment in moments]
+        return [motion.scene.frame(row).image for row in chosen]
+    if source.is_dir():
+        avatar = load_avatar(source, device=device)
+        own = {name: rows.float().cpu() for name, rows in motion.parameters.items()}
+        cameras_of_driver = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
+        drawn = [
+            avatar.render(cameras_of_driver[column], _at(own, moment)).output
+            for column, moment in enumerate(moments)
+        ]
+        return [pictures.picture(output, "rgb", (0.0, 1.0)) for output in drawn]
+    return []
