@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from surfhead.core.avatar import Avatar
     from surfhead.core.reenactment import Driver
+    from surfhead.core.scene import Scene
     from surfhead.core.types import Cameras
 
 SAMPLES = 16  # timesteps by which the orbit finds where the head is
@@ -101,7 +102,8 @@ def reenact(
     if sheet:
         from surfhead.core.contact_sheet import contact_sheet
 
-        rows = {"driver": _driver_pictures(motion, driver, device, moments, camera, size)}
+        front = avatar.rig.rest().topology.front
+        rows = {"driver": _driver_pictures(motion, driver, device, moments, camera, size, front)}
         rows["avatar"] = [kept[index] for index in moments]
         columns = [f"frame {index}" for index in moments]
         shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
@@ -154,33 +156,46 @@ def _training_camera(run: Path, number: int) -> Cameras:
 
 
 def _driver_pictures(
-    motion: Driver, source: Path, device: str, moments: list[int], camera: int | None, size: int
+    motion: Driver,
+    source: Path,
+    device: str,
+    moments: list[int],
+    camera: int | None,
+    size: int,
+    front: tuple[float, float, float],
 ) -> list[np.ndarray]:
     """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
     from surfhead.core import pictures
     from surfhead.core.runs import load_avatar
 
     if motion.scene is not None:
-        views = motion.scene.views
-        seen = views.timestep.tolist()
-        if not set(moments) <= set(seen):
-            return []
-        # one camera for all moments where there is one that saw them all
-        cameras = sorted(set(views.camera.tolist()), key=lambda number: number != camera)
-        pairs = {
-            pair: row
-            for row, pair in reversed(list(enumerate(zip(views.camera.tolist(), seen, strict=True))))
-        }
-        whole = [number for number in cameras if all((number, moment) in pairs for moment in moments)]
-        chosen = [pairs[whole[0], moment] if whole else seen.index(moment) for moment in moments]
-        return [motion.scene.frame(row).image for row in chosen]
+        rows = _views_of(motion.scene, moments, camera, front)
+        return [motion.scene.frame(row).image for row in rows]
     if source.is_dir():
         avatar = load_avatar(source, device=device)
         own = {name: rows.float().cpu() for name, rows in motion.parameters.items()}
-        cameras_of_driver = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
+        cameras = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
         drawn = [
-            avatar.render(cameras_of_driver[column], _at(own, moment)).output
-            for column, moment in enumerate(moments)
+            avatar.render(cameras[column], _at(own, moment)).output for column, moment in enumerate(moments)
         ]
         return [pictures.picture(output, "rgb", (0.0, 1.0)) for output in drawn]
     return []
+
+
+def _views_of(
+    scene: Scene, moments: list[int], camera: int | None, front: tuple[float, float, float]
+) -> list[int]:
+    """A view of each timestep, by one camera if one saw all: ``camera``, else the one most in front."""
+    views = scene.views
+    if not set(moments) <= set(views.timestep.tolist()):
+        return []
+    pairs = {
+        pair: row for row, pair in enumerate(zip(views.camera.tolist(), views.timestep.tolist(), strict=True))
+    }
+    ahead = {number: float(views.camera_from_world[row, 2, :3] @ front) for (number, _), row in pairs.items()}
+    order = sorted(ahead, key=lambda number: (number != camera, ahead[number]))
+    whole = [number for number in order if all((number, moment) in pairs for moment in moments)]
+    return [
+        pairs[next(number for number in whole[:1] or order if (number, moment) in pairs), moment]
+        for moment in moments
+    ]

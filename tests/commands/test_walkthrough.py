@@ -1,0 +1,44 @@
+"""The commands, presets and words of the program that docs/monocular.md names are there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from surfhead.cli import COMMANDS
+from surfhead.core import config, data_check
+from surfhead.core.scene import Scene
+from surfhead.plugins.datasets.vhap import Vhap
+from tests.commands.conftest import Surfhead
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "monocular.md").read_text(encoding="utf-8")
+
+
+def test_every_command_and_option_exists(surfhead: Surfhead) -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    used = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("surfhead ")]
+    used += [shlex.split(text)[1:] for text in re.findall(r"`(surfhead [a-z][^`]*)`", PAGE)]
+    assert len(used) >= 9
+    for words in used:
+        command = words[: 1 if words[0] in COMMANDS else 2]
+        said = surfhead(*command, "--help")
+        assert said.code == 0, words
+        for word in words:
+            assert not word.startswith("--") or word in said.out, (words, word)
+    ours = re.findall(r"`(--[a-z]+)[^`]*`", PAGE[PAGE.index("## 4") :])
+    helped = surfhead("train", "--help").out + surfhead("reenact", "--help").out
+    foreign = {"--exp", "--model"}  # options of the tracker
+    assert [word for word in ours if word not in helped and word not in foreign] == []
+
+
+def test_what_data_check_says_is_what_the_page_shows(tmp_path: Path) -> None:
+    shown = re.search(r"^```\n(views .*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    labels = [line.split("  ")[0] for line in shown[1].splitlines() if "   " in line]
+    scene: Scene = Vhap.example(tmp_path).open(tmp_path)
+    facts = data_check.check_scene(scene, None, 1).facts
+    assert set(facts) <= {*labels, *re.findall(r"^(rig parameters|initial points) ", PAGE, re.MULTILINE)}
+    assert "Nothing is wrong with it." in shown[1]
+    assert "monocular" in config.preset_names()
