@@ -18,10 +18,10 @@ def contact_sheet(columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray
 
     Args:
         columns: the moments' labels, one or more.
-        rows: label -> pictures (h, w, 3) uint8 of one size, as many as there are columns. All rows get the
-            first one's height.
+        rows: label -> pictures (h, w, 3) uint8 of one size a row, as many as there are columns. All rows get
+            the highest one's height.
     """
-    height = min(HEIGHT, next(iter(rows.values()))[0].shape[0])
+    height = min(HEIGHT, max(cells[0].shape[0] for cells in rows.values()))
     widths = {
         name: max(round(height * cells[0].shape[1] / cells[0].shape[0]), 1) for name, cells in rows.items()
     }

@@ -114,11 +114,12 @@ def test_a_contact_sheet_has_a_row_a_video_and_a_column_a_moment() -> None:
     grey = [np.full((20, 30, 3), level, np.uint8) for level in (50, 100)]
     tall = [np.full((40, 20, 3), level, np.uint8) for level in (150, 200)]
     sheet = contact_sheet(["one", "two"], {"grey": grey, "tall": tall})
-    assert sheet.shape == (LABEL + GAP + 2 * (20 + LABEL + GAP), GAP + 2 * (30 + GAP), 3)
-    top, below = LABEL + GAP + LABEL + 10, LABEL + GAP + (20 + LABEL + GAP) + LABEL + 10
-    assert [sheet[top, GAP + 5, 0], sheet[top, GAP + 30 + GAP + 5, 0]] == [50, 100]
-    assert [sheet[below, GAP + 5, 0], sheet[below, GAP + 30 + GAP + 5, 0]] == [150, 200]
-    assert sheet[below, GAP + 15, 0] == 255  # the second row's pictures are 10 wide
+    assert sheet.shape == (LABEL + GAP + 2 * (40 + LABEL + GAP), GAP + 2 * (60 + GAP), 3)
+    top, below = LABEL + GAP + LABEL + 20, LABEL + GAP + (40 + LABEL + GAP) + LABEL + 20
+    left, right = GAP + 10, GAP + (60 + GAP) + 10
+    assert [sheet[top, left, 0], sheet[top, right, 0]] == [50, 100]
+    assert [sheet[below, left, 0], sheet[below, right, 0]] == [150, 200]
+    assert sheet[below, GAP + 25, 0] == 255  # the second row's pictures are 20 wide
 
 
 ERRORS = {
