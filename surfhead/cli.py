@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
+from surfhead.commands.flags import flags
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
 from surfhead.commands.reenact import reenact
@@ -26,6 +27,7 @@ from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
 from surfhead.core.errors import SurfheadError
+from surfhead.core.familiar_flags import translate
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -40,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": check,
     "synth": synth,
     "doctor": doctor,
+    "flags": flags,
 }
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -91,6 +94,17 @@ def with_debug_value(arguments: Sequence[str]) -> list[str]:
     return given
 
 
+def with_own_flags(command: Any, given: list[str]) -> list[str]:
+    """Translate the familiar flags of `surfhead train`, and all its settings in the order they were given."""
+    if given[:1] != ["train"]:
+        return given
+    own = {"-h": False, "--help": False}
+    for parameter in command.commands["train"].params:
+        if parameter.param_type_name == "option":
+            own |= dict.fromkeys(parameter.opts, not parameter.is_flag)
+    return ["train", *translate(given[1:], own)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; 2 for every error a user can mend."""
     given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
@@ -100,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
     try:
-        typer.main.get_command(app)(args=given, prog_name="surfhead")
+        command = typer.main.get_command(app)
+        command(args=with_own_flags(command, given), prog_name="surfhead")
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except SurfheadError as error:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
+    from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
     from surfhead.core.meshcaster import MeshHits as MeshHits
@@ -90,6 +91,7 @@ _HOME = {
     "unknown_name": "errors",
     "Avatar": "avatar",
     "StoredAvatar": "exchange",
+    "Flag": "familiar_flags",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
     "ParameterSpec": "parameters",

@@ -22,6 +22,7 @@ from surfhead.core.parameters import ParameterSpec, Schedule
 if TYPE_CHECKING:
     from surfhead.core.avatar import Avatar
     from surfhead.core.densification import DensifyPlan, DensifyState
+    from surfhead.core.familiar_flags import Flag
     from surfhead.core.scene import Scene
     from surfhead.core.types import (
         AffineField,
@@ -42,7 +43,8 @@ def option(default: Any, description: str, **metadata: Any) -> Any:
     Args:
         default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
         description: one sentence for `surfhead show`, with the unit and where the number is from.
-        metadata: further keys, such as ``flag`` (a familiar flag that sets this option).
+        metadata: ``flag``: spellings of a familiar flag that sets it; ``there``: its default there;
+            ``switch``: what it sets when the flag takes no value (True for a bool).
     """
     metadata = {"description": description, **metadata}
     if isinstance(default, (dict, list, set)):
@@ -57,12 +59,14 @@ class Component(ABC):
         name: the registered name, lower case.
         summary: one line for `surfhead list`; equal to the one in the catalogue.
         priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
+        flags: familiar flags that choose it or set more than one of its options.
     """
 
     kind: ClassVar[str]
     name: ClassVar[str]
     summary: ClassVar[str]
     priority: ClassVar[int] = 0
+    flags: ClassVar[tuple[Flag, ...]] = ()
 
     @dataclass(frozen=True)
     class Options:

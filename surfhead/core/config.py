@@ -71,6 +71,22 @@ class Occasions:
 
 
 @dataclass(frozen=True)
+class Exports(Occasions):
+    """When the avatar is written during training; where anything is asked for, at the end, too.
+
+    Attributes:
+        format: registered name of a format that writes avatars.
+    """
+
+    format: str = "surfhead"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is written at all."""
+        return self.every > 0 or bool(self.at)
+
+
+@dataclass(frozen=True)
 class Rate:
     """Overrides of a learning rate's schedule; None keeps the declared value."""
 
@@ -126,7 +142,7 @@ class RunConfig:
     train_rig: bool = True
     evaluate: Occasions = Occasions()
     checkpoint: Occasions = Occasions(every=1000)
-    export: Occasions = Occasions()
+    export: Exports = Exports()
     preset: str = ""
     path: str = ""
     iterations: int = 30000
@@ -223,7 +239,8 @@ def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
         *parents, last = key.split(".")
         table = tables
         for parent in parents:
-            table = table.setdefault(parent, {})
+            table[parent] = _written_out(parent, table.get(parent, {}))
+            table = table[parent]
             if not isinstance(table, dict):
                 raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
         if isinstance(table.get(last), dict) and isinstance(value, dict):
@@ -254,7 +271,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "freeze": Freeze,
     "evaluate": Occasions,
     "checkpoint": Occasions,
-    "export": Occasions,
+    "export": Exports,
 }
 
 

@@ -157,6 +157,7 @@ def make_trainer(
     quiet: bool = False,
 ) -> Trainer:
     """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint."""
+    from surfhead.core.exporting import exporter
     from surfhead.core.monitoring import evaluate_during_training
 
     scene = opened.scene
@@ -203,6 +204,7 @@ def make_trainer(
         views=views,
         describe=describe,
         evaluate=evaluate_during_training,
+        export=exporter(config),
     )
     if meta:
         trainer.restore(tensors, meta)

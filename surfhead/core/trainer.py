@@ -79,6 +79,7 @@ class Trainer:
         views: np.ndarray,
         describe: Callable[[], dict[str, Any]],
         evaluate: Callable[[Trainer, bool], None],
+        export: Callable[[Trainer], None] | None = None,
     ) -> None:
         self.config = config
         self.scene = scene
@@ -100,6 +101,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self._describe = describe
         self._evaluate = evaluate
+        self._export = export
         self._finite: Tensor | None = None
         self._steps = 0
         self._whole = True
@@ -268,6 +270,8 @@ class Trainer:
                     began += time.perf_counter() - pause
                 if config.checkpoint.due(before, self.images) or last:
                     self.save()
+                if self._export is not None and (config.export.due(before, self.images) or last):
+                    self._export(self)
                 if self._interrupted:
                     raise KeyboardInterrupt
             if self.length == 0:

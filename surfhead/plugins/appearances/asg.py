@@ -17,7 +17,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
 
 
 @final
@@ -26,6 +26,7 @@ class Asg(Appearance):
 
     name = "asg"
     summary = "Spherical harmonics and anisotropic spherical Gaussians."
+    flags = (TYPE,)
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

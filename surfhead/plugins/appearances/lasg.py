@@ -15,8 +15,8 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+from surfhead.core.api import Appearance, Binding, Colour, Flag, ParameterSpec, RestMesh
+from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
 
 
 @final
@@ -25,6 +25,18 @@ class Lasg(Appearance):
 
     name = "lasg"
     summary = "Spherical harmonics and latent anisotropic spherical Gaussians, white light."
+    flags = (
+        TYPE,
+        Flag(
+            ("--SGs",),
+            "off",
+            ("appearance.name",),
+            takes="nothing",
+            value="lasg",
+            meaning="or what --sg_type says",
+            yields_to=("--sg_type",),
+        ),
+    )
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

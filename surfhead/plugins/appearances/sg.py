@@ -16,7 +16,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
 
 
 @final
@@ -25,6 +25,7 @@ class Sg(Appearance):
 
     name = "sg"
     summary = "Spherical harmonics and isotropic spherical Gaussians."
+    flags = (TYPE,)
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

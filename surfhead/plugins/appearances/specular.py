@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from surfhead.core.api import (
     Binding,
     Colour,
+    Flag,
     OptionError,
     ParameterSpec,
     RestMesh,
@@ -22,18 +23,25 @@ from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
+TYPE = Flag(("--sg_type",), "", ("appearance.name",), meaning="sg, asg or lasg")
 
 
 @dataclass(frozen=True)
 class SpecularOptions:
     """Where and when the highlight is, and the harmonics below it."""
 
-    region: str = option("eyeballs", "Region of the rig that shines, or all.")
+    region: str = option(
+        "eyeballs",
+        "Region of the rig that shines, or all.",
+        flag="--spec_only_eyeball",
+        there="off",
+        switch="eyeballs",
+    )
     start: int = option(2500, "Images after which the highlight is switched on.")
     frame: Literal["canonical", "world"] = option(
         "canonical", "Whether light turns with the head (canonical, as published) or stays put (world)."
     )
-    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.")
+    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3")
     interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from surfhead.core.api import (
     AffineField,
     Binding,
     Deformer,
+    Flag,
     Mesh,
     OptionError,
     ParameterSpec,
@@ -56,6 +57,7 @@ class Jbs(Deformer):
 
     name = "jbs"
     summary = "Jacobian blend skinning: rotations and stretches blended apart (SurFhead)."
+    flags = (Flag(("--train_kinematic",), "off", ("deformer.name",), takes="nothing", value="jbs"),)
 
     @dataclass(frozen=True)
     class Options:

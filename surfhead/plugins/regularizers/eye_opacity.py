@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import Regularizer, Step, option, unknown_name
+from surfhead.core.api import Flag, Regularizer, Step, option, unknown_name
 
 
 class EyeOpacity(Regularizer):
@@ -19,6 +19,7 @@ class EyeOpacity(Regularizer):
     name = "eye_opacity"
     summary = "Opaque eyeballs."
     weight = 0.1
+    flags = (Flag(("--lambda_eye_alpha", "--lamda_eye_alpha"), "0.1", ("regularizers.eye_opacity.weight",)),)
 
     @dataclass(frozen=True)
     class Options:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, depth_normals, option
+from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 
@@ -26,16 +26,23 @@ class Normal(Regularizer):
     summary = "Rendered normals against normals of the rendered depth."
     weight = 0.05
     start = 70 / 300
+    flags = (Flag(("--lambda_normal",), "0.05", ("regularizers.normal.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
         """Which depth, and where."""
 
         depth_ratio: float = option(
-            0.0, "Depth of the surface: 1 = median, 0 = expected, between = mixed.", flag="--depth_ratio"
+            0.0,
+            "Depth of the surface: 1 = median, 0 = expected, between = mixed.",
+            flag="--depth_ratio",
+            there="0",
         )
         masked: bool = option(
-            True, "Only inside the foreground mask, where the data has one.", flag="--rm_bg"
+            True,
+            "Only inside the foreground mask, where the data has one.",
+            flag=("--rm_bg", "--rm_bf"),
+            there="off",
         )
 
         def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
 
 
@@ -21,6 +21,7 @@ class Scale(Regularizer):
     name = "scale"
     summary = "Surfels larger than a limit relative to their triangle."
     weight = 1.0
+    flags = (Flag(("--lambda_scale",), "1", ("regularizers.scale.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
@@ -30,6 +31,7 @@ class Scale(Regularizer):
             0.6,
             "Standard deviation allowed, in units of the triangle's scale (GaussianAvatars: 0.6).",
             flag="--threshold_scale",
+            there="0.6",
         )
 
         def __post_init__(self) -> None:

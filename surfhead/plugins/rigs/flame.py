@@ -28,6 +28,7 @@ from torch import Tensor
 
 from surfhead.core.api import (
     DataError,
+    Flag,
     Mesh,
     RestMesh,
     Rig,
@@ -62,6 +63,11 @@ class Flame(Rig):
 
     name = "flame"
     summary = "The FLAME head (2020, 2023, 2023 Open), with teeth."
+    flags = (
+        Flag(("--flame_expr_lr",), "0.001", ("rate.rig.expression.initial",)),
+        Flag(("--flame_trans_lr",), "1e-6", ("rate.rig.translation.initial",)),
+        Flag(("--flame_pose_lr",), "1e-5", tuple(f"rate.rig.{name}.initial" for name in POSE_SIZES)),
+    )
 
     @dataclass(frozen=True)
     class Options:

@@ -1,0 +1,54 @@
+"""`surfhead flags`: the flags of GaussianAvatars and SurFhead, and what each does here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Plugins
+
+
+def flags(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """List the flags of GaussianAvatars and SurFhead that `surfhead train` takes, or refuses with advice."""
+    rows = table_rows()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("flag", style="bold")
+    table.add_column("default there", style="dim")
+    table.add_column("here")
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in ("flag", "default", "here")))
+    out = console()
+    out.print(table)
+    out.print(
+        "Underscores or dashes, = or a space. A later word on the command line overrides an earlier one.",
+        markup=False,
+    )
+
+
+def table_rows() -> list[dict[str, str]]:
+    """The table: flag, its default there, and what it does here; declarations of one flag in one row."""
+    from surfhead.core.familiar_flags import familiar_flags, plain
+    from surfhead.core.run_flags import OWN_FLAGS
+
+    rows: dict[str, dict[str, str]] = {}
+    for flag in [*OWN_FLAGS, *familiar_flags()]:
+        row = rows.setdefault(
+            plain(flag.names[0]), {"flag": " ".join(flag.names), "default": flag.default, "here": ""}
+        )
+        row["here"] = "; ".join(filter(None, (row["here"], flag.here())))
+    return list(rows.values())
