@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 __version__ = "0.1.0"
-# PyTorch and the native kernels bring an OpenMP runtime each. Threads of the one that wait by spinning take the
-# cores from the other's: steps were 5 to 20 times slower. Only read by runtimes that load after this line.
+# PyTorch and the native kernels bring an OpenMP runtime each. Threads of the one that wait by spinning take
+# the cores from the other's: steps were 5 to 20 times slower. Read by runtimes that load after this line.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __all__ = ["__version__", "load_avatar", "orbit", "rasterize", "train"]
 

@@ -376,7 +376,9 @@ class Step:
             return None
         from surfhead.core.kernels import cuda
 
-        return cuda.picture_losses(self.output.rgb, self.batch.image) if cuda.serves(self.output.rgb) else None
+        if not cuda.serves(self.output.rgb):
+            return None
+        return cuda.picture_losses(self.output.rgb, self.batch.image)
 
     @cached_property
     def seen(self) -> Tensor:

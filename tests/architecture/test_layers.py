@@ -63,9 +63,7 @@ def test_the_import_contracts_hold() -> None:
     # in a process of its own: import-linter switches the loggers of the process it runs in off
     call = f"from importlinter.cli import lint_imports; import sys; sys.path.insert(0, {str(ROOT)!r}); "
     call += "sys.exit(lint_imports(no_cache=True))"
-    done = subprocess.run(
-        [sys.executable, "-c", call], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", call], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 kept, 0 broken" in done.stdout
 

@@ -56,7 +56,7 @@ def report() -> dict[str, str]:
         found["cuda kernels"] = f"not available: {reason}"
     try:
         found["nvrtc"] = ".".join(map(str, cuda_compiler.nvrtc_version()))
-        found["cache folder"] = str(cuda_compiler.cache_folder())
+        found["cache folder"] = str(cuda_compiler.kernel_folder())
     except UnavailableError as error:
         found["nvrtc"] = f"missing: {error.remedy}"
     if reason is not None:

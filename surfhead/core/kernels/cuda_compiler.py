@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
-import sys
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from surfhead.core.cache import cache_folder
 from surfhead.core.errors import UnavailableError
 
 #: Source files of cuda_kernels/cuda, one module of kernels each.
@@ -106,15 +105,9 @@ def target(capability: int) -> tuple[str, str]:
     return f"compute_{older[-1]}", "ptx"
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: ``$SURFHEAD_CACHE``, else the user's cache folder."""
-    if "SURFHEAD_CACHE" in os.environ:
-        return Path(os.environ["SURFHEAD_CACHE"]) / "cuda"
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "surfhead" / "cuda"
+def kernel_folder() -> Path:
+    """Where compiled kernels are kept."""
+    return cache_folder() / "cuda"
 
 
 @cache
@@ -131,7 +124,7 @@ def cache_path(module: str, capability: int, folder: Path) -> Path:
     arch, kind = target(capability)
     core = getattr(toolchain(), "__version__", "0")
     major, minor = nvrtc_version()
-    return cache_folder() / f"{module}-{source_hash(folder)}-{arch}-nvrtc{major}.{minor}-core{core}.{kind}"
+    return kernel_folder() / f"{module}-{source_hash(folder)}-{arch}-nvrtc{major}.{minor}-core{core}.{kind}"
 
 
 def compile_module(module: str, capability: int, folder: Path, *, use_cache: bool = True) -> bytes:
