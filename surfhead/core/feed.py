@@ -14,7 +14,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.core.types import Batch, Cameras
 
-RAM_BUDGET = 4 << 30  # bytes of decoded images kept in memory by `auto`; beyond it they are decoded anew
+RAM_BUDGET = 4 << 30  # bytes of decoded images kept in memory; beyond it they are decoded anew
 
 
 def background_of(scene: Scene) -> Tensor:
@@ -78,7 +78,9 @@ class Feed:
         scene: the data set.
         device: where batches go.
         cache: ``gpu`` keeps all training images on the device as uint8, ``ram`` in memory, ``disk``
-            decodes anew each time; ``auto`` chooses ``gpu`` or ``ram`` when they fit.
+            decodes anew each time; ``auto`` chooses ``gpu`` or ``ram`` when they fit. ``gpu`` and ``ram``
+            keep what fits into a third of the GPU's free memory, or into RAM_BUDGET, and decode the rest
+            anew.
     """
 
     def __init__(self, scene: Scene, device: torch.device, cache: str = "auto") -> None:
@@ -90,6 +92,9 @@ class Feed:
             if device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 3:
                 cache = "gpu"
         self.cache = "ram" if cache == "gpu" and device.type != "cuda" else cache
+        self._room = RAM_BUDGET  # bytes
+        if self.cache == "gpu":
+            self._room = torch.cuda.mem_get_info(device)[0] // 3
         self._kept: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode")
@@ -111,12 +116,17 @@ class Feed:
         frame = self.check(view, self.scene.frame(view))
         image = torch.from_numpy(np.ascontiguousarray(frame.image))
         mask = None if frame.mask is None else torch.from_numpy(np.ascontiguousarray(frame.mask))
-        if self.cache == "gpu":
-            image = image.to(self.device)
-            mask = None if mask is None else mask.to(self.device)
-        if self.cache != "disk":
-            with self._lock:
-                self._kept[view] = (image, mask)
+        if self.cache == "disk":
+            return image, mask
+        size = image.nbytes + (0 if mask is None else mask.nbytes)
+        with self._lock:
+            fits = size <= self._room and view not in self._kept
+            self._room -= size if fits else 0
+        if fits:
+            if self.cache == "gpu":
+                image = image.to(self.device)
+                mask = None if mask is None else mask.to(self.device)
+            self._kept[view] = (image, mask)
         return image, mask
 
     def check(self, view: int, frame: Frame) -> Frame:
@@ -152,6 +162,9 @@ class Feed:
         loaded = [self._get(int(v)) for v in views]
         rows = torch.as_tensor(views).to(self.device, non_blocking=True)
         masks = [mask for _, mask in loaded if mask is not None]
+        if len({image.device for image, _ in loaded}) > 1:  # some were kept on the GPU, some decoded anew
+            loaded = [(image.to(self.device), mask) for image, mask in loaded]
+            masks = [mask.to(self.device) for mask in masks]
         return Batch(
             cameras=Cameras(
                 self._cameras[rows],

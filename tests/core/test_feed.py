@@ -162,3 +162,15 @@ def test_views_without_masks_give_none(scene: Counting) -> None:
     assert feed.batch(np.array([1, 2])).mask is not None
     assert feed.batch(np.array([0, 1])).mask is None
     feed.close()
+
+
+def test_no_more_is_kept_than_there_is_room_for(scene: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scene.frame(0)
+    size = one.image.nbytes + (0 if one.mask is None else one.mask.nbytes)
+    monkeypatch.setattr("surfhead.core.feed.RAM_BUDGET", 2 * size)
+    scene.decoded.clear()
+    feed = Feed(scene, CPU, "ram")
+    for _ in range(3):
+        feed.batch(np.array([0, 1, 2]))
+    feed.close()
+    assert scene.decoded == {0: 1, 1: 1, 2: 3}

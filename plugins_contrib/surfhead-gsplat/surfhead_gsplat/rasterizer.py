@@ -87,11 +87,11 @@ class Gsplat(Rasterizer):
         else:
             batch = (*every[:4], *(value[:, None] for value in every[4:]))
             found = [value.squeeze(1) for value in self._draw(cameras, *batch)]
-        drawn, alpha, normal, distortion, median, radius = found
+        drawn, alpha, normal, distortion, median, radius = found  # the normal in world axes
         return RenderOutput(
             rgb=drawn[..., :-1] + (1.0 - alpha) * background[:, None, None],
             alpha=alpha[..., 0],
-            normal=normal,
+            normal=torch.einsum("bij,bhwj->bhwi", cameras.camera_from_world[:, :3, :3], normal),
             depth=drawn[..., -1],
             median_depth=median[..., 0],
             distortion=distortion[..., 0],
