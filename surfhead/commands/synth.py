@@ -42,7 +42,7 @@ def synth(
     for key, table in tables.items():
         if key not in ("data", "rig") or not isinstance(table, dict):
             raise unknown_name(
-                "table of --set", key, ("data", "rig"), "For example: --set data.size=256", OptionError
+                "table of --set", key, ("data", "rig"), "For example: --set data.width=256", OptionError
             )
     options = dict(tables.get("data", {}))
     if rig is not None:

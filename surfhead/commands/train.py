@@ -100,6 +100,7 @@ def train(
         resume=resume,
         start_from=start_from,
         quiet=quiet,
+        debug=debug,
     )
     report(folder)
 

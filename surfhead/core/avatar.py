@@ -20,6 +20,7 @@ from surfhead.core.types import (
     RenderOutput,
     WorldSurfels,
     check_finite,
+    check_shape,
 )
 
 
@@ -96,7 +97,7 @@ class Avatar:
         self.appearance.advance(images)
 
     def poses(self, timesteps: Tensor) -> dict[str, Tensor]:
-        """Rig parameters (P, d) of the avatar's own timesteps. Raises OptionError when out of range."""
+        """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""
         if not self.motion:
             return {}
         return {name: values[timesteps] for name, values in self.motion.items()}
@@ -131,15 +132,24 @@ class Avatar:
                 if name not in known:
                     raise unknown_name("rig parameter", name, known, "Rename or drop it.")
                 check_finite(name, value)
-            parameters = {
-                k: v.to(self.device, self.background.dtype).reshape(-1, known[k].size)
-                for k, v in timesteps.items()
-            }
+            parameters = {}
+            for name, value in timesteps.items():
+                rows = value[None] if value.ndim == 1 else value
+                check_shape(name, rows, None, known[name].size)
+                parameters[name] = rows.to(self.device, self.background.dtype)
+            if len({len(rows) for rows in parameters.values()}) > 1:
+                counts = ", ".join(f"{name} {len(rows)}" for name, rows in parameters.items())
+                raise ShapeError(
+                    f"The rig parameters have different numbers of poses: {counts}.",
+                    "Expected the same number P of rows in each.",
+                    "Repeat the single ones with expand(P, -1).",
+                )
         else:
             index = torch.as_tensor(timesteps, device=self.device).reshape(-1).long()
-            if self.motion and (int(index.min()) < 0 or int(index.max()) >= self.timesteps):
+            outside = [i for i in index.tolist() if not 0 <= i < self.timesteps]
+            if self.motion and (outside or not len(index)):
                 raise OptionError(
-                    f"Timestep {int(index.max())} is outside the avatar's motion.",
+                    f"Timestep {outside[0] if outside else 'of none'} is outside the avatar's motion.",
                     f"It has timesteps 0 to {self.timesteps - 1}.",
                     "Choose one of these or give rig parameters.",
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from surfhead.core.components import Dataset, Rig
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import ContractError, DataError, OptionError, UnavailableError
 from surfhead.core.feed import background_of
+from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.core.surfels import Surfels, merge_specs
@@ -210,7 +212,7 @@ def make_terms(config: RunConfig) -> list[WeightedTerm]:
                 f'The weight of regularizer "{name}" is {weight}.', "Expected >= 0.", "Mend --regularizer."
             )
         component = registry().create("regularizer", name, row.options)
-        terms.append(WeightedTerm(name, component, weight, start, row.ramp))
+        terms.append(WeightedTerm(name, component, weight, start, row.ramp, row.optional))
     return terms
 
 
@@ -223,6 +225,8 @@ def component_versions(config: RunConfig, avatar: Avatar) -> dict[str, Any]:
         "rig": [avatar.rig.name],
         "dataset": [config.data.name],
         "densifier": [config.densifier.name],
+        "rasterizer": [config.rasterizer.name] if config.rasterizer.name != "auto" else [],
+        "observer": list(config.observers),
         "regularizer": list(config.regularizers),
     }
     rows = []
@@ -242,18 +246,29 @@ def component_versions(config: RunConfig, avatar: Avatar) -> dict[str, Any]:
     return {"components": rows}
 
 
-def check_components(meta: Mapping[str, Any]) -> None:
-    """Load the plugin files a checkpoint names and see that every component it needs is here.
+def check_choices(config: RunConfig) -> None:
+    """Raise the error of a wrong name or option now, before anything is made on disk."""
+    found = registry()
+    for kind in ("deformer", "appearance", "densifier", "rasterizer", "rig"):
+        choice: Choice = getattr(config, kind)
+        if choice.name != "auto":
+            cls = found.get(kind, choice.name)
+            build_options(cls, choice.options)
+    found.registration("dataset", config.data.name)
+    make_terms(config)
+    for name, options in config.observers.items():
+        build_options(found.get("observer", name), options)
+
+
+def check_plugin_files(meta: Mapping[str, Any]) -> None:
+    """See that the plugin files a checkpoint names are as they were, before they are executed.
 
     Raises:
-        ContractError: a plugin file changed since, or a component is missing; says what to install.
+        ContractError: a file is missing or changed since.
     """
-    found = registry()
     for row in meta.get("components", []):
         kind, name = row["kind"], row["name"]
         if row["sha256"]:
-            import hashlib
-
             path = Path(row["file"])
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise ContractError(
@@ -261,7 +276,20 @@ def check_components(meta: Mapping[str, Any]) -> None:
                     f"Expected the file with SHA-256 {row['sha256'][:16]}….",
                     "Restore that version of the file; code that changed is not loaded silently.",
                 )
-            found.load_file(path)
+
+
+def check_components(meta: Mapping[str, Any]) -> None:
+    """Load the plugin files a checkpoint names and see that every component it needs is here.
+
+    Raises:
+        ContractError: a plugin file changed since, or a component is missing; says what to install.
+    """
+    check_plugin_files(meta)
+    found = registry()
+    for row in meta.get("components", []):
+        kind, name = row["kind"], row["name"]
+        if row["sha256"]:
+            found.load_file(Path(row["file"]))
         if name not in found.names(kind):
             package = row["package"] or "the plugin that provides it"
             version = f"=={row['version']}" if row["version"] else ""

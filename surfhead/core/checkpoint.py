@@ -53,15 +53,20 @@ def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) 
 
 def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint. Raises DataError naming the file that is missing or damaged."""
+    meta = read_meta(folder)
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / TENSORS, device=str(device))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise DataError(
-            f'Checkpoint "{folder}" is damaged or incomplete: {error}.',
-            f"Expected {META} and {TENSORS} as written by `surfhead train`.",
-            "Remove this folder; --resume then continues from the checkpoint before it.",
-        ) from error
+        raise _damaged(folder, error) from error
+    return tensors, meta
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """A checkpoint's JSON values alone. Raises DataError like ``read``."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
         version = meta.get("version") if isinstance(meta, dict) else None
         raise DataError(
@@ -69,7 +74,15 @@ def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Te
             f"This version of surfhead reads version {VERSION}.",
             "Use the version of surfhead that wrote it (environment.json names it).",
         )
-    return tensors, meta
+    return meta
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    return DataError(
+        f'Checkpoint "{folder}" is damaged or incomplete: {error}.',
+        f"Expected {META} and {TENSORS} as written by `surfhead train`.",
+        "Remove this folder; --resume then continues from the checkpoint before it.",
+    )
 
 
 def latest(run: Path) -> Path | None:

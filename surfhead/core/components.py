@@ -382,19 +382,3 @@ BASES: dict[str, type[Component]] = {
         Observer,
     )
 }
-
-__all__ = [
-    "BASES",
-    "Appearance",
-    "Component",
-    "Dataset",
-    "Deformer",
-    "Densifier",
-    "Format",
-    "Observer",
-    "Rasterizer",
-    "Regularizer",
-    "Rig",
-    "RigParameter",
-    "option",
-]

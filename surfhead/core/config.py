@@ -21,7 +21,7 @@ from surfhead.core.options import build
 
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
-TRAINER_KEYS = ("weight", "start", "ramp")
+TRAINER_KEYS = ("weight", "start", "ramp", "optional")
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class Term:
         weight: factor; 0 leaves the term out; None means the published weight.
         start: image count at which it starts; None means the published fraction of the run.
         ramp: images over which the weight rises linearly from 0.
+        optional: leave it out, with a warning, where the data lack what it needs, such as masks.
         options: the regularizer's own options.
     """
 
     weight: float | None = None
     start: int | None = None
     ramp: int = 0
+    optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

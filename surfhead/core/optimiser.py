@@ -73,7 +73,7 @@ class Optimiser:
                 rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
         for name in rates:
             if name not in known:
-                raise unknown_name("rate", name, known, "See `surfhead show appearance` and the manual.")
+                raise unknown_name("rate", name, known, "Choose one of these groups.")
         self.adam = torch.optim.Adam(rows, lr=0.0, eps=EPSILON, fused=True)
 
     def set_rates(self, images: int) -> None:
@@ -117,7 +117,7 @@ class Optimiser:
             raise SurfheadError(
                 f'The gradient of parameter "{bad[0]}" is NaN or infinite near image {images}'
                 + (f" (also: {', '.join(bad[1:])})." if bad[1:] else "."),
-                "Training stopped before the step was applied; the last checkpoint is intact.",
+                "Training stopped; the last checkpoint is from before that.",
                 "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
             )
 

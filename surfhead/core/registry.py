@@ -128,14 +128,14 @@ class Registry:
             try:
                 module = point.load()
                 self.add(module, _located(source, module))
-            except PluginLoadError as error:
+            except SurfheadError as error:
                 self.problems.append(Problem(source, error.what, error))
-            except Exception as error:  # a stranger's module may raise anything on import
+            except (Exception, SystemExit) as error:  # a stranger's module may raise anything on import
                 self.problems.append(Problem(source, f"{type(error).__name__}: {error}", error))
         for name in filter(None, os.environ.get("SURFHEAD_PLUGINS", "").split(os.pathsep)):
             try:
                 self.load_file(Path(name))
-            except PluginLoadError as error:
+            except SurfheadError as error:
                 self.problems.append(Problem(Source("file", name, name), error.what, error))
         return self
 
@@ -160,7 +160,7 @@ class Registry:
         sys.modules[module_name] = module  # dataclasses look their module up while it executes
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise Problem(source, f"{type(error).__name__}: {error}", error).error() from error
         self.add(module, source)
@@ -190,7 +190,7 @@ class Registry:
                         implementation.function(_Registrar(kind, source, found))
                     except SurfheadError:
                         raise
-                    except Exception as error:
+                    except (Exception, SystemExit) as error:
                         raise Problem(source, f"{type(error).__name__}: {error}", error).error() from error
         if not found:
             if source.origin == "built-in":

@@ -16,7 +16,9 @@ from surfhead.core import checkpoint
 from surfhead.core.avatar import Avatar
 from surfhead.core.build import (
     Opened,
+    check_choices,
     check_components,
+    check_plugin_files,
     choose_device,
     colour_from_data,
     component_versions,
@@ -67,8 +69,7 @@ def configure(
         tables = merge(tables, read_file(file))
     if data is not None:
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
-    overrides = dict(settings or {})
-    tables = merge(tables, overrides)
+    tables = merge(tables, dict(settings or {}))
     for plugin in tables.get("plugins", ()):
         registry().load_file(Path(plugin))
     named = isinstance(tables.get("data"), str) or "name" in tables.get("data", {})
@@ -76,13 +77,7 @@ def configure(
         chosen = data_choice(tables["path"])
         tables["data"] = {"name": chosen.name, **tables.get("data", {})}
     config = resolve(tables)
-    for kind in ("deformer", "appearance", "densifier"):
-        choice: Choice = getattr(config, kind)
-        registry().create(kind, choice.name, choice.options)  # a wrong option is an error now, not later
-    registry().registration("dataset", config.data.name)
-    make_terms(config)
-    for name in config.observers:
-        registry().registration("observer", name)
+    check_choices(config)
     return config
 
 
@@ -106,6 +101,7 @@ def train(
     resume: bool = False,
     start_from: Path | None = None,
     quiet: bool = False,
+    debug: int = -1,
 ) -> Path:
     """Train an avatar and evaluate it.
 
@@ -115,6 +111,7 @@ def train(
         resume: continue the run in ``out`` as if it had not stopped.
         start_from: checkpoint folder (or run) whose surfels a new run starts from.
         quiet: leave out the observers that only display.
+        debug: with ``resume``, check every step from this image on; otherwise a setting.
 
     Returns:
         The run folder.
@@ -127,6 +124,7 @@ def train(
             raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
         folder = Path(out)
         config = read_config(folder)
+        config = replace(config, debug=max(debug, config.debug))
     else:
         config = configure(data, preset=preset, file=file, settings=settings)
         folder = Path(out) if out is not None else default_folder(config)
@@ -138,10 +136,8 @@ def train(
             )
     device = choose_device(config.device)
     opened = open_scene(config)
-    with run_folder(folder, config):
-        trainer = make_trainer(
-            config, opened, folder, device, resume=resume, start_from=start_from, quiet=quiet
-        )
+    trainer = make_trainer(config, opened, folder, device, resume=resume, start_from=start_from, quiet=quiet)
+    with run_folder(folder, config):  # made only once everything fits together
         trainer.run()
     return folder
 
@@ -256,6 +252,9 @@ def read_config(folder: Path) -> RunConfig:
             "Check the path; a new run needs no --resume.",
         )
     tables = read_file(folder / CONFIG)
+    newest = checkpoint.latest(folder)
+    if newest is not None:
+        check_plugin_files(checkpoint.read_meta(newest))  # before any of them is executed
     for plugin in tables.get("plugins", ()):
         registry().load_file(Path(plugin))
     return resolve(tables)

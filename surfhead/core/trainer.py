@@ -23,7 +23,7 @@ from surfhead.core.avatar import Avatar, Rendering
 from surfhead.core.components import Densifier, Regularizer
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState, Statistics
-from surfhead.core.errors import ContractError, SurfheadError
+from surfhead.core.errors import ContractError, DataError, SurfheadError
 from surfhead.core.events import Events
 from surfhead.core.feed import Feed, Order
 from surfhead.core.optimiser import Optimiser
@@ -43,6 +43,7 @@ class WeightedTerm:
     weight: float
     start: int
     ramp: int
+    optional: bool = False
 
     def weight_at(self, images: int) -> float:
         """Its weight after ``images`` images."""
@@ -128,7 +129,14 @@ class Trainer:
             weight = term.weight_at(self.images)
             if weight == 0.0:
                 continue
-            value = term.component(step)
+            try:
+                value = term.component(step)
+            except DataError as error:
+                if not term.optional:
+                    raise
+                log.warning('Regularizer "%s" is left out: %s', term.name, error.what)
+                self.terms = [t for t in self.terms if t is not term]
+                continue
             if value.ndim != 0:
                 raise ContractError(
                     f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
@@ -235,7 +243,8 @@ class Trainer:
             before = len(surfels)
             selection = surfels.apply(plan, self.generator)
             self.optimiser.select(selection, plan.opacity_ceiling is not None)
-            self.statistics = Statistics(len(surfels), self.avatar.device)
+            if len(surfels) != before or bool(selection.fresh.any()):
+                self.statistics = Statistics(len(surfels), self.avatar.device)
         if len(surfels) == 0:
             raise SurfheadError(
                 f"The densifier removed every surfel at image {self.images}.",
@@ -311,8 +320,11 @@ class Trainer:
     # ---- checkpoints -----------------------------------------------------------------------------
 
     def save(self) -> Path:
-        """Write a checkpoint of everything that the continuation depends on."""
+        """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
+        if self._finite is not None:
+            self.optimiser.blame(self._finite, self.images)
+            self._finite = None
         tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
         tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
         tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}

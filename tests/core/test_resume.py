@@ -25,7 +25,7 @@ LAST = "00000090"
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     return subprocess.Popen(
         [sys.executable, "-m", "surfhead.cli", "train", *arguments],
         env=environment,

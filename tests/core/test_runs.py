@@ -14,7 +14,14 @@ import surfhead
 from surfhead.core import checkpoint
 from surfhead.core.build import open_scene
 from surfhead.core.config import resolve
-from surfhead.core.errors import ContractError, DataError, OptionError, ShapeError, UnknownNameError
+from surfhead.core.errors import (
+    ContractError,
+    DataError,
+    OptionError,
+    ShapeError,
+    SurfheadError,
+    UnknownNameError,
+)
 from surfhead.core.feed import cameras_of
 from surfhead.core.monitoring import summary, summary_table
 from surfhead.core.runs import configure, evaluate_run, read_config, train
@@ -157,14 +164,12 @@ def register_regularizers(register):
     }
     out = train(preset="tiny", settings=settings, out=tmp_path / "run")
     assert surfhead.load_avatar(out).images == 4
-    newest = checkpoint.latest(out)
-    assert newest is not None
-    plugin.write_text(text + "\n# changed\n")
-    from surfhead.core.build import check_components
-
-    meta = json.loads((newest / checkpoint.META).read_text())
-    with pytest.raises(ContractError, match="missing or changed since the run used it"):
-        check_components(meta)
+    marker = tmp_path / "executed"
+    plugin.write_text(f"open({str(marker)!r}, 'w').close()\n" + text)
+    for load in (lambda: surfhead.load_avatar(out), lambda: train(out=out, resume=True)):
+        with pytest.raises(ContractError, match="missing or changed since the run used it"):
+            load()
+    assert not marker.exists(), "the changed file was executed before its hash was checked"
 
 
 def test_configuration_layers_override_each_other(tmp_path: Path) -> None:
@@ -180,3 +185,50 @@ def test_configuration_layers_override_each_other(tmp_path: Path) -> None:
         configure(settings={"deformer": {"rotation_blnd": "paper"}})
     with pytest.raises(DataError, match="does not exist"):
         configure(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rasterizer": {"name": "cpus"}}, 'Unknown rasterizer "cpus". Did you mean "cpu"'),
+        ({"rig": {"name": "flam"}}, 'Unknown rig "flam". Did you mean "flame"'),
+        ({"observers": {"progres": {}}}, 'Unknown observer "progres". Did you mean "progress"'),
+        ({"observers": {"jsonl": {"evry": 3}}}, 'Unknown option of observer "jsonl" "evry"'),
+    ],
+)
+def test_a_wrong_name_leaves_no_folder_behind(
+    settings: dict[str, Any], message: str, small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(SurfheadError) as caught:
+        train(preset="tiny", settings={**small_settings, **settings}, out=tmp_path / "run")
+    assert message in caught.value.what
+    assert not (tmp_path / "run").exists()
+
+
+def test_rig_parameters_of_the_wrong_shape_are_named(trained_run: Path) -> None:
+    avatar = surfhead.load_avatar(trained_run, device="cpu")
+    scene = open_scene(read_config(trained_run)).scene
+    cameras = cameras_of(scene, scene.views.of("val")[:1], "cpu")
+    for wrong in (torch.zeros(1, 6), torch.zeros(4), torch.zeros(2, 1, 3)):
+        with pytest.raises(ShapeError, match='"jaw" has shape'):
+            avatar.render(cameras, {"jaw": wrong})
+    with pytest.raises(ShapeError, match="different numbers of poses: jaw 1, neck 2"):
+        avatar.render(cameras, {"jaw": torch.zeros(1, 3), "neck": torch.zeros(2, 3)})
+    with pytest.raises(OptionError, match="Timestep -3 is outside"):
+        avatar.render(cameras, -3)
+
+
+def test_data_from_disk_is_trained_on_whole_unless_held_out(
+    small_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    scene = open_scene(configure(preset="tiny", settings=small_settings)).scene
+    from surfhead.core.registry import create
+
+    create("dataset", "vhap").write(scene, tmp_path / "data")
+    common = {k: v for k, v in small_settings.items() if k != "data"}
+    common |= {"iterations": 2, "baseline": False, "evaluate": {"limit": 1}, "rig": {"name": "procedural"}}
+    for hold_out, seen in ((None, True), (True, False)):
+        out = tmp_path / f"run-{seen}"
+        settings = common if hold_out is None else {**common, "hold_out": hold_out}
+        train(str(tmp_path / "data"), preset="fast", settings=settings, out=out)
+        assert json.loads((out / "eval" / "00000002" / "val.json").read_text())["seen"] is seen

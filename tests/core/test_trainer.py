@@ -230,3 +230,40 @@ def test_an_image_of_the_wrong_size_is_named() -> None:
     with pytest.raises(DataError, match='Image of view "view2" is uint8'):
         feed.batch(np.array([1, 2]))
     feed.close()
+
+
+class Maskless(Regularizer):
+    """Wants what the data lack."""
+
+    name = "maskless"
+    summary = "Wants masks."
+
+    def __call__(self, step: Any) -> torch.Tensor:
+        raise DataError("There are no masks.")
+
+
+def test_an_optional_term_is_left_out_where_the_data_lack_what_it_needs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = trainer(tmp_path)
+    run.terms.append(WeightedTerm("maskless", Maskless(), 1.0, 0, 0, optional=True))
+    with caplog.at_level(logging.WARNING, "surfhead"):
+        run.step()
+        run.step()
+    assert caplog.text.count('Regularizer "maskless" is left out: There are no masks.') == 1
+    run.terms.append(WeightedTerm("maskless", Maskless(), 1.0, 0, 0))
+    with pytest.raises(DataError, match="There are no masks"):
+        run.step()
+
+
+def test_a_reset_between_two_plans_keeps_the_statistics(tmp_path: Path) -> None:
+    run = trainer(tmp_path, iterations=20)
+    run.densifier = create(
+        "densifier",
+        "adaptive",
+        {"start": 8, "stop": 20, "every": 8, "reset_every": 3, "threshold": 1e9, "cull": 0},
+    )
+    for _ in range(4):
+        run.step()
+    assert float(run.statistics.seen.max()) == 4.0
+    assert float(torch.sigmoid(run.avatar.surfels.parameters["opacity"].detach()).max()) < 0.05
