@@ -85,8 +85,8 @@ class Renderer:
     def _openness(self, caster: MeshCaster, vertices: Tensor) -> Tensor:
         """(V,) the share of the sky above each vertex that the head itself does not hide."""
         normals = vertex_normals(vertices, self.triangles)
-        helper = torch.where(normals[:, :1].abs() < 0.8, torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0]))
-        first = normalize(torch.linalg.cross(helper.expand_as(normals), normals), dim=1)
+        other = torch.where(normals[:, :1].abs() < 0.8, torch.tensor([1.0, 0, 0]), torch.tensor([0, 1.0, 0]))
+        first = normalize(torch.linalg.cross(other.expand_as(normals), normals), dim=1)
         basis = torch.stack([first, torch.linalg.cross(normals, first), normals], dim=-1)
         rays = (self._sky @ basis.mT).reshape(-1, 3)
         starts = (vertices + self._gap * normals)[:, None].expand(-1, len(self._sky), 3).reshape(-1, 3)
