@@ -257,3 +257,14 @@ def test_entry_points_are_found_and_broken_ones_do_not_break_the_rest(
     assert "jbs" in found.names("deformer")
     with pytest.raises(PluginLoadError, match="out of cheese"):
         found.get("deformer", "surfhead-crash")
+
+
+def test_a_plugin_that_exits_on_import_does_not_take_the_process_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving = tmp_path / "leaving.py"
+    leaving.write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.setenv("SURFHEAD_PLUGINS", str(leaving))
+    found = Registry().discover()
+    assert "jbs" in found.names("deformer")
+    assert ["SystemExit: 3" in problem.reason for problem in found.problems] == [True]

@@ -25,6 +25,7 @@ from surfhead.core.errors import (
 from surfhead.core.feed import cameras_of
 from surfhead.core.monitoring import summary, summary_table
 from surfhead.core.runs import configure, evaluate_run, read_config, train
+from surfhead.core.trainer import Trainer
 
 
 def test_the_run_folder_is_complete(trained_run: Path) -> None:
@@ -232,3 +233,20 @@ def test_data_from_disk_is_trained_on_whole_unless_held_out(
         settings = common if hold_out is None else {**common, "hold_out": hold_out}
         train(str(tmp_path / "data"), preset="fast", settings=settings, out=out)
         assert json.loads((out / "eval" / "00000002" / "val.json").read_text())["seen"] is seen
+
+
+@pytest.mark.parametrize(("debug", "wanted"), [(-1, -1), (5, 5)])
+def test_a_resumed_run_can_be_debugged(
+    debug: int, wanted: int, trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    seen = []
+
+    def note(trainer: Trainer) -> None:
+        seen.append(trainer.config.debug)
+        trainer.feed.close()
+
+    monkeypatch.setattr(Trainer, "run", note)
+    train(out=run, resume=True, debug=debug)
+    assert seen == [wanted]

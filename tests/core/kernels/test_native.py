@@ -137,3 +137,10 @@ def test_the_wheel_holds_the_library(tmp_path: Path) -> None:
     assert "-py3-none-" in made.name
     with zipfile.ZipFile(made) as wheel:
         assert "surfhead/_native/libsurfhead_cpu.so" in wheel.namelist()
+
+
+def test_where_a_compiler_is_the_kernels_are_built() -> None:
+    """Otherwise every test of theirs would be skipped and nobody would notice."""
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    reason = kernels.unavailable("cpu")
+    assert compiler is None or reason is None, f"{reason} Run `python -m surfhead.core.kernels.build`."
