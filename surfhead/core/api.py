@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from surfhead.core import triangles as triangles
     from surfhead.core.avatar import Avatar as Avatar
     from surfhead.core.cache import cache_folder as cache_folder
+    from surfhead.core.colour_model import ColourModel as ColourModel
+    from surfhead.core.colour_model import Highlight as Highlight
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
     from surfhead.core.meshcaster import MeshHits as MeshHits
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
@@ -66,6 +69,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cache_folder": "cache",
+    "ColourModel": "colour_model",
+    "Highlight": "colour_model",
     "Appearance": "components",
     "Component": "components",
     "Dataset": "components",
@@ -94,6 +99,7 @@ _HOME = {
     "Flag": "familiar_flags",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
+    "LinearRig": "linear_rig",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",
     "create": "registry",

@@ -21,8 +21,10 @@ from surfhead.core.parameters import ParameterSpec, Schedule
 
 if TYPE_CHECKING:
     from surfhead.core.avatar import Avatar
+    from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
     from surfhead.core.familiar_flags import Flag
+    from surfhead.core.linear_rig import LinearRig
     from surfhead.core.scene import Scene
     from surfhead.core.types import (
         AffineField,
@@ -148,6 +150,10 @@ class Appearance(Component):
         """A value that changes whenever ``advance`` changed what ``__call__`` computes."""
         return ()
 
+    def colour_model(self, binding: Binding) -> ColourModel | None:
+        """What ``__call__`` computes as plain numbers, for programs without Python; None: it cannot be told."""
+        return None
+
     @abstractmethod
     def __call__(
         self,
@@ -232,9 +238,14 @@ class RigParameter:
 
 
 class Rig(Component):
-    """Turns identity and per-timestep parameters into meshes (method: section 1)."""
+    """Turns identity and per-timestep parameters into meshes (method: section 1).
+
+    Attributes:
+        shareable: whether its licence lets anyone pass its shapes and weights on.
+    """
 
     kind = "rig"
+    shareable: ClassVar[bool] = True
 
     @abstractmethod
     def parameters(self) -> Mapping[str, RigParameter]:
@@ -263,6 +274,10 @@ class Rig(Component):
     def fingerprint(self) -> str:
         """A hash of the assets and topology, stored in checkpoints."""
         return ""
+
+    def linear_model(self) -> LinearRig | None:
+        """The prepared rig as blendshapes and skinning, for programs without Python; None: it is not linear."""
+        return None
 
     def pack(self, target: Path) -> Path:
         """Write the rig's assets as one safetensors file that its option ``path`` accepts; gives its path."""

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, option
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, option
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 
 
@@ -49,6 +49,10 @@ class Sh(Appearance):
     def stage(self) -> tuple[Any, ...]:
         """The degree in use."""
         return (self._diffuse.active,)
+
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """The harmonics in use."""
+        return ColourModel(self._diffuse.active)
 
     def __call__(
         self,
