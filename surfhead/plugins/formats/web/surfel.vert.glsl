@@ -1,0 +1,53 @@
+#version 300 es
+// Projects a surfel and spans the rectangle around its footprint (docs/method.md, section 5).
+precision highp float;
+precision highp int;
+precision highp sampler2D;
+
+const int ROW = 256;
+uniform sampler2D surfels;
+uniform sampler2D colours; // colour, opacity
+uniform mat3 rotation; // camera from world
+uniform vec3 translation;
+uniform vec4 intrinsics; // fx, fy, cx, cy in pixels
+uniform vec2 size;
+uniform float near;
+uniform int channel;
+layout(location = 0) in uint index;
+flat out vec4 planes; // M's rows x and y in pixels from the projected centre
+flat out vec3 depths; // M's row w
+flat out vec2 centre;
+flat out vec4 value; // what is composited, and the opacity
+
+void main() {
+  ivec2 at = ivec2(int(index) % ROW, int(index) / ROW);
+  vec4 colour = texelFetch(colours, at, 0);
+  vec3 m = rotation * texelFetch(surfels, ivec2(3 * at.x, at.y), 0).xyz + translation;
+  gl_Position = vec4(2.0, 2.0, 2.0, 1.0); // outside: nothing is drawn
+  if (m.z <= near || 255.0 * colour.a < 1.0) return;
+  vec3 a = rotation * texelFetch(surfels, ivec2(3 * at.x + 1, at.y), 0).xyz;
+  vec3 b = rotation * texelFetch(surfels, ivec2(3 * at.x + 2, at.y), 0).xyz;
+  vec2 ray = m.xy / m.z;
+  centre = intrinsics.xy * ray + intrinsics.zw;
+  vec2 x = intrinsics.x * (vec2(a.x, b.x) - ray.x * vec2(a.z, b.z));
+  vec2 y = intrinsics.y * (vec2(a.y, b.y) - ray.y * vec2(a.z, b.z));
+  vec2 w = vec2(a.z, b.z);
+  planes = vec4(x, y);
+  depths = vec3(w, m.z);
+  vec3 normal = normalize(cross(a, b) * 1e6);
+  value = vec4(channel == 1 ? (dot(normal, m) > 0.0 ? -normal : normal) : colour.rgb, colour.a);
+
+  float reach = 2.0 * log(255.0 * colour.a);
+  float ww = reach * dot(w, w) - m.z * m.z;
+  vec2 low = vec2(0.0), high = size;
+  if (ww < 0.0) { // else it passes behind the camera: the whole screen
+    vec2 middle = reach * vec2(dot(x, w), dot(y, w)) / ww;
+    vec2 square = middle * middle - reach * vec2(dot(x, x), dot(y, y)) / ww;
+    vec2 half_side = sqrt(max(square, 0.0));
+    vec2 disc = vec2(sqrt(0.5 * reach));
+    low = clamp(centre + min(middle - half_side, -disc) - 1.0, vec2(0.0), size);
+    high = clamp(centre + max(middle + half_side, disc) + 1.0, vec2(0.0), size);
+  }
+  vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1));
+  gl_Position = vec4(2.0 * mix(low, high, corner) / size - 1.0, 0.0, 1.0);
+}
