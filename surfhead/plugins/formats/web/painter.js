@@ -74,13 +74,11 @@ class Painter {
       colours: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, null),
     };
     this.shaded = this.framebuffer(this.textures.colours);
-    this.order = gl.createBuffer();
-    this.instances = gl.createVertexArray();
-    gl.bindVertexArray(this.instances);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    this.corners = new Uint32Array(6 * surfels.count);
+    this.quads = gl.createVertexArray();
+    gl.bindVertexArray(this.quads);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, this.corners.byteLength, gl.STREAM_DRAW);
     this.empty = gl.createVertexArray();
     this.target = null;
   }
@@ -151,6 +149,19 @@ class Painter {
     return this.target;
   }
 
+  /** Two triangles a surfel, in this order; the vertex shader finds surfel and corner in the index. */
+  quadsOf(order) {
+    const { corners } = this;
+    for (let i = 0, at = 0; i < order.length; i++, at += 6) {
+      const first = 4 * order[i];
+      corners[at] = first;
+      corners[at + 1] = corners[at + 4] = first + 1;
+      corners[at + 2] = corners[at + 3] = first + 2;
+      corners[at + 5] = first + 3;
+    }
+    return corners.subarray(0, 6 * order.length);
+  }
+
   /** Take over the texels after the pose changed. */
   posed() {
     const gl = this.gl;
@@ -190,8 +201,8 @@ class Painter {
     if (number === 0 || !this.lit) this.shade(eye);
     this.lit = true;
     const order = this.sorter.sort(this.texels, [r[6], r[7], r[8], t[2]], view.near);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, order, gl.STREAM_DRAW);
+    gl.bindVertexArray(this.quads);
+    gl.bufferSubData(gl.ELEMENT_ARRAY_BUFFER, 0, this.quadsOf(order));
     const target = this.targetOf(view.width, view.height, number === 2 && this.exact);
     gl.bindFramebuffer(gl.FRAMEBUFFER, target.framebuffer);
     gl.viewport(0, 0, view.width, view.height);
@@ -206,8 +217,7 @@ class Painter {
     gl.uniform1i(places.channel, number);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.bindVertexArray(this.instances);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, order.length);
+    gl.drawElements(gl.TRIANGLES, 6 * order.length, gl.UNSIGNED_INT, 0);
     gl.disable(gl.BLEND);
     gl.bindVertexArray(this.empty);
 

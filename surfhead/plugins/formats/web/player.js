@@ -2,6 +2,8 @@
 // The page: it plays the avatar, and offers `window.surfhead` to scripts.
 
 const FRAMES_A_SECOND = 25; // of the motion at speed 1
+const SLOW = 0.1; // seconds a frame: beyond it, moving pictures are drawn at half the resolution
+const STILL = 300; // milliseconds without a change after which the picture is drawn in full
 
 class Player {
   constructor(head, arrays, shaders, canvas) {
@@ -25,7 +27,8 @@ class Player {
     });
     this.moved = true;
     this.clock = 0;
-    this.rate = 0;
+    this.changed = 0; // when the picture last changed
+    this.slow = 0; // slow frames in a row
   }
 
   set(changes) {
@@ -58,7 +61,8 @@ class Player {
   /** The view that is drawn now. */
   view() {
     if (this.fixed) return this.fixed;
-    const ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const coarse = this.slow > 3 && (this.state.playing || this.clock - this.changed < STILL);
+    const ratio = Math.min(window.devicePixelRatio || 1, 2) * (coarse ? 0.5 : 1);
     const width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
     return this.orbit.view(width, height);
@@ -80,20 +84,23 @@ class Player {
 
   /** Called for every frame of the screen. */
   tick(now) {
-    const passed = Math.min((now - this.clock) / 1000, 0.5);
+    const passed = (now - this.clock) / 1000;
     this.clock = now;
     if (this.state.playing) {
-      this.time = (this.time || 0) + passed * FRAMES_A_SECOND * this.state.speed;
+      this.time = (this.time || 0) + Math.min(passed, 0.5) * FRAMES_A_SECOND * this.state.speed;
       const steps = Math.floor(this.time);
       this.time -= steps;
       if (steps) this.set({ timestep: (this.state.timestep + steps) % this.head.timesteps });
     }
+    if (this.stale) this.changed = now;
     const view = this.view();
-    if (this.stale || view.width !== this.canvas.width || view.height !== this.canvas.height) {
+    const drawing = this.stale || view.width !== this.canvas.width || view.height !== this.canvas.height;
+    if (drawing) {
       this.draw();
-      this.rate = 0.9 * this.rate + 0.1 / Math.max(passed, 1e-3);
-      if (this.state.playing) this.panel.note.textContent = `${this.head.note} ${this.rate.toFixed(0)} frames/s.`;
+      // only frames drawn without a pause between them tell how long one takes
+      if (this.drew && this.slow <= 3) this.slow = passed > SLOW ? this.slow + 1 : 0;
     }
+    this.drew = drawing;
     requestAnimationFrame((next) => this.tick(next));
   }
 }

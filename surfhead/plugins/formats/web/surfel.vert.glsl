@@ -13,14 +13,14 @@ uniform vec4 intrinsics; // fx, fy, cx, cy in pixels
 uniform vec2 size;
 uniform float near;
 uniform int channel;
-layout(location = 0) in uint index;
 flat out vec4 planes; // M's rows x and y in pixels from the projected centre
 flat out vec3 depths; // M's row w
 flat out vec2 centre;
 flat out vec4 value; // what is composited, and the opacity
 
 void main() {
-  ivec2 at = ivec2(int(index) % ROW, int(index) / ROW);
+  int surfel = gl_VertexID >> 2;
+  ivec2 at = ivec2(surfel % ROW, surfel / ROW);
   vec4 colour = texelFetch(colours, at, 0);
   vec3 m = rotation * texelFetch(surfels, ivec2(3 * at.x, at.y), 0).xyz + translation;
   gl_Position = vec4(2.0, 2.0, 2.0, 1.0); // outside: nothing is drawn
@@ -48,6 +48,6 @@ void main() {
     low = clamp(centre + min(middle - half_side, -disc) - 1.0, vec2(0.0), size);
     high = clamp(centre + max(middle + half_side, disc) + 1.0, vec2(0.0), size);
   }
-  vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1));
+  vec2 corner = vec2(float(gl_VertexID & 1), float((gl_VertexID >> 1) & 1));
   gl_Position = vec4(2.0 * mix(low, high, corner) / size - 1.0, 0.0, 1.0);
 }
