@@ -5,7 +5,8 @@
 It holds the surfels, the triangles that carry them, and either the rig as blendshapes and skinning, with a
 slider for every expression and joint, or the posed vertices of every timestep (``motion=baked``, the default
 for a rig that may not be passed on, that is not linear, or whose motion its linear part does not explain). A
-rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``.
+rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``; without it the
+page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
 
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth and
 composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6), so that its picture is the
@@ -104,9 +105,20 @@ class Html(Format):
     def _rig(self, numbers: Numbers, avatar: Avatar, part: Carrier) -> tuple[dict[str, Any], int]:
         model = self._embedded(avatar)
         if model is None:
+            self._check_own_shape(avatar)
             return add_baked_rig(numbers, avatar, part, self.options.every)
         sizes = {name: info.size for name, info in avatar.rig.parameters().items()}
         return add_linear_rig(numbers, model, part, avatar.motion, sizes), max(avatar.timesteps, 1)
+
+    def _check_own_shape(self, avatar: Avatar) -> None:
+        """Raise OptionError where the mesh at rest is the average head of a rig that may not be passed on."""
+        own = any(bool(value.any()) for value in avatar.identity.values())
+        if not (own or avatar.rig.shareable or self.options.i_may_share_the_rig):
+            raise OptionError(
+                f'The avatar has no shape of its own: at rest it is rig "{avatar.rig.name}"\'s average head.',
+                "The licence of this rig forbids passing that on.",
+                "Give --i-may-share-the-rig if you have that right.",
+            )
 
     def _embedded(self, avatar: Avatar) -> LinearRig | None:
         """The rig to embed, or None for baked motion. Raises OptionError where the rig was asked for in vain."""
