@@ -151,7 +151,7 @@ class Appearance(Component):
         return ()
 
     def colour_model(self, binding: Binding) -> ColourModel | None:
-        """What ``__call__`` computes as plain numbers, for programs without Python; None: it cannot be told."""
+        """What ``__call__`` computes as plain numbers, for programs without Python; None: untold."""
         return None
 
     @abstractmethod
@@ -276,7 +276,7 @@ class Rig(Component):
         return ""
 
     def linear_model(self) -> LinearRig | None:
-        """The prepared rig as blendshapes and skinning, for programs without Python; None: it is not linear."""
+        """The prepared rig as plain numbers, for programs without Python; None: it is not linear."""
         return None
 
     def pack(self, target: Path) -> Path:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 399  # lines
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 FOLDERS = ("surfhead", "cuda_kernels", "tests", "benchmarks", "plugins_contrib")
-SUFFIXES = {".py", ".h", ".cpp", ".cu", ".toml"}
+SUFFIXES = {".py", ".h", ".cpp", ".cu", ".toml", ".js", ".glsl", ".css", ".html"}
 SOURCES = sorted(
     path
     for folder in FOLDERS

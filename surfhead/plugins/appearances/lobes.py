@@ -97,7 +97,7 @@ class LobeNetwork(nn.Module):
         amplitude = raw[:, : AMPLITUDES * count].reshape(-1, count, AMPLITUDES)
         sharpness = nn.functional.softplus(raw[:, AMPLITUDES * count :] - 1)
         # all λ come first, then all μ
-        return amplitude, sharpness.unflatten(1, (-1, count)).mT
+        return amplitude, sharpness.reshape(len(raw), sharpness.shape[1] // count, count).mT
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Weights and biases of the perceptron's linear layers."""

@@ -1,11 +1,11 @@
-"""glTF binary files with the extension KHR_gaussian_splatting: one pose, for engines and viewers that know it.
+"""glTF binary files with the extension KHR_gaussian_splatting: one pose, for engines and viewers.
 
     surfhead export RUN --format gltf --timestep 10
 
-A mesh of one point primitive with kernel ``ellipse``: centres, unit quaternions (x, y, z, w), linear scales (the
-third a micrometre), opacities in [0, 1] and harmonics in world directions, in the display's sRGB, as the
-extension's text of 2026 wants them. Readers without the extension see coloured points. Highlights have no
-place in the layout and are left out. Axes are the avatar's: +y up and +z out of the face, as in glTF.
+A mesh of one point primitive with kernel ``ellipse``: centres, unit quaternions (x, y, z, w), linear scales
+(the third a micrometre), opacities in [0, 1] and harmonics in world directions, in the display's sRGB, as the
+extension's text of April 2026 wants them. Readers without the extension see coloured points. Highlights have
+no place in the layout and are left out. Axes are the avatar's: +y up and +z out of the face, as in glTF.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def binary(attributes: dict[str, np.ndarray]) -> bytes:
     data, views, accessors = bytearray(), [], []
     for name, values in attributes.items():
         raw = np.ascontiguousarray(values).tobytes()
-        views.append(
-            {"buffer": 0, "byteOffset": len(data), "byteLength": len(raw), "target": ARRAY_BUFFER}
-        )
+        views.append({"buffer": 0, "byteOffset": len(data), "byteLength": len(raw), "target": ARRAY_BUFFER})
         accessor: dict[str, Any] = {
             "bufferView": len(views) - 1,
             "componentType": BYTE if values.dtype == np.uint8 else FLOAT,

@@ -8,9 +8,9 @@ for a rig that may not be passed on, that is not linear, or whose motion its lin
 rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``; without it the
 page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
 
-The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth and
-composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6), so that its picture is the
-rasterizers' up to the stored precision: 16 bits for geometry and constant colours, 8 for the other harmonics.
+The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
+and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
+the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
 Scripts find ``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``pixels``.
 """
 
@@ -121,7 +121,7 @@ class Html(Format):
             )
 
     def _embedded(self, avatar: Avatar) -> LinearRig | None:
-        """The rig to embed, or None for baked motion. Raises OptionError where the rig was asked for in vain."""
+        """The rig to embed, or None for baked motion. Raises OptionError where it was asked for in vain."""
         rig, wanted = avatar.rig, self.options.motion
         if wanted == "baked":
             return None

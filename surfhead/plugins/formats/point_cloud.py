@@ -151,7 +151,7 @@ def refuse(settings: Mapping[str, Any], name: str) -> None:
     if settings:
         raise OptionError(
             f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
-            "Formats of one pose: 2dgs, 3dgs.",
+            "Formats of one pose: 2dgs, 3dgs, gltf.",
             "Drop the setting, or choose another format.",
         )
 

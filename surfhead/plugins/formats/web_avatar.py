@@ -185,7 +185,8 @@ def first_view(avatar: Avatar, triangle: np.ndarray) -> dict[str, Any]:
         if avatar.deformer.rig_bound:
             rest = avatar.rig.rest()
             mesh = avatar.rig(avatar.poses(torch.tensor([0], device=avatar.device)))
-            used = rest.topology.triangles[torch.from_numpy(np.unique(triangle)).to(avatar.device)].unique()
+            corners = rest.topology.triangles.cpu().numpy()[np.unique(triangle)]
+            used = torch.from_numpy(np.unique(corners)).to(avatar.device)
             points = mesh.vertices[0, used].cpu().double()
             still = rest.vertices[used].cpu().double()
             # the rotation that takes the rest pose nearest to the first pose (Kabsch)

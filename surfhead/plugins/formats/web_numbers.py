@@ -1,4 +1,4 @@
-"""Packs arrays for a web page: quantised, concatenated, compressed, in base64 (unpacked by ``web/payload.js``)."""
+"""Packs arrays for a web page: quantised, compressed, in base64 (``web/payload.js`` unpacks them)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 
@@ -10,14 +12,24 @@ from surfhead.core.avatar import Avatar
 from surfhead.core.surfels import Surfels, merge_specs
 
 
-def make_avatar(rig_name, deformer_name, appearance_name, folder, count=60, timesteps=3):
+def make_avatar(
+    rig_name,
+    deformer_name,
+    appearance_name,
+    folder,
+    count=60,
+    timesteps=3,
+    deformer_options=None,
+    appearance_options=None,
+):
     """An avatar with random parameters, drawn by the reference rasterizer."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     rig = create("rig", rig_name) if folder is None else type(create("rig", rig_name)).example(folder)
     identity = {} if folder is None else {"shape": 0.3 * torch.randn(2, generator=generator)}
     rest = rig.prepare(identity)
-    deformer, appearance = create("deformer", deformer_name), create("appearance", appearance_name)
+    deformer = create("deformer", deformer_name, deformer_options)
+    appearance = create("appearance", appearance_name, appearance_options)
     topology = rest.topology if deformer.rig_bound else None
     triangle = torch.full((count,), -1)
     if deformer.rig_bound:
@@ -56,3 +68,20 @@ def flame_avatar(tmp_path_factory):
 @pytest.fixture(scope="session")
 def static_avatar():
     return make_avatar("none", "static", "sh", None)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SOFTWARE = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium that draws WebGL in software."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("there is no Chromium on this machine")
+    with driver.sync_playwright() as started:
+        made = started.chromium.launch(executable_path=path, args=list(SOFTWARE))
+        yield made
+        made.close()

@@ -115,7 +115,9 @@ def test_stored_numbers_are_near_the_avatars(ict_avatar, tmp_path):
     base = arrays["surfel/base"].reshape(-1, 4)
     assert np.abs(base[:, :3] - (harmonics.Y00 * raw["sh_dc"] + 0.5).numpy()).max() < 1e-4
     assert np.abs(base[:, 3] - torch.sigmoid(raw["opacity"]).numpy()).max() < 1e-4
-    stored = arrays["surfel/harmonics"].reshape(-1, 3, 16) * np.reshape(head["surfels"]["scale"], (3, 16)) / 127
+    stored = (
+        arrays["surfel/harmonics"].reshape(-1, 3, 16) * np.reshape(head["surfels"]["scale"], (3, 16)) / 127
+    )
     largest = raw["sh_rest"].abs().amax(dim=0).mT.numpy()
     assert (np.abs(stored[:, :, :15] - raw["sh_rest"].mT.numpy()) <= largest / 250).all()
     weights = torch.sigmoid(raw["blend"])
@@ -140,12 +142,23 @@ def test_surfels_that_are_never_seen_are_left_out(ict_avatar, tmp_path):
     hosts = ict_avatar.surfels.triangle[1::2]
     assert len(arrays["surfel/host"]) == len(hosts)
     # equal hosts stay equal under the new numbers
-    assert len(set(zip(hosts.tolist(), arrays["surfel/host"].tolist(), strict=True))) == len(set(hosts.tolist()))
+    assert len(set(zip(hosts.tolist(), arrays["surfel/host"].tolist(), strict=True))) == len(
+        set(hosts.tolist())
+    )
 
 
 def test_the_page_names_no_other_place(ict_avatar, tmp_path):
     text = page(ict_avatar, tmp_path)
-    for word in ("http:", "https:", "//cdn", "import(", "fetch(", "XMLHttpRequest", "WebSocket", "<link rel=\"style"):
+    for word in (
+        "http:",
+        "https:",
+        "//cdn",
+        "import(",
+        "fetch(",
+        "XMLHttpRequest",
+        "WebSocket",
+        '<link rel="style',
+    ):
         assert word not in text, word
     assert "default-src 'none'" in text
     assert not re.search(r"{{\w+}}", text)
