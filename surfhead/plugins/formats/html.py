@@ -59,7 +59,7 @@ class Html(Format):
             "auto", "Embed the rig, with sliders, or only posed vertices (baked); auto: the rig if it may be."
         )
         every: int = option(1, "Baked motion: keep every so many timesteps.")
-        title: str = option("", "Title of the page; by default the file's name.")
+        title: str = option("Avatar", "Title of the page.")
         i_may_share_the_rig: bool = option(
             False, "You have the right to pass on a rig whose licence forbids it to others."
         )
@@ -90,7 +90,7 @@ class Html(Format):
         else:
             head["rig"], head["timesteps"] = {"kind": "none"}, 1
         head |= {
-            "title": self.options.title or path.stem,
+            "title": self.options.title,
             "note": f"{len(kept)} surfels.",
             "background": [float(value) for value in avatar.background],
             "home": first_view(avatar, triangle),

@@ -27,7 +27,7 @@ READY = "surfhead.ready.then(() => true)"
 class Page:
     """An open exported page, and everything it said or asked for."""
 
-    def __init__(self, browser, avatar, folder, **options):
+    def __init__(self, browser, avatar, folder, script="", **options):
         (self.file,) = Html(Html.Options(**options)).write(avatar, folder / "page.html")
         self.avatar = avatar
         self.tab = browser.new_page(viewport={"width": 700, "height": 420})
@@ -35,6 +35,7 @@ class Page:
         self.tab.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         self.tab.on("pageerror", lambda error: self.said.append(f"error: {error}"))
         self.tab.on("request", lambda request: self.asked.append(request.url))
+        self.tab.add_init_script(script)
         self.tab.goto(self.file.as_uri())
         assert self.call(READY)
 
@@ -334,6 +335,24 @@ def test_a_baked_page_plays_without_the_rig(opened, flame_avatar):
         page.call("(step) => surfhead.setPose(step)", timestep)
         ours = pictures.to_bytes(flame_avatar.render(view, timestep).output.rgb[0])
         assert decibels(page.picture(), ours) > SPECIFIED
+    assert page.said == []
+
+
+NO_FLOAT_BLEND = """
+const found = WebGL2RenderingContext.prototype.getExtension;
+WebGL2RenderingContext.prototype.getExtension = function (name) {
+  return name === "EXT_float_blend" ? null : found.call(this, name);
+};
+"""
+
+
+def test_half_floats_do_where_a_browser_cannot_blend_floats(opened, ict_avatar):
+    page, view = opened(ict_avatar, script=NO_FLOAT_BLEND), camera()
+    page.call("surfhead.setPose(1)")
+    page.look(view)
+    output = ict_avatar.render(view, 1).output
+    for channel, name in (("colour", "rgb"), ("depth", "depth")):
+        assert decibels(page.picture(channel), pictures.picture(output, name, RANGE)) > 45
     assert page.said == []
 
 

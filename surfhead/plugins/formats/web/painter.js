@@ -135,17 +135,17 @@ class Painter {
     return places;
   }
 
-  /** A float target of the picture's size; full floats where depths are summed. */
-  targetOf(width, height, full) {
+  /** A target of the picture's size: floats, or half floats where the browser cannot blend floats. */
+  targetOf(width, height) {
     const kept = this.target;
-    if (kept && kept.width === width && kept.height === height && kept.full === full) return kept;
-    const gl = this.gl;
+    if (kept && kept.width === width && kept.height === height) return kept;
+    const gl = this.gl, full = this.exact;
     if (kept) {
       gl.deleteFramebuffer(kept.framebuffer);
       gl.deleteTexture(kept.texture);
     }
     const texture = this.texture(full ? gl.RGBA32F : gl.RGBA16F, width, height, gl.RGBA, full ? gl.FLOAT : gl.HALF_FLOAT, null);
-    this.target = { width, height, full, texture, framebuffer: this.framebuffer(texture) };
+    this.target = { width, height, texture, framebuffer: this.framebuffer(texture) };
     return this.target;
   }
 
@@ -203,7 +203,7 @@ class Painter {
     const order = this.sorter.sort(this.texels, [r[6], r[7], r[8], t[2]], view.near);
     gl.bindVertexArray(this.quads);
     gl.bufferSubData(gl.ELEMENT_ARRAY_BUFFER, 0, this.quadsOf(order));
-    const target = this.targetOf(view.width, view.height, number === 2 && this.exact);
+    const target = this.targetOf(view.width, view.height);
     gl.bindFramebuffer(gl.FRAMEBUFFER, target.framebuffer);
     gl.viewport(0, 0, view.width, view.height);
     gl.clearColor(0, 0, 0, 0);

@@ -37,17 +37,24 @@ void main() {
   vec3 normal = normalize(cross(a, b) * 1e6);
   value = vec4(channel == 1 ? (dot(normal, m) > 0.0 ? -normal : normal) : colour.rgb, colour.a);
 
+  vec2 corner = 2.0 * vec2(float(gl_VertexID & 1), float((gl_VertexID >> 1) & 1)) - 1.0;
   float reach = 2.0 * log(255.0 * colour.a);
   float ww = reach * dot(w, w) - m.z * m.z;
-  vec2 low = vec2(0.0), high = size;
-  if (ww < 0.0) { // else it passes behind the camera: the whole screen
-    vec2 middle = reach * vec2(dot(x, w), dot(y, w)) / ww;
-    vec2 square = middle * middle - reach * vec2(dot(x, x), dot(y, y)) / ww;
-    vec2 half_side = sqrt(max(square, 0.0));
-    vec2 disc = vec2(sqrt(0.5 * reach));
-    low = clamp(centre + min(middle - half_side, -disc) - 1.0, vec2(0.0), size);
-    high = clamp(centre + max(middle + half_side, disc) + 1.0, vec2(0.0), size);
+  if (ww >= 0.0) { // it passes behind the camera: the whole screen
+    gl_Position = vec4(corner, 0.0, 1.0);
+    return;
   }
-  vec2 corner = vec2(float(gl_VertexID & 1), float((gl_VertexID >> 1) & 1));
-  gl_Position = vec4(2.0 * mix(low, high, corner) / size - 1.0, 0.0, 1.0);
+  // the ellipse of rho3 about its middle, and its axes
+  vec2 middle = reach * vec2(dot(x, w), dot(y, w)) / ww;
+  vec3 spread = vec3(middle * middle, middle.x * middle.y) - reach * vec3(dot(x, x), dot(y, y), dot(x, y)) / ww;
+  float mean = 0.5 * (spread.x + spread.y);
+  float apart = length(vec2(0.5 * (spread.x - spread.y), spread.z));
+  float angle = apart > 0.0 ? 0.5 * atan(spread.z, 0.5 * (spread.x - spread.y)) : 0.0;
+  vec2 along = vec2(cos(angle), sin(angle)), across = vec2(-along.y, along.x);
+  vec2 half_side = sqrt(max(mean + vec2(apart, -apart), 0.0));
+  // the rectangle also holds the disc of rho2 about the projected centre, and a pixel of slack
+  vec2 shift = abs(vec2(dot(middle, along), dot(middle, across)));
+  half_side = max(half_side, shift + sqrt(0.5 * reach)) + 1.0;
+  vec2 place = centre + middle + corner.x * half_side.x * along + corner.y * half_side.y * across;
+  gl_Position = vec4(2.0 * place / size - 1.0, 0.0, 1.0);
 }
