@@ -151,7 +151,9 @@ class Specular:
             return ColourModel(self.diffuse.active)
         everywhere = self.options.region == EVERYWHERE
         features = binding.parameters["specular"].detach()
-        surfels = torch.arange(len(features)) if everywhere else self._surfels(binding)
+        surfels = (
+            torch.arange(len(features), device=features.device) if everywhere else self._surfels(binding)
+        )
         network = self.network()
         with torch.no_grad():
             amplitude, sharpness = network.lobe_shapes(features[surfels])

@@ -67,7 +67,7 @@ def add_surfels(numbers: Numbers, avatar: Avatar) -> tuple[dict[str, Any], np.nd
     """The surfels that can be seen; gives their description and their indices.
 
     Raises:
-        DataError: the page cannot evaluate the avatar's deformer or appearance model.
+        DataError: the page cannot evaluate the avatar's deformer or appearance model, or nothing is seen.
     """
     if avatar.deformer.name not in DEFORMERS:
         raise _unknown("Deformer", avatar.deformer.name, ", ".join(DEFORMERS))
@@ -78,6 +78,10 @@ def add_surfels(numbers: Numbers, avatar: Avatar) -> tuple[dict[str, Any], np.nd
     raw = {name: value.detach().cpu().float() for name, value in avatar.surfels.parameters.items()}
     opacity = torch.sigmoid(raw["opacity"])
     kept = (opacity >= ALPHA_MIN).nonzero().squeeze(1)
+    if not len(kept):
+        raise DataError(
+            "No surfel of the avatar can be seen.", "Expected opacities >= 1/255.", "Train it first."
+        )
     raw = {name: value[kept] for name, value in raw.items()}
     numbers.between("surfel/offset", raw["offset"].numpy())
     numbers.between("surfel/log_scale", raw["log_scale"].numpy())

@@ -140,6 +140,9 @@ def test_surfels_that_are_never_seen_are_left_out(ict_avatar, tmp_path):
             opacity.copy_(before)
     assert head["surfels"]["count"] == len(opacity) // 2
     hosts = ict_avatar.surfels.triangle[1::2]
+    hidden = {**ict_avatar.surfels.parameters, "opacity": torch.full((len(opacity),), -9.0)}
+    with pytest.raises(DataError, match="No surfel of the avatar can be seen."):
+        page(make_like(ict_avatar, surfels=make_like(ict_avatar.surfels, parameters=hidden)), tmp_path)
     assert len(arrays["surfel/host"]) == len(hosts)
     # equal hosts stay equal under the new numbers
     assert len(set(zip(hosts.tolist(), arrays["surfel/host"].tolist(), strict=True))) == len(

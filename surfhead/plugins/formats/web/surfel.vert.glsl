@@ -34,7 +34,9 @@ void main() {
   vec2 w = vec2(a.z, b.z);
   planes = vec4(x, y);
   depths = vec3(w, m.z);
-  vec3 normal = normalize(cross(a, b) * 1e6);
+  vec3 normal = cross(a, b);
+  float area = length(normal);
+  normal = area > 0.0 ? normal / area : vec3(0.0);
   value = vec4(channel == 1 ? (dot(normal, m) > 0.0 ? -normal : normal) : colour.rgb, colour.a);
 
   vec2 corner = 2.0 * vec2(float(gl_VertexID & 1), float((gl_VertexID >> 1) & 1)) - 1.0;
