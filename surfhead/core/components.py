@@ -62,6 +62,9 @@ class Component(ABC):
         summary: one line for `surfhead list`; equal to the one in the catalogue.
         priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
         flags: familiar flags that choose it or set more than one of its options.
+        capturable: a training step with it can be captured in a CUDA graph: besides tensors its work depends
+            on nothing that changes from step to step (but ``stage()``), and it neither waits for the GPU
+            nor copies from the host. Only where all parts of a step say so is it captured.
     """
 
     kind: ClassVar[str]
@@ -69,6 +72,7 @@ class Component(ABC):
     summary: ClassVar[str]
     priority: ClassVar[int] = 0
     flags: ClassVar[tuple[Flag, ...]] = ()
+    capturable: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Options:
@@ -383,17 +387,8 @@ class Observer(Component):
         """At the end, with the error that ended it, if any."""
 
 
-BASES: dict[str, type[Component]] = {
-    base.kind: base
-    for base in (
-        Deformer,
-        Appearance,
-        Regularizer,
-        Rasterizer,
-        Rig,
-        Dataset,
-        Densifier,
-        Format,
-        Observer,
-    )
-}
+KINDS: tuple[type[Component], ...] = (
+    *(Deformer, Appearance, Regularizer, Rasterizer, Rig),
+    *(Dataset, Densifier, Format, Observer),
+)
+BASES = {base.kind: base for base in KINDS}

@@ -64,6 +64,7 @@ class Flame(Rig):
 
     name = "flame"
     summary = "The FLAME head (2020, 2023, 2023 Open), with teeth."
+    capturable = True
     shareable: ClassVar[bool] = False  # its licence forbids passing the model on
     flags = (
         Flag(("--flame_expr_lr",), "0.001", ("rate.rig.expression.initial",)),
