@@ -178,7 +178,7 @@ def add_baked_rig(numbers: Numbers, avatar: Avatar, part: Carrier, every: int) -
         for step in steps:
             vertices = avatar.rig(avatar.poses(step[None].to(avatar.device))).vertices[0]
             frames.append(vertices.cpu().numpy()[part.vertices])
-    numbers.between("rig/frames", np.stack(frames))
+    numbers.over_time("rig/frames", np.stack(frames))
     return {"kind": "baked"}, len(steps)
 
 

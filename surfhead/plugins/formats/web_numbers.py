@@ -12,6 +12,14 @@ KINDS = {"u1": np.uint8, "i1": np.int8, "u2": np.uint16, "i2": np.int16, "u4": n
 ALIGNMENT = 4  # bytes
 
 
+def _steps_between(values: np.ndarray) -> tuple[np.ndarray, list[float], list[float]]:
+    """Whole numbers to 65535, and scale and offset of each channel (the last axis)."""
+    rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    low, high = (rows.min(axis=0), rows.max(axis=0)) if len(rows) else np.zeros((2, rows.shape[1]))
+    scale = np.where(high > low, (high - low) / 0xFFFF, 1.0)
+    return np.rint((rows - low) / scale), scale.tolist(), low.tolist()
+
+
 class Numbers:
     """Named arrays on their way into a page.
 
@@ -37,10 +45,18 @@ class Numbers:
 
     def between(self, name: str, values: np.ndarray) -> None:
         """16 bits between the smallest and the largest number of each channel (the last axis)."""
-        rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
-        low, high = (rows.min(axis=0), rows.max(axis=0)) if len(rows) else np.zeros((2, rows.shape[1]))
-        scale = np.where(high > low, (high - low) / 0xFFFF, 1.0)
-        self.add(name, np.rint((rows - low) / scale), "u2", scale=scale.tolist(), offset=low.tolist())
+        steps, scale, low = _steps_between(values)
+        self.add(name, steps, "u2", scale=scale, offset=low)
+
+    def over_time(self, name: str, values: np.ndarray) -> None:
+        """As ``between``, for rows (T, ...) that change little: their differences, small ones in few bits."""
+        steps, scale, low = _steps_between(values)
+        rows = steps.reshape(len(values), -1).astype(np.int64)
+        change = np.diff(rows, axis=0, prepend=0)
+        change = (change + 0x8000) % 0x10000 - 0x8000  # sums are taken in 16 bits
+        folded = ((change << 1) ^ (change >> 63)).reshape(-1)  # 0, -1, 1, -2, ... as 0, 1, 2, 3, ...
+        halves = np.concatenate([folded & 0xFF, folded >> 8])  # the upper bytes are nearly all zero
+        self.add(name, halves, "u1", scale=scale, offset=low, rows=len(values))
 
     def about_zero(self, name: str, values: np.ndarray) -> None:
         """16 bits with one scale; zeros stay zeros."""

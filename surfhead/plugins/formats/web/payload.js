@@ -11,19 +11,31 @@ function bytesOf(text) {
   return bytes;
 }
 
+/** Rows of 16 bits from the folded differences of each row and the one before, all lower bytes first. */
+function summed(bytes, rows) {
+  const count = bytes.length / 2, size = count / rows;
+  const made = new Uint16Array(count);
+  for (let i = 0; i < count; i++) {
+    const folded = bytes[i] | (bytes[count + i] << 8);
+    made[i] = (i < size ? 0 : made[i - size]) + ((folded >>> 1) ^ -(folded & 1));
+  }
+  return made;
+}
+
 /** Arrays by name; quantised ones become floats, scale and offset being one for each channel (the last axis). */
 async function unpack(text, entries) {
   const packed = new Blob([bytesOf(text.trim())]).stream().pipeThrough(new DecompressionStream("gzip"));
   const buffer = await new Response(packed).arrayBuffer();
   const arrays = {};
-  for (const { name, kind, at, length, scale, offset } of entries) {
-    const raw = new KINDS[kind](buffer, at, length);
+  for (const { name, kind, at, length, scale, offset, rows } of entries) {
+    const stored = new KINDS[kind](buffer, at, length);
     if (!scale) {
-      arrays[name] = raw;
+      arrays[name] = stored;
       continue;
     }
-    const values = new Float32Array(length), channels = scale.length;
-    for (let i = 0; i < length; i++) values[i] = raw[i] * scale[i % channels] + offset[i % channels];
+    const raw = rows ? summed(stored, rows) : stored;
+    const values = new Float32Array(raw.length), channels = scale.length;
+    for (let i = 0; i < raw.length; i++) values[i] = raw[i] * scale[i % channels] + offset[i % channels];
     arrays[name] = values;
   }
   return arrays;
