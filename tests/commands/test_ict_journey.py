@@ -37,7 +37,7 @@ def test_the_real_head_from_its_folder_to_a_re_enactment(tmp_path: Path) -> None
     assert (out / "table.md").read_text("utf-8").strip() in done.stdout
     found = json.loads((out / "results.json").read_text("utf-8"))
     rows = found["rows"]
-    for split, views in (("val", 3), ("test", 4)):
+    for split, views in (("val", 3), ("test", 2)):
         trained = rows[f"after 48 images {split}"]
         bare = rows[f"bare mesh, one colour a triangle {split}"]
         assert trained["views"] == bare["views"] == views
