@@ -67,6 +67,8 @@ class Order:
 
     def restore(self, epoch: int, position: int) -> None:
         """Continue from a saved state."""
+        if not 0 <= position <= len(self.views):
+            raise ValueError(f"position {position} is outside an epoch of {len(self.views)} views")
         self.epoch, self.position = epoch, position
         self._permutation = self._draw(epoch)
 

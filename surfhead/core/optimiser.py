@@ -161,6 +161,9 @@ class Optimiser:
             keys = ("step", "exp_avg", "exp_avg_sq")
             if f"{name}/step" in tensors:
                 state = {key: tensors[f"{name}/{key}"].clone().to(value.device) for key in keys}
+                for key in keys[1:]:
+                    if state[key].shape != value.shape:
+                        raise ValueError(f'"adam/{name}/{key}" has shape {tuple(state[key].shape)}')
                 if value.device.type == "cpu":
                     state["step"] = state["step"].cpu()
                 self.adam.state[value] = state

@@ -356,8 +356,11 @@ class Trainer:
         self.optimiser.restore(
             {k.removeprefix("adam/"): v for k, v in tensors.items() if k.startswith("adam/")}
         )
-        for name in self.statistics.tensors():
-            setattr(self.statistics, name, tensors[f"statistics/{name}"].to(self.avatar.device))
+        for name, value in self.statistics.tensors().items():
+            kept = tensors[f"statistics/{name}"].to(self.avatar.device)
+            if kept.shape != value.shape:
+                raise ValueError(f'"statistics/{name}" has shape {tuple(kept.shape)}')
+            setattr(self.statistics, name, kept)
         self.generator.set_state(tensors["random/densifier"].cpu())
         torch.set_rng_state(tensors["random/torch"].cpu())
         self.avatar.advance(self.images)

@@ -179,6 +179,10 @@ def read_imported(path: Path) -> IctModel:
         for name, value in content.items():
             if value.shape != shapes[name] or not np.isfinite(value).all():
                 raise ValueError(f'"{name}" has shape {value.shape}, not {shapes[name]}, or is not finite')
+            whole = name in ("triangles", "parts")
+            if value.dtype.kind not in ("iu" if whole else "f"):
+                raise ValueError(f'"{name}" holds {value.dtype}')
+            content[name] = value.astype(np.int64 if whole else np.float32, copy=False)
         if content["triangles"].min() < 0 or content["triangles"].max() >= count:
             raise ValueError("a triangle names a vertex out of range")
         return IctModel(
