@@ -54,7 +54,7 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     files = registry().create("format", layout).write(avatar, path, **settings)
     for file in files:
-        console().print(f"Wrote {file}", markup=False, soft_wrap=True)
+        console().print(f"Wrote {file}", soft_wrap=True)
 
 
 def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:

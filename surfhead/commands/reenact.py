@@ -117,7 +117,7 @@ def reenact(
         columns = [f"frame {index}" for index in moments]
         shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
         pictures.save(shown, target / "sheet.png")
-    console().print(f"{count} frames in {path if film else target}", markup=False, soft_wrap=True)
+    console().print(f"{count} frames in {path if film else target}", soft_wrap=True)
 
 
 def _at(poses: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
