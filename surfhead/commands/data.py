@@ -40,7 +40,11 @@ def check_data(
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
-    """Decode pictures, lay the rig over them and say what is wrong; the exit code is 1 when something is."""
+    """Say what is wrong with a data set; the exit code is 1 when something is.
+
+    Every file, timestep and number is looked at. Pictures are decoded, and the rig is laid over them, in as
+    many views as --limit says.
+    """
     from rich.table import Table
 
     from surfhead.core import pictures

@@ -280,3 +280,8 @@ class PictureScene(Scene):
     def frame(self, view: int) -> Frame:
         """Decode one view; thread-safe. Raises DataError naming the file and what is wrong."""
         return self.pictures.frame(view)
+
+    def files(self, view: int) -> tuple[Path, ...]:
+        """Picture, mask and normals of a view, those it has."""
+        picture = self.pictures.files[view]
+        return tuple(file for file in (picture.image, picture.mask, picture.normal) if file is not None)
