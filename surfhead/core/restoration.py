@@ -51,10 +51,9 @@ def restore_avatar(
     return Avatar(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
 
 
-def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: str = "f") -> None:
-    """Raise ValueError where a tensor has another shape, or is of another kind than floats (i: int64)."""
-    right = value.dtype == torch.int64 if kind == "i" else value.dtype.is_floating_point
-    if tuple(value.shape) != shape or not right:
+def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:
+    """Raise ValueError where a tensor has another shape or type."""
+    if tuple(value.shape) != shape or value.dtype != kind:
         raise ValueError(f'"{name}" is {value.dtype} {tuple(value.shape)}, not {shape}')
 
 
@@ -65,7 +64,7 @@ def _check_surfels(
     topology: Topology | None,
 ) -> None:
     count = len(triangle)
-    _expect("triangle", triangle, (count,), "i")
+    _expect("triangle", triangle, (count,), torch.int64)
     if values.keys() != specs.keys():
         odd = min(values.keys() ^ specs.keys())
         raise ValueError(f'surfel parameter "{odd}" is {"missing" if odd in specs else "unknown"}')

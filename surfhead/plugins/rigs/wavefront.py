@@ -78,7 +78,7 @@ def read_wavefront(path: Path) -> Wavefront:
         if line.startswith("usemtl"):
             material = line[6:].strip()
         elif line.startswith("f "):
-            first, *rest = line.split()[1:]
+            first, *rest = line.split()[1:] or [""]
             corners += [(first, b, c) for b, c in pairwise(rest)]
             materials += [material] * max(len(rest) - 1, 0)
     try:
