@@ -163,7 +163,7 @@ class Trainer:
         batch = self.feed.batch(self.order.take(count))
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
-        self.feed.prefetch(self.order.peek(2 * count))
+        self.feed.prefetch(self.order.peek(max(2 * count, count + self.feed.workers)))
         rendering = avatar.draw(
             batch.cameras,
             avatar.poses(batch.timesteps),
