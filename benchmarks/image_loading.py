@@ -2,7 +2,7 @@
 
     python -m benchmarks.image_loading [--cache disk,ram,gpu] [--threads 1,2]
 
-Writes 802 x 550 pictures with masks to a folder (random smooth pictures with some noise, so that the PNG files
+Writes 802 x 550 pictures with masks to a folder (random smooth pictures with some noise, so that the files
 are about as large as photographs'), then takes batches of them in random order as training does, twice: the
 first round decodes, the second shows what the cache spares. Prints a Markdown table of pictures a second,
 processor time a picture, the pictures kept, and what the process's memory grew by. `gpu` needs an NVIDIA GPU.
