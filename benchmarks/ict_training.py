@@ -1,8 +1,11 @@
 """An avatar of the ICT-FaceKit head: data drawn, trained on, measured beside the bare mesh, re-enacted.
 
-    python -m benchmarks.ict_training ict.safetensors OUT --iterations 30000 --size 512 --cameras 16
-    python -m benchmarks.ict_training ICT-FaceKit OUT --iterations 600 --size 96 --timesteps 8   # on a CPU
+    OMP_NUM_THREADS=1 python -m benchmarks.ict_training ict.safetensors OUT \\
+        --iterations 30000 --size 512 --cameras 16 --timesteps 48       # on a GPU
+    OMP_NUM_THREADS=1 python -m benchmarks.ict_training ICT-FaceKit OUT \\
+        --iterations 800 --size 128 --cameras 8 --timesteps 8 --batch 2    # on a CPU, to see that it goes
 
+One thread for tensors, because a process and a thread a core draw and measure beside the training.
 The head is the official folder or what `surfhead rig import ict` made of it. One identity is drawn, moving,
 by ray casting: its training views, a held-out camera and a held-out motion with stronger expressions. It is
 trained with the losses of the preset `paper`, whose schedule is scaled from 300k images to the run's length,
