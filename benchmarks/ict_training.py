@@ -33,11 +33,11 @@ from typing import Any
 import torch
 
 from surfhead.core.baseline import TriangleBaseline
-from surfhead.core.build import choose_device, open_scene
+from surfhead.core.build import choose_device, make_rig, open_scene
 from surfhead.core.evaluation import evaluate_baseline
 from surfhead.core.monitoring import summary
 from surfhead.core.runfolder import environment
-from surfhead.core.runs import configure, load_avatar, make_rig, train
+from surfhead.core.runs import configure, load_avatar, train
 
 PUBLISHED = 300_000  # images, for which the preset's schedule is
 SUBJECT, DRIVER = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]  # weights of the first identities
