@@ -70,8 +70,7 @@ def export(
     path = out or run / "export" / layout / f"{stem}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     for file in writer.write(avatar, path, **settings):
-        size = file.stat().st_size / 1e6
-        console().print(f"Wrote {file} ({size:.1f} MB)", markup=False, soft_wrap=True)
+        console().print(f"Wrote {file} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:

@@ -100,7 +100,7 @@ def render(
                 if name in films:
                     films[name](pixels)
     made = "pictures and videos" if video else "pictures"
-    console().print(f"{len(poses)} {made} of {', '.join(channels)} in {target}", markup=False, soft_wrap=True)
+    console().print(f"{len(poses)} {made} of {', '.join(channels)} in {target}", soft_wrap=True)
 
 
 def _motion(avatar: Avatar, timestep: int | None, frames: int | None) -> Tensor:

@@ -148,5 +148,5 @@ def report(folder: Path) -> None:
     out = console()
     if summary(folder):
         out.print(summary_table(folder))
-    out.print(f"Run: {folder}", markup=False, soft_wrap=True)
-    out.print(f"Pictures of it in motion: surfhead render {folder}", markup=False, soft_wrap=True)
+    out.print(f"Run: {folder}", soft_wrap=True)
+    out.print(f"Pictures of it in motion: surfhead render {folder}", soft_wrap=True)

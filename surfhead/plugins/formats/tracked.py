@@ -38,7 +38,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise _wrong(path, f"cannot be read: {reason}", "an .npz of plain arrays") from error
     for name, value in fields.items():
-        if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
+        with np.errstate(over="ignore"):  # what does not fit a float becomes infinite, and is refused
+            number = value.dtype.kind in "fiub" and bool(np.isfinite(value.astype(np.float32)).all())
+        if not number:
             raise _wrong(
                 path, f'has a field "{name}" with other things than finite numbers', "finite numbers"
             )
@@ -60,7 +62,7 @@ def read_motion(path: Path, flame: bool = True) -> dict[str, Tensor]:
         if field in IDENTITY:
             continue
         name = FIELDS.get(field, field)
-        if value.ndim < 2:
+        if value.ndim < 2 or not value.size:
             raise _wrong(path, f'has shape {value.shape} in field "{field}"', "a row a timestep")
         rows = torch.from_numpy(np.ascontiguousarray(value.reshape(len(value), -1), dtype=np.float32))
         if flame and name == "expression" and rows.shape[1] < EXPRESSIONS:
