@@ -37,6 +37,7 @@ class CapturedStep:
         self._batch: Batch | None = None
         self._result: object = None
         self._pool: Any = None
+        self._keeper: torch.cuda.CUDAGraph | None = None
         self._failures = 0
         self.failure: BaseException | None = None  # the last one
 
@@ -63,6 +64,10 @@ class CapturedStep:
     def _capture(self, batch: Batch) -> bool:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
+            # a pool dies with its last graph: this one keeps it for the graphs to come
+            self._keeper = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._keeper, pool=self._pool, capture_error_mode="thread_local"):
+                torch.zeros(1, device=batch.image.device)
         graph = torch.cuda.CUDAGraph()
         self._batch = _clone(batch)
         try:
