@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class CameraPanel:
                 wxyz=view.wxyz,
                 position=view.position,
             )
-            when_clicked(self.visitor, frustum, lambda number=number: self.jump(number))
+            when_clicked(self.visitor, frustum, partial(self.jump, number))
             self._frusta.append(frustum)
 
     def shown(self, request: Request, pixels: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """Eyes that look at a point, for any rig with the parameter ``eyes`` of one rotation vector an eye.
 
 What an eyeball is and where its centre lies is found from the rig itself: its vertices are those that move
-when its rotation does, and every rotation moves them about the centre. The head turns both eyes by one rotation
-R, so that an eye at c looks at p when its own rotation takes the rig's front to Rᵀ (p - c) / |p - c|.
+when its rotation does, and every rotation moves them about the centre. The head turns both eyes by one
+rotation R, so that an eye at c looks at p when its own rotation takes the rig's front to Rᵀ (p - c) / |p - c|.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def rotation_between(source: Tensor, target: Tensor) -> Tensor:
     left, _, right = torch.linalg.svd(spread.double())
     sign = torch.ones(3, dtype=left.dtype, device=left.device)
     sign[2] = torch.sign(torch.linalg.det(left @ right))
-    return ((left * sign) @ right).to(source.dtype)
+    turn: Tensor = (left * sign) @ right
+    return turn.to(source.dtype)
 
 
 def _turn(front: Tensor, aim: Tensor) -> Tensor:
@@ -65,4 +66,5 @@ def _turn(front: Tensor, aim: Tensor) -> Tensor:
     sine, cosine = float(axis.norm()), float(front @ aim)
     if sine < 1e-9:
         return torch.zeros_like(front)
-    return axis / sine * min(math.atan2(sine, cosine), MOST)
+    turn: Tensor = axis / sine * min(math.atan2(sine, cosine), MOST)
+    return turn

@@ -105,26 +105,28 @@ class Page:
         return f"http://{self._server.get_host()}:{self._server.get_port()}"
 
     def _set_up(self) -> None:
-        from surfhead.core.viewing.visitor import Visitor
-
         server = self._server
         server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
         server.scene.set_up_direction(self.up)
         camera = server.initial_camera
         camera.position, camera.look_at = self.start.position, self.target
         camera.up, camera.fov = self.up, self.start.fov
+        server.on_client_connect(self._come)
+        server.on_client_disconnect(self._leave)
 
-        @server.on_client_connect
-        def _(client: Any) -> None:
-            visitor = Visitor(self, client)
-            self.visitors[client.client_id] = visitor
-            self.streamer.add(visitor)
+    def _come(self, client: Any) -> None:
+        from surfhead.core.viewing.visitor import Visitor
 
-        @server.on_client_disconnect
-        def _(client: Any) -> None:
-            visitor = self.visitors.pop(client.client_id, None)
-            if visitor is not None:
-                self.streamer.remove(visitor)
+        visitor = Visitor(self, client)
+        self.visitors[client.client_id] = visitor
+        self.streamer.add(visitor)
+        if client.client_id not in self._server.get_clients():  # it left while its controls were made
+            self._leave(client)
+
+    def _leave(self, client: Any) -> None:
+        visitor = self.visitors.pop(client.client_id, None)
+        if visitor is not None:
+            self.streamer.remove(visitor)
 
     def session(self) -> Session:
         """What a new browser sees."""
@@ -178,12 +180,6 @@ def _serve(host: str, port: int, title: str) -> Any:
 
     import viser
 
-    if not is_local(host):
-        log.warning(
-            "The viewer listens on %s: whoever reaches this machine can see the avatar, change what it shows "
-            "and use its processor. Nothing is encrypted, and no password is asked.",
-            host,
-        )
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.bind((host, 0))
@@ -194,6 +190,12 @@ def _serve(host: str, port: int, title: str) -> Any:
             "Expected an address of this machine, such as 127.0.0.1 or 0.0.0.0.",
             "Mend --host.",
         ) from error
+    if not is_local(host):
+        log.warning(
+            "The viewer listens on %s: whoever reaches this machine can see the avatar, change what it shows "
+            "and use its processor. Nothing is encrypted, and no password is asked.",
+            host,
+        )
     # what is sent to a page that has just closed is lost, which is as it should be
     warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
     with _silence():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from surfhead.core.viewing.session import Request
 from surfhead.core.viewing.wiring import when_changed
 
 if TYPE_CHECKING:
+    from surfhead.core.viewing.variants import LiveOption
     from surfhead.core.viewing.visitor import Visitor
 
 BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
@@ -51,7 +53,7 @@ class PicturePanel:
             with gui.add_folder("Regions", expand_by_default=False):
                 for name in avatar.surfels.topology.regions:
                     shown = gui.add_checkbox(name, True)
-                    when_changed(visitor, shown, lambda value, name=name: self._show_region(name, value))
+                    when_changed(visitor, shown, partial(self._show_region, name))
         with gui.add_folder("Pictures", expand_by_default=False):
             size = gui.add_slider(
                 "Size", SIZES[0], 2048, 32, min(visitor.page.size, 2048), hint="Longer side, pixels."
@@ -65,30 +67,20 @@ class PicturePanel:
     def _add_options(self, gui: Any) -> None:
         visitor, page = self.visitor, self.visitor.page
         for row in page.live_options:
-            names = {str(choice): choice for choice in row.choices}
+            label = f"{row.kind} {row.name}"
             if set(row.choices) == {False, True}:
-                handle = gui.add_checkbox(row.name, bool(row.value), hint=row.description)
-                when_changed(
-                    visitor,
-                    handle,
-                    lambda value, row=row: visitor.change(
-                        look=visitor.shot.look.with_option(row.kind, row.name, value)
-                    ),
-                )
-                continue
-            handle = gui.add_dropdown(
-                f"{row.kind} {row.name}", tuple(names), initial_value=str(row.value), hint=row.description
-            )
-            when_changed(
-                visitor,
-                handle,
-                lambda value, row=row, names=names: visitor.change(
-                    look=visitor.shot.look.with_option(row.kind, row.name, names[value])
-                ),
-            )
+                handle = gui.add_checkbox(label, bool(row.value), hint=row.description)
+            else:
+                names = tuple(map(str, row.choices))
+                handle = gui.add_dropdown(label, names, initial_value=str(row.value), hint=row.description)
+            when_changed(visitor, handle, partial(self._set_option, row))
         if page.highlight:
             shine = gui.add_checkbox("Highlight", True, hint="The specular part of the colour.")
             when_changed(visitor, shine, self._highlight)
+
+    def _set_option(self, row: LiveOption, shown: object) -> None:
+        value = next(choice for choice in row.choices if str(choice) == str(shown))
+        self.visitor.change(look=self.visitor.shot.look.with_option(row.kind, row.name, value))
 
     def _highlight(self, value: bool) -> None:
         self.visitor.change(look=replace(self.visitor.shot.look, highlight=value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,9 +68,7 @@ class RigPanel:
                     min(max(value, control.low), control.high),
                 )
                 self._sliders[name, control.index] = slider
-                when_changed(
-                    visitor, slider, lambda value, control=control: self._hold(control, float(value))
-                )
+                when_changed(visitor, slider, partial(self._hold, control))
             if later:
                 more = gui.add_button(f"More of {len(later)}")
 
@@ -81,7 +80,7 @@ class RigPanel:
 
     def _hold(self, control: Control, value: float) -> None:
         stance = self.visitor.shot.stance
-        held = stance.with_held(control.name, control.index, value)
+        held = stance.with_held(control.name, control.index, float(value))
         self.visitor.change(stance=replace(stance, held=held))
 
     def _look(self, at_camera: bool) -> None:

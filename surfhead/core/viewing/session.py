@@ -65,8 +65,8 @@ class Request:
 class Session:
     """One page's shot, and which of its states was last drawn; may be used from several threads.
 
-    While the shot changes, pictures are as small as it takes to draw one in ``moving_seconds``; once it rests,
-    one of the full size follows. States between two pictures are never drawn.
+    While the shot changes, pictures are as small as it takes to draw one in ``moving_seconds``; once it
+    rests, one of the full size follows. States between two pictures are never drawn.
 
     Args:
         shot: to begin with.

@@ -72,7 +72,7 @@ class TrainingPanel:
                 continue
             if title in self._plots:
                 self._plots[title].remove()
-            series = [{"label": "images"}]
+            series: list[dict[str, Any]] = [{"label": "images"}]
             series += [
                 {"label": name, "stroke": COLOURS[index % len(COLOURS)], "width": 2}
                 for index, name in enumerate(names)

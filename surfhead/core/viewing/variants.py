@@ -1,7 +1,7 @@
 """An avatar as one page wants to see it: other options of its components, regions hidden, no highlight.
 
-Surfels, rig and motion are shared with the original, so that a variant of an avatar in training shows its latest
-state. Options a page may change are those that a component declares with ``option(..., live=True)``.
+Surfels, rig and motion are shared with the original, so that a variant of an avatar in training shows its
+latest state. Options a page may change are those that a component declares with ``option(..., live=True)``.
 """
 
 from __future__ import annotations

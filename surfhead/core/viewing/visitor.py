@@ -55,10 +55,10 @@ class Visitor:
             with tabs.add_tab("Training"):
                 panels.append(TrainingPanel(self, page.training))
         self.panels = panels
+        handle.camera.on_update(self._moves)
 
-        @handle.camera.on_update
-        async def _(camera: Any) -> None:
-            self._follow(camera)
+    async def _moves(self, camera: Any) -> None:
+        self._follow(camera)
 
     @property
     def shot(self) -> Shot:

@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from surfhead.core.viewing.visitor import Visitor
 
 
-def when_changed(visitor: Visitor, handle: Any, act: Callable[[Any], None]) -> None:
+def when_changed(visitor: Visitor, handle: Any, act: Callable[[Any], object]) -> None:
     """Call ``act(value)`` for every value a person gives, in order; it must be quick."""
 
-    @handle.on_update
-    async def _(event: Any) -> None:
+    async def changed(event: Any) -> None:
         if event.client is not None:  # not for values the server sets itself
             _guarded(visitor, lambda: act(event.target.value))
 
+    handle.on_update(changed)
 
-def when_clicked(visitor: Visitor, handle: Any, act: Callable[[], None]) -> None:
+
+def when_clicked(visitor: Visitor, handle: Any, act: Callable[[], object]) -> None:
     """Call ``act()`` for every click, in a thread of its own; it may take long."""
 
-    @handle.on_click
-    def _(_event: Any) -> None:
-        _guarded(visitor, act)
+    handle.on_click(lambda _event: _guarded(visitor, act))
 
 
-def when_uploaded(visitor: Visitor, handle: Any, act: Callable[[str, bytes], None]) -> None:
+def when_uploaded(visitor: Visitor, handle: Any, act: Callable[[str, bytes], object]) -> None:
     """Call ``act(name, content)`` for every file that is sent, in a thread of its own."""
 
-    @handle.on_upload
-    def _(event: Any) -> None:
+    def uploaded(event: Any) -> None:
         file = event.target.value
         _guarded(visitor, lambda: act(str(file.name), bytes(file.content)))
 
+    handle.on_upload(uploaded)
 
-def _guarded(visitor: Visitor, act: Callable[[], None]) -> None:
+
+def _guarded(visitor: Visitor, act: Callable[[], object]) -> None:
     """Show a person's mistake to the person."""
     try:
         act()

@@ -1,4 +1,4 @@
-"""The page, asked by clients without a browser: pictures, controls, several clients, and clients that vanish."""
+"""The page, asked by clients without a browser: pictures, controls, many clients, and clients that vanish."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_first_picture_is_the_rasterizers(page: Page, client: PageClient) ->
 
 def test_the_camera_is_free(page: Page, client: PageClient) -> None:
     client.rest()
-    x, y, z = page.start.position
+    _, y, z = page.start.position
     side = Viewpoint.looking((z * 0.7, y, z * 0.7), page.target, page.up, page.start.fov)
     picture = client.after(lambda: client.look(side))
     assert differing(picture, expected(page)) > 500
@@ -99,13 +99,14 @@ def test_a_slider_moves_what_it_should_and_reset_lets_go(page: Page, client: Pag
 def test_channels_backgrounds_and_regions(page: Page, client: PageClient) -> None:
     client.rest()
     look = page.session().shot.look.with_region("eyeballs", False)
+    so_far: dict[str, Any] = {}
     for act, changes in (
         (("Background", "black"), {"background": (0.0, 0.0, 0.0)}),
         (("eyeballs", False), {"look": look}),
         (("Channel", "normal"), {"channel": "normal"}),
     ):
         changed = client.after(lambda act=act: client.set(*act))
-        so_far = {**(so_far if act[0] != "Background" else {}), **changes}
+        so_far |= changes
         assert differing(changed, expected(page, **so_far), over=0) == 0, act
 
 
@@ -130,7 +131,7 @@ def test_the_timeline_plays_and_stops(page: Page, client: PageClient) -> None:
     count = len(client.pictures)
     client.click("Play")
     client.picture(count + 5)
-    shown = {picture for picture in client.pictures[count:]}
+    shown = set(client.pictures[count:])
     assert len(shown) > 2
     client.click("Play")
     steps = page.painter.puppet.length(page.session().shot.stance)
@@ -139,7 +140,7 @@ def test_the_timeline_plays_and_stops(page: Page, client: PageClient) -> None:
         expected(page, stance=replace(page.session().shot.stance, timestep=step)) for step in range(steps)
     ]
     assert 0 in [differing(rested, pose, over=0) for pose in poses]
-    assert 0 == differing(before, poses[0], over=0)
+    assert differing(before, poses[0], over=0) == 0
 
 
 def test_a_second_client_has_its_own_camera_and_pose(page: Page, client: PageClient) -> None:
@@ -148,7 +149,7 @@ def test_a_second_client_has_its_own_camera_and_pose(page: Page, client: PageCli
     try:
         second.rest()
         count = len(client.pictures)
-        x, y, z = page.start.position
+        _, y, z = page.start.position
         second.look(Viewpoint.looking((z, y, 0.01), page.target, page.up, page.start.fov))
         other = second.after(lambda: second.set("Channel", "normal"))
         assert differing(other, first) > 500

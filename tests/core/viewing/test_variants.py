@@ -14,7 +14,6 @@ from surfhead.core.runs import load_avatar
 from surfhead.core.viewing.variants import Look, Variants, has_highlight, live_options
 from tests.core.tiny_run import tiny_avatar
 
-
 # nearly backwards, where averages of absolute rotations go wrong, and the skull turned on the neck
 POSE = {"rotation": torch.tensor([[0.0, 2.9, 0.3]]), "neck": torch.tensor([[0.0, 0.5, 0.2]])}
 
