@@ -74,7 +74,7 @@ class Tab:
         self.page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(url)
+        self.page.goto(url + "?fixedDpr=1")  # or a slow machine's canvas gets coarser meanwhile
         self.page.get_by_role("tab", name="View").wait_for(timeout=30000)
         self.rest()
 
@@ -88,7 +88,7 @@ class Tab:
         """The picture once it no longer changes."""
         before, same, ends = self.pixels(), 0, time.monotonic() + 20
         while time.monotonic() < ends:
-            self.page.wait_for_timeout(350)
+            self.page.wait_for_timeout(250)
             now = self.pixels()
             same = same + 1 if np.array_equal(now, before) and now.min() < 200 else 0
             if same == 3:  # the full picture comes some time after the first small one
@@ -146,9 +146,7 @@ def test_what_one_sees_is_the_rasterizers_picture(tab: Tab, painter: Painter) ->
     shot = Shot(start_viewpoint(painter.avatar)[0])
     left, top, right, bottom = BOX
     drawn = painter.picture(shot, HEIGHT, WIDTH)[top:bottom, left:right].astype(int)
-    error = np.abs(tab.rest() - drawn)
-    assert error.mean() < 1.5  # the browser may smooth by a part of a pixel
-    assert np.percentile(error, 99) < 32
+    assert np.abs(tab.rest() - drawn).max() <= 8  # the browser's texture filter rounds
     assert (np.abs(drawn - 255).max(axis=-1) > 8).mean() > 0.2  # there is a head
     assert tab.errors == []
 

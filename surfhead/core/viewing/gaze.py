@@ -2,7 +2,7 @@
 
 What an eyeball is and where its centre lies is found from the rig itself: its vertices are those that move
 when its rotation does, and every rotation moves them about the centre. The head turns both eyes by one
-rotation R, so that an eye at c looks at p when its own rotation takes the rig's front to Rᵀ (p - c) / |p - c|.
+rotation R, so that an eye at c looks at p when its own takes the rig's front to Rᵀ (p - c) / |p - c|.
 """
 
 from __future__ import annotations

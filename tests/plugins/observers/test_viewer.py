@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ OPTIONS = {"port": "0", "size": "64", "every": "0.05"}
 
 
 @pytest.fixture
-def trainer(tmp_path: Path, small_settings: dict[str, Any]) -> Iterator[Trainer]:
+def trainer(tmp_path: Path, small_settings: dict[str, Any]) -> Trainer:
     """A run of the built-in head with the viewer, about to begin, without evaluations."""
     settings = {
         **small_settings,
@@ -34,7 +35,7 @@ def trainer(tmp_path: Path, small_settings: dict[str, Any]) -> Iterator[Trainer]
         "evaluate": {"at": [], "every": 0, "limit": 1},
     }
     config = configure(preset="tiny", settings=settings)
-    yield make_trainer(config, open_scene(config), tmp_path / "run", choose_device("cpu"))
+    return make_trainer(config, open_scene(config), tmp_path / "run", choose_device("cpu"))
 
 
 class Running:
@@ -49,11 +50,11 @@ class Running:
         self.page = self.observer.page
 
     def _run(self) -> None:
-        with run_folder(self.trainer.folder, self.trainer.config):
-            try:
-                self.trainer.run()
-            except KeyboardInterrupt:
-                pass
+        with (
+            run_folder(self.trainer.folder, self.trainer.config),
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            self.trainer.run()
 
     def wait(self, ready: Any, seconds: float = 30.0) -> None:
         ends = time.monotonic() + seconds
@@ -149,7 +150,7 @@ def test_looking_changes_nothing_that_is_learnt(tmp_path: Path, small_settings: 
                 for _ in range(10):
                     trainer.step()
                     observer.stepped(trainer, trainer.images, trainer.losses)
-                    client.wait(lambda: bool(observer.page.visitors))
+                    client.wait(observer.page.visitors.__len__)
                 client.set("appearance frame", "world")
                 while trainer.images < 60:
                     trainer.step()
