@@ -68,6 +68,8 @@ SURFEL_FN float sine(float x) { return sinf(x); }
 SURFEL_FN double sine(double x) { return sin(x); }
 SURFEL_FN float cosine(float x) { return cosf(x); }
 SURFEL_FN double cosine(double x) { return cos(x); }
+SURFEL_FN float arc_tangent(float y, float x) { return atan2f(y, x); }
+SURFEL_FN double arc_tangent(double y, double x) { return atan2(y, x); }
 SURFEL_FN float reciprocal(float x) {
 #if defined(__CUDA_ARCH__)
   float y;  // one instruction, 1 ulp, instead of a division's eight

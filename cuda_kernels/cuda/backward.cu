@@ -30,7 +30,7 @@ struct Waiting {
   float4 rest[kGroup][32];    // floor, omega, opacity, z
   float4 colour[32];          // of the pixel's Upstream: rgb, normal[0]
   float2 normal[32];          // normal[1], normal[2]
-  float4 centre[kGroup];      // of the surfel: x, y, x_low, y_low
+  float2 first[kGroup];       // from the surfel's centre to the patch's first pixel
   int index[kGroup];
 };
 
@@ -60,20 +60,20 @@ struct Halving<K, 0> {
 
 // Add the waiting surfels' sums to memory.
 template <bool kNormal>
-__device__ __forceinline__ void flush(const Launch& p, const PatchPixel& corner, const Waiting& waiting,
+__device__ __forceinline__ void flush(const Launch& p, int view, const Waiting& waiting,
                                       int count) {
   __syncwarp();
   const int lane = threadIdx.x & 31, slot = lane / kLanes, column = lane % kLanes;
   Sums sums{};
   const bool full = slot < count;
   if (full) {
-    const float4 centre = waiting.centre[slot];
-    const float dx = (corner.x + float(column)) - centre.x - centre.z;
+    const float2 start = waiting.first[slot];
+    const float dx = float(column) + start.x;
     float floor = 0.0f;
 #pragma unroll
     for (int row = 0; row < kPatchHeight; ++row) {
       const int at = row * kPatchWidth + column;
-      const float dy = (corner.y + float(row)) - centre.y - centre.w;
+      const float dy = float(row) + start.y;
       const float4 a = waiting.planes[slot][at], b = waiting.rest[slot][at], c = waiting.colour[at];
       sums.u += a.x;
       sums.v += a.y;
@@ -106,7 +106,7 @@ __device__ __forceinline__ void flush(const Launch& p, const PatchPixel& corner,
   Halving<kSums, kLanes / 2>::sum(values, first, left);
   if (full) {
     float* out =
-        p.surfel_gradients + kGradients * (size_t(corner.view) * p.surfels + waiting.index[slot]) + first;
+        p.surfel_gradients + kGradients * (size_t(view) * p.surfels + waiting.index[slot]) + first;
 #pragma unroll
     for (int i = 0; i < Halving<kSums, kLanes / 2>::kLeft; ++i)
       if (i < left) atomicAdd(out + i, values[i]);
@@ -146,9 +146,6 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
   }
   waiting.colour[lane] = make_float4(up.rgb[0], up.rgb[1], up.rgb[2], up.normal[0]);
   if (kNormal) waiting.normal[lane] = make_float2(up.normal[1], up.normal[2]);
-  PatchPixel corner = pixel;  // the patch's first
-  corner.x -= float(lane % kPatchWidth);
-  corner.y -= float(lane / kPatchWidth);
   int last = after;  // the warp's largest
   for (int step = 16; step > 0; step >>= 1) last = max(last, __shfl_xor_sync(kAllLanes, last, step));
   float suffix = 0.0f;
@@ -161,8 +158,7 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
       Record record = staged.record(i);
       const Surfel<float>& surfel = record.surfel;
       const int2 name = staged.name(i);
-      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x - surfel.x - surfel.x_low,
-                                                   pixel.y - surfel.y - surfel.y_low);
+      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + surfel.x, pixel.y + surfel.y);
       const float offset = surfel.z_low + depth_offset(surfel, hit);
       const float depth = surfel.z + offset;
       const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
@@ -181,17 +177,17 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
       waiting.planes[waits][lane] = make_float4(g.u, g.v, g.w, g.s);
       waiting.rest[waits][lane] = make_float4(g.floor, g.omega, g.opacity, g.z);
       if (lane == 0) {
-        waiting.centre[waits] = make_float4(surfel.x, surfel.y, surfel.x_low, surfel.y_low);
+        waiting.first[waits] = make_float2(surfel.x, surfel.y);
         waiting.index[waits] = name.x;
       }
       if (++waits == kGroup) {
-        flush<kNormal>(p, corner, waiting, waits);
+        flush<kNormal>(p, pixel.view, waiting, waits);
         waits = 0;
       }
     }
     __syncwarp();
   }
-  if (waits) flush<kNormal>(p, corner, waiting, waits);
+  if (waits) flush<kNormal>(p, pixel.view, waiting, waits);
 }
 
 template <bool kNormal, bool kDepth>

@@ -19,12 +19,12 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
   for (int base = 0; base < count; base += 32) {
     if (__all_sync(kAllLanes, done)) break;
     const int staged_count = stage(p, pixel, list, stride, base, count, block);
+    int latest = -1, median = -1;  // of this stage's pairs: the last composited, the median one
     for (int i = 0; i < staged_count; ++i) {
       if (done) continue;
       Record record = staged.record(i);
       const Surfel<float>& surfel = record.surfel;
-      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x - surfel.x - surfel.x_low,
-                                                   pixel.y - surfel.y - surfel.y_low);
+      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + surfel.x, pixel.y + surfel.y);
       const float offset = surfel.z_low + depth_offset(surfel, hit);
       const float depth = surfel.z + offset;
       const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
@@ -33,16 +33,18 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
         done = 1;
         continue;
       }
-      if (after == 0) {
+      if (scale == 0.0f) {  // the first
         reference = depth;
         scale = float(kDistortionScale) * reciprocal(depth);
       }
       const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
-      after = staged.name(i).y + 1;
-      if (state.transmittance > float(kMedianTransmittance)) median_place = after - 1;
+      latest = i;
+      if (state.transmittance > float(kMedianTransmittance)) median = i;
       staged.complete(i, record);
       composite(state, surfel, record.rgb, weight.alpha, depth, m, true);
     }
+    if (latest >= 0) after = staged.name(latest).y + 1;
+    if (median >= 0) median_place = staged.name(median).y;
     __syncwarp();
   }
   if (!pixel.inside) return;

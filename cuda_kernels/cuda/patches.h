@@ -6,7 +6,8 @@
 
 struct PatchPixel {
   int view, patch;
-  float x, y;   // pixel centre
+  float x, y;   // column and row in the patch
+  float first_x, first_y;  // centre of the patch's first pixel
   size_t at;    // (view, row, column) flattened
   bool inside;  // the picture
 };
@@ -22,8 +23,10 @@ __device__ __forceinline__ PatchPixel patch_pixel(const Launch& p, int tile, int
   const int column = tile_x * kTile + (patch & 1) * kPatchWidth + (lane & 7);
   const int row = tile_y * kTile + (patch >> 1) * kPatchHeight + (lane >> 3);
   pixel.inside = row < p.height && column < p.width;
-  pixel.x = float(column) + 0.5f;
-  pixel.y = float(row) + 0.5f;
+  pixel.x = float(lane & 7);
+  pixel.y = float(lane >> 3);
+  pixel.first_x = float(column) - pixel.x + 0.5f;
+  pixel.first_y = float(row) - pixel.y + 0.5f;
   pixel.at = (size_t(pixel.view) * p.height + row) * p.width + column;
   return pixel;
 }
@@ -49,6 +52,7 @@ struct Stage {
                  : "r"(address + slot * int(sizeof(float4) * kRecord) + i * int(sizeof(float4))));
     return v;
   }
+  // x and y of its surfel: from its centre to the patch's first pixel.
   __device__ __forceinline__ Record record(int slot) const {
     return unpack(part(slot, 0), part(slot, 1), part(slot, 2), part(slot, 3));
   }
@@ -62,7 +66,9 @@ struct Stage {
   }
 };
 
-// Load those of the entries base..base+31 that touch this warp's patch, in order; returns how many.
+// Load those of the entries base..base+31 that touch this warp's patch, in order; returns how many. The place of
+// the surfel's centre is kept as the way from it to the patch's first pixel, so that the way to any other is one
+// addition.
 __device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, const uint32* list, int stride,
                                      int base, int count, Staged* block) {
   Staged* staged = block + (threadIdx.x >> 5);
@@ -75,8 +81,11 @@ __device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, c
     const int slot = __popc(touching & ((1u << lane) - 1u));
     const int index = int(entry >> 8);
     const float4* record = p.records + kRecord * (size_t(pixel.view) * p.surfels + index);
+    const float4 centre = record[0];
+    staged->records[slot][0] =
+        make_float4(pixel.first_x - centre.x - centre.z, pixel.first_y - centre.y - centre.w, 0.0f, 0.0f);
 #pragma unroll
-    for (int i = 0; i < kRecord; ++i) staged->records[slot][i] = record[i];
+    for (int i = 1; i < kRecord; ++i) staged->records[slot][i] = record[i];
     staged->names[slot] = make_int2(index, place);
   }
   __syncwarp();

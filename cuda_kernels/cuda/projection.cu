@@ -2,12 +2,13 @@
 // `torch`. One thread a (view, surfel).
 #include "footprints.h"
 
-extern "C" __global__ void __launch_bounds__(kThreads) project_surfels(const Launch p) {
+extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const Launch p) {
   const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
   const bool inside = n < p.surfels;
   const size_t at = size_t(view) * p.surfels + (inside ? n : 0);
   StoredFootprint stored{};
   bool seen = false;
+  float depth = 0.0f;
   if (inside) {
     const Camera<double> camera = view_camera(p, view);
     const size_t posed = size_t(p.pose_of_view[view]) * p.surfels + n;
@@ -22,14 +23,16 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_surfels(const Lau
         radius = float(box_radius(box));
         for (int c = 0; c < 3; ++c) record.rgb[c] = p.colour[3 * at + c];
         pack(record, p.records + kRecord * at);
+        depth = record.surfel.z;
         stored.x = record.surfel.x;
         stored.y = record.surfel.y;
         // an ellipse of more than a million pixels is the whole screen: its numbers would not fit a float
         const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12);
-        stored.shape = {float(footprint.ex),  float(footprint.ey),  float(footprint.sxx), float(footprint.sxy),
+        // the very numbers that scatter_entries will read: a negative sxx means `whole` there
+        const float sxx = whole ? -1.0f : greater(float(footprint.sxx), 0.0f);
+        stored.shape = {float(footprint.ex),  float(footprint.ey),  sxx,  float(footprint.sxy),
                         float(footprint.syy), float(footprint.disc), whole};
         pack(stored, p.footprints + 2 * at);
-        stored = unpack_footprint(p.footprints + 2 * at);
       }
     }
     p.visible[at] = seen;
@@ -37,7 +40,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) project_surfels(const Lau
   }
   // the view's least and greatest depth, a block at a time: all blocks meet at the same two words
   __shared__ uint32 bounds[2][kThreads / 32];
-  uint32 bits = seen ? __float_as_uint(p.records[kRecord * at + 2].w) : 0u, complement = seen ? ~bits : 0u;
+  uint32 bits = seen ? __float_as_uint(depth) : 0u, complement = seen ? ~bits : 0u;
   for (int step = 16; step > 0; step >>= 1) {
     bits = max(bits, __shfl_xor_sync(kAllLanes, bits, step));
     complement = max(complement, __shfl_xor_sync(kAllLanes, complement, step));

@@ -1,12 +1,12 @@
 // The mathematics of skinning.h for all surfels: one thread a surfel, all its poses in turn, so that what a surfel
 // gathers over the poses needs no atomics; what triangles gather does.
 #include "../skinning.h"
+#include "rows.h"
 
 using namespace surfel;
 
 namespace {
 
-using int64 = long long;
 constexpr int kThreads = 128;
 
 // core/surfels.py, apply_field.
@@ -31,23 +31,6 @@ struct Blend {
   float* g_weights;
   float *g_quaternion, *g_logarithm, *g_stretch;        // zeroed; null where the rig takes no gradient
 };
-
-template <int K>
-__device__ __forceinline__ void load(const float* from, size_t row, float* to) {
-  for (int i = 0; i < K; ++i) to[i] = from[K * row + i];
-}
-template <int K>
-__device__ __forceinline__ void load_or_zero(const float* from, size_t row, float* to) {
-  for (int i = 0; i < K; ++i) to[i] = from ? from[K * row + i] : 0.0f;
-}
-template <int K>
-__device__ __forceinline__ void store(const float* from, size_t row, float* to) {
-  for (int i = 0; i < K; ++i) to[K * row + i] = from[i];
-}
-template <int K>
-__device__ __forceinline__ void add(const float* from, size_t row, float* to) {
-  for (int i = 0; i < K; ++i) atomicAdd(to + K * row + i, from[i]);
-}
 
 __device__ __forceinline__ Canonical<float> canonical(const Field& p, int n) {
   Canonical<float> c;

@@ -6,36 +6,45 @@
 
 constexpr int kScanThreads = 1024;
 
+// The sum over this lane and those before it.
+__device__ __forceinline__ int64 warp_scan(int64 value, int lane) {
+  for (int step = 1; step < 32; step <<= 1) {
+    const int64 other = __shfl_up_sync(kAllLanes, value, step);
+    if (lane >= step) value += other;
+  }
+  return value;
+}
+
 // offsets[t] = entries of the tiles before t; cursors become the same; the total goes to the host. One block.
 extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Launch p) {
   __shared__ int64 warp_sums[32];
   const int tiles = p.views * p.tiles_x * p.tiles_y;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  constexpr int kEach = 4;
+  constexpr int kEach = 16;  // counts of a thread, four a load
   int64 carry = 0;
   for (int base = 0; base < tiles; base += kScanThreads * kEach) {
     const int begin = base + int(threadIdx.x) * kEach;
     int counts[kEach];
     int64 own = 0;
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      counts[i] = begin + i < tiles ? p.cursors[begin + i] : 0;
-      own += counts[i];
+    for (int i = 0; i < kEach; i += 4) {
+      int4 four = {0, 0, 0, 0};
+      if (begin + i + 3 < tiles) {
+        four = *reinterpret_cast<const int4*>(p.cursors + begin + i);
+      } else {
+        if (begin + i < tiles) four.x = p.cursors[begin + i];
+        if (begin + i + 1 < tiles) four.y = p.cursors[begin + i + 1];
+        if (begin + i + 2 < tiles) four.z = p.cursors[begin + i + 2];
+      }
+      counts[i] = four.x, counts[i + 1] = four.y, counts[i + 2] = four.z, counts[i + 3] = four.w;
+      own += int64(four.x) + four.y + four.z + four.w;
     }
-    int64 sum = own;
-    for (int step = 1; step < 32; step <<= 1) {
-      const int64 other = __shfl_up_sync(kAllLanes, sum, step);
-      if (lane >= step) sum += other;
-    }
+    const int64 sum = warp_scan(own, lane);
     if (lane == 31) warp_sums[warp] = sum;
     __syncthreads();
-    int64 before = 0, total = 0;
-    for (int w = 0; w < 32; ++w) {
-      const int64 value = warp_sums[w];
-      if (w < warp) before += value;
-      total += value;
-    }
-    int64 at = carry + before + sum - own;
+    if (warp == 0) warp_sums[lane] = warp_scan(warp_sums[lane], lane);
+    __syncthreads();
+    int64 at = carry + (warp ? warp_sums[warp - 1] : 0) + sum - own;
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       if (begin + i < tiles) {
@@ -46,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Laun
       }
       at += counts[i];
     }
-    carry += total;
+    carry += warp_sums[31];
     __syncthreads();
   }
   for (int i = threadIdx.x; i < 2 * p.views; i += kScanThreads) p.depth_bounds[i] = p.found_bounds[i];

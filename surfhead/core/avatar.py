@@ -155,6 +155,7 @@ class Avatar:
                 )
             parameters = self.poses(index)
         poses = max((len(v) for v in parameters.values()), default=1)
+        paired = pose_of_view is None and poses == len(cameras)
         if pose_of_view is None:
             if poses not in (1, len(cameras)):
                 raise ShapeError(
@@ -165,7 +166,14 @@ class Avatar:
             pose_of_view = torch.arange(len(cameras), device=self.device) % poses
         chosen = self.background if background is None else background.to(self.background)
         with torch.no_grad():
-            return self.draw(cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), parts=parts)
+            return self.draw(
+                cameras,
+                parameters,
+                pose_of_view,
+                chosen.expand(len(cameras), -1),
+                paired=paired,
+                parts=parts,
+            )
 
     def draw(
         self,
@@ -174,36 +182,31 @@ class Avatar:
         pose_of_view: Tensor,
         background: Tensor,
         *,
+        paired: bool = False,
         parts: bool = False,
         track: bool = False,
     ) -> Rendering:
         """The differentiable way from parameters to pictures; inputs are trusted.
 
         Args:
+            paired: every view has a pose of its own, in order (``pose_of_view`` is 0, 1, ..., B - 1), so
+                that nothing is gathered.
             track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
                 the rasterizer alone, without the part that flows through view directions.
         """
         mesh = self.rig(parameters) if self.deformer.rig_bound else None
         if mesh is None:  # a static scene has one pose
             pose_of_view = torch.zeros_like(pose_of_view)
+            paired = len(cameras) == 1
         binding = self.surfels.binding()
         field = self.deformer(mesh, binding)
         world = apply_field(field, binding)
-        directions = world.mean[pose_of_view] - cameras.centre[:, None, :]
-        directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        rotation = field.rotation[pose_of_view]
-        normals = world.normal.detach()[pose_of_view]
-        facing = (normals * directions.detach()).sum(-1, keepdim=True)
-        normals = torch.where(facing > 0, -normals, normals)
-        colour = self.appearance(
-            binding,
-            _to_rest(rotation, directions),
-            _to_rest(rotation.detach(), normals),
-            rotation,
-            parts,
-        )
+        seen = (world.mean, world.normal, field.rotation)
+        means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
+        directions, normals = rest_directions(means, normals.detach(), rotation, cameras.centre)
+        colour = self.appearance(binding, directions, normals, rotation, parts)
         if track:
-            if len(world.mean) == len(cameras):
+            if paired:
                 mean = world.mean.view_as(world.mean)
             else:  # the densifier wants a gradient per view, not summed over the views of a pose
                 mean = world.mean[pose_of_view]
@@ -219,6 +222,31 @@ class Avatar:
             for name, value in colour.parts.items()
         }
         return Rendering(output, world, field, mesh, colour, parameters, pictures)
+
+
+def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Where appearance models look from (method: section 6).
+
+    Args:
+        mean: (B, N, 3) the surfels' world centres in each view.
+        normal: (B, N, 3) their world normals, constants.
+        rotation: (B, N, 3, 3) world from rest.
+        centre: (B, 3) the cameras' centres.
+
+    Returns:
+        (B, N, 3) unit directions from the camera to the surfel, and (B, N, 3) normals turned towards the
+        camera, which carry no gradient; both in rest space.
+    """
+    if mean.is_cuda:
+        from surfhead.core.kernels import cuda
+
+        if cuda.serves(mean):
+            return cuda.rest_directions(mean, normal, rotation, centre)
+    directions = mean - centre[:, None, :]
+    directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    facing = (normal * directions.detach()).sum(-1, keepdim=True)
+    normal = torch.where(facing > 0, -normal, normal)
+    return _to_rest(rotation, directions), _to_rest(rotation.detach(), normal)
 
 
 def _to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:

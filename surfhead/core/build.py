@@ -21,7 +21,7 @@ from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.core.surfels import Surfels, merge_specs
-from surfhead.core.trainer import WeightedTerm
+from surfhead.core.weighted_term import WeightedTerm
 
 SH_DC = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
 

@@ -61,6 +61,9 @@ class Component(ABC):
         summary: one line for `surfhead list`; equal to the one in the catalogue.
         priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
         flags: familiar flags that choose it or set more than one of its options.
+        capturable: a training step with it can be captured in a CUDA graph: besides tensors its work depends
+            on nothing that changes from step to step (but ``stage()``), and it neither waits for the GPU
+            nor copies from the host. Only where all parts of a step say so is it captured.
     """
 
     kind: ClassVar[str]
@@ -68,6 +71,7 @@ class Component(ABC):
     summary: ClassVar[str]
     priority: ClassVar[int] = 0
     flags: ClassVar[tuple[Flag, ...]] = ()
+    capturable: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Options:

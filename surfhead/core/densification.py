@@ -85,19 +85,40 @@ class Statistics:
         """
         if mean.grad is None:
             return
+        if mean.is_cuda:
+            from surfhead.core.kernels import cuda
+
+            if cuda.serves(mean):
+                cuda.screen_gradients(
+                    mean.grad,
+                    mean.detach(),
+                    cameras.camera_from_world,
+                    cameras.intrinsics,
+                    (cameras.height, cameras.width),
+                    output.visible,
+                    output.radius,
+                    (self.gradient, self.seen, self.radius),
+                )
+                return
         turn = cameras.camera_from_world[:, :3, :3]
         gradient = torch.einsum("bij,bnj->bni", turn[:, :2], mean.grad)
         z = (
             torch.einsum("bj,bnj->bn", turn[:, 2], mean.detach())
             + cameras.camera_from_world[:, 2, 3][:, None]
         )
-        focal = cameras.intrinsics[:, [0, 1], [0, 1]]
-        half = torch.tensor([cameras.width / 2, cameras.height / 2], device=mean.device)
-        screen = gradient * z[..., None] * (half / focal)[:, None, :]
+        half = torch.stack(
+            (
+                cameras.width / 2 / cameras.intrinsics[:, 0, 0],
+                cameras.height / 2 / cameras.intrinsics[:, 1, 1],
+            ),
+            dim=-1,
+        )
+        screen = gradient * z[..., None] * half[:, None, :]
         visible = output.visible
+        # in place: a captured step has no other sums than these
         self.gradient += len(cameras) * (screen.norm(dim=-1) * visible).sum(0)
         self.seen += visible.sum(0)
-        self.radius = torch.maximum(self.radius, output.radius.to(self.radius).amax(0))
+        torch.maximum(self.radius, output.radius.to(self.radius).amax(0), out=self.radius)
 
     def mean_gradient(self) -> Tensor:
         """(N,) mean over the views that saw the surfel; 0 where none did."""

@@ -62,16 +62,16 @@ def depth_normals(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> tuple[Ten
     across_y = middle_y * across_z
     down_x = middle_x * down_z
     down_y = ray_y[:, 2:] * below - ray_y[:, :-2] * above
-    normal = torch.stack(
-        (
-            down_y * across_z - down_z * across_y,
-            down_z * across_x - down_x * across_z,
-            down_x * across_y - down_y * across_x,
-        ),
-        dim=-1,
+    entries = (
+        down_y * across_z - down_z * across_y,
+        down_z * across_x - down_x * across_z,
+        down_x * across_y - down_y * across_x,
     )
     # a constant goes in before the division, so that undefined pixels pass no NaN back
-    normal = torch.where(inside[..., None], normal, normal.new_tensor([0.0, 0.0, -1.0]))
+    constant = (0.0, 0.0, -1.0)
+    normal = torch.stack(
+        [torch.where(inside, entry, value) for entry, value in zip(entries, constant, strict=True)], dim=-1
+    )
     unit = torch.nn.functional.normalize(normal, dim=-1, eps=SMALLEST_AREA)
     weight = alpha[:, 1:-1, 1:-1].detach() * inside
     border = (1, 1, 1, 1)

@@ -178,4 +178,5 @@ class Feed:
             background=self._background.expand(len(views), 3),
             mask=torch.stack(masks).to(self.device) if len(masks) == len(loaded) else None,
             names=tuple(self.scene.views.names[int(v)] for v in views),
+            paired=True,
         )

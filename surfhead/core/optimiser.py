@@ -17,6 +17,7 @@ from surfhead.core.parameters import Schedule
 from surfhead.core.surfels import Selection
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,26 @@ class Optimiser:
             if name not in known:
                 raise unknown_name("rate", name, known, "Choose one of these groups.")
         self.adam = torch.optim.Adam(rows, lr=0.0, eps=EPSILON, fused=True)
+        self._finite: Tensor | None = None  # of the steps since it was last asked
+        self._kernel = _kernel(self.named())
+        if self._kernel:
+            device, count = avatar.device, len(self.named())
+            self._rates = torch.zeros(count, device=device)
+            self._broken = torch.zeros(count, dtype=torch.int32, device=device)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether ``step`` can be captured in a CUDA graph, once it ran outside one."""
+        return self._kernel
 
     def set_rates(self, images: int) -> None:
         """Set every group's rate for the step that starts after ``images`` images."""
         for row in self.adam.param_groups:
             group = self.groups[row["name"]]
             row["lr"] = group.schedule.at(images, self.length) * group.factor
+        if self._kernel:
+            rates = [row["lr"] for row in self.adam.param_groups for _ in row["params"]]
+            self._rates.copy_(torch.tensor(rates), non_blocking=True)
 
     def named(self) -> list[tuple[str, Tensor]]:
         """Every learning tensor by a readable name."""
@@ -99,19 +114,31 @@ class Optimiser:
                 for index in surfels.frozen(name, self.detached):
                     value.grad.index_fill_(0, index, 0.0)
 
-    def finite(self) -> Tensor:
-        """(K,) bool, one for each of ``named()``: whether its gradient is finite; stays on the device."""
+    def watch(self, now: bool = False) -> None:
+        """Take note of gradients that are not finite; nothing waits for the device.
+
+        The kernel's step takes note by itself, unless it is to be known ``now``, before the step.
+        """
+        if self._kernel and not now:
+            return
         checks = [
             torch.isfinite(value.grad).all()
             if value.grad is not None
             else torch.ones((), dtype=torch.bool, device=value.device)
             for _, value in self.named()
         ]
-        return torch.stack(checks)
+        finite = torch.stack(checks)
+        self._finite = finite if self._finite is None else self._finite & finite
 
-    def blame(self, finite: Tensor, images: int) -> None:
-        """Raise an error naming the parameters whose gradient was not finite."""
-        flags = finite.tolist()
+    def blame(self, images: int) -> None:
+        """Raise an error naming the parameters whose gradient was not finite since the last such look."""
+        if self._kernel:
+            unbroken = self._broken == 0
+            self._finite = unbroken if self._finite is None else self._finite & unbroken
+        if self._finite is None:
+            return
+        flags = self._finite.tolist()
+        self._finite = None
         if not all(flags):
             bad = [name for (name, _), fine in zip(self.named(), flags, strict=True) if not fine]
             raise SurfheadError(
@@ -123,8 +150,33 @@ class Optimiser:
 
     def step(self) -> None:
         """One Adam step; gradients are dropped afterwards."""
-        self.adam.step()
+        if self._kernel:
+            self._step_by_kernel()
+        else:
+            self.adam.step()
         self.adam.zero_grad(set_to_none=True)
+
+    def _step_by_kernel(self) -> None:
+        from surfhead.core.kernels import cuda
+
+        state = self.adam.state
+        for _, value in self.named():
+            if value.grad is not None and value not in state:
+                start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
+                state[value] = {"step": torch.zeros((), device=value.device), **start}
+        active = [value for _, value in self.named() if value in state and value.grad is not None]
+        if not active:
+            return
+        torch._foreach_add_([state[value]["step"] for value in active], 1.0)
+        nothing = torch.empty(0, device=self.avatar.device)
+        moments = [
+            cuda.Moments(value, *(state[value][key] for key in (*MOMENTS, "step")))
+            if value in state
+            else cuda.Moments(value, nothing, nothing, nothing)
+            for _, value in self.named()
+        ]
+        betas = self.adam.param_groups[0]["betas"]
+        cuda.adam_step(moments, self._rates, self._broken, betas, EPSILON)
 
     def select(self, selection: Selection, reset_opacity: bool) -> None:
         """Follow a densifying plan: survivors keep their state, fresh surfels start at zero."""
@@ -139,7 +191,7 @@ class Optimiser:
             if state is None:
                 continue
             moved = {"step": state["step"]}
-            for key in ("exp_avg", "exp_avg_sq"):
+            for key in MOMENTS:
                 value = state[key][selection.source]
                 value[selection.fresh] = 0.0
                 if reset_opacity and name == "opacity":
@@ -158,12 +210,23 @@ class Optimiser:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take Adam's state from a checkpoint."""
         for name, value in self.named():
-            keys = ("step", "exp_avg", "exp_avg_sq")
+            keys = ("step", *MOMENTS)
             if f"{name}/step" in tensors:
                 state = {key: tensors[f"{name}/{key}"].clone().to(value.device) for key in keys}
                 if value.device.type == "cpu":
                     state["step"] = state["step"].cpu()
                 self.adam.state[value] = state
+
+
+def _kernel(named: list[tuple[str, Tensor]]) -> bool:
+    """Whether the GPU's own kernel can take the steps of these parameters."""
+    from surfhead.core.kernels import cuda
+
+    return (
+        0 < len(named) <= cuda.MAX_PARAMETERS
+        and named[0][1].is_cuda
+        and all(cuda.serves(value) and value.is_contiguous() for _, value in named)
+    )
 
 
 def _override(schedule: Schedule, rate: Rate | None) -> Schedule:

@@ -8,10 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from surfhead.core import checkpoint
 from surfhead.core.avatar import Avatar, Rendering
-from surfhead.core.components import Densifier, Regularizer
+from surfhead.core.captured_step import CapturedStep
+from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState, Statistics
 from surfhead.core.errors import ContractError, DataError, SurfheadError
@@ -29,29 +30,17 @@ from surfhead.core.feed import Feed, Order
 from surfhead.core.optimiser import Optimiser
 from surfhead.core.scene import Scene
 from surfhead.core.types import Batch, Step
+from surfhead.core.weighted_term import WeightedTerm
 
 log = logging.getLogger("surfhead")
 READ_BACK = 20  # steps between looks at device values that would stall a GPU
 
 
-@dataclass(frozen=True)
-class WeightedTerm:
-    """A regularizer with its share in the loss; ``start`` and ``ramp`` in images."""
+def kernels_overflow() -> bool:
+    """Whether the GPU's rasterizer had too little room lately, which made it slow."""
+    from surfhead.core.kernels import cuda
 
-    name: str
-    component: Regularizer
-    weight: float
-    start: int
-    ramp: int
-    optional: bool = False
-
-    def weight_at(self, images: int) -> float:
-        """Its weight after ``images`` images."""
-        if images < self.start:
-            return 0.0
-        if self.ramp <= 0:
-            return self.weight
-        return self.weight * min(1.0, (images - self.start + 1) / self.ramp)
+    return cuda.check_overflow()
 
 
 class Trainer:
@@ -103,7 +92,8 @@ class Trainer:
         self._describe = describe
         self._evaluate = evaluate
         self._export = export
-        self._finite: Tensor | None = None
+        self._captured = CapturedStep(self._learn) if self._capturable() else None
+        self._generation = 0  # of the surfels' tensors
         self._steps = 0
         self._whole = True
         self._interrupted = False
@@ -169,40 +159,79 @@ class Trainer:
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
         self.feed.prefetch(self.order.peek(2 * count))
-        rendering = avatar.draw(
+        if self._captured is not None:
+            rendering, self.losses = cast(
+                "tuple[Rendering, dict[str, Tensor]]", self._captured(self._decided(count), batch)
+            )
+            self._check(batch, rendering)
+        else:
+            rendering = self._differentiate(batch)
+            self.optimiser.watch(self._debugging)
+            self._check(batch, rendering)
+            self.optimiser.step()
+        before, self.images = self.images, self.images + count
+        self._steps += 1
+        if self.densifier.due(before, self.images, self.length):
+            self._densify(rendering)
+
+    def _differentiate(self, batch: Batch) -> Rendering:
+        """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
+        rendering = self.avatar.draw(
             batch.cameras,
-            avatar.poses(batch.timesteps),
+            self.avatar.poses(batch.timesteps),
             batch.pose_of_view,
             batch.background,
+            paired=batch.paired,
             track=True,
         )
         total = self.loss(batch, rendering)
         total.backward()  # type: ignore[no-untyped-call]
         self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
         self.optimiser.freeze()
-        self._check(batch, rendering)
+        return rendering
+
+    def _learn(self, batch: Batch) -> tuple[Rendering, dict[str, Tensor]]:
+        """A step without a look from the host: what a CUDA graph can hold."""
+        rendering = self._differentiate(batch)
         self.optimiser.step()
-        before, self.images = self.images, self.images + count
-        self._steps += 1
-        if self.densifier.due(before, self.images, self.length):
-            self._densify(rendering)
+        return rendering, self.losses
+
+    def _capturable(self) -> bool:
+        """Whether every part of a step says that a CUDA graph can hold it."""
+        avatar = self.avatar
+        parts = [avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer]
+        parts += [term.component for term in self.terms]
+        return (
+            self.config.graphs
+            and avatar.device.type == "cuda"
+            and self.config.debug < 0
+            and self.optimiser.capturable
+            and all(part.capturable for part in parts)
+        )
+
+    def _decided(self, count: int) -> tuple[Any, ...]:
+        """All that the host decides in a step."""
+        weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
+        return count, self._generation, self.avatar.appearance.stage(), weights
+
+    @property
+    def _debugging(self) -> bool:
+        return 0 <= self.config.debug <= self.images
 
     def _check(self, batch: Batch, rendering: Rendering) -> None:
         """Look for NaN gradients: each step on the CPU, now and then on a GPU, where looking stalls."""
-        finite = self.optimiser.finite()
-        self._finite = finite if self._finite is None else self._finite & finite
-        debug = 0 <= self.config.debug <= self.images
-        look = self._steps % READ_BACK == 0
+        debug, look = self._debugging, self._steps % READ_BACK == 0
         if look:
             error = (rendering.output.rgb.detach() - batch.target).square().mean()
             self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
         if debug or look or self.avatar.device.type == "cpu":
             try:
-                self.optimiser.blame(self._finite, self.images)
+                self.optimiser.blame(self.images)
             except SurfheadError:
                 self._dump(batch, rendering)
                 raise
-            self._finite = None
+            if self._captured is not None and kernels_overflow():
+                self._captured.drop()  # captured anew, it has more room
 
     def _dump(self, batch: Batch, rendering: Rendering) -> None:
         if self.config.debug < 0:
@@ -247,6 +276,7 @@ class Trainer:
             plan = self.densifier.plan(state)
             before = len(surfels)
             selection = surfels.apply(plan, self.generator)
+            self._generation += 1
             self.optimiser.select(selection, plan.opacity_ceiling is not None)
             if len(surfels) != before or bool(selection.fresh.any()):
                 self.statistics = Statistics(len(surfels), self.avatar.device)
@@ -327,9 +357,7 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
-        if self._finite is not None:
-            self.optimiser.blame(self._finite, self.images)
-            self._finite = None
+        self.optimiser.blame(self.images)
         tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
         tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
         tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}

@@ -107,6 +107,13 @@ class TriangleFrames:
         return _columns(self.edge1, self.edge2, scaled(self.area_vector, self.area.rsqrt()))
 
     @cached_property
+    def rows(self) -> Tensor:
+        """(..., F, 14) what the GPU's kernels read of a rest triangle: |e1|, h, p, |c|, R̄ by rows, valid."""
+        frame = self.rotation.flatten(-2)
+        numbers = [self.length, self.height, self.along, self.area, *frame.unbind(-1)]
+        return torch.stack([*numbers, self.valid.to(frame.dtype)], dim=-1)
+
+    @cached_property
     def inverse_edges(self) -> Tensor:
         """(..., F, 3, 3) E⁻¹, by rows: (a - (p/h) b)/|e1|, b/h, n/√|c|; 1/metres."""
         second = scaled(self.second, 1 / self.height)
@@ -232,9 +239,9 @@ class TriangleJacobians:
         for i in range(3):
             for j in range(i, 3):
                 in_plane = aa * (a[i] * a[j]) + ab * (a[i] * b[j] + b[i] * a[j]) + bb * (b[i] * b[j])
-                entries.append(in_plane + nn * (n[i] * n[j]))
-        identity = aa.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 1.0])
-        return torch.where(self.valid[..., None], from_planes(*entries), identity)
+                entry = in_plane + nn * (n[i] * n[j])
+                entries.append(torch.where(self.valid, entry, 1.0 if i == j else 0.0))
+        return from_planes(*entries)
 
     @cached_property
     def stretch(self) -> Tensor:

@@ -317,6 +317,7 @@ class Batch:
         normal: (B, H, W, 3) float true normals in camera space, or None.
         depth: (B, H, W) float true camera z in metres, 0 = background, or None.
         names: the views' names, for reports.
+        paired: ``pose_of_view`` is 0, 1, ..., B - 1: every view shows a pose of its own, in order.
     """
 
     cameras: Cameras
@@ -328,6 +329,7 @@ class Batch:
     normal: Tensor | None = None
     depth: Tensor | None = None
     names: tuple[str, ...] = ()
+    paired: bool = False
 
     @cached_property
     def target(self) -> Tensor:

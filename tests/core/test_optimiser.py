@@ -64,10 +64,12 @@ def test_nan_gradients_name_the_parameter() -> None:
     optimiser, _ = make()
     for _, value in optimiser.named():
         value.grad = torch.zeros_like(value)
-    optimiser.blame(optimiser.finite(), 3)
+    optimiser.watch()
+    optimiser.blame(3)
     optimiser.avatar.surfels.parameters["opacity"].grad[0] = math.nan  # type: ignore[index]
+    optimiser.watch()
     with pytest.raises(SurfheadError, match='parameter "opacity" is NaN or infinite near image 3'):
-        optimiser.blame(optimiser.finite(), 3)
+        optimiser.blame(3)
 
 
 def test_frozen_regions_get_no_gradient() -> None:

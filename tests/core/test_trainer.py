@@ -19,7 +19,8 @@ from surfhead.core.events import Events
 from surfhead.core.feed import Feed, cameras_of
 from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
-from surfhead.core.trainer import Trainer, WeightedTerm
+from surfhead.core.trainer import Trainer
+from surfhead.core.weighted_term import WeightedTerm
 from tests.core.tiny_run import tiny_avatar
 
 SIZE = 24

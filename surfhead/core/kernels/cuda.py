@@ -11,21 +11,36 @@ import torch
 
 from surfhead.core.errors import UnavailableError
 from surfhead.core.kernels import cuda_compiler, cuda_driver
+from surfhead.core.kernels.cuda_colours import harmonic_colours, rest_directions
 from surfhead.core.kernels.cuda_driver import unavailable
+from surfhead.core.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
+from surfhead.core.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
 from surfhead.core.kernels.cuda_pictures import picture_losses
 from surfhead.core.kernels.cuda_rasterizer import rasterize
 from surfhead.core.kernels.cuda_room import check_overflow
 from surfhead.core.kernels.cuda_skinning import apply_field, blend_triangles
+from surfhead.core.kernels.cuda_surface import length_term, normal_term
+from surfhead.core.kernels.cuda_triangles import pose_triangles, relative_logarithms
 from surfhead.core.kernels.sources import kernel_sources
 
 __all__ = [
+    "MAX_PARAMETERS",
+    "Moments",
+    "adam_step",
     "apply_field",
     "blend_triangles",
     "check_overflow",
     "compile_kernels",
+    "harmonic_colours",
+    "length_term",
+    "normal_term",
     "picture_losses",
+    "pose_triangles",
     "rasterize",
+    "relative_logarithms",
     "report",
+    "rest_directions",
+    "screen_gradients",
     "serves",
     "unavailable",
 ]

@@ -19,7 +19,10 @@ from surfhead.core.cache import cache_folder
 from surfhead.core.errors import UnavailableError
 
 #: Source files of cuda_kernels/cuda, one module of kernels each.
-MODULES = ("projection", "tile_lists", "forward", "backward", "picture_losses", "skinning")
+MODULES = (
+    "projection", "tile_lists", "forward", "backward", "picture_losses", "skinning", "triangles", "colours",
+    "surface_terms", "optimiser",
+)  # fmt: skip
 
 #: Decisions must fall the same way in forward and backward, so no contraction (see surfel.h). Float quotients
 #: and roots, good to 2 ulp so, serve culling, which leaves a margin, and the last step of pictures.

@@ -12,20 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_driver
 from surfhead.core.kernels.cuda_operators import differentiate, register
+from surfhead.core.kernels.cuda_structures import run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
-
-
-def _fields(integers: str, pointers: str) -> list[tuple[str, Any]]:
-    return [(n, ctypes.c_int) for n in integers.split()] + [(n, ctypes.c_void_p) for n in pointers.split()]
 
 
 class Field(ctypes.Structure):
     """struct Field of skinning.cu."""
 
-    _fields_ = _fields(
+    _fields_ = structure_fields(
         "poses surfels",
         "offset log_scale quaternion linear origin mean tangents normal g_mean g_tangents g_normal "
         "g_offset g_log_scale g_quaternion g_linear",
@@ -35,7 +31,7 @@ class Field(ctypes.Structure):
 class Blend(ctypes.Structure):
     """struct Blend of skinning.cu."""
 
-    _fields_ = _fields(
+    _fields_ = structure_fields(
         "poses surfels triangles",
         "host neighbours weights quaternion logarithm stretch axes linear rotation g_linear g_rotation "
         "g_weights g_quaternion g_logarithm g_stretch",
@@ -43,10 +39,7 @@ class Blend(ctypes.Structure):
 
 
 def _run(name: str, structure: Any, device: torch.device, tensors: dict[str, Tensor | None]) -> None:
-    kept = {name: value.contiguous() for name, value in tensors.items() if value is not None}
-    for field, value in kept.items():
-        setattr(structure, field, value.data_ptr())
-    cuda_driver.run("skinning", name, structure, (-(-structure.surfels // THREADS), 1), THREADS, device)
+    run_over("skinning", name, structure, (-(-structure.surfels // THREADS), 1), THREADS, device, tensors)
 
 
 # ---- apply_field -----------------------------------------------------------------------------------------

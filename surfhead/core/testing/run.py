@@ -17,7 +17,8 @@ from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
 from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.testing import tiny
-from surfhead.core.trainer import Trainer, WeightedTerm
+from surfhead.core.trainer import Trainer
+from surfhead.core.weighted_term import WeightedTerm
 
 SURFELS = 40
 TIMESTEPS = 3

@@ -26,6 +26,7 @@ class Asg(Appearance):
 
     name = "asg"
     summary = "Spherical harmonics and anisotropic spherical Gaussians."
+    capturable = True
     flags = (TYPE,)
 
     @dataclass(frozen=True)

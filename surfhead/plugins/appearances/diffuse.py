@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics, planes
+from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics, kernels, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
 
@@ -63,6 +63,11 @@ class Diffuse:
 
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
+        if directions.is_cuda and "sh_rest" in features and kernels.cuda.serves(directions):
+            found: Tensor = kernels.cuda.harmonic_colours(
+                features["sh_dc"], features["sh_rest"], directions, self.active
+            )
+            return found
         constant = harmonics.Y00 * features["sh_dc"] + 0.5
         if self.active == 0:
             return constant.expand(len(directions), -1, -1)

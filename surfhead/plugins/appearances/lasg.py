@@ -25,6 +25,7 @@ class Lasg(Appearance):
 
     name = "lasg"
     summary = "Spherical harmonics and latent anisotropic spherical Gaussians, white light."
+    capturable = True
     flags = (
         TYPE,
         Flag(

@@ -25,6 +25,7 @@ class Sg(Appearance):
 
     name = "sg"
     summary = "Spherical harmonics and isotropic spherical Gaussians."
+    capturable = True
     flags = (TYPE,)
 
     @dataclass(frozen=True)

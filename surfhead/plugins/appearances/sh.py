@@ -23,6 +23,7 @@ class Sh(Appearance):
 
     name = "sh"
     summary = "Spherical harmonics up to degree 3."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

@@ -78,7 +78,9 @@ def weights(binding: Binding) -> Tensor:
     for region in HOST_ONLY:
         if region in binding.regions:
             alone.index_fill_(0, binding.regions[region], True)
-    return torch.where(alone, logits.new_tensor([1.0, 0.0, 0.0, 0.0]), blended)
+    first = torch.zeros_like(blended)
+    first[:, 0].fill_(1.0)
+    return torch.where(alone, first, blended)
 
 
 def blend(values: Tensor, neighbours: Tensor, factors: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ class Jacobian(Deformer):
 
     name = "jacobian"
     summary = "Affine deformation transfer of the host triangle."
+    capturable = True
     flags = (
         Flag(
             ("--DTF",),

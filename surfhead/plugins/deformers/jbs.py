@@ -57,6 +57,7 @@ class Jbs(Deformer):
 
     name = "jbs"
     summary = "Jacobian blend skinning: rotations and stretches blended apart (SurFhead)."
+    capturable = True
     flags = (Flag(("--train_kinematic",), "off", ("deformer.name",), takes="nothing", value="jbs"),)
 
     @dataclass(frozen=True)
@@ -92,18 +93,19 @@ class Jbs(Deformer):
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
+        factors = weights(binding)
+        if mesh.vertices.is_cuda and self.options.rotation_blend == "relative":
+            field = fused_field(mesh, binding, factors, self.options.rig_gradients)
+            if field is not None:
+                return field
         deformed = deformation(mesh, self.options.rig_gradients)
-        near, factors = neighbourhood(mesh, binding), weights(binding)
+        near = neighbourhood(mesh, binding)
         if self.options.rotation_blend == "paper":
             vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
             blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))
         else:
             # the logarithms belong to pairs of triangles, of which there are fewer than surfels
             logarithms = relative_logarithms(deformed.quaternion, mesh.topology.neighbours)
-            if logarithms.is_cuda:
-                field = fused_field(mesh, binding, deformed, logarithms, factors)
-                if field is not None:
-                    return field
             count = logarithms.shape[1] // 3
             pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, max(count, 1), device=near.device)
             turn = blend(logarithms, pairs, factors[:, 1:])
@@ -128,25 +130,26 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
     return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
 
 
-def fused_field(
-    mesh: Mesh, binding: Binding, deformed: triangles.TriangleJacobians, logarithms: Tensor, factors: Tensor
-) -> AffineField | None:
-    """The field by one kernel on the GPU; None where it does not serve."""
-    if not kernels.cuda.serves(factors):
+def fused_field(mesh: Mesh, binding: Binding, factors: Tensor, rig_gradients: bool) -> AffineField | None:
+    """The field by the GPU's kernels; None where they do not serve."""
+    if not kernels.cuda.serves(mesh.vertices):
         return None
-    rest = mesh.rest.frames
+    rest, topology = mesh.rest.frames, mesh.topology
+    quaternion, stretch, centroid = kernels.cuda.pose_triangles(mesh.vertices, topology.triangles, rest.rows)
+    if not rig_gradients:
+        quaternion, stretch = quaternion.detach(), stretch.detach()
     linear, rotation = kernels.cuda.blend_triangles(
         binding.triangle,
-        mesh.topology.neighbours,
+        topology.neighbours,
         factors,
-        deformed.quaternion,
-        logarithms,
-        deformed.stretch_entries,
+        quaternion,
+        kernels.cuda.relative_logarithms(quaternion, topology.neighbours),
+        stretch,
         rest.scale[:, None, None] * rest.rotation,
     )
     return AffineField(
         linear=linear,
-        origin=of_host(mesh.frames.centroid, binding),
+        origin=of_host(centroid, binding),
         rotation=rotation,
         scale=of_host(rest.scale[None], binding),
     )

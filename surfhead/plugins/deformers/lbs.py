@@ -34,6 +34,7 @@ class Lbs(Deformer):
 
     name = "lbs"
     summary = "Linear blend of the neighbours' Jacobians."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

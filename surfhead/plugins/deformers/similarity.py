@@ -22,6 +22,7 @@ class Similarity(Deformer):
 
     name = "similarity"
     summary = "Rotation and isotropic scale of the host triangle (GaussianAvatars)."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

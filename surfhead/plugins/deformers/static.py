@@ -19,6 +19,7 @@ class Static(Deformer):
 
     name = "static"
     summary = "No rig: surfels stay where they are."
+    capturable = True
     rig_bound: ClassVar[bool] = False
     flags = (
         Flag(

@@ -23,6 +23,7 @@ class Cuda(Rasterizer):
 
     name = "cuda"
     summary = "CUDA kernels compiled at first use."
+    capturable = True
     priority = 20
 
     @classmethod

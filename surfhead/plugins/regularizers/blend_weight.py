@@ -21,6 +21,7 @@ class BlendWeight(Regularizer):
 
     name = "blend_weight"
     summary = "Neighbours' blend weights above a limit."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

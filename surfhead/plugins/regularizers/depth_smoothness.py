@@ -20,6 +20,7 @@ class DepthSmoothness(Regularizer):
 
     name = "depth_smoothness"
     summary = "Edge-aware smoothness of the inverse depth."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

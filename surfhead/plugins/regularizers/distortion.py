@@ -15,6 +15,7 @@ class Distortion(Regularizer):
 
     name = "distortion"
     summary = "Depth distortion along each ray."
+    capturable = True
     weight = 100.0
     start = 30 / 300
     flags = (Flag(("--lambda_dist",), "0", ("regularizers.distortion.weight",)),)

@@ -15,6 +15,7 @@ class Dssim(Regularizer):
 
     name = "dssim"
     summary = "One minus the structural similarity."
+    capturable = True
     weight = 0.2
     flags = (Flag(("--lambda_dssim",), "0.2", ("regularizers.dssim.weight",)),)
 

@@ -18,6 +18,7 @@ class DynamicOffset(Regularizer):
 
     name = "dynamic_offset"
     summary = "Size of the per-frame vertex offsets."
+    capturable = True
 
     def __call__(self, step: Step) -> Tensor:
         """The mean length, metres."""

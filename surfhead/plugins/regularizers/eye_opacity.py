@@ -18,6 +18,7 @@ class EyeOpacity(Regularizer):
 
     name = "eye_opacity"
     summary = "Opaque eyeballs."
+    capturable = True
     weight = 0.1
     flags = (Flag(("--lambda_eye_alpha", "--lamda_eye_alpha"), "0.1", ("regularizers.eye_opacity.weight",)),)
 

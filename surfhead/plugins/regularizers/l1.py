@@ -20,6 +20,7 @@ class L1(Regularizer):
 
     name = "l1"
     summary = "Mean absolute colour error."
+    capturable = True
     weight = 0.8
     flags = (
         Flag(("--lambda_dssim",), "0.2", ("regularizers.l1.weight",), convert=rest, meaning="1 - the value"),

@@ -21,6 +21,7 @@ class Laplacian(Regularizer):
 
     name = "laplacian"
     summary = "Laplacian of the mesh with and without vertex offsets."
+    capturable = True
 
     def __call__(self, step: Step) -> Tensor:
         """The mean length of the difference of the Laplacians, metres."""

@@ -17,6 +17,7 @@ class Mask(Regularizer):
 
     name = "mask"
     summary = "Rendered alpha against the foreground mask."
+    capturable = True
 
     def __call__(self, step: Step) -> Tensor:
         """The mean error of alpha. Raises DataError when a view of the batch has no mask."""

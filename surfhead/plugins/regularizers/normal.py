@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, option
+from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, kernels, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 
@@ -24,6 +24,7 @@ class Normal(Regularizer):
 
     name = "normal"
     summary = "Rendered normals against normals of the rendered depth."
+    capturable = True
     weight = 0.05
     start = 70 / 300
     flags = (Flag(("--lambda_normal",), "0.05", ("regularizers.normal.weight",)),)
@@ -56,10 +57,17 @@ class Normal(Regularizer):
     def __call__(self, step: Step) -> Tensor:
         """The mean disagreement, in [0, 2]."""
         output = step.output
+        mask = step.batch.mask if self.options.masked else None
+        if output.rgb.is_cuda and kernels.cuda.serves(output.rgb):
+            surface = depth_normals.surface_depth(output, self.options.depth_ratio)
+            intrinsics = step.batch.cameras.intrinsics
+            found: Tensor = kernels.cuda.normal_term(
+                surface, output.alpha.detach(), output.normal, intrinsics, mask
+            )
+            return found
         depth = depth_normals.surface_depth(output, self.options.depth_ratio)
         normal, defined = depth_normals.depth_normals(depth, output.alpha, step.batch.cameras.intrinsics)
         disagreement = (1.0 - (output.normal * normal).sum(dim=-1)) * defined
-        foreground = step.batch.foreground
-        if self.options.masked and foreground is not None:
-            return masked_mean(disagreement, foreground)
+        if mask is not None and step.batch.foreground is not None:
+            return masked_mean(disagreement, step.batch.foreground)
         return disagreement.mean()

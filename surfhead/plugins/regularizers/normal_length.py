@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, geometry
+from surfhead.core.api import Flag, Regularizer, Step, geometry, kernels
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 SMALLEST_DETERMINANT = 1e-3  # of A; the deformations of real heads stay above 0.1
@@ -24,18 +24,24 @@ class NormalLength(Regularizer):
 
     name = "normal_length"
     summary = "Surfels collapsing by shear."
+    capturable = True
     weight = 0.01
     flags = (Flag(("--lambda_normal_norm",), "", ("regularizers.normal_length.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The mean change of length; unit normals have length 1."""
+        linear, scale = step.field.linear, step.field.scale
+        if linear.is_cuda and step.batch.paired and len(scale) == 1 and kernels.cuda.serves(linear):
+            found: Tensor = kernels.cuda.length_term(
+                step.binding.parameters["quaternion"], linear, scale[0], step.output.visible
+            )
+            return found
         normal = geometry.quaternion_to_matrix(step.binding.parameters["quaternion"])[:, :, 2:]
-        first, second, third = step.field.linear.unbind(-1)
+        first, second, third = linear.unbind(-1)
         cofactor = torch.linalg.cross(second, third)
         area = normal[:, 0] * cofactor
         area = area + normal[:, 1] * torch.linalg.cross(third, first)
         area = area + normal[:, 2] * torch.linalg.cross(first, second)
-        scale = step.field.scale
         determinant = (first * cofactor).sum(dim=-1).abs() / scale**3
         length = torch.linalg.vector_norm(area, dim=-1) / scale**2
         change = (length / determinant.clamp_min(SMALLEST_DETERMINANT) - 1.0).abs()

@@ -20,6 +20,7 @@ class Offset(Regularizer):
 
     name = "offset"
     summary = "Surfels farther than a limit from their triangle."
+    capturable = True
     weight = 0.01
     flags = (Flag(("--lambda_xyz",), "0.01", ("regularizers.offset.weight",)),)
 

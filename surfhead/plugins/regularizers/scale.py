@@ -20,6 +20,7 @@ class Scale(Regularizer):
 
     name = "scale"
     summary = "Surfels larger than a limit relative to their triangle."
+    capturable = True
     weight = 1.0
     flags = (Flag(("--lambda_scale",), "1", ("regularizers.scale.weight",)),)
 

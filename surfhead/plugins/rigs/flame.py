@@ -63,6 +63,7 @@ class Flame(Rig):
 
     name = "flame"
     summary = "The FLAME head (2020, 2023, 2023 Open), with teeth."
+    capturable = True
     flags = (
         Flag(("--flame_expr_lr",), "0.001", ("rate.rig.expression.initial",)),
         Flag(("--flame_trans_lr",), "1e-6", ("rate.rig.translation.initial",)),

@@ -58,6 +58,7 @@ class Ict(Rig):
 
     name = "ict"
     summary = "The ICT-FaceKit head: open blendshapes made from scans."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:

@@ -19,6 +19,7 @@ class NoRig(Rig):
 
     name = "none"
     summary = "No rig, for static scenes."
+    capturable = True
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)

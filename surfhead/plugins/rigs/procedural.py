@@ -107,6 +107,7 @@ class Procedural(Rig):
 
     name = "procedural"
     summary = "The built-in head, made by code."
+    capturable = True
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)

@@ -107,5 +107,8 @@ def linear_blend_skinning(
     check_shape("weights", weights, vertices.shape[1], len(parents))
     linear, origin = joint_transforms(joints, parents, rotations)
     blended = weights @ torch.cat([linear.flatten(2), origin], dim=2)  # (P, V, 12)
-    turned = blended[..., :9].reshape(*vertices.shape, 3) @ vertices.unsqueeze(-1)
-    return turned.squeeze(-1) + blended[..., 9:]
+    # row by row: batched products of small matrices are slow, and so are their gradients
+    x, y, z = (vertices[..., i, None] for i in range(3))
+    columns = blended[..., :9].reshape(*vertices.shape, 3).unbind(-1)
+    posed: Tensor = columns[0] * x + columns[1] * y + columns[2] * z + blended[..., 9:]
+    return posed

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
 from surfhead.core import metrics
-from surfhead.core.kernels import cuda_driver, cuda_pictures, cuda_skinning
-from surfhead.core.kernels.sources import kernel_sources
+from surfhead.core.kernels import cuda_pictures, cuda_skinning
 from surfhead.core.surfels import apply_field
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
 from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
+from tests.core.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
-
-COMPILER = shutil.which("c++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 
 KERNELS = {
     "skinning": {
@@ -33,47 +27,11 @@ KERNELS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ctypes.CDLL]:
-    """The kernels' sources as shared libraries for the CPU."""
-    folder: Path = tmp_path_factory.mktemp("emulated")
-    found = {}
-    for module, kernels in KERNELS.items():
-        lines = ['#include "emulator.h"', f'#include "cuda/{module}.cu"']
-        lines += [f"EMULATED({kernel}, {structure})" for kernel, structure in kernels.items()]
-        source, target = folder / f"{module}.cpp", folder / f"{module}.so"
-        source.write_text("\n".join(lines))
-        flags = ["-O1", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-gnu-unique"]
-        where = [f"-I{Path(__file__).parent}", f"-I{kernel_sources()}"]
-        done = subprocess.run(
-            [str(COMPILER), *flags, *where, "-o", str(target), str(source)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0 and "barrier" in done.stderr:
-            pytest.skip("the compiler has no C++20 barriers")
-        assert done.returncode == 0, done.stderr
-        found[module] = ctypes.CDLL(str(target))
-    return found
-
-
-@pytest.fixture(autouse=True)
-def emulated(monkeypatch: pytest.MonkeyPatch, libraries: dict[str, ctypes.CDLL]) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
     """Launches go to the emulator."""
-
-    def run(
-        module: str, name: str, structure: ctypes.Structure, grid: tuple[int, ...], threads: int, _: Any
-    ) -> None:
-        if min(grid) > 0:
-            launch = getattr(libraries[module], f"launch_{name}")
-            launch(ctypes.byref(structure), *(*grid, 1)[:3], threads)
-
-    monkeypatch.setattr(cuda_driver, "run", run)
-
-
-def close(found: Tensor, wanted: Tensor, name: str, tolerance: float = 2e-5) -> None:
-    """Relative to the norm of the whole."""
-    error = float((found.double() - wanted.double()).norm() / wanted.double().norm().clamp_min(1e-30))
-    assert error < tolerance, f"{name}: {error:.1e}"
+    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+        yield found
 
 
 @pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45)])

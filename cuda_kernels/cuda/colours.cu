@@ -1,0 +1,144 @@
+// The mathematics of harmonics.h for all surfels, every view with a pose of its own: one thread a surfel, all its
+// views in turn, so that what a surfel gathers over the views needs no atomics.
+#include "../harmonics.h"
+#include "rows.h"
+
+using namespace surfel;
+
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kRestCount = 15;
+
+// core/avatar.py, rest_directions.
+struct Directions {
+  int views, surfels;
+  const float *mean, *normal, *rotation, *centre;   // (B, N, 3), (B, N, 3), (B, N, 3, 3), (B, 3)
+  float *directions, *normals;                      // (B, N, 3)
+  const float* g_directions;
+  float *g_mean, *g_rotation;
+};
+
+// plugins/appearances/diffuse.py.
+struct Harmonics {
+  int views, surfels, degree, count;  // count: rows of `rest`
+  const float *constant, *rest, *directions;  // (N, 3), (N, count, 3), (B, N, 3)
+  float* colour;                              // (B, N, 3)
+  const float* g_colour;
+  float *g_constant, *g_rest, *g_directions;
+};
+
+struct Sight {
+  float unit[3], inverse;
+};
+
+__device__ __forceinline__ Sight sight(const Directions& p, int view, size_t at) {
+  float mean[3], centre[3];
+  load<3>(p.mean, at, mean);
+  load<3>(p.centre, view, centre);
+  Sight s;
+  for (int i = 0; i < 3; ++i) s.unit[i] = mean[i] - centre[i];
+  s.inverse = 1.0f / fmaxf(sqrtf(inner(s.unit, s.unit)), 1e-12f);
+  for (int i = 0; i < 3; ++i) s.unit[i] *= s.inverse;
+  return s;
+}
+
+template <int kDegree>
+__device__ __forceinline__ void colour_of(const Harmonics& p, int n) {
+  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
+  float constant[3], rest[kCount > 0 ? 3 * kCount : 1];
+  load<3>(p.constant, n, constant);
+  for (int i = 0; i < 3 * kCount; ++i) rest[i] = p.rest[size_t(3 * p.count) * n + i];
+  for (int view = 0; view < p.views; ++view) {
+    const size_t at = size_t(view) * p.surfels + n;
+    float colour[3], d[3], values[kRestCount];
+    for (int c = 0; c < 3; ++c) colour[c] = float(kY00) * constant[c] + 0.5f;
+    if (kDegree > 0) {
+      load<3>(p.directions, at, d);
+      harmonics<kDegree>(d, values);
+#pragma unroll
+      for (int k = 0; k < kCount; ++k)
+        for (int c = 0; c < 3; ++c) colour[c] = fused(values[k], rest[3 * k + c], colour[c]);
+    }
+    store<3>(colour, at, p.colour);
+  }
+}
+
+template <int kDegree>
+__device__ __forceinline__ void colour_backward(const Harmonics& p, int n) {
+  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
+  float g_constant[3] = {}, rest[kCount > 0 ? 3 * kCount : 1], g_rest[kCount > 0 ? 3 * kCount : 1] = {};
+  for (int i = 0; i < 3 * kCount; ++i) rest[i] = p.rest[size_t(3 * p.count) * n + i];
+  for (int view = 0; view < p.views; ++view) {
+    const size_t at = size_t(view) * p.surfels + n;
+    float g[3], d[3], values[kRestCount], g_values[kRestCount], g_d[3] = {};
+    load<3>(p.g_colour, at, g);
+    for (int c = 0; c < 3; ++c) g_constant[c] = fused(float(kY00), g[c], g_constant[c]);
+    if (kDegree > 0) {
+      load<3>(p.directions, at, d);
+      harmonics<kDegree>(d, values);
+#pragma unroll
+      for (int k = 0; k < kCount; ++k) {
+        g_values[k] = inner(g, rest + 3 * k);
+        for (int c = 0; c < 3; ++c) g_rest[3 * k + c] = fused(values[k], g[c], g_rest[3 * k + c]);
+      }
+      harmonics_backward<kDegree>(d, g_values, g_d);
+    }
+    if (p.g_directions) store<3>(g_d, at, p.g_directions);
+  }
+  store<3>(g_constant, n, p.g_constant);
+  for (int i = 0; i < 3 * kCount; ++i) p.g_rest[size_t(3 * p.count) * n + i] = g_rest[i];
+  for (int i = 3 * kCount; i < 3 * p.count; ++i) p.g_rest[size_t(3 * p.count) * n + i] = 0.0f;
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kThreads) rest_directions(const Directions p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
+  if (n >= p.surfels) return;
+  const size_t at = size_t(view) * p.surfels + n;
+  const Sight s = sight(p, view, at);
+  float normal[3], rotation[9], out[3];
+  load<3>(p.normal, at, normal);
+  load<9>(p.rotation, at, rotation);
+  to_rest(rotation, s.unit, out);
+  store<3>(out, at, p.directions);
+  const float sign = inner(normal, s.unit) > 0.0f ? -1.0f : 1.0f;
+  to_rest(rotation, normal, out);
+  for (int i = 0; i < 3; ++i) out[i] *= sign;
+  store<3>(out, at, p.normals);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) rest_directions_backward(const Directions p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
+  if (n >= p.surfels) return;
+  const size_t at = size_t(view) * p.surfels + n;
+  const Sight s = sight(p, view, at);
+  float rotation[9], g[3], g_unit[3], g_rotation[9] = {};
+  load<9>(p.rotation, at, rotation);
+  load<3>(p.g_directions, at, g);
+  apply(rotation, g, g_unit);
+  outer_add(s.unit, g, g_rotation);
+  const float along = inner(g_unit, s.unit);
+  for (int i = 0; i < 3; ++i) g_unit[i] = (g_unit[i] - along * s.unit[i]) * s.inverse;
+  store<3>(g_unit, at, p.g_mean);
+  store<9>(g_rotation, at, p.g_rotation);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) harmonic_colours(const Harmonics p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  if (p.degree == 0) colour_of<0>(p, n);
+  if (p.degree == 1) colour_of<1>(p, n);
+  if (p.degree == 2) colour_of<2>(p, n);
+  if (p.degree == 3) colour_of<3>(p, n);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) harmonic_colours_backward(const Harmonics p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  if (p.degree == 0) colour_backward<0>(p, n);
+  if (p.degree == 1) colour_backward<1>(p, n);
+  if (p.degree == 2) colour_backward<2>(p, n);
+  if (p.degree == 3) colour_backward<3>(p, n);
+}

@@ -1,0 +1,177 @@
+// Two terms of the loss in one pass each way: normals drawn against those of the depth picture, and the length of
+// carried normals. Forward sums by block; the host side adds the blocks. Mathematics and twins: ../surface.h.
+#include "../surface.h"
+#include "rows.h"
+
+using namespace surfel;
+
+namespace {
+
+using uint8 = unsigned char;
+constexpr int kThreads = 256;
+constexpr int kWide = 32, kTall = 8;  // pixels of a block
+
+// plugins/regularizers/normal.py: sum of w (1 - N . N_depth alpha) over the pixels where N_depth is defined, and
+// of w, which is the mask or 1.
+struct NormalTerm {
+  int views, height, width;
+  const float *depth, *alpha, *normal, *intrinsics;  // (B, H, W), (B, H, W), (B, H, W, 3), (B, 3, 3)
+  const uint8* mask;                                 // (B, H, W) or null
+  float* partial;                                    // (B, blocks, 2)
+  const float* g_sum;                                // scalar: of the first sum
+  float *g_depth, *g_normal;
+};
+
+// plugins/regularizers/normal_length.py: sum of | |carried normal| - 1 | over the visible surfels of all views.
+struct LengthTerm {
+  int views, surfels;
+  const float *quaternion, *linear, *scale;  // (N, 4), (B, N, 3, 3), (N,)
+  const bool* visible;                       // (B, N)
+  float* partial;                            // (blocks, 2) sums of the change and of the visible
+  const float* g_sum;
+  float *g_quaternion, *g_linear;
+};
+
+struct Rays {
+  float fx, fy, cx, cy;
+};
+
+__device__ __forceinline__ Rays rays_of(const NormalTerm& p, int view) {
+  const float* k = p.intrinsics + 9 * view;
+  return {1.0f / k[0], 1.0f / k[4], k[2], k[5]};
+}
+
+// False where the depth normal at the pixel is not defined.
+__device__ __forceinline__ bool stencil_at(const NormalTerm& p, const Rays& rays, size_t view, int row, int column,
+                                           Stencil<float>& s) {
+  if (row < 1 || column < 1 || row >= p.height - 1 || column >= p.width - 1) return false;
+  const size_t at = view + size_t(row) * p.width + column;
+  const bool drawn = p.alpha[at] > 0.0f && p.alpha[at - 1] > 0.0f && p.alpha[at + 1] > 0.0f &&
+                     p.alpha[at - p.width] > 0.0f && p.alpha[at + p.width] > 0.0f;
+  if (!drawn) return false;
+  s.left = p.depth[at - 1], s.right = p.depth[at + 1];
+  s.above = p.depth[at - p.width], s.below = p.depth[at + p.width];
+  for (int i = 0; i < 3; ++i) {
+    s.x[i] = (float(column + i - 1) + 0.5f - rays.cx) * rays.fx;
+    s.y[i] = (float(row + i - 1) + 0.5f - rays.cy) * rays.fy;
+  }
+  return true;
+}
+
+__device__ __forceinline__ float weight_at(const NormalTerm& p, size_t at) {
+  return p.mask ? float(p.mask[at]) * (1.0f / 255.0f) : 1.0f;
+}
+
+// What the pixel's normal passes back to one of the four depths around it (0 left, 1 right, 2 above, 3 below).
+__device__ __forceinline__ float depth_share(const NormalTerm& p, const Rays& rays, size_t view, int row,
+                                             int column, int which, float g_sum) {
+  Stencil<float> s;
+  if (!stencil_at(p, rays, view, row, column, s)) return 0.0f;
+  const size_t at = view + size_t(row) * p.width + column;
+  const float factor = -g_sum * weight_at(p, at) * p.alpha[at];
+  float drawn[3], g_unit[3], g[4];
+  load<3>(p.normal, at, drawn);
+  for (int i = 0; i < 3; ++i) g_unit[i] = factor * drawn[i];
+  depth_normal_backward(s, depth_normal(s), g_unit, g);
+  return which == 0 ? g[0] : which == 1 ? g[1] : which == 2 ? g[2] : g[3];
+}
+
+__device__ __forceinline__ void own_normal(const LengthTerm& p, int n, float* unit, float& inverse,
+                                           float* normal) {
+  float q[4], squared = 0.0f, m[9];
+  load<4>(p.quaternion, n, q);
+  for (int i = 0; i < 4; ++i) squared += q[i] * q[i];
+  inverse = 1.0f / fmaxf(sqrtf(squared), 1e-12f);
+  for (int i = 0; i < 4; ++i) unit[i] = q[i] * inverse;
+  rotation_matrix(unit, m);
+  for (int r = 0; r < 3; ++r) normal[r] = m[3 * r + 2];
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kThreads) normal_term(const NormalTerm p) {
+  const int column = blockIdx.x * kWide + (threadIdx.x & 31), row = blockIdx.y * kTall + (threadIdx.x >> 5);
+  const size_t view = size_t(blockIdx.z) * p.height * p.width;
+  float sum = 0.0f, weights = 0.0f;
+  if (row < p.height && column < p.width) {
+    const size_t at = view + size_t(row) * p.width + column;
+    weights = weight_at(p, at);
+    Stencil<float> s;
+    if (stencil_at(p, rays_of(p, blockIdx.z), view, row, column, s)) {
+      float drawn[3];
+      load<3>(p.normal, at, drawn);
+      sum = weights * (1.0f - p.alpha[at] * inner(drawn, depth_normal(s).unit));
+    }
+  }
+  block_sums<kThreads>(sum, weights);
+  if (threadIdx.x == 0) {
+    const size_t block = (size_t(blockIdx.z) * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    p.partial[2 * block] = sum;
+    p.partial[2 * block + 1] = weights;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) normal_term_backward(const NormalTerm p) {
+  const int column = blockIdx.x * kWide + (threadIdx.x & 31), row = blockIdx.y * kTall + (threadIdx.x >> 5);
+  if (row >= p.height || column >= p.width) return;
+  const size_t view = size_t(blockIdx.z) * p.height * p.width, at = view + size_t(row) * p.width + column;
+  const Rays rays = rays_of(p, blockIdx.z);
+  const float g_sum = *p.g_sum;
+  float g_normal[3] = {};
+  Stencil<float> s;
+  if (stencil_at(p, rays, view, row, column, s)) {
+    const DepthNormal<float> n = depth_normal(s);
+    const float factor = -g_sum * weight_at(p, at) * p.alpha[at];
+    for (int i = 0; i < 3; ++i) g_normal[i] = factor * n.unit[i];
+  }
+  store<3>(g_normal, at, p.g_normal);
+  p.g_depth[at] = depth_share(p, rays, view, row, column + 1, 0, g_sum) +
+                  depth_share(p, rays, view, row, column - 1, 1, g_sum) +
+                  depth_share(p, rays, view, row + 1, column, 2, g_sum) +
+                  depth_share(p, rays, view, row - 1, column, 3, g_sum);
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) length_term(const LengthTerm p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  float sum = 0.0f, seen = 0.0f;
+  if (n < p.surfels) {
+    float unit[4], inverse, normal[3], linear[9];
+    own_normal(p, n, unit, inverse, normal);
+    for (int view = 0; view < p.views; ++view) {
+      const size_t at = size_t(view) * p.surfels + n;
+      if (!p.visible[at]) continue;
+      load<9>(p.linear, at, linear);
+      sum += fabsf(carried_normal(linear, normal, p.scale[n]).change);
+      seen += 1.0f;
+    }
+  }
+  block_sums<kThreads>(sum, seen);
+  if (threadIdx.x == 0) {
+    p.partial[2 * blockIdx.x] = sum;
+    p.partial[2 * blockIdx.x + 1] = seen;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) length_term_backward(const LengthTerm p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  float unit[4], inverse, normal[3], g_normal[3] = {};
+  own_normal(p, n, unit, inverse, normal);
+  const float g_sum = *p.g_sum, scale = p.scale[n];
+  for (int view = 0; view < p.views; ++view) {
+    const size_t at = size_t(view) * p.surfels + n;
+    float linear[9], g_linear[9] = {};
+    if (p.visible[at]) {
+      load<9>(p.linear, at, linear);
+      carried_normal_backward(linear, normal, scale, carried_normal(linear, normal, scale), g_sum, g_linear,
+                              g_normal);
+    }
+    store<9>(g_linear, at, p.g_linear);
+  }
+  const float m[9] = {0.0f, 0.0f, g_normal[0], 0.0f, 0.0f, g_normal[1], 0.0f, 0.0f, g_normal[2]};
+  float g[4] = {}, along = 0.0f;
+  rotation_matrix_backward(unit, m, g);
+  for (int i = 0; i < 4; ++i) along += g[i] * unit[i];
+  for (int i = 0; i < 4; ++i) g[i] = inverse * (g[i] - along * unit[i]);
+  store<4>(g, n, p.g_quaternion);
+}
