@@ -8,16 +8,16 @@ import ipaddress
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from surfhead.core.avatar import Avatar
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.core.scene import Scene
 from surfhead.core.viewing.painter import Painter
-from surfhead.core.viewing.puppet import Track
+from surfhead.core.viewing.puppet import Track, controls_of
 from surfhead.core.viewing.session import Session, Shot
-from surfhead.core.viewing.streamer import Streamer
+from surfhead.core.viewing.streamer import Answer, Streamer
 from surfhead.core.viewing.training_views import TrainingViews
 from surfhead.core.viewing.variants import has_highlight, live_options
 from surfhead.core.viewing.viewpoint import Vector, start_viewpoint
@@ -94,6 +94,7 @@ class Page:
         self.start, self.target = start_viewpoint(avatar, up=self.up)
         self.streamer = Streamer(self.painter.draw)
         # asked now, in the thread in which the avatar may change
+        self.controls = controls_of(avatar.rig, avatar.motion) if avatar.deformer.rig_bound else {}
         self.live_options, self.highlight = live_options(avatar), has_highlight(avatar)
         self.visitors: dict[int, Visitor] = {}
         self._server = _serve(host, port, title)
@@ -131,6 +132,10 @@ class Page:
     def session(self) -> Session:
         """What a new browser sees."""
         return Session(Shot(self.start), self.size, self.moving_seconds, self.streamer.wake)
+
+    def ask(self, work: Callable[[], Answer]) -> Answer:
+        """What ``work`` gives, computed in the thread that draws; see ``Streamer.ask``."""
+        return self.streamer.ask(work)
 
     def run(self) -> None:
         """Draw in a thread from now on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,12 +22,11 @@ COLOUR, ERROR = "colour", "error"
 
 
 class Painter:
-    """Draws the shots of one avatar with the project's own rasterizer.
+    """Draws the shots of one avatar with the project's own rasterizer, in one thread at a time.
 
     Attributes:
         puppet: the rig and its motion.
         views: the avatar's data, or None where it is not there.
-        lock: held while anything of the avatar is computed.
     """
 
     def __init__(self, avatar: Avatar, views: TrainingViews | None = None, rate: float = 25.0) -> None:
@@ -36,7 +34,6 @@ class Painter:
         self.puppet = Puppet(avatar, rate)
         self.variants = Variants(avatar)
         self.views = views
-        self.lock = threading.RLock()
 
     def draw(self, request: Request) -> np.ndarray:
         """The picture (H, W, 3) uint8 of a request."""
@@ -72,13 +69,13 @@ class Painter:
 
     def vertices(self, shot: Shot) -> np.ndarray:
         """(V, 3) the rig's posed vertices, metres."""
-        with self.lock, torch.no_grad():
+        with torch.no_grad():
             mesh = self.avatar.rig(self.pose(shot))
         found: np.ndarray = mesh.vertices[0].float().cpu().numpy()
         return found
 
     def _paint(self, shot: Shot, cameras: Cameras, channel: str, truth: Tensor | None) -> Tensor:
-        with self.lock, torch.no_grad():
+        with torch.no_grad():
             avatar = self.variants.of(shot.look)
             pose: Mapping[str, Tensor] | int = self.pose(shot) or 0
             background = None if shot.background is None else avatar.background.new_tensor(shot.background)

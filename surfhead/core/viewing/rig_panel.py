@@ -10,7 +10,7 @@ import numpy as np
 
 from surfhead.core.viewing.gaze import EYES
 from surfhead.core.viewing.pose_file import pose_json, pose_npz
-from surfhead.core.viewing.puppet import Control, Stance, controls_of
+from surfhead.core.viewing.puppet import Control, Stance
 from surfhead.core.viewing.session import Request
 from surfhead.core.viewing.wiring import when_changed, when_clicked
 
@@ -29,13 +29,13 @@ class RigPanel:
 
     def __init__(self, visitor: Visitor) -> None:
         self.visitor = visitor
-        gui, avatar = visitor.handle.gui, visitor.page.avatar
+        gui = visitor.handle.gui
         self._sliders: dict[tuple[str, int], Any] = {}
         self._follows: tuple[Any, ...] | None = None
         self._folders: dict[str, Any] = {}
         reset = gui.add_button("Reset", hint="Let go of every slider, and look where the motion looks.")
         when_clicked(visitor, reset, self._reset)
-        controls = controls_of(avatar.rig, avatar.motion)
+        controls = visitor.page.controls
         self._gaze = None
         if EYES in controls:
             self._gaze = gui.add_checkbox("Eyes look at the camera", False)
@@ -55,7 +55,8 @@ class RigPanel:
         """The next few sliders of a parameter, and a button for those after."""
         visitor, gui = self.visitor, self.visitor.handle.gui
         now, later = self._waiting[name][:FEW], self._waiting[name][FEW:]
-        pose = visitor.page.painter.pose(visitor.shot)
+        painter = visitor.page.painter
+        pose = visitor.page.ask(lambda: painter.pose(visitor.shot))
         self._waiting[name] = later
         with self._folders[name]:
             for control in now:
@@ -94,7 +95,8 @@ class RigPanel:
         self.visitor.change(stance=Stance(stance.track, stance.timestep))
 
     def _save(self, suffix: str) -> None:
-        pose = self.visitor.page.painter.pose(self.visitor.shot)
+        page = self.visitor.page
+        pose = page.ask(lambda: page.painter.pose(self.visitor.shot))
         content = pose_npz(pose) if suffix == "npz" else pose_json(pose).encode()
         self.visitor.handle.send_file_download(f"pose.{suffix}", content, save_immediately=True)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from surfhead.core.viewing.session import Request, Session
 
 log = logging.getLogger("surfhead")
 LONGEST_WAIT = 1.0  # seconds between two looks when nothing is expected
+PATIENCE = 120.0  # seconds; a run may be measuring itself meanwhile
+Answer = TypeVar("Answer")
 
 
 class Viewer(Protocol):
@@ -66,6 +70,7 @@ class Streamer:
         self._closed = False
         self._stirred = False
         self._thread: threading.Thread | None = None
+        self._asked: deque[Callable[[], None]] = deque()
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -88,8 +93,40 @@ class Streamer:
             self._stirred = True
             self._changed.notify_all()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are pages, or questions of ``ask``."""
+        return bool(self._viewers or self._asked)
+
+    def ask(self, work: Callable[[], Answer]) -> Answer:
+        """What ``work`` gives, in the thread that draws: nobody else computes with an avatar that may change.
+
+        Raises:
+            SurfheadError: nobody answered, as when the page is being closed; or what ``work`` raises.
+        """
+        answer: Future[Answer] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(work())
+            except Exception as error:  # raised again where it was asked
+                answer.set_exception(error)
+
+        self._asked.append(run)
+        self.wake()
+        try:
+            return answer.result(PATIENCE)
+        except TimeoutError:
+            raise SurfheadError("The viewer is busy or closing.", "", "Try again.") from None
+
+    def answer(self) -> None:
+        """Do what was asked for."""
+        while self._asked:
+            self._asked.popleft()()
+
     def step(self) -> bool:
         """Draw one picture, if one is wanted; whether it did."""
+        self.answer()
         with self._changed:
             viewers = self._viewers
         for viewer in viewers:
@@ -106,6 +143,7 @@ class Streamer:
 
     def step_within(self, pace: Pace) -> bool:
         """Draw one picture if one is wanted and the pace allows it."""
+        self.answer()
         began = self.clock()
         if not self._viewers or not pace.ready(began):
             return False

@@ -89,8 +89,7 @@ class TimePanel:
 
     def _load(self, name: str, content: bytes) -> None:
         page = self.visitor.page
-        with page.painter.lock:
-            track = motion_track(page.avatar, name, content)
+        track = page.ask(lambda: motion_track(page.avatar, name, content))
         label, number = name, 2
         while label in self._tracks:
             label, number = f"{name} ({number})", number + 1

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from surfhead.core.errors import OptionError
+from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.core.viewing.pace import Pace
 from surfhead.core.viewing.session import Request, Session, Shot
 from surfhead.core.viewing.streamer import Streamer
@@ -124,3 +124,22 @@ def test_the_thread_draws_changes_soon_and_stops(times: int) -> None:
     finally:
         streamer.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "viewer"]
+
+
+def test_questions_are_answered_in_the_thread_that_draws() -> None:
+    streamer = Streamer(draw)
+    streamer.start()
+    try:
+        assert streamer.ask(lambda: threading.current_thread().name) == "viewer"
+        with pytest.raises(OptionError, match="cannot be drawn"):
+            streamer.ask(lambda: draw(Request(replace(SHOT, channel="wrong"), 1.0, 8, True, 1)))
+    finally:
+        streamer.close()
+
+
+def test_a_question_that_nobody_answers_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surfhead.core.viewing.streamer.PATIENCE", 0.01)
+    streamer = Streamer(draw)
+    with pytest.raises(SurfheadError, match="busy or closing"):
+        streamer.ask(lambda: 1)
+    assert streamer.waiting

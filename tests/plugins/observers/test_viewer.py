@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -114,18 +115,21 @@ def test_pause_and_going_on(running: Running) -> None:
     running.wait(lambda: running.trainer.images > images + 5)
 
 
-def test_pages_take_no_more_than_their_share(running: Running) -> None:
+def test_pages_take_no_more_than_their_share(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     page, pace = running.page, running.observer.training.pace
+    worked: list[tuple[float, float]] = []
+    real = pace.worked
+    monkeypatch.setattr(pace, "worked", lambda *times: worked.append(times) or real(*times))
     client = PageClient(page.url, page.start, 48, 64)
     try:
-        client.picture()
-        client.click("Play")
-        spent, began = pace.spent, time.perf_counter()
-        time.sleep(3.0)
-        share = (pace.spent - spent) / (time.perf_counter() - began)
-        assert 0.0 < share <= 0.08 * 1.5  # one picture may straddle the end
+        client.click("Play")  # it always wants a picture
+        running.wait(lambda: len(worked) > 4)
     finally:
         client.close()
+    for (began, ended), (again, _) in itertools.pairwise(worked):
+        assert again - ended >= (ended - began) * (1 / 0.06 - 1) - 1e-6
+    waited = [again - ended for (_, ended), (again, _) in itertools.pairwise(worked)]
+    assert sum(waited) < 100 * sum(ended - began for began, ended in worked)  # nor far less than that
 
 
 def test_nobody_looking_nothing_is_drawn(running: Running) -> None:
