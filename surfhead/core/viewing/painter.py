@@ -18,7 +18,7 @@ from surfhead.core.viewing.training_views import TrainingViews
 from surfhead.core.viewing.variants import Variants
 from surfhead.core.viewing.viewpoint import picture_size
 
-COLOUR, ERROR = "colour", "error"
+RGB, ERROR = "rgb", "error"
 
 
 class Painter:
@@ -44,7 +44,7 @@ class Painter:
         """The picture (height, width, 3) uint8 of a shot."""
         row = self.row(shot)
         if row is None:
-            channel = COLOUR if shot.channel == ERROR else shot.channel
+            channel = RGB if shot.channel == ERROR else shot.channel
             return to_bytes(self._paint(shot, shot.viewpoint.cameras(height, width), channel, None))
         assert self.views is not None
         cameras = self.views.cameras(row, height)
@@ -86,7 +86,7 @@ class Painter:
                 [channel],
                 background=background,
                 truth=truth,
-                opacity_scale=shot.opacity_scale,
+                opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale),
             )
         return pictures[channel]
 

@@ -35,7 +35,7 @@ class Shot:
 
     viewpoint: Viewpoint
     stance: Stance = field(default_factory=Stance)
-    channel: str = "colour"
+    channel: str = "rgb"
     look: Look = field(default_factory=Look)
     background: Vector | None = None
     opacity_scale: float = 1.0

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.avatar import Avatar
-from surfhead.core.components import Appearance, Component, Rasterizer
-from surfhead.core.types import Binding, Cameras, Colour, RenderOutput, WorldSurfels
+from surfhead.core.components import Appearance, Component
+from surfhead.core.types import Binding, Colour
 
 SPECULAR, DIFFUSE = "specular", "diffuse"
 Part = TypeVar("Part", bound=Component)
@@ -106,24 +106,21 @@ class Variants:
         self._made: dict[tuple[Any, ...], Any] = {}
 
     def of(self, look: Look) -> Avatar:
-        """The avatar with this look.
+        """The avatar with this look's options and highlight; what is hidden, ``opacity`` says.
 
         Raises:
             OptionError: an option's value is not accepted.
         """
         avatar = self.avatar
-        if look == Look():
+        if not look.options and look.highlight:
             return avatar
-        rasterizer: Rasterizer = avatar.rasterizer
-        if look.hidden and avatar.surfels.topology is not None:
-            rasterizer = _Masked(rasterizer, self._shown(look.hidden))
         appearance = self._appearance(look)
         made = Avatar(
             avatar.surfels,
             avatar.rig,
             self._component(avatar.deformer, look),
             appearance if look.highlight else _Matte(appearance),
-            rasterizer,
+            avatar.rasterizer,
             avatar.motion,
             avatar.background,
             avatar.identity,
@@ -131,14 +128,15 @@ class Variants:
         made.images = avatar.images
         return made
 
-    def _shown(self, hidden: frozenset[str]) -> Tensor:
-        """(N,) 1 for the surfels that are drawn, 0 for those of hidden regions."""
-        surfels = self.avatar.surfels
-        assert surfels.topology is not None
-        away = torch.zeros(len(surfels.topology.triangles), dtype=torch.bool, device=surfels.triangle.device)
-        for name in hidden & surfels.topology.regions.keys():
+    def opacity(self, look: Look, scale: float = 1.0) -> Tensor | None:
+        """(N,) factor of every surfel's opacity, 0 in hidden regions; None where all are 1."""
+        surfels, like = self.avatar.surfels, self.avatar.background
+        if surfels.topology is None or not look.hidden:
+            return None if scale == 1.0 else like.new_full((len(surfels),), scale)
+        away = torch.zeros(len(surfels.topology.triangles), dtype=torch.bool, device=like.device)
+        for name in look.hidden & surfels.topology.regions.keys():
             away = away | surfels.topology.regions[name]
-        return (~away)[surfels.triangle].to(self.avatar.background.dtype)
+        return scale * (~away)[surfels.triangle].to(like.dtype)
 
     def _component(self, original: Part, look: Look) -> Part:
         changes = {name: value for kind, name, value in look.options if kind == original.kind}
@@ -184,26 +182,3 @@ class _Matte(Appearance):
             return colour if parts else Colour(colour.rgb)
         plain = colour.parts[DIFFUSE]
         return Colour(plain, {DIFFUSE: plain, SPECULAR: torch.zeros_like(plain)} if parts else {})
-
-
-class _Masked(Rasterizer):
-    """A rasterizer that does not see some surfels: their opacity is zero."""
-
-    name = "masked"
-    summary = "Another rasterizer, some surfels left out."
-
-    def __init__(self, whole: Rasterizer, shown: Tensor) -> None:
-        super().__init__()
-        self.whole = whole
-        self.shown = shown
-
-    def __call__(
-        self,
-        surfels: WorldSurfels,
-        colour: Tensor,
-        cameras: Cameras,
-        pose_of_view: Tensor,
-        background: Tensor,
-    ) -> RenderOutput:
-        seen = replace(surfels, opacity=surfels.opacity * self.shown)
-        return self.whole(seen, colour, cameras, pose_of_view, background)

@@ -67,7 +67,7 @@ def test_a_change_while_a_picture_is_drawn_is_not_lost() -> None:
 def test_setting_what_is_set_draws_nothing() -> None:
     made = session()
     draw(made, made.wanted(10.0))
-    made.change(11.0, channel="colour")
+    made.change(11.0, channel="rgb")
     made.resize(11.0, aspect=1.0)
     assert made.wanted(11.5) is None
 

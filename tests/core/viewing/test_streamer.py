@@ -22,7 +22,7 @@ SHOT = Shot(Viewpoint((0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), 0.5))
 class Page:
     """Keeps what it gets."""
 
-    def __init__(self, name: str = "colour") -> None:
+    def __init__(self, name: str = "rgb") -> None:
         self.session = Session(replace(SHOT, channel=name), 8)
         self.shown: list[str] = []
         self.errors: list[Exception] = []
@@ -72,7 +72,7 @@ def test_a_page_that_left_is_forgotten_and_the_others_go_on() -> None:
     assert streamer.step()
     assert len(streamer) == 1
     assert streamer.step()
-    assert stays.shown == ["colour"]
+    assert stays.shown == ["rgb"]
     streamer.remove(leaves)  # once more is no error
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_drawn_is_told_once_to_the_page_that_asked() -> None:
     while streamer.step():
         pass
     assert [str(error) for error in wrong.errors] == ["It cannot be drawn."]
-    assert right.shown == ["colour"]
+    assert right.shown == ["rgb"]
     assert len(streamer) == 2
 
 

@@ -87,16 +87,23 @@ def test_without_its_highlight_the_colour_is_the_diffuse_part(avatar: Avatar) ->
 
 
 def test_hidden_regions_are_as_if_their_surfels_were_not_there(avatar: Avatar) -> None:
-    made = Variants(avatar).of(Look(hidden=frozenset({"eyeballs", "teeth"})))
-    raw = avatar.surfels.parameters["opacity"]
-    with torch.no_grad():
-        saved = raw.clone()
-        for name in ("eyeballs", "teeth"):
-            raw[avatar.surfels.regions[name]] = -60.0
-        expected = drawn(avatar)
-        raw.copy_(saved)
-    assert torch.equal(drawn(made), expected)
-    assert float((expected - drawn(avatar)).abs().max()) > 0.05
+    opacity = Variants(avatar).opacity(Look(hidden=frozenset({"eyeballs", "teeth"})), 0.5)
+    assert opacity is not None
+    regions = avatar.surfels.regions
+    hidden = torch.cat([regions["eyeballs"], regions["teeth"]])
+    expected = torch.full((len(avatar.surfels),), 0.5)
+    expected[hidden] = 0.0
+    assert 0 < len(hidden) < len(expected)
+    assert torch.equal(opacity, expected)
+
+
+def test_where_nothing_is_hidden_opacities_are_left_alone(avatar: Avatar) -> None:
+    variants = Variants(avatar)
+    assert variants.opacity(Look()) is None
+    halved = variants.opacity(Look(), 0.5)
+    assert halved is not None
+    assert halved.tolist() == [0.5] * len(avatar.surfels)
+    assert Variants(tiny_avatar("static")).opacity(Look(hidden=frozenset({"nowhere"}))) is not None
 
 
 def test_a_variant_follows_the_original_in_training(avatar: Avatar) -> None:
