@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,17 @@ class PageClient:
     def set(self, label: str, value: Any) -> None:
         """Give a control another value, as a person does. Raises KeyError for a label it does not have."""
         self.send({"type": "GuiUpdateMessage", "uuid": self.control(label), "updates": {"value": value}})
+
+    def upload(self, label: str, name: str, content: bytes) -> None:
+        """Send a file to an upload button."""
+        ids = {"source_component_uuid": self.control(label), "transfer_uuid": uuid.uuid4().hex}
+        start = {"filename": name, "mime_type": "", "part_count": 1, "size_bytes": len(content)}
+        self.send({"type": "FileTransferStartUpload", **ids, **start})
+        self.send({"type": "FileTransferPart", **ids, "part_index": 0, "content": content})
+
+    def notices(self) -> list[str]:
+        """The messages it was shown."""
+        return [row["props"]["body"] for row in self.messages.get("NotificationShowMessage", [])]
 
     def control(self, label: str, seconds: float = 10.0) -> str:
         """The identifier of a control by its label."""

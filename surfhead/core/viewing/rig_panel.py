@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from surfhead.core.viewing.visitor import Visitor
 
 FEW = 10  # sliders of a parameter that are shown at once
+AT_CAMERA, AT_POINT = "at the camera", "at a point"
+GAZES = ("as the motion does", AT_CAMERA, AT_POINT)
 FIRST = ("expression", "jaw", EYES, "neck")  # above the others, and open
 
 
@@ -36,10 +38,15 @@ class RigPanel:
         reset = gui.add_button("Reset", hint="Let go of every slider, and look where the motion looks.")
         when_clicked(visitor, reset, self._reset)
         controls = visitor.page.controls
-        self._gaze = None
+        self._gaze: Any = None
         if EYES in controls:
-            self._gaze = gui.add_checkbox("Eyes look at the camera", False)
+            self._gaze = gui.add_dropdown("Eyes look", GAZES, initial_value=GAZES[0])
             when_changed(visitor, self._gaze, self._look)
+            x, y, z = visitor.page.start.position
+            self._point = gui.add_vector3(
+                "Point", (x, y, z), step=0.01, visible=False, hint="In the world, metres."
+            )
+            when_changed(visitor, self._point, lambda _: self._look(AT_POINT))
         order = [*(name for name in FIRST if name in controls), *(n for n in controls if n not in FIRST)]
         self._waiting: dict[str, list[Control]] = {}
         for name in order:
@@ -84,14 +91,17 @@ class RigPanel:
         held = stance.with_held(control.name, control.index, float(value))
         self.visitor.change(stance=replace(stance, held=held))
 
-    def _look(self, at_camera: bool) -> None:
-        stance = self.visitor.shot.stance
-        self.visitor.change(stance=replace(stance, gaze="camera" if at_camera else None))
+    def _look(self, where: str) -> None:
+        self._point.visible = where == AT_POINT
+        x, y, z = map(float, self._point.value)
+        gaze = {AT_CAMERA: "camera", AT_POINT: (x, y, z)}.get(where)
+        self.visitor.change(stance=replace(self.visitor.shot.stance, gaze=gaze))
 
     def _reset(self) -> None:
         stance = self.visitor.shot.stance
         if self._gaze is not None:
-            self._gaze.value = False
+            self._gaze.value = GAZES[0]
+            self._point.visible = False
         self.visitor.change(stance=Stance(stance.track, stance.timestep))
 
     def _save(self, suffix: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -23,6 +24,8 @@ from surfhead.core.scene import Scene
 from surfhead.core.testing.page_client import PageClient
 from surfhead.core.viewing import page as page_module
 from surfhead.core.viewing.page import Page, is_local
+from surfhead.core.viewing.pose_file import pose_npz
+from surfhead.core.viewing.puppet import Stance, Track
 from surfhead.core.viewing.viewpoint import Viewpoint
 
 SIZE = 128
@@ -173,6 +176,71 @@ def test_clients_that_vanish_in_mid_frame_harm_nobody(page: Page, client: PageCl
         time.sleep(0.05)
     assert len(page.streamer) == len(page.visitors) == 1
     assert client.after(lambda: client.set("Channel", "depth")).shape == (96, 128, 3)
+
+
+def test_a_motion_is_loaded_and_a_bad_one_is_refused_with_words(page: Page, client: PageClient) -> None:
+    client.rest()
+    track = Track("mine.npz", {"jaw": torch.tensor([[0.3, 0.0, 0.0]]), "eyes": torch.zeros(1, 6)})
+    whole = {**page.painter.pose(page.session().shot), **track.parameters}
+    picture = client.after(lambda: client.upload("Load a motion", "/etc/mine.npz", pose_npz(whole)))
+    stance = Stance(Track("", whole))
+    assert differing(picture, expected(page, stance=stance), over=0) == 0
+    client.upload("Load a motion", "/etc/passwd", b"no archive")
+    assert client.wait(lambda: any("cannot be read" in notice for notice in client.notices()))
+    assert differing(client.rest(), picture, over=0) == 0
+
+
+def test_a_driver_plays_first(avatar: Avatar) -> None:
+    moved = {name: rows[:3].detach().clone() for name, rows in avatar.motion.items()}
+    moved["jaw"][:] = torch.tensor([0.35, 0.0, 0.0])
+    with opened(avatar, tracks=[Track("him", moved, 30.0)]) as page:
+        client = PageClient(page.url, page.start, 96, 128)
+        try:
+            picture = client.rest()
+        finally:
+            client.close()
+        assert differing(picture, expected(page, stance=Stance(page.tracks[0])), over=0) == 0
+        assert differing(picture, expected(page)) > 30
+
+
+def test_eyes_turn_to_the_camera_and_to_a_point(page: Page, client: PageClient) -> None:
+    client.rest()
+    for act, gaze in (
+        (("Eyes look", "at the camera"), "camera"),
+        (("Eyes look", "at a point"), page.start.position),
+        (("Point", (1.0, 0.2, 0.5)), (1.0, 0.2, 0.5)),
+    ):
+        count = len(client.pictures)
+        client.set(*act)
+        if gaze != page.start.position:  # the point is the camera's place to begin with: the same picture
+            client.picture(count + 1)
+        stance = replace(page.session().shot.stance, gaze=gaze)
+        assert differing(client.rest(), expected(page, stance=stance), over=1) == 0, act
+
+
+def test_the_rigs_mesh_and_the_cameras_are_overlays(page: Page, client: PageClient) -> None:
+    client.rest()
+    client.set("Rig mesh", True)
+    assert client.wait(lambda: "MeshMessage" in client.messages)
+    before = len(client.messages.get("SceneNodeUpdateMessage", []))
+    client.after(lambda: client.set("jaw x", 0.2))  # the mesh follows
+    assert len(client.messages["SceneNodeUpdateMessage"]) > before
+    client.set("Show the cameras", True)
+    views = page.painter.views
+    assert views is not None
+    assert client.wait(lambda: len(client.messages.get("CameraFrustumMessage", [])) == len(views.numbers))
+
+
+def test_a_pose_is_taken_along(page: Page, client: PageClient) -> None:
+    client.after(lambda: client.set("jaw x", 0.25))
+    client.click("Save as JSON")
+    assert client.wait(lambda: "FileTransferPart" in client.messages)
+    (part,) = client.messages["FileTransferPart"]
+    pose = json.loads(part["content"])
+    assert pose["jaw"][0] == 0.25
+    assert {name: len(row) for name, row in pose.items()} == {
+        name: rows.shape[1] for name, rows in page.avatar.motion.items()
+    }
 
 
 def test_a_page_cannot_publish_this_machine(page: Page, client: PageClient) -> None:
