@@ -18,7 +18,7 @@ from surfhead.core.viewing.viewpoint import Viewpoint
 if TYPE_CHECKING:
     from surfhead.core.viewing.page import Page
 
-SETTLES = 0.5  # seconds in which a browser may still report the place it was moved away from
+SETTLES = 5.0  # seconds in which a slow browser may still report the place it was moved away from
 NOTICE = 6.0  # seconds a message is shown
 
 
@@ -39,6 +39,7 @@ class Visitor:
         self.session = page.session()
         self._moved = -SETTLES
         self._sent: Viewpoint | None = None
+        self._arrived = False
         self._follow(handle.camera)
         tabs = handle.gui.add_tab_group()
         panels: list[Any] = []
@@ -91,15 +92,12 @@ class Visitor:
 
     def go(self, view: Viewpoint, **changes: Any) -> None:
         """Move the camera, and change the shot with it."""
-        self._moved = self.page.now()
-        self._sent = view
         self.change(viewpoint=view, **changes)
-        self._send(view)
+        self.carry(view)
 
     def carry(self, view: Viewpoint) -> None:
         """Let the browser's camera follow a shot that moves by itself."""
-        self._moved = self.page.now()
-        self._sent = view
+        self._moved, self._sent, self._arrived = self.page.now(), view, False
         self._send(view)
 
     def _send(self, view: Viewpoint) -> None:
@@ -122,7 +120,11 @@ class Visitor:
         view = Viewpoint((x, y, z), (w, i, j, k), float(camera.fov))
         if not np.isfinite([x, y, z, w, i, j, k, view.fov]).all() or not 0.0 < view.fov < 3.1:
             return
-        if self._sent is not None and (now - self._moved < SETTLES or view.near(self._sent)):
-            return
+        if self._sent is not None:
+            if view.near(self._sent):
+                self._arrived = True
+                return
+            if not self._arrived and now - self._moved < SETTLES:
+                return
         self._sent = None
         self.session.change(now, viewpoint=view, camera=None)
