@@ -54,13 +54,11 @@ def render(
     from rich.progress import track
 
     from surfhead.core import pictures
-    from surfhead.core.errors import unknown_name
+    from surfhead.core.channels import PARTS, check_channels, depth_limits, pictures_of
     from surfhead.core.runs import load_avatar
 
     channels = channel or ["rgb"]
-    for name in channels:
-        if name not in pictures.CHANNELS:
-            raise unknown_name("channel", name, pictures.CHANNELS, "Choose one of these.")
+    check_channels(channels, False)
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
     avatar = load_avatar(run, device=device)
@@ -92,10 +90,12 @@ def render(
                 for name in channels
             }
         for index in track(range(len(poses)), "Rendering", console=console(), transient=True):
-            output = avatar.render(cameras[index], poses[index : index + 1]).output
-            limits = limits or pictures.depth_limits(output)
-            for name in channels:
-                pixels = pictures.picture(output, name, limits or (0.0, 1.0))
+            parts = any(name in PARTS for name in channels)
+            drawn = avatar.render(cameras[index], poses[index : index + 1], parts=parts)
+            limits = limits or depth_limits(drawn.output)
+            shown = pictures_of(avatar, drawn, cameras[index], channels, depth_range=limits)
+            for name, colours in shown.items():
+                pixels = pictures.to_bytes(colours)
                 pictures.save(pixels, target / name / f"{index:05d}.png")
                 if name in films:
                     films[name](pixels)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from surfhead.core.errors import OptionError
@@ -117,6 +118,10 @@ class Deformer(Component):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """Per-surfel parameters it learns; none by default."""
         return {}
+
+    def host_weight(self, binding: Binding) -> Tensor:
+        """(N,) in [0, 1]: the host triangle's share among the triangles that carry a surfel; 1 by default."""
+        return torch.ones(len(binding), device=binding.triangle.device)
 
     @abstractmethod
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:

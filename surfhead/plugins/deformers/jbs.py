@@ -90,6 +90,10 @@ class Jbs(Deformer):
         """The blend logits."""
         return {"blend": BLEND}
 
+    def host_weight(self, binding: Binding) -> Tensor:
+        """(N,) the first of the blend weights."""
+        return weights(binding)[:, 0]
+
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
