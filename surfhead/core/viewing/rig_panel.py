@@ -12,6 +12,7 @@ from surfhead.core.viewing.gaze import EYES
 from surfhead.core.viewing.pose_file import pose_json, pose_npz
 from surfhead.core.viewing.puppet import Control, Stance
 from surfhead.core.viewing.session import Request
+from surfhead.core.viewing.viewpoint import Vector
 from surfhead.core.viewing.wiring import when_changed, when_clicked
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ class RigPanel:
     def _look(self, where: str) -> None:
         self._point.visible = where == AT_POINT
         x, y, z = map(float, self._point.value)
-        gaze = {AT_CAMERA: "camera", AT_POINT: (x, y, z)}.get(where)
+        gaze: Vector | str | None = None
+        if where != GAZES[0]:
+            gaze = "camera" if where == AT_CAMERA else (x, y, z)
         self.visitor.change(stance=replace(self.visitor.shot.stance, gaze=gaze))
 
     def _reset(self) -> None:
