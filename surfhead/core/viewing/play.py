@@ -1,4 +1,4 @@
-"""Motion that goes on by itself: a timeline, or a path of key frames."""
+"""Motion that goes on by itself: a timeline here, a path of key frames in ``key_path``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surfhead.core.key_frames import KeyFrames
     from surfhead.core.viewing.session import Shot
 
 
@@ -50,26 +49,3 @@ class TimelinePlay(Play):
         """The shot with the timestep of this moment."""
         step = (self.first + int((now - self.began) * self.rate + 1e-6)) % self.length
         return replace(shot, stance=replace(shot.stance, timestep=step))
-
-
-@dataclass(frozen=True)
-class PathPlay(Play):
-    """The way from key frame to key frame, round and round.
-
-    Attributes:
-        path: the key frames.
-        speed: seconds of the path a second.
-        duration: seconds of the path.
-    """
-
-    path: KeyFrames | None = None
-    speed: float = 1.0
-    duration: float = 0.0
-
-    def at(self, now: float, shot: Shot) -> Shot:
-        """The shot with camera and pose of this moment."""
-        from surfhead.core.viewing.key_path import shot_at
-
-        assert self.path is not None
-        elapsed = (now - self.began) * self.speed
-        return shot_at(self.path, elapsed % self.duration if self.duration > 0 else 0.0, shot)

@@ -72,9 +72,9 @@ def _labels(name: str, size: int, axis_angle: bool, known: tuple[str, ...]) -> l
     return [f"{name} {index + 1}" for index in range(size)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Track:
-    """A motion to play.
+    """A motion to play; equal only to itself.
 
     Attributes:
         name: for people.

@@ -45,7 +45,7 @@ class TimePanel:
             upload = gui.add_upload_button("Load a motion", mime_type=".npz", hint="A motion file (.npz).")
             when_uploaded(visitor, upload, self._load)
         with gui.add_folder("Key frames"):
-            self.key_frames = KeyFramePanel(visitor)
+            self.key_frames = KeyFramePanel(visitor, self._stop)
         if len(self._tracks) > 1:  # a driver was asked for
             self._choose(list(self._tracks)[1])
             self._motion.value = list(self._tracks)[1]
@@ -59,12 +59,13 @@ class TimePanel:
         self.visitor.change(stance=replace(stance, timestep=int(value)))
 
     def _toggle(self) -> None:
-        if self.visitor.session.play is None:
-            self._start()
-        else:
+        if isinstance(self.visitor.session.play, TimelinePlay):
             self._stop()
+        else:
+            self._start()
 
     def _start(self) -> None:
+        self.key_frames.stop()
         stance = self.visitor.shot.stance
         rate = self.visitor.page.painter.puppet.rate_of(stance) * self._speed
         play = TimelinePlay(self.visitor.page.now(), rate, stance.timestep, self._length())
@@ -72,6 +73,7 @@ class TimePanel:
         self.visitor.session.start(play)
 
     def _stop(self) -> None:
+        self.key_frames.stop()
         self._playing.label = "Play"
         self.visitor.session.start(None)
 
@@ -106,7 +108,7 @@ class TimePanel:
         if isinstance(play, TimelinePlay) and now - self._reported < REPORT:
             return
         self._reported = now
-        step = request.shot.stance.timestep
-        if play is not None and self._timestep.value != step:
-            self._timestep.value = step
         self.key_frames.shown(request)
+        step = request.shot.stance.timestep
+        if isinstance(play, TimelinePlay) and self._timestep.value != step:
+            self._timestep.value = step

@@ -1,4 +1,4 @@
-"""Painted shots: every channel, training cameras and their truth, hidden regions, and how pictures are framed."""
+"""Painted shots: every channel, training cameras and their truth, hidden regions, how pictures are framed."""
 
 from __future__ import annotations
 
