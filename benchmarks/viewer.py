@@ -61,7 +61,7 @@ def drawing(run: Path, device: str) -> None:
     painter = Painter(avatar)
     shot = Shot(start_viewpoint(avatar)[0])
 
-    def picture(index: int, height: int, width: int, channel: str = "colour") -> Any:
+    def picture(index: int, height: int, width: int, channel: str = "rgb") -> Any:
         stance = Stance(timestep=index % max(avatar.timesteps, 1), held={("jaw", 0): 0.001 * (index % 100)})
         return painter.picture(replace(shot, stance=stance, channel=channel), height, width)
 
