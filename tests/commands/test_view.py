@@ -185,7 +185,7 @@ def test_the_jaw_in_the_picture_stream(painter: Painter) -> None:
 def test_the_timeline_plays(tab: Tab) -> None:
     before = tab.rest()
     tab.open("Time")
-    tab.page.get_by_role("button", name="Play").click()
+    tab.page.get_by_role("button", name="Play", exact=True).click()
     frames = []
     for _ in range(6):
         tab.page.wait_for_timeout(150)
@@ -215,7 +215,7 @@ def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, chromium:
 def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, chromium: Any, url: str) -> None:
     gone = Tab(chromium, url)
     gone.open("Time")
-    gone.page.get_by_role("button", name="Play").click()
+    gone.page.get_by_role("button", name="Play", exact=True).click()
     gone.page.wait_for_timeout(300)
     gone.page.close()
     before = tab.rest()

@@ -87,6 +87,15 @@ class PageClient:
         """The messages it was shown."""
         return [row["props"]["body"] for row in self.messages.get("NotificationShowMessage", [])]
 
+    def says(self, words: str, latest: bool = False) -> bool:
+        """Whether a text of the page was set to something with these words; ``latest``: the last text set."""
+        texts = [
+            str(row["updates"]["_markdown"])
+            for row in self.messages.get("GuiUpdateMessage", [])
+            if "_markdown" in row["updates"] and "key frame" in row["updates"]["_markdown"]
+        ]
+        return any(words in text for text in (texts[-1:] if latest else texts))
+
     def control(self, label: str, seconds: float = 10.0) -> str:
         """The identifier of a control by its label."""
         found = self.wait(lambda: self._labelled(label), seconds)

@@ -38,7 +38,7 @@ class KeyFramePanel:
         self._step = gui.add_slider("Seconds between", 0.1, 10.0, 0.1, 1.0, hint="From the last to the next.")
         when_clicked(visitor, gui.add_button("Add what is seen"), self._add)
         when_clicked(visitor, gui.add_button("Remove the last"), self._remove)
-        self._playing = gui.add_button("Play key frames")
+        self._playing = gui.add_button("Fly through")
         when_clicked(visitor, self._playing, self._toggle)
         save = gui.add_button("Save key frames", hint=f"{FILE}, for `surfhead render RUN --key-frames`.")
         when_clicked(visitor, save, self._save)
@@ -78,14 +78,14 @@ class KeyFramePanel:
         self.on_start()
         self._before = self.visitor.shot.stance
         session.start(PathPlay(page.now(), self._rate, path, page.painter.puppet, session.aspect))
-        self._playing.label = "Stop"
+        self._playing.label = "Stop flying"
 
     def stop(self) -> None:
         """End a path that plays, and take up the motion from before."""
         if isinstance(self.visitor.session.play, PathPlay):
             self.visitor.session.start(None)
             self.visitor.change(stance=self._before)
-            self._playing.label = "Play key frames"
+            self._playing.label = "Fly through"
 
     def _save(self) -> None:
         content = json.dumps(self._path().as_table(), indent=1).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -81,10 +81,15 @@ class PathPlay(Play):
     path: KeyFrames
     puppet: Puppet
     aspect: float = 1.0
+    _last: dict[float, Shot] = field(default_factory=dict, compare=False)
 
     def at(self, now: float, shot: Shot) -> Shot:
         """The shot with camera and pose of this moment."""
         elapsed = math.floor((now - self.began) * self.rate + 1e-6) / self.rate
         duration = self.path.duration
         time = self.path.frames[0].time + (elapsed % duration if duration > 0 else 0.0)
-        return shot_at(self.path, time, shot, self.puppet, self.aspect)
+        if time not in self._last:  # between two ticks the shot stays the same one
+            self._last.clear()
+            self._last[time] = shot_at(self.path, time, shot, self.puppet, self.aspect)
+        found = self._last[time]
+        return replace(shot, viewpoint=found.viewpoint, stance=found.stance, camera=None)

@@ -67,7 +67,7 @@ class PicturePanel:
     def _add_options(self, gui: Any) -> None:
         visitor, page = self.visitor, self.visitor.page
         for row in page.live_options:
-            label = f"{row.kind} {row.name}"
+            label = f"{row.kind} {row.name}".replace("_", " ")
             if set(row.choices) == {False, True}:
                 handle = gui.add_checkbox(label, bool(row.value), hint=row.description)
             else:

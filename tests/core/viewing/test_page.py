@@ -19,10 +19,12 @@ import torch
 from surfhead.core.avatar import Avatar
 from surfhead.core.build import open_scene
 from surfhead.core.errors import OptionError, UnavailableError
+from surfhead.core.key_frames import KeyFrames
 from surfhead.core.runs import load_avatar, read_config
 from surfhead.core.scene import Scene
 from surfhead.core.testing.page_client import PageClient
 from surfhead.core.viewing import page as page_module
+from surfhead.core.viewing.key_path import shot_at
 from surfhead.core.viewing.page import Page, is_local
 from surfhead.core.viewing.pose_file import pose_npz
 from surfhead.core.viewing.puppet import Stance, Track
@@ -229,6 +231,38 @@ def test_the_rigs_mesh_and_the_cameras_are_overlays(page: Page, client: PageClie
     views = page.painter.views
     assert views is not None
     assert client.wait(lambda: len(client.messages.get("CameraFrustumMessage", [])) == len(views.numbers))
+
+
+def test_key_frames_are_set_played_and_saved(page: Page, client: PageClient) -> None:
+    client.rest()
+    client.click("Fly through")  # nothing is set
+    assert client.wait(lambda: any("no key frames" in notice for notice in client.notices()))
+    client.click("Add what is seen")
+    assert client.wait(lambda: client.says("1 key frames"))
+    _, y, z = page.start.position
+    side = Viewpoint.looking((z, y, 0.01), page.target, page.up, page.start.fov)
+    client.after(lambda: client.look(side))
+    opened = client.after(lambda: client.set("jaw x", 0.3))
+    client.click("Add what is seen")
+    assert client.wait(lambda: client.says("2 key frames, 1.0 s"))
+    count = len(client.pictures)
+    client.click("Fly through")
+    client.picture(count + 5)
+    assert len(set(client.pictures[count:])) > 3  # none is drawn twice
+    assert "SetCameraPositionMessage" in client.messages  # the browser's camera flies along
+    client.click("Fly through")
+    client.click("Save key frames")
+    assert client.wait(lambda: "FileTransferPart" in client.messages)
+    content = client.messages["FileTransferPart"][-1]["content"]
+    saved = KeyFrames.from_table(json.loads(content)).validate(page.avatar.rig.parameters(), 0)
+    assert saved.duration == 1.0
+    end = shot_at(saved, 1.0, page.session().shot, page.painter.puppet, 128 / 96)
+    assert end.viewpoint.near(side)
+    assert differing(page.painter.picture(end, 96, 128), opened, over=1) < 20
+    client.click("Remove the last")
+    assert client.wait(lambda: client.says("1 key frames", latest=True))
+    client.upload("Load key frames", "mine.json", content)
+    assert client.wait(lambda: client.says("2 key frames, 1.0 s", latest=True))
 
 
 def test_a_pose_is_taken_along(page: Page, client: PageClient) -> None:
