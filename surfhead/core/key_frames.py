@@ -243,7 +243,7 @@ class KeyFrames:
                 for name, rows in own.items()
             }
         told = [own if frame.pose is None else frame.pose for frame in self.frames]
-        names = [name for name in known if any(name in values for values in told)]
+        names = [name for name in known if any(name in values for values in told)] or list(known)[:1]
         return {
             name: _interpolated(
                 known[name],
