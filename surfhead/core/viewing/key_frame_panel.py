@@ -40,7 +40,7 @@ class KeyFramePanel:
         when_clicked(visitor, gui.add_button("Remove the last"), self._remove)
         self._playing = gui.add_button("Fly through")
         when_clicked(visitor, self._playing, self._toggle)
-        save = gui.add_button("Save key frames", hint=f"{FILE}, for `surfhead render RUN --key-frames`.")
+        save = gui.add_button("Save key frames", hint=f"{FILE}, for `surfhead render RUN --path FILE`.")
         when_clicked(visitor, save, self._save)
         when_uploaded(visitor, gui.add_upload_button("Load key frames", mime_type=".json"), self._load)
         self._tell()

@@ -75,4 +75,6 @@ class TrainingViews:
         image = Image.fromarray(self._kept[row])
         if image.size == (width, height):
             return self._kept[row]
-        return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+        smaller = height < image.height
+        kind = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
+        return np.asarray(image.resize((width, height), kind))
