@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ class Curves:
 
     Attributes:
         images: (n) where.
-        values: name -> n values; NaN where one is missing.
+        values: name -> n values; 0 where one is missing, as a term that is off adds nothing.
     """
 
     def __init__(self, most: int = KEPT) -> None:
@@ -33,10 +32,10 @@ class Curves:
         if self._offered % self._every:
             return
         for name in values:
-            self.values.setdefault(name, [math.nan] * len(self.images))
+            self.values.setdefault(name, [0.0] * len(self.images))
         self.images.append(images)
         for name, row in self.values.items():
-            row.append(values.get(name, math.nan))
+            row.append(values.get(name, 0.0))
         if len(self.images) > self._most:
             self._every *= 2
             self.images = self.images[1::2]  # those that come every `_every`

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from surfhead.core.viewing.training import Curves
 
 
@@ -18,12 +16,9 @@ def test_curves_are_thinned_evenly() -> None:
     assert curves.images[-1] > 1900
 
 
-def test_a_term_that_starts_late_or_ends_has_gaps() -> None:
+def test_a_term_that_is_off_adds_nothing() -> None:
     curves = Curves()
     curves.add(1, {"l1": 1.0})
     curves.add(2, {"l1": 2.0, "mask": 3.0})
     curves.add(3, {"mask": 4.0})
-    assert curves.values["l1"][:2] == [1.0, 2.0]
-    assert math.isnan(curves.values["l1"][2])
-    assert math.isnan(curves.values["mask"][0])
-    assert curves.values["mask"][1:] == [3.0, 4.0]
+    assert curves.values == {"l1": [1.0, 2.0, 0.0], "mask": [0.0, 3.0, 4.0]}
