@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from surfhead.commands.view import view
+from surfhead.core.errors import DataError
 from surfhead.core.runs import load_avatar
 from surfhead.core.viewing import page as page_module
 from surfhead.core.viewing.painter import Painter
@@ -264,3 +265,19 @@ def test_a_page_is_opened_on_demand_and_closed_at_the_end(
     assert (said.code, len(waited)) == (0, 1)
     assert visited == re.findall(r"http://\S+(?=;)", said.out)
     assert len(visited) == 1
+
+
+def test_without_its_data_an_avatar_is_shown_all_the_same(
+    surfhead: Surfhead, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+
+    def gone(config: object) -> None:
+        raise DataError('"heads/her" does not exist.')
+
+    monkeypatch.setattr("surfhead.core.build.open_scene", gone)
+    monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
+    said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
+    assert said.code == 0
+    assert 'No cameras and no true pictures: "heads/her" does not exist.' in said.out
+    assert "is shown at http://127.0.0.1:" in said.out
