@@ -73,6 +73,7 @@ def reenact(
     from rich.progress import track
 
     from surfhead.core import pictures
+    from surfhead.core.channels import paint
     from surfhead.core.reenactment import read_driver
     from surfhead.core.reenactment import reenact as follow
     from surfhead.core.runs import load_avatar
@@ -100,8 +101,8 @@ def reenact(
     video = pictures.video(path, cameras.height, cameras.width, fps or motion.rate) if film else nullcontext()
     with video as append:
         for index in track(range(count), "Rendering", console=console(), transient=True):
-            drawn = avatar.render(cameras[index], _at(poses, index)).output
-            pixels = pictures.picture(drawn, "rgb", (0.0, 1.0))
+            drawn = paint(avatar, cameras[index], _at(poses, index), ["rgb"])
+            pixels = pictures.to_bytes(drawn["rgb"])
             if append is not None:
                 append(pixels)
             if png:
@@ -175,6 +176,7 @@ def _driver_pictures(
 ) -> list[np.ndarray]:
     """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
     from surfhead.core import pictures
+    from surfhead.core.channels import paint
     from surfhead.core.runs import load_avatar
 
     if motion.scene is not None:
@@ -185,9 +187,9 @@ def _driver_pictures(
         own = {name: rows.float().cpu() for name, rows in motion.parameters.items()}
         cameras = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
         drawn = [
-            avatar.render(cameras[column], _at(own, moment)).output for column, moment in enumerate(moments)
+            paint(avatar, cameras[column], _at(own, moment), ["rgb"]) for column, moment in enumerate(moments)
         ]
-        return [pictures.picture(output, "rgb", (0.0, 1.0)) for output in drawn]
+        return [pictures.to_bytes(channels["rgb"]) for channels in drawn]
     return []
 
 

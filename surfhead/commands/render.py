@@ -10,106 +10,180 @@ import typer
 
 from surfhead.commands.console import console
 from surfhead.commands.parameters import Debug, Device, Plugins, Run
-from surfhead.core.errors import DataError, OptionError
+from surfhead.core.errors import OptionError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from surfhead.core.avatar import Avatar
-    from surfhead.core.types import Cameras
-
 ORBIT = "orbit"
-FRAMES = 60  # of an orbit around an avatar without motion
 
 
 def render(
     run: Run,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="orbit (default), spiral, or a JSON file of key frames, such as the viewer saves.",
+        ),
+    ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Views of a split of the run's data instead of an orbit.")
+        str | None, typer.Option(help="The views of a split of the run's data instead of a path.")
     ] = None,
     channel: Annotated[
-        list[str] | None, typer.Option(help="rgb, normal, depth or alpha; repeatable; rgb by default.")
+        list[str] | None,
+        typer.Option(
+            help="rgb (default), normal, depth, alpha, diffuse, specular, error (of a split's views), "
+            "binding, blend or stretch; repeatable."
+        ),
+    ] = None,
+    arrays: Annotated[
+        bool, typer.Option("--arrays", help="Also normals and depth as float arrays, an .npz a picture.")
+    ] = False,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels: of both sides of a path's, of the shorter one of a split's.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels from left to right.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels from top to bottom.")] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="COLOUR", help="Such as black or #336699; else the data's own.")
     ] = None,
     timestep: Annotated[
-        int | None, typer.Option(help="Orbit: hold this pose; by default the avatar's motion plays.")
+        int | None, typer.Option(help="Path: hold this pose; by default the avatar's motion plays.")
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(help=f"Orbit: pictures; by default the motion's length, or {FRAMES}.")
+        int | None, typer.Option(help="Path: pictures; by default the motion's or the key frames' length.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Orbit: pixels a side.")] = 512,
-    turn: Annotated[float, typer.Option(help="Orbit: degrees swept to and fro; 360: all round.")] = 90.0,
-    elevation: Annotated[float, typer.Option(help="Orbit: degrees above the horizon.")] = 5.0,
-    field_of_view: Annotated[float, typer.Option("--fov", help="Orbit: field of view, degrees.")] = 25.0,
-    up: Annotated[str, typer.Option(help="Orbit: what is up in the pictures.")] = "0,1,0",
-    fps: Annotated[float, typer.Option(help="Pictures a second of the video.")] = 25.0,
-    video: Annotated[bool, typer.Option("--video/--no-video", help="Also write an MP4 file.")] = True,
+    turn: Annotated[
+        float | None,
+        typer.Option(help="Degrees; orbit: swept to and fro (90), from 360 on all round; spiral: 720."),
+    ] = None,
+    elevation: Annotated[
+        float | None,
+        typer.Option(help="Degrees; orbit: above the horizon (5); spiral: from below to above (30)."),
+    ] = None,
+    field_of_view: Annotated[
+        float | None, typer.Option("--fov", help="Orbit and spiral: degrees of the shorter side (25).")
+    ] = None,
+    up: Annotated[
+        str | None, typer.Option(metavar="X,Y,Z", help="Orbit and spiral: what is up in the pictures.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Pictures a second of the video: 25, or what the key frames say.")
+    ] = None,
+    png: Annotated[bool, typer.Option("--png/--no-png", help="Every picture as a PNG file.")] = True,
+    video: Annotated[bool, typer.Option("--video/--no-video", help="An MP4 file of each channel.")] = True,
     out: Annotated[
-        Path | None, typer.Option(help="Folder; by default render/orbit or render/SPLIT in the run.")
+        Path | None, typer.Option(help="Folder; by default render/PATH or render/SPLIT in the run.")
     ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
-    """Render a run along an orbit around the head, or from the cameras of a split: PNG files and MP4."""
+    """Render a run along a path round the head, or from the cameras of a split: PNG files and MP4."""
+    from dataclasses import replace
+
+    import numpy as np
     from rich.progress import track
 
     from surfhead.core import pictures
-    from surfhead.core.errors import unknown_name
+    from surfhead.core.channels import check_channels
     from surfhead.core.runs import load_avatar
+    from surfhead.core.shots import SIZE, along_path, drawn, geometry_of, of_split
 
-    channels = channel or ["rgb"]
-    for name in channels:
-        if name not in pictures.CHANNELS:
-            raise unknown_name("channel", name, pictures.CHANNELS, "Choose one of these.")
-    if fps <= 0:
+    channels = list(dict.fromkeys(channel or ["rgb"]))
+    check_channels(channels, split is not None)
+    if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
-    avatar = load_avatar(run, device=device)
-    if split is None:
-        from surfhead.core.camera_path import orbit
-
-        poses = _motion(avatar, timestep, frames)
-        cameras = orbit(
-            avatar,
-            len(poses),
-            height=size,
-            width=size,
-            turn=turn,
-            elevation=elevation,
-            field_of_view=field_of_view,
-            up=_direction(up),
+    if not (png or video or arrays):
+        raise OptionError(
+            "Neither pictures nor videos nor arrays are asked for.",
+            "Expected at least one of them.",
+            "Leave out --no-png or --no-video, or add --arrays.",
         )
+    colour = None if background is None else _colour(background)
+    avatar = load_avatar(run, device=device)
+    settings = {
+        "frames": frames,
+        "timestep": timestep,
+        "turn": turn,
+        "elevation": elevation,
+        "field_of_view": field_of_view,
+        "up": None if up is None else _direction(up),
+    }
+    if split is not None:
+        _refuse({"path": path, **settings})
+        shots = of_split(run, split, height=height, width=width, side=size)
+        name = split
     else:
-        cameras, poses = _views(run, split)
-    target = out or run / "render" / (split or ORBIT)
-    limits = None
+        side = SIZE if size is None else size
+        shots = along_path(
+            avatar,
+            path or ORBIT,
+            height=side if height is None else height,
+            width=side if width is None else width,
+            **settings,  # type: ignore[arg-type]
+        )
+        name = Path(path or ORBIT).stem
+    if colour is not None:
+        shots = replace(shots, background=colour)
+    target = out or run / "render" / name
+    rate = fps or shots.rate
+    cameras = shots.cameras
     with ExitStack() as stack:
         films = {}
         if video:
             films = {
                 name: stack.enter_context(
-                    pictures.video(target / f"{name}.mp4", cameras.height, cameras.width, fps)
+                    pictures.video(target / f"{name}.mp4", cameras.height, cameras.width, rate)
                 )
                 for name in channels
             }
-        for index in track(range(len(poses)), "Rendering", console=console(), transient=True):
-            output = avatar.render(cameras[index], poses[index : index + 1]).output
-            limits = limits or pictures.depth_limits(output)
-            for name in channels:
-                pixels = pictures.picture(output, name, limits or (0.0, 1.0))
-                pictures.save(pixels, target / name / f"{index:05d}.png")
-                if name in films:
+        taken = track(
+            drawn(avatar, shots, channels), "Rendering", len(shots), console=console(), transient=True
+        )
+        for index, (rendering, shown) in enumerate(taken):
+            for name, colours in shown.items():
+                pixels = pictures.to_bytes(colours)
+                if png:
+                    pictures.save(pixels, target / name / f"{index:05d}.png")
+                if video:
                     films[name](pixels)
-    made = "pictures and videos" if video else "pictures"
-    console().print(f"{len(poses)} {made} of {', '.join(channels)} in {target}", soft_wrap=True)
+            if arrays:
+                (target / "arrays").mkdir(parents=True, exist_ok=True)
+                values = geometry_of(rendering, cameras[index])
+                np.savez_compressed(target / "arrays" / f"{index:05d}.npz", **values)  # type: ignore[arg-type]
+    made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
+    said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
+    said += (" and arrays" if made else "arrays") if arrays else ""
+    console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
 
 
-def _motion(avatar: Avatar, timestep: int | None, frames: int | None) -> Tensor:
-    """The timestep each picture of an orbit shows."""
+def _refuse(settings: dict[str, object]) -> None:
+    """Raise OptionError for a setting of paths beside --split."""
+    for name, value in settings.items():
+        if value is not None:
+            flag = "fov" if name == "field_of_view" else name
+            raise OptionError(
+                f'"{flag}" is {value}, but a split has views of its own.',
+                "",
+                f"Leave out --{flag}, or --split.",
+            )
+
+
+def _colour(text: str) -> Tensor:
+    """(3,) RGB in [0, 1] of a colour's name or code."""
     import torch
+    from PIL import ImageColor
 
-    if timestep is not None or avatar.timesteps == 0:
-        return torch.full((frames or FRAMES,), timestep or 0)
-    return torch.arange(frames or avatar.timesteps) % avatar.timesteps
+    try:
+        return torch.tensor(ImageColor.getrgb(text)[:3]).float() / 255.0
+    except ValueError as error:
+        raise OptionError(
+            f'"background" is {text!r}.',
+            "Expected a colour such as white, #336699 or rgb(10,20,30).",
+            "Mend --background.",
+        ) from error
 
 
 def _direction(text: str) -> tuple[float, float, float]:
@@ -120,22 +194,3 @@ def _direction(text: str) -> tuple[float, float, float]:
             f'"up" is {text!r}.', "Expected three numbers.", "For example: --up 0,0,1"
         ) from error
     return x, y, z
-
-
-def _views(run: Path, split: str) -> tuple[Cameras, Tensor]:
-    """Cameras and timesteps of a split of the run's data."""
-    import torch
-
-    from surfhead.core.build import open_scene
-    from surfhead.core.feed import cameras_of
-    from surfhead.core.runs import read_config
-
-    scene = open_scene(read_config(run)).scene
-    rows = scene.views.of(split)
-    if len(rows) == 0:
-        raise DataError(
-            f'The data of "{run}" has no views in split "{split}".',
-            "",
-            "Choose another split, or leave --split out for an orbit.",
-        )
-    return cameras_of(scene, rows, "cpu"), torch.as_tensor(scene.views.timestep[rows])

@@ -61,6 +61,9 @@ def train(
     hold_out: Annotated[
         bool, typer.Option("--eval", help="Keep the val and test splits out of training.")
     ] = False,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="Show the run in a browser; see `show observer viewer`.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
     debug: Debug = -1,
 ) -> None:
@@ -81,6 +84,7 @@ def train(
         "seed": seed,
         "device": device,
         "hold_out": True if hold_out else None,
+        "observers": {"viewer": {}} if viewer else None,
     }
     settings = {key: value for key, value in flags.items() if value is not None}
     settings = merge(settings, nested(map(parse_setting, assignment or [])))

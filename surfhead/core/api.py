@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from surfhead.core import metrics as metrics
     from surfhead.core import planes as planes
     from surfhead.core import triangles as triangles
+    from surfhead.core import viewing as viewing
     from surfhead.core.avatar import Avatar as Avatar
     from surfhead.core.cache import cache_folder as cache_folder
     from surfhead.core.colour_model import ColourModel as ColourModel
@@ -131,6 +132,7 @@ _HOME = {
     "ply": "",
     "metrics": "",
     "depth_normals": "",
+    "viewing": "",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list

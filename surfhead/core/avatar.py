@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -110,6 +110,7 @@ class Avatar:
         pose_of_view: Tensor | None = None,
         background: Tensor | None = None,
         parts: bool = False,
+        opacity_scale: Tensor | None = None,
     ) -> Rendering:
         """Draw B views without gradients.
 
@@ -120,6 +121,7 @@ class Avatar:
             pose_of_view: (B,) index of each view's pose; by default view b shows pose b, or the only one.
             background: (3,) or (B, 3) RGB; by default the avatar's own.
             parts: also draw the colour's parts.
+            opacity_scale: (N,) factor of each surfel's opacity; 0 hides it.
 
         Raises:
             ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
@@ -165,6 +167,9 @@ class Avatar:
                 )
             pose_of_view = torch.arange(len(cameras), device=self.device) % poses
         chosen = self.background if background is None else background.to(self.background)
+        if opacity_scale is not None:
+            check_shape("opacity_scale", opacity_scale, len(self.surfels))
+            opacity_scale = opacity_scale.to(self.background)
         with torch.no_grad():
             return self.draw(
                 cameras,
@@ -173,6 +178,7 @@ class Avatar:
                 chosen.expand(len(cameras), -1),
                 paired=paired,
                 parts=parts,
+                opacity_scale=opacity_scale,
             )
 
     def draw(
@@ -185,6 +191,7 @@ class Avatar:
         paired: bool = False,
         parts: bool = False,
         track: bool = False,
+        opacity_scale: Tensor | None = None,
     ) -> Rendering:
         """The differentiable way from parameters to pictures; inputs are trusted.
 
@@ -193,6 +200,7 @@ class Avatar:
                 that nothing is gathered.
             track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
                 the rasterizer alone, without the part that flows through view directions.
+            opacity_scale: (N,) factor of each surfel's opacity.
         """
         mesh = self.rig(parameters) if self.deformer.rig_bound else None
         if mesh is None:  # a static scene has one pose
@@ -201,6 +209,8 @@ class Avatar:
         binding = self.surfels.binding()
         field = self.deformer(mesh, binding)
         world = apply_field(field, binding)
+        if opacity_scale is not None:
+            world = replace(world, opacity=world.opacity * opacity_scale)
         seen = (world.mean, world.normal, field.rotation)
         means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
         directions, normals = rest_directions(means, normals.detach(), rotation, cameras.centre)

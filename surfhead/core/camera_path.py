@@ -38,6 +38,27 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
     return pose
 
 
+def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
+    """(3, 3) float64 of a camera that looks through the picture's middle.
+
+    Args:
+        field_of_view: degrees, of the shorter side of the picture.
+        height, width: pixels.
+
+    Raises:
+        OptionError: an angle outside 0 to 180 degrees, or an empty picture.
+    """
+    for name, value in (("height", height), ("width", width)):
+        if value < 1:
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+    if not 0.0 < field_of_view < 180.0:
+        raise OptionError(
+            f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
+        )
+    focal = min(height, width) / 2 / math.tan(math.radians(field_of_view) / 2)
+    return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
+
+
 def orbit(
     avatar: Avatar,
     frames: int,
@@ -60,13 +81,51 @@ def orbit(
         field_of_view: degrees, of the shorter side of the picture.
         up: direction that is up in the pictures.
     """
-    for name, value in (("frames", frames), ("height", height), ("width", width)):
-        if value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
-    if not 0.0 < field_of_view < 180.0:
-        raise OptionError(
-            f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
-        )
+    phase = torch.arange(max(frames, 0), dtype=torch.float64) / max(frames, 1)
+    angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
+    height_angle = torch.full_like(angle, elevation)
+    lens = intrinsics_of(field_of_view, height, width)
+    return _around(avatar, angle, height_angle, lens, height, width, field_of_view, up)
+
+
+def spiral(
+    avatar: Avatar,
+    frames: int,
+    *,
+    height: int,
+    width: int,
+    turn: float = 720.0,
+    elevation: float = 30.0,
+    field_of_view: float = 25.0,
+    up: tuple[float, float, float] = UP,
+) -> Cameras:
+    """Cameras on a spiral round an avatar, climbing from below to above.
+
+    Args:
+        turn: degrees it goes round; halfway the camera is in front.
+        elevation: degrees from which below the horizon it climbs to as many above it.
+        avatar, frames, height, width, field_of_view, up: as of ``orbit``.
+    """
+    phase = torch.linspace(-0.5, 0.5, max(frames, 0), dtype=torch.float64)
+    phase = phase if frames > 1 else torch.zeros_like(phase)
+    lens = intrinsics_of(field_of_view, height, width)
+    height_angle = 2 * elevation * phase
+    return _around(avatar, turn * phase, height_angle, lens, height, width, field_of_view, up)
+
+
+def _around(
+    avatar: Avatar,
+    angle: Tensor,
+    elevation: Tensor,
+    lens: Tensor,
+    height: int,
+    width: int,
+    field_of_view: float,
+    up: tuple[float, float, float],
+) -> Cameras:
+    """Cameras (M,) degrees to the side and above, at the distance at which the avatar fills the picture."""
+    if len(angle) < 1:
+        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend the option.")
     if avatar.deformer.rig_bound:
         rest = avatar.rig.rest()
         points, front = rest.vertices, rest.topology.front
@@ -82,12 +141,8 @@ def orbit(
     if float(ahead.norm()) < 1e-6:
         raise OptionError(f'"up" {up} is where the face looks.', "", "Choose another --up.")
     ahead = torch.nn.functional.normalize(ahead, dim=0)
-    phase = torch.arange(frames, dtype=torch.float64) / frames
-    angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
-    angle, height_angle = torch.deg2rad(angle)[:, None], math.radians(elevation)
     side = torch.linalg.cross(axis, ahead)
+    angle, elevation = torch.deg2rad(angle)[:, None], torch.deg2rad(elevation)[:, None]
     level = torch.cos(angle) * ahead + torch.sin(angle) * side
-    eye = target + distance * (math.cos(height_angle) * level + math.sin(height_angle) * axis)
-    focal = min(height, width) / 2 / math.tan(math.radians(field_of_view) / 2)
-    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
-    return Cameras(look_at(eye, target, axis).float(), intrinsics.float().repeat(frames, 1, 1), height, width)
+    eye = target + distance * (torch.cos(elevation) * level + torch.sin(elevation) * axis)
+    return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), height, width)

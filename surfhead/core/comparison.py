@@ -10,14 +10,14 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from surfhead.core import pictures
+from surfhead.core.channels import FULL_ERROR, SOLID
+from surfhead.core.colour_maps import heat, normal_colours
 from surfhead.core.scene import Frame
 
 LARGEST_CELL = 384  # pixels, the longer side of a picture in the sheet
-FULL_ERROR = 0.2  # mean absolute colour error shown in white
 LABEL = 18  # pixels, height of a line of text
 GAP = 4  # pixels between cells
 PAPER, INK = (255, 255, 255), (20, 20, 20)
-SOLID = 0.5  # alpha from which a pixel's depth is shown
 
 
 class ComparisonSheet:
@@ -94,16 +94,11 @@ class ComparisonSheet:
         pictures.save(self.picture(), path)
 
 
-def heat(values: Tensor) -> Tensor:
-    """(..., 3) colours of ``values`` in [0, 1]: black, red, yellow, white."""
-    return torch.stack([(3.0 * values - band).clamp(0.0, 1.0) for band in range(3)], dim=-1)
-
-
 def _normals(normal: Tensor, alpha: Tensor | None) -> np.ndarray:
     """Normals as colours, on white where there is none."""
     there = (normal.square().sum(dim=-1, keepdim=True) > 0).float()
     weight = there if alpha is None else there * alpha[..., None]
-    return pictures.to_bytes(pictures.normal_colours(normal) * weight + (1.0 - weight))
+    return pictures.to_bytes(normal_colours(normal) * weight + (1.0 - weight))
 
 
 def _depth(depth: Tensor, alpha: Tensor) -> np.ndarray:

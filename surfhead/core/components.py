@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from surfhead.core.errors import OptionError
@@ -46,7 +47,8 @@ def option(default: Any, description: str, **metadata: Any) -> Any:
         default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
         description: one sentence for `surfhead show`, with the unit and where the number is from.
         metadata: ``flag``: spellings of a familiar flag that sets it; ``there``: its default there;
-            ``switch``: what it sets when the flag takes no value (True for a bool).
+            ``switch``: what it sets when the flag takes no value (True for a bool). ``live``: True lets the
+            viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
     """
     metadata = {"description": description, **metadata}
     if isinstance(default, (dict, list, set)):
@@ -118,6 +120,10 @@ class Deformer(Component):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """Per-surfel parameters it learns; none by default."""
         return {}
+
+    def host_weight(self, binding: Binding) -> Tensor:
+        """(N,) in [0, 1]: the host triangle's share among the triangles that carry a surfel; 1 by default."""
+        return torch.ones(len(binding), device=binding.triangle.device)
 
     @abstractmethod
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
@@ -233,12 +239,14 @@ class RigParameter:
         rate: learning rate when it is refined in training; None: not trainable.
         description: what the values are, with units.
         axis_angle: whether they are rotation vectors, three values each, which are not added but composed.
+        labels: a name for each value, where they have names.
     """
 
     size: int
     rate: float | None = None
     description: str = ""
     axis_angle: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Rig(Component):

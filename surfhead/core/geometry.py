@@ -221,3 +221,18 @@ def polar_rotation(matrix: Tensor) -> Tensor:
     apply: Any = _PolarRotation.apply
     rotation: Tensor = apply(matrix)
     return rotation
+
+
+def largest_singular_value(matrix: Tensor) -> Tensor:
+    """(...) the largest singular value of (..., 3, 3), in closed form, for values without a gradient.
+
+    The largest eigenvalue of AᵀA by the trigonometric solution (Smith, "Eigenvalues of a symmetric 3 × 3
+    matrix", 1961).
+    """
+    square = matrix_product(matrix.mT, matrix)
+    middle = square.diagonal(dim1=-2, dim2=-1).sum(-1) / 3
+    rest = square - middle[..., None, None] * torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    spread = (rest.square().sum(dim=(-2, -1)) / 6).sqrt()
+    unit = rest / spread.clamp_min(torch.finfo(matrix.dtype).tiny)[..., None, None]
+    angle = torch.acos((determinant(unit) / 2).clamp(-1.0, 1.0)) / 3
+    return (middle + 2 * spread * torch.cos(angle)).clamp_min(0.0).sqrt()

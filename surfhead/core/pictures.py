@@ -1,4 +1,4 @@
-"""Renderings as 8-bit pictures: what each channel looks like, PNG files and MP4 videos."""
+"""8-bit pictures, PNG files and MP4 videos."""
 
 from __future__ import annotations
 
@@ -11,54 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from surfhead.core.errors import unknown_name
-from surfhead.core.types import RenderOutput
-
-CHANNELS = ("rgb", "normal", "depth", "alpha")
 VIDEO_QUALITY = 8  # of 10, ffmpeg's variable bit rate
-
-
-def picture(output: RenderOutput, channel: str, depth_range: tuple[float, float]) -> np.ndarray:
-    """One channel of the first view as (H, W, 3) uint8.
-
-    Args:
-        output: of one view.
-        channel: ``rgb``; ``normal`` with red = right, green = up, blue = towards the camera; ``depth``,
-            near is white; ``alpha``.
-        depth_range: camera z in metres that is white, and black.
-
-    Raises:
-        UnknownNameError: there is no such channel.
-    """
-    alpha = output.alpha[0]
-    if channel == "rgb":
-        return to_bytes(output.rgb[0])
-    if channel == "normal":
-        return to_bytes(normal_colours(output.normal[0]) * alpha[..., None])
-    if channel == "depth":
-        near, far = depth_range
-        depth = output.depth[0]
-        grey = ((far - depth) / max(far - near, 1e-9)).clamp(0.0, 1.0) * (alpha > 0.5)
-        return to_bytes(grey[..., None].expand(-1, -1, 3))
-    if channel == "alpha":
-        return to_bytes(alpha[..., None].expand(-1, -1, 3))
-    raise unknown_name("channel", channel, CHANNELS, "Choose one of these.")
-
-
-def normal_colours(normal: Tensor) -> Tensor:
-    """(..., 3) camera-space normals (OpenCV axes, any length) as RGB in [0, 1], y up and z to the viewer."""
-    unit = torch.nn.functional.normalize(normal, dim=-1)
-    towards_viewer = torch.tensor([1.0, -1.0, -1.0], dtype=unit.dtype, device=unit.device)
-    return (unit * towards_viewer + 1.0) / 2.0
-
-
-def depth_limits(output: RenderOutput) -> tuple[float, float] | None:
-    """Camera z of what is drawn solidly, a tenth of its depth added at both ends; None if nothing is."""
-    drawn = output.depth[output.alpha > 0.5]
-    if len(drawn) == 0:
-        return None
-    near, far = float(drawn.min()), float(drawn.max())
-    return near - 0.1 * (far - near), far + 0.1 * (far - near)
 
 
 def to_bytes(colours: Tensor) -> np.ndarray:

@@ -98,6 +98,11 @@ class Trainer:
         self._whole = True
         self._interrupted = False
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end after the step in hand."""
+        return self._interrupted
+
     # ---- one step --------------------------------------------------------------------------------
 
     def loss(self, batch: Batch, rendering: Rendering) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -62,6 +63,71 @@ def test_a_split_is_seen_from_its_cameras(trained: Surfhead) -> None:
     assert float((found - expected.clamp(0, 1)).abs().max()) <= 0.5 / 255 + 1e-6
 
 
+def test_every_channel_and_the_arrays_of_a_split_at_another_size(trained: Surfhead) -> None:
+    from surfhead.core.channels import CHANNELS
+
+    arguments = [text for name in CHANNELS for text in ("--channel", name)]
+    said = trained(
+        "render", "run", "--split", "train", "--size", "36", "--arrays", "--out", "all", *arguments
+    )
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == f"3 pictures and videos of {', '.join(CHANNELS)} and arrays in all"
+    assert {path.name for path in Path("all").iterdir()} == {
+        *CHANNELS,
+        *(f"{name}.mp4" for name in CHANNELS),
+        "arrays",
+    }
+    for name in CHANNELS:
+        assert np.asarray(Image.open(f"all/{name}/00002.png")).shape == (36, 36, 3)
+    arrays = np.load("all/arrays/00001.npz")
+    assert arrays["normal"].shape == (36, 36, 3)
+    assert arrays["depth"].shape == (36, 36)
+    assert 1.0 < float(arrays["depth"].max()) < 3.0  # metres: the scene is two away
+    grey = np.asarray(Image.open("all/error/00001.png"))
+    assert len(np.unique(grey)) > 5
+
+
+def test_key_frames_lead_the_camera(trained: Surfhead) -> None:
+    near, far = np.eye(4), np.eye(4)
+    near[2, 3], far[2, 3] = 1.5, 3.0
+    frames = [
+        {"time": time, "camera": {"camera_from_world": pose.tolist(), "fov": 40}}
+        for time, pose in ((0, near), (0.4, far))
+    ]
+    Path("zoom.json").write_text(json.dumps({"fps": 10, "frames": frames}))
+    said = trained(
+        *("render", "run", "--path", "zoom.json", "--width", "40", "--height", "30", "--channel", "alpha"),
+        *("--no-png", "--arrays", "--background", "#000"),
+    )
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "5 videos of alpha and arrays in run/render/zoom"
+    assert frames_of(Path("run/render/zoom/alpha.mp4")) == 5
+    assert not Path("run/render/zoom/alpha").exists()
+    covered = [np.load(f"run/render/zoom/arrays/{i:05d}.npz")["alpha"] for i in range(5)]
+    assert covered[0].shape == (30, 40)
+    areas = [float(alpha.sum()) for alpha in covered]
+    assert areas == sorted(areas, reverse=True)
+    assert areas[0] > 2 * areas[4]
+
+
+def test_a_spiral_over_a_background(trained: Surfhead) -> None:
+    said = trained(
+        *("render", "run", "--path", "spiral", "--frames", "2", "--size", "20", "--no-video"),
+        *("--background", "rgb(10,20,30)"),
+    )
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "2 pictures of rgb in run/render/spiral"
+    assert np.asarray(Image.open("run/render/spiral/rgb/00000.png"))[0, 0].tolist() == [10, 20, 30]
+
+
+def test_help_names_every_channel(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    from surfhead.core.channels import CHANNELS
+
+    monkeypatch.setenv("COLUMNS", "200")
+    told = surfhead("render", "--help").out
+    assert [name for name in CHANNELS if name not in told] == []
+
+
 ERRORS = {
     "channel": (("--channel", "colour"), 'Unknown channel "colour".'),
     "split": (("--split", "tset"), 'Unknown split "tset". Did you mean "test"?'),
@@ -72,13 +138,20 @@ ERRORS = {
     "size": (("--size", "0"), '"height" is 0.'),
     "fov": (("--fov", "180"), '"field of view" is 180.0.'),
     "fps": (("--fps", "0"), '"fps" is 0.0.'),
+    "error": (("--channel", "error"), 'Channel "error" needs the true picture.'),
+    "path": (("--path", "spirla"), 'Unknown path "spirla". Did you mean "spiral"?'),
+    "no file": (("--path", "keys.json"), 'Key frames "keys.json" do not exist.'),
+    "both": (("--split", "val"), '"frames" is 1, but a split has views of its own.'),
+    "background": (("--background", "whiet"), "\"background\" is 'whiet'."),
+    "nothing": (("--no-png", "--no-video"), "Neither pictures nor videos nor arrays are asked for."),
 }
 
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_bad_options(trained: Surfhead, case: str) -> None:
     arguments, message = ERRORS[case]
-    said = trained("render", "run", "--frames", "1", *arguments)
+    frames = () if case.endswith("split") else ("--frames", "1")
+    said = trained("render", "run", *frames, *arguments)
     assert said.code == 2
     assert said.err.splitlines()[0] == message
 

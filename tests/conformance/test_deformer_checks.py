@@ -165,7 +165,13 @@ class IgnoresParameter(Follow):
         return {"gain": ParameterSpec((), 0.5, Schedule(1e-3))}
 
 
+class GivesLogits(Learns):
+    def host_weight(self, binding: Binding) -> torch.Tensor:
+        return 3.0 + binding.parameters["gain"]
+
+
 BUGS = [
+    ("host_weight_is_a_share", GivesLogits, "outside [0, 1]"),
     ("declares_parameters", TakesOffset, '"offset"'),
     ("declares_parameters", BadStart, "shape"),
     ("gives_field", NeedsSurfels, ""),

@@ -21,7 +21,8 @@ from rich.console import Console
 from torch import Tensor
 
 from surfhead.core import evaluation, perceptual
-from surfhead.core.comparison import ComparisonSheet, heat
+from surfhead.core.colour_maps import heat
+from surfhead.core.comparison import ComparisonSheet
 from surfhead.core.errors import DataError, UnknownNameError
 from surfhead.core.evaluation import Evaluation, evaluate, score_view, spread
 from surfhead.core.scene import Frame, Scene, Views

@@ -131,3 +131,19 @@ def test_polar_rotation_at_the_identity_and_of_nothing() -> None:
     geometry.polar_rotation(empty).sum().backward()
     assert empty.grad is not None
     assert empty.grad.shape == (2, 0, 3, 3)
+
+
+def test_largest_singular_value_is_that_of_the_svd() -> None:
+    random = torch.Generator().manual_seed(5)
+    matrices = torch.randn(200, 3, 3, generator=random, dtype=torch.float64)
+    matrices[:20] = matrices[:20, :, :1] * matrices[:20, :1, :]  # of rank one
+    matrices[20] = 0.0
+    matrices[21] = 3.0 * torch.eye(3, dtype=torch.float64)  # three equal ones
+    matrices[22] = -2.0 * geometry.axis_angle_to_matrix(matrices[22, 0])
+    matrices[23] = torch.diag(torch.tensor([1e-9, 2.0, 2.0], dtype=torch.float64))
+    found = geometry.largest_singular_value(matrices)
+    # eigenvalues are found to rounding, so singular values that meet are found to its square root
+    torch.testing.assert_close(found, torch.linalg.svdvals(matrices)[:, 0], rtol=1e-8, atol=1e-12)
+    torch.testing.assert_close(
+        geometry.largest_singular_value(matrices.float()).double(), found, rtol=1e-3, atol=1e-6
+    )

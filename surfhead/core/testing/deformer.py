@@ -117,6 +117,18 @@ def surfels_are_independent(subject: Subject) -> None:
         require_close(getattr(shuffled, name), getattr(field, name)[:, order], name, 1e-6)
 
 
+@promise("deformer")
+def host_weight_is_a_share(subject: Subject) -> None:
+    """The host's weight is a number in [0, 1] for each of 0, 1 and many surfels."""
+    deformer = subject.make()
+    for count in (0, 1, MANY):
+        _, binding = _inputs(deformer, count=count)
+        weight = deformer.host_weight(binding)
+        require_shape(weight, (count,), "host_weight")
+        require_finite(weight, "The host's weight")
+        require(bool(((weight >= 0) & (weight <= 1)).all()), "A host's weight is outside [0, 1].")
+
+
 @promise("deformer", rig_bound)
 def rest_gives_rest(subject: Subject) -> None:
     """At the rest pose the field is the rest triangles' scaled frames, centroids and no rotation."""

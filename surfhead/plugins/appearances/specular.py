@@ -42,9 +42,13 @@ class SpecularOptions:
     )
     start: int = option(2500, "Images after which the highlight is switched on.")
     frame: Literal["canonical", "world"] = option(
-        "canonical", "Whether light turns with the head (canonical, as published) or stays put (world)."
+        "canonical",
+        "Whether light turns with the head (canonical, as published) or stays put (world).",
+        live=True,
     )
-    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3")
+    degree: int = option(
+        3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
+    )
     interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
 
     def __post_init__(self) -> None:

@@ -65,7 +65,9 @@ class Jbs(Deformer):
         """How rotations are blended and how the rig is seen."""
 
         rotation_blend: Literal["relative", "paper"] = option(
-            "relative", "Average rotations relative to the host's, or absolute ones as published (paper)."
+            "relative",
+            "Average rotations relative to the host's, or absolute ones as published (paper).",
+            live=True,
         )
         rig_gradients: bool = option(
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
@@ -87,6 +89,10 @@ class Jbs(Deformer):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
         return {"blend": BLEND}
+
+    def host_weight(self, binding: Binding) -> Tensor:
+        """(N,) the first of the blend weights."""
+        return weights(binding)[:, 0]
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

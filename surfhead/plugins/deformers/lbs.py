@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
+from torch import Tensor
 
 from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, geometry, option
 from surfhead.plugins.deformers.blending import (
@@ -47,6 +48,10 @@ class Lbs(Deformer):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
         return {"blend": BLEND}
+
+    def host_weight(self, binding: Binding) -> Tensor:
+        """(N,) the first of the blend weights."""
+        return weights(binding)[:, 0]
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

@@ -20,3 +20,8 @@ def register_observers(register: Any) -> None:
         "surfhead.plugins.observers.jsonl:Jsonl",
         "Losses and metrics, a JSON line each, in metrics.jsonl.",
     )
+    register(
+        "viewer",
+        "surfhead.plugins.observers.viewer:Viewer",
+        "A page in the browser that follows the run: `--viewer`.",
+    )

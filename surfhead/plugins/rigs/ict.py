@@ -139,7 +139,9 @@ class Ict(Rig):
             "eyes": RigParameter(
                 6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
             ),
-            "expression": RigParameter(count, 1e-3, "Blendshape coefficients, 0 to 1."),
+            "expression": RigParameter(
+                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names
+            ),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
         }
 

@@ -130,7 +130,7 @@ class Procedural(Rig):
             ),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
             "expression": RigParameter(
-                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}."
+                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}.", labels=EXPRESSIONS
             ),
         }
 
