@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from surfhead.core.components import Rasterizer as Rasterizer
     from surfhead.core.components import Regularizer as Regularizer
     from surfhead.core.components import Rig as Rig
-    from surfhead.core.components import RigParameter as RigParameter
     from surfhead.core.components import option as option
     from surfhead.core.densification import DensifyPlan as DensifyPlan
     from surfhead.core.densification import DensifyState as DensifyState
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
     from surfhead.core.registry import create as create
+    from surfhead.core.rig_parameter import RigParameter as RigParameter
     from surfhead.core.scene import Frame as Frame
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
@@ -82,7 +82,7 @@ _HOME = {
     "Rasterizer": "components",
     "Regularizer": "components",
     "Rig": "components",
-    "RigParameter": "components",
+    "RigParameter": "rig_parameter",
     "option": "components",
     "DensifyPlan": "densification",
     "DensifyState": "densification",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from surfhead.core.densification import DensifyPlan, DensifyState
     from surfhead.core.familiar_flags import Flag
     from surfhead.core.linear_rig import LinearRig
+    from surfhead.core.rig_parameter import RigParameter
     from surfhead.core.scene import Scene
     from surfhead.core.types import (
         AffineField,
@@ -228,25 +229,6 @@ class Rasterizer(Component):
             pose_of_view: (B,) int64 index of each view's pose.
             background: (B, C).
         """
-
-
-@dataclass(frozen=True)
-class RigParameter:
-    """One per-timestep parameter of a rig.
-
-    Attributes:
-        size: number of values.
-        rate: learning rate when it is refined in training; None: not trainable.
-        description: what the values are, with units.
-        axis_angle: whether they are rotation vectors, three values each, which are not added but composed.
-        labels: a name for each value, where they have names.
-    """
-
-    size: int
-    rate: float | None = None
-    description: str = ""
-    axis_angle: bool = False
-    labels: tuple[str, ...] = ()
 
 
 class Rig(Component):

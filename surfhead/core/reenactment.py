@@ -27,9 +27,9 @@ from torch import Tensor
 from surfhead.core import checkpoint, geometry
 from surfhead.core.avatar import Avatar
 from surfhead.core.build import data_choice
-from surfhead.core.components import RigParameter
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.registry import registry
+from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.runfolder import CONFIG
 from surfhead.core.runs import read_config
 from surfhead.core.scene import Motion, Scene

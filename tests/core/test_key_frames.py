@@ -13,9 +13,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from surfhead.core.components import RigParameter
 from surfhead.core.errors import DataError, SurfheadError
 from surfhead.core.key_frames import KeyFrames
+from surfhead.core.rig_parameter import RigParameter
 
 KNOWN = {
     "jaw": RigParameter(3, axis_angle=True),

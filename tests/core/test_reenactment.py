@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.components import RigParameter
 from surfhead.core.errors import DataError, OptionError, SurfheadError, UnknownNameError
 from surfhead.core.reenactment import (
     Driver,
@@ -23,6 +22,7 @@ from surfhead.core.reenactment import (
     same_identity,
     smoothed,
 )
+from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.runs import load_avatar
 
 QUARTER = math.pi / 2

@@ -6,7 +6,8 @@ import torch
 
 from surfhead.core.api import create
 from surfhead.core.avatar import Avatar
-from surfhead.core.components import Rig, RigParameter
+from surfhead.core.components import Rig
+from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.types import Mesh, RestMesh, Topology
 

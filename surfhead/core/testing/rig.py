@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.components import RigParameter
 from surfhead.core.linear_rig import LinearRig
+from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.testing import tiny
 from surfhead.core.testing.suite import Subject, promise, require
 from surfhead.core.testing.values import (

@@ -13,6 +13,7 @@ from PIL import Image
 
 from surfhead.core import pictures
 from surfhead.core.api import Cameras, apply_field
+from surfhead.core.channels import paint
 from surfhead.core.runs import load_avatar
 from surfhead.plugins.formats.html import Html
 from tests.plugins.formats.conftest import make_avatar
@@ -125,12 +126,10 @@ def test_its_picture_is_the_rasterizers(head_page, head, shot):
     timestep, *place = shot
     head_page.call("(step) => surfhead.setPose(step)", timestep)
     head_page.look(camera(*place))
-    output = head.render(camera(*place), timestep).output
-    ours = pictures.picture(output, "rgb", RANGE)
-    assert (ours < 200).mean() > 0.1, "the picture shows nothing"
+    drawn = paint(head, camera(*place), timestep, ["rgb", "normal", "depth", "alpha"], depth_range=RANGE)
+    assert (pictures.to_bytes(drawn["rgb"]) < 200).mean() > 0.1, "the picture shows nothing"
     for channel, name in (("colour", "rgb"), ("normal", "normal"), ("depth", "depth"), ("alpha", "alpha")):
-        ours = pictures.picture(output, name, RANGE)
-        found = decibels(head_page.picture(channel), ours)
+        found = decibels(head_page.picture(channel), pictures.to_bytes(drawn[name]))
         assert found > SPECIFIED, f"{channel}: {found:.1f} dB"
         assert found > 50, f"{channel}: {found:.1f} dB"  # what it reaches on every machine tried
 
@@ -350,9 +349,9 @@ def test_half_floats_do_where_a_browser_cannot_blend_floats(opened, ict_avatar):
     page, view = opened(ict_avatar, script=NO_FLOAT_BLEND), camera()
     page.call("surfhead.setPose(1)")
     page.look(view)
-    output = ict_avatar.render(view, 1).output
+    drawn = paint(ict_avatar, view, 1, ["rgb", "depth"], depth_range=RANGE)
     for channel, name in (("colour", "rgb"), ("depth", "depth")):
-        assert decibels(page.picture(channel), pictures.picture(output, name, RANGE)) > 45
+        assert decibels(page.picture(channel), pictures.to_bytes(drawn[name])) > 45
     assert page.said == []
 
 
