@@ -20,3 +20,8 @@ def register_observers(register: Any) -> None:
         "surfhead.plugins.observers.jsonl:Jsonl",
         "Losses and metrics, a JSON line each, in metrics.jsonl.",
     )
+    register(
+        "tensorboard",
+        "surfhead.plugins.observers.tensorboard:Tensorboard",
+        "Losses, metrics and opacities for TensorBoard, with GaussianAvatars' tags.",
+    )
