@@ -13,6 +13,7 @@ import typer
 from surfhead import __version__
 from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
+from surfhead.commands.compare import compare
 from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
@@ -37,6 +38,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "import": import_avatar,
     "ablate": ablate,
+    "compare": compare,
     "list": list_components,
     "show": show,
     "check": check,
