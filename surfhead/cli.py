@@ -23,6 +23,7 @@ from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
 from surfhead.commands.reenact import reenact
 from surfhead.commands.render import render
+from surfhead.commands.report import report
 from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_avatar,
     "ablate": ablate,
     "compare": compare,
+    "report": report,
     "list": list_components,
     "show": show,
     "check": check,
