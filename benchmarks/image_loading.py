@@ -1,26 +1,33 @@
-"""Rate at which a data set's pictures are decoded: python -m benchmarks.image_loading
+"""Rate at which training's pictures come, for each cache: disk, ram, gpu.
 
-Writes a folder of 802 x 550 pictures with masks in VHAP's layout (random smooth pictures with some noise, so
-that the PNG files are about as large as photographs'), then reads them in random order with several threads,
-twice, for each cache mode. Prints pictures a second of both rounds and the memory that was kept.
+    python -m benchmarks.image_loading [--cache disk,ram,gpu] [--threads 1,2]
+
+Writes 802 x 550 pictures with masks to a folder (random smooth pictures with some noise, so that the files
+are about as large as photographs'), then takes batches of them in random order as training does, twice: the
+first round decodes, the second shows what the cache spares. Prints a Markdown table of pictures a second,
+processor time a picture, the pictures kept, and what the process's memory grew by. `gpu` needs an NVIDIA GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
-from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures
+from surfhead.core.feed import Feed, Order
+from surfhead.core.scene import Views
+from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene
 
 WIDTH, HEIGHT = 550, 802
 DISTINCT = 8  # different pictures; the files are copies, which decoding does not notice
 GIBIBYTE = 1 << 30
+NEEDED = 300  # pictures a second that training on a GPU is to reach
 
 
 def write(folder: Path, count: int) -> list[Picture]:
@@ -45,38 +52,89 @@ def write(folder: Path, count: int) -> list[Picture]:
     return made
 
 
-def rate(pictures: Pictures, order: np.ndarray, threads: int) -> float:
-    """Pictures a second."""
-    start = time.perf_counter()
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(pictures.frame, order.tolist()):
-            pass
-    return len(order) / (time.perf_counter() - start)
+def scene_of(files: list[Picture]) -> PictureScene:
+    """The pictures as a data set without a rig."""
+    count = len(files)
+    views = Views(
+        np.tile(np.eye(4), (count, 1, 1)),
+        np.tile(np.diag([500.0, 500.0, 1.0]), (count, 1, 1)),
+        np.zeros(count, np.int64),
+        np.arange(count),
+        np.full(count, "train"),
+        tuple(map(str, range(count))),
+        HEIGHT,
+        WIDTH,
+    )
+    pictures = Pictures(files, (WIDTH, HEIGHT), ImageOptions(), (1, 1, 1))
+    return PictureScene(pictures, views, rig="none", rig_parameters={})
+
+
+def resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def rounds(feed: Feed, batch: int) -> list[tuple[float, float]]:
+    """Pictures a second, and milliseconds of processor time a picture, of two rounds through the data."""
+    order = Order(np.arange(len(feed.scene.views)), 0)
+    rates = []
+    for _ in range(2):
+        began, busy, taken = time.perf_counter(), time.process_time(), 0
+        while taken + batch <= len(order.views):
+            made = feed.batch(order.take(batch))
+            feed.prefetch(order.peek(max(2 * batch, batch + feed.workers)))
+            taken += len(made.image)
+        if feed.device.type == "cuda":
+            torch.cuda.synchronize()
+        spent = 1000 * (time.process_time() - busy)
+        rates.append((taken / (time.perf_counter() - began), spent / taken))
+        order.take(len(order.views) - order.position)
+    return rates
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--threads", default="0", help="comma-separated; 0: as training does")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--cache", default="", help="disk, ram, gpu; by default all that this machine has")
     arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    caches = arguments.cache or "disk,ram" + ",gpu" * (device.type == "cuda")
+    if "gpu" in caches and device.type != "cuda":
+        parser.error("gpu needs a GPU that PyTorch can use")
     with tempfile.TemporaryDirectory() as name:
         files = write(Path(name), arguments.count)
-        order = np.random.default_rng(0).permutation(arguments.count)
+        scene = scene_of(files)
         size = sum(
             part.stat().st_size for file in files[:DISTINCT] for part in (file.image, file.mask) if part
         )
         print(
-            f"{arguments.count} pictures of {WIDTH}x{HEIGHT} with masks, {size / DISTINCT / 1e3:.0f} kB each,"
+            f"{arguments.count} pictures of {WIDTH}x{HEIGHT} with masks, {size / DISTINCT / 1e3:.0f} kB; "
+            f"batches of {arguments.batch} to {device}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
         )
-        print(f"{arguments.threads} threads")
-        print("cache  budget GiB  first round 1/s  second round 1/s  kept GiB")
-        for cache, memory in (("disk", 0.0), ("ram", 1.0), ("ram", 8.0)):
-            pictures = Pictures(files, (WIDTH, HEIGHT), ImageOptions(cache=cache, memory=memory), (1, 1, 1))
-            first = rate(pictures, order, arguments.threads)
-            second = rate(pictures, order, arguments.threads)
-            kept = pictures.used / GIBIBYTE
-            print(f"{cache:<5}  {memory:10.1f}  {first:15.0f}  {second:16.0f}  {kept:8.2f}")
+        print()
+        titles = ("cache", "threads", "first round, pictures/s", "processor, ms/picture", "second round")
+        print(f"| {' | '.join(titles)} | kept, GiB | process grew, GiB |")
+        print("|---" * 7 + "|")
+        for threads in map(int, arguments.threads.split(",")):
+            for cache in caches.split(","):
+                before = resident()
+                feed = Feed(scene, device, cache, threads)
+                (first, busy), (second, _) = rounds(feed, arguments.batch)
+                grown = (resident() - before) / GIBIBYTE
+                print(
+                    f"| {cache} | {feed.workers} | {first:.0f} | {busy:.1f} | {second:.0f} "
+                    f"| {feed.kept / GIBIBYTE:.2f} | {grown:.2f} |",
+                    flush=True,
+                )
+                feed.close()
+                del feed
+        print(f"\nTraining on a GPU is to take {NEEDED} pictures/s.")
 
 
 if __name__ == "__main__":

@@ -95,8 +95,11 @@ def speed(batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any
     busy = [(r.key, r.self_device_time_total / counted / 1000, r.count / counted) for r in rows]
     busy = sorted((b for b in busy if b[1] > 0), key=lambda b: -b[1])
     run.feed.close()
+    captured = run._captured
     return {
         "batch": batch,
+        "graph": captured is not None and captured._graph is not None,
+        "graph_failure": str(captured.failure if captured else None)[:300],
         "surfels": len(run.avatar.surfels),
         "step_ms": sorted(times)[1] * 1000,
         "images_per_second": batch / sorted(times)[1],

@@ -28,6 +28,7 @@ from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
+from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
 from surfhead.core.familiar_flags import translate
 
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "render": render,
+    "view": view,
     "reenact": reenact,
     "export": export,
     "import": import_avatar,

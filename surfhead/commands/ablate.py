@@ -124,4 +124,4 @@ def _split(text: str | None) -> list[str]:
 
 
 def _say(text: str) -> None:
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(text, soft_wrap=True)

@@ -36,9 +36,9 @@ def check(
         raise ContractError(f"There are no checks for a {kind}.")
     out = console()
     for result in results:
-        out.print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.promise}", markup=False)
+        out.print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.promise}")
         if result.error is not None:
-            out.print(f"      {type(result.error).__name__}: {result.error}", markup=False)
+            out.print(f"      {type(result.error).__name__}: {result.error}")
             if debug >= 0:
                 traceback.print_exception(result.error)
     failed = sum(not result.passed for result in results)

@@ -76,4 +76,4 @@ def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: 
 
 
 def _say(text: str) -> None:
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(text, soft_wrap=True)

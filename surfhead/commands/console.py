@@ -10,7 +10,6 @@ PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold a
 
 
 def console() -> Console:
-    """A console on the present standard output."""
-    if sys.stdout.isatty():
-        return Console(highlight=False)
-    return Console(highlight=False, width=PIPE_WIDTH)
+    """A console on the present standard output, which prints text as it is: brackets are no markup."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)

@@ -40,7 +40,11 @@ def check_data(
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
-    """Decode pictures, lay the rig over them and say what is wrong; the exit code is 1 when something is."""
+    """Say what is wrong with a data set; the exit code is 1 when something is.
+
+    Every file, timestep and number is looked at. Pictures are decoded, and the rig is laid over them, in as
+    many views as --limit says.
+    """
     from rich.table import Table
 
     from surfhead.core import pictures
@@ -65,11 +69,11 @@ def check_data(
     console().print(table)
     for number, sample in enumerate(report.samples):
         pictures.save(sample.overlay, out / f"{number:03d}.png")
-    console().print(f"{len(report.samples)} overlays in {out}", markup=False, soft_wrap=True)
+    console().print(f"{len(report.samples)} overlays in {out}", soft_wrap=True)
     for note in scene.notes:
-        console().print(f"Note: {note}", markup=False, soft_wrap=True)
+        console().print(f"Note: {note}", soft_wrap=True)
     for problem in report.problems:
-        console().print(f"Problem: {problem}", markup=False, soft_wrap=True)
+        console().print(f"Problem: {problem}", soft_wrap=True)
     if report.problems:
         raise typer.Exit(FAILED)
     console().print("Nothing is wrong with it.")

@@ -10,7 +10,7 @@ from typing import Any
 from surfhead import __version__
 from surfhead.commands.console import console
 from surfhead.commands.list import broken
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.parameters import Debug, ReportedPlugins
 
 PACKAGES = (
     "torch",
@@ -25,7 +25,7 @@ PACKAGES = (
 )
 
 
-def doctor(plugin: Plugins = None, debug: Debug = -1) -> None:
+def doctor(plugin: ReportedPlugins = None, debug: Debug = -1) -> None:
     """Report versions, devices, rasterizers with the reason where one cannot run, caches, broken plugins."""
     from rich.table import Table
 
@@ -39,8 +39,8 @@ def doctor(plugin: Plugins = None, debug: Debug = -1) -> None:
     out.print(table)
     problems = broken()
     for problem in problems:
-        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', markup=False, soft_wrap=True)
-        out.print(f"  at {problem['file']}", markup=False, soft_wrap=True)
+        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', soft_wrap=True)
+        out.print(f"  at {problem['file']}", soft_wrap=True)
     if not problems:
         out.print("Every plugin could be loaded.")
 

@@ -29,6 +29,18 @@ def export(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBERS", help="Or rig parameters, such as jaw=0.2,0,0; repeatable."),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the format, see `show format`; repeatable."
+        ),
+    ] = None,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--i-may-share-the-rig", help="Embed a rig whose licence forbids passing it on to others."
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write; by default in export/FORMAT of the run.")
     ] = None,
@@ -36,6 +48,7 @@ def export(
     debug: Debug = -1,
 ) -> None:
     """Write an avatar for other programs: the whole of it, or one pose."""
+    from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
     from surfhead.core.runs import load_avatar
 
@@ -44,17 +57,20 @@ def export(
         raise OptionError(
             f'Format "{layout}" cannot be written.', "", "See `surfhead list format` for the others."
         )
+    options = dict(parse_setting(text) for text in setting or ())
+    if share:
+        options["i_may_share_the_rig"] = True
+    writer = registry().create("format", layout, options)
     avatar = load_avatar(run, device="cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:
         settings["parameters"] = dict(_parameter(avatar, text) for text in pose)
     suffix = cls.suffixes[0] if cls.suffixes else ""
-    name = f"point_cloud{suffix}" if suffix == ".ply" else f"{layout}{suffix}"
-    path = out or run / "export" / layout / name
+    stem = {".ply": "point_cloud", ".npz": layout}.get(suffix, run.resolve().name)
+    path = out or run / "export" / layout / f"{stem}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = registry().create("format", layout).write(avatar, path, **settings)
-    for file in files:
-        console().print(f"Wrote {file}", markup=False, soft_wrap=True)
+    for file in writer.write(avatar, path, **settings):
+        console().print(f"Wrote {file} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
 
 
 def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:

@@ -36,7 +36,6 @@ def flags(
     out.print(table)
     out.print(
         "Underscores or dashes, = or a space. A later word on the command line overrides an earlier one.",
-        markup=False,
     )
 
 

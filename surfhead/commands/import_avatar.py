@@ -53,6 +53,6 @@ def import_avatar(
         )
     settings = nested(map(parse_setting, assignment or []))
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
-    console().print(f"{len(stored)} surfels in {path}", markup=False, soft_wrap=True)
+    console().print(f"{len(stored)} surfels in {path}", soft_wrap=True)
     for note in stored.notes:
-        console().print(f"Note: {note}", markup=False, soft_wrap=True)
+        console().print(f"Note: {note}", soft_wrap=True)

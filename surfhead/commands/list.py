@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.parameters import Debug, ReportedPlugins
 
 PRESET = "preset"
 
@@ -16,10 +16,10 @@ PRESET = "preset"
 def list_components(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="deformer, appearance, ..., or preset; by default all kinds."),
+        typer.Argument(metavar="KIND", help="deformer, appearance, ..., or preset; by default all kinds."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    plugin: Plugins = None,
+    plugin: ReportedPlugins = None,
     debug: Debug = -1,
 ) -> None:
     """List the registered components: name, what it is, where it came from."""
@@ -46,8 +46,8 @@ def list_components(
     if kind is None:
         out.print("Configurations by name: surfhead list preset. More on one: surfhead show KIND NAME.")
     for problem in problems:
-        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', markup=False, soft_wrap=True)
-        out.print(f"  at {problem['file']}", markup=False, soft_wrap=True)
+        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', soft_wrap=True)
+        out.print(f"  at {problem['file']}", soft_wrap=True)
 
 
 def components(kind: str | None = None) -> list[dict[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,17 +18,28 @@ def load_plugins(files: list[Path] | None) -> list[Path]:
     return files or []
 
 
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option(
+def report_plugins(files: list[Path] | None) -> list[Path]:
+    """Load plugin files; those that cannot be loaded are left to be reported."""
+    from surfhead.core.registry import registry
+
+    for file in files or []:
+        registry().try_file(file)
+    return files or []
+
+
+def _plugin_option(callback: Callable[[list[Path] | None], list[Path]]) -> Any:
+    return typer.Option(
         "--plugin",
         metavar="FILE",
         help="Python file with components of your own; repeatable.",
-        callback=load_plugins,
+        callback=callback,
         is_eager=True,
         show_default=False,
-    ),
-]
+    )
+
+
+Plugins = Annotated[list[Path] | None, _plugin_option(load_plugins)]
+ReportedPlugins = Annotated[list[Path] | None, _plugin_option(report_plugins)]
 Debug = Annotated[
     int,
     typer.Option(

@@ -58,6 +58,7 @@ def reenact(
         float | None, typer.Option(help="Pictures a second; by default the driver's, or 25.")
     ] = None,
     png: Annotated[bool, typer.Option("--png", help="Also write every picture as a PNG file.")] = False,
+    film: Annotated[bool, typer.Option("--video/--no-video", help="Write the MP4 file.")] = True,
     sheet: Annotated[
         int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
     ] = 0,
@@ -67,6 +68,8 @@ def reenact(
     debug: Debug = -1,
 ) -> None:
     """Drive a run's avatar with its own or another person's motion, of any length: an MP4 file."""
+    from contextlib import nullcontext
+
     from rich.progress import track
 
     from surfhead.core import pictures
@@ -77,6 +80,10 @@ def reenact(
 
     if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
+    if not (film or png or sheet):
+        raise OptionError(
+            "There is nothing to write: --no-video.", "", "Add --png or --sheet N, or leave out --no-video."
+        )
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
     motion = read_driver(driver)
@@ -90,12 +97,14 @@ def reenact(
     target = out or run / "reenact" / driver.resolve().stem
     moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
     kept: dict[int, np.ndarray] = {}
-    rate = fps or motion.rate
-    with pictures.video(target / "video.mp4", cameras.height, cameras.width, rate) as film:
+    path = target / "video.mp4"
+    video = pictures.video(path, cameras.height, cameras.width, fps or motion.rate) if film else nullcontext()
+    with video as append:
         for index in track(range(count), "Rendering", console=console(), transient=True):
             drawn = paint(avatar, cameras[index], _at(poses, index), ["rgb"])
             pixels = pictures.to_bytes(drawn["rgb"])
-            film(pixels)
+            if append is not None:
+                append(pixels)
             if png:
                 pictures.save(pixels, target / "pictures" / f"{index:05d}.png")
             if index in moments:
@@ -109,7 +118,7 @@ def reenact(
         columns = [f"frame {index}" for index in moments]
         shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
         pictures.save(shown, target / "sheet.png")
-    console().print(f"{count} frames in {target / 'video.mp4'}", markup=False, soft_wrap=True)
+    console().print(f"{count} frames in {path if film else target}", soft_wrap=True)
 
 
 def _at(poses: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:

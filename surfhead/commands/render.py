@@ -156,7 +156,7 @@ def render(
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
-    console().print(f"{len(shots)} {said} in {target}", markup=False, soft_wrap=True)
+    console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
 
 
 def _refuse(settings: dict[str, object]) -> None:

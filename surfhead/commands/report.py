@@ -46,4 +46,4 @@ def report(
     made = write_report(
         run, out, views=views, frames=frames, size=size, turn=turn, device=device, watch=watch
     )
-    console().print(f"Report: {made}", markup=False, soft_wrap=True)
+    console().print(f"Report: {made}", soft_wrap=True)

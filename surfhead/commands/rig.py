@@ -40,6 +40,4 @@ def import_rig(
     options = {"path": str(source), **dict(map(parse_setting, assignment or []))}
     out.parent.mkdir(parents=True, exist_ok=True)
     written = registry().create("rig", name, options).pack(out)
-    console().print(
-        f"Wrote {written}. Use it: --rig {name} --set rig.path={written}", markup=False, soft_wrap=True
-    )
+    console().print(f"Wrote {written}. Use it: --rig {name} --set rig.path={written}", soft_wrap=True)

@@ -45,13 +45,13 @@ def show_component(kind: str, name: str) -> None:
     cls: Any = registry().get(kind, name)
     source = registry().registration(kind, name).source
     out = console()
-    out.print(f"{kind} {name}: {cls.summary}", style="bold", markup=False)
+    out.print(f"{kind} {name}: {cls.summary}", style="bold")
     origin = f"{source.package} {source.version}" if source.package else source.file
     reason = cls.available()
     state = "can run here" if reason is None else f"cannot run here: {reason}"
-    out.print(f"from {origin} ({source.origin}); {state}\n", style="dim", markup=False)
+    out.print(f"from {origin} ({source.origin}); {state}\n", style="dim")
     manual = inspect.getdoc(sys.modules[cls.__module__]) or inspect.getdoc(cls) or ""
-    out.print(manual, markup=False)
+    out.print(manual)
     if kind == "regularizer":
         out.print(
             f"\nPublished weight {cls.weight:g}, from {cls.start:.0%} of the run on; "
@@ -60,7 +60,7 @@ def show_component(kind: str, name: str) -> None:
     table = options_table(cls)
     out.print()
     out.print("It has no options." if table is None else table)
-    out.print(f"Source: {inspect.getsourcefile(cls)}", markup=False, soft_wrap=True)
+    out.print(f"Source: {inspect.getsourcefile(cls)}", soft_wrap=True)
 
 
 def options_table(cls: Any) -> Any:

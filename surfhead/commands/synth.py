@@ -65,10 +65,9 @@ def synth(
     views = scene.views
     console().print(
         f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}",
-        markup=False,
         soft_wrap=True,
     )
-    console().print(f"Train on it: surfhead train {out}", markup=False, soft_wrap=True)
+    console().print(f"Train on it: surfhead train {out}", soft_wrap=True)
 
 
 def _writes(name: str) -> bool:

@@ -61,6 +61,9 @@ def train(
     hold_out: Annotated[
         bool, typer.Option("--eval", help="Keep the val and test splits out of training.")
     ] = False,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="Show the run in a browser; see `show observer viewer`.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
     debug: Debug = -1,
 ) -> None:
@@ -81,6 +84,7 @@ def train(
         "seed": seed,
         "device": device,
         "hold_out": True if hold_out else None,
+        "observers": {"viewer": {}} if viewer else None,
     }
     settings = {key: value for key, value in flags.items() if value is not None}
     settings = merge(settings, nested(map(parse_setting, assignment or [])))
@@ -148,5 +152,5 @@ def report(folder: Path) -> None:
     out = console()
     if summary(folder):
         out.print(summary_table(folder))
-    out.print(f"Run: {folder}", markup=False, soft_wrap=True)
-    out.print(f"Pictures of it in motion: surfhead render {folder}", markup=False, soft_wrap=True)
+    out.print(f"Run: {folder}", soft_wrap=True)
+    out.print(f"Pictures of it in motion: surfhead render {folder}", soft_wrap=True)

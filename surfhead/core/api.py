@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from surfhead.core import metrics as metrics
     from surfhead.core import planes as planes
     from surfhead.core import triangles as triangles
+    from surfhead.core import viewing as viewing
     from surfhead.core.avatar import Avatar as Avatar
     from surfhead.core.cache import cache_folder as cache_folder
+    from surfhead.core.colour_model import ColourModel as ColourModel
+    from surfhead.core.colour_model import Highlight as Highlight
     from surfhead.core.components import Appearance as Appearance
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
     from surfhead.core.meshcaster import MeshHits as MeshHits
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
@@ -66,6 +70,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "cache_folder": "cache",
+    "ColourModel": "colour_model",
+    "Highlight": "colour_model",
     "Appearance": "components",
     "Component": "components",
     "Dataset": "components",
@@ -94,6 +100,7 @@ _HOME = {
     "Flag": "familiar_flags",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
+    "LinearRig": "linear_rig",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",
     "create": "registry",
@@ -125,6 +132,7 @@ _HOME = {
     "ply": "",
     "metrics": "",
     "depth_normals": "",
+    "viewing": "",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list

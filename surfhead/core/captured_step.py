@@ -14,6 +14,7 @@ from surfhead.core.types import Batch, Cameras
 
 log = logging.getLogger("surfhead")
 Result = TypeVar("Result")
+TRIES = 3  # other work on the GPU may disturb a capture
 
 
 class CapturedStep:
@@ -21,8 +22,8 @@ class CapturedStep:
 
     A captured step is right only while everything the host decided in it stays decided that way: the
     caller names all of that in a key. With a new key the first step runs as it is, which also compiles and
-    loads what it needs; the second is captured, and from then on replayed. Where capturing fails, once and
-    for all, everything runs as it is.
+    loads what it needs; the second is captured, and from then on replayed. Where capturing has failed
+    TRIES times, everything runs as it is.
 
     Args:
         work: the step, from the batch to the parameters; it must neither wait for the GPU nor copy from the
@@ -36,11 +37,13 @@ class CapturedStep:
         self._batch: Batch | None = None
         self._result: object = None
         self._pool: Any = None
-        self.failure: BaseException | None = None
+        self._keeper: torch.cuda.CUDAGraph | None = None
+        self._failures = 0
+        self.failure: BaseException | None = None  # the last one
 
     def __call__(self, key: Hashable, batch: Batch) -> object:
         """The step's result; that of a captured one lives in the graph's memory until the next."""
-        if self.failure is not None:
+        if self._failures >= TRIES:
             return self._work(batch)
         if key != self._key:
             self.drop()
@@ -61,6 +64,10 @@ class CapturedStep:
     def _capture(self, batch: Batch) -> bool:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
+            # a pool dies with its last graph: this one keeps it for the graphs to come
+            self._keeper = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._keeper, pool=self._pool, capture_error_mode="thread_local"):
+                torch.zeros(1, device=batch.image.device)
         graph = torch.cuda.CUDAGraph()
         self._batch = _clone(batch)
         try:
@@ -70,7 +77,9 @@ class CapturedStep:
         except Exception as failure:  # whatever a component did that a graph cannot hold
             self.drop()
             self.failure = failure
-            log.info("Steps run without a CUDA graph: %s", str(failure).splitlines()[0])
+            self._failures += 1
+            if self._failures == TRIES:
+                log.info("Steps run without CUDA graphs: %s", str(failure).splitlines()[0])
             return False
         self._graph = graph
         return True

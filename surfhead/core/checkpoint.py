@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """A checkpoint's JSON values alone. Raises DataError like ``read``."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
         version = meta.get("version") if isinstance(meta, dict) else None
@@ -83,6 +84,23 @@ def _damaged(folder: Path, error: Exception) -> DataError:
         f"Expected {META} and {TENSORS} as written by `surfhead train`.",
         "Remove this folder; --resume then continues from the checkpoint before it.",
     )
+
+
+@contextmanager
+def intact(folder: Path) -> Iterator[None]:
+    """While a checkpoint's values are put to use: what does not fit them is said to be its damage.
+
+    Raises:
+        DataError: naming the checkpoint, where a value is missing or of another kind or shape.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except KeyError as error:
+        raise _damaged(folder, ValueError(f"it has no {error}")) from error
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
+        raise _damaged(folder, ValueError(str(error).partition("\n")[0])) from error
 
 
 def latest(run: Path) -> Path | None:

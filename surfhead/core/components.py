@@ -22,8 +22,10 @@ from surfhead.core.parameters import ParameterSpec, Schedule
 
 if TYPE_CHECKING:
     from surfhead.core.avatar import Avatar
+    from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
     from surfhead.core.familiar_flags import Flag
+    from surfhead.core.linear_rig import LinearRig
     from surfhead.core.scene import Scene
     from surfhead.core.types import (
         AffineField,
@@ -45,7 +47,8 @@ def option(default: Any, description: str, **metadata: Any) -> Any:
         default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
         description: one sentence for `surfhead show`, with the unit and where the number is from.
         metadata: ``flag``: spellings of a familiar flag that sets it; ``there``: its default there;
-            ``switch``: what it sets when the flag takes no value (True for a bool).
+            ``switch``: what it sets when the flag takes no value (True for a bool). ``live``: True lets the
+            viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
     """
     metadata = {"description": description, **metadata}
     if isinstance(default, (dict, list, set)):
@@ -157,6 +160,10 @@ class Appearance(Component):
         """A value that changes whenever ``advance`` changed what ``__call__`` computes."""
         return ()
 
+    def colour_model(self, binding: Binding) -> ColourModel | None:
+        """What ``__call__`` computes as plain numbers, for programs without Python; None: untold."""
+        return None
+
     @abstractmethod
     def __call__(
         self,
@@ -232,18 +239,25 @@ class RigParameter:
         rate: learning rate when it is refined in training; None: not trainable.
         description: what the values are, with units.
         axis_angle: whether they are rotation vectors, three values each, which are not added but composed.
+        labels: a name for each value, where they have names.
     """
 
     size: int
     rate: float | None = None
     description: str = ""
     axis_angle: bool = False
+    labels: tuple[str, ...] = ()
 
 
 class Rig(Component):
-    """Turns identity and per-timestep parameters into meshes (method: section 1)."""
+    """Turns identity and per-timestep parameters into meshes (method: section 1).
+
+    Attributes:
+        shareable: whether its licence lets anyone pass its shapes and weights on.
+    """
 
     kind = "rig"
+    shareable: ClassVar[bool] = True
 
     @abstractmethod
     def parameters(self) -> Mapping[str, RigParameter]:
@@ -272,6 +286,10 @@ class Rig(Component):
     def fingerprint(self) -> str:
         """A hash of the assets and topology, stored in checkpoints."""
         return ""
+
+    def linear_model(self) -> LinearRig | None:
+        """The prepared rig as plain numbers, for programs without Python; None: it is not linear."""
+        return None
 
     def pack(self, target: Path) -> Path:
         """Write the rig's assets as one safetensors file that its option ``path`` accepts; gives its path."""
@@ -377,17 +395,8 @@ class Observer(Component):
         """At the end, with the error that ended it, if any."""
 
 
-BASES: dict[str, type[Component]] = {
-    base.kind: base
-    for base in (
-        Deformer,
-        Appearance,
-        Regularizer,
-        Rasterizer,
-        Rig,
-        Dataset,
-        Densifier,
-        Format,
-        Observer,
-    )
-}
+KINDS: tuple[type[Component], ...] = (
+    *(Deformer, Appearance, Regularizer, Rasterizer, Rig),
+    *(Dataset, Densifier, Format, Observer),
+)
+BASES = {base.kind: base for base in KINDS}

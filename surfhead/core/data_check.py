@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -68,13 +69,16 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int) -> DataReport:
     Args:
         scene: the opened data set.
         rig: its rig, prepared; None for static scenes.
-        limit: views to decode and compare, evenly spread; 0 means all.
+        limit: views to decode and compare, evenly spread; 0 means all. Whether every view's files are there,
+            and whether every timestep has a picture, is looked at in any case; numbers were when it opened.
     """
     count = len(scene.views)
     chosen = np.arange(count)
     if 0 < limit < count:
         chosen = (np.arange(limit) * count) // limit
-    problems = _gaps(scene)
+    absent = _absent(scene)
+    problems = [*_gaps(scene), *_told(scene, absent)]
+    chosen = chosen[~np.isin(chosen, list(absent))]
     feed = Feed(scene, torch.device("cpu"), "disk")
     feed.close()
     samples, shots = [], []
@@ -90,7 +94,7 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int) -> DataReport:
         samples.append(Sample(scene.views.names[view], _overlay(frame, silhouette), iou))
         if silhouette is not None:
             shots.append((view, mask, bool(silhouette.any())))
-    report = DataReport(_facts(scene, len(samples)), samples, problems)
+    report = DataReport(_facts(scene, len(samples), len(chosen)), samples, problems)
     if rig is not None and shots:
         problems += _misplaced(scene, rig, report, shots)
     return report
@@ -102,8 +106,30 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return int((first & second).sum()) / union if union else 1.0
 
 
-def _facts(scene: Scene, decoded: int) -> dict[str, str]:
+def _absent(scene: Scene) -> dict[int, Path]:
+    """The views of which a file is not there or empty, with the first such file."""
+    found = {}
+    for view in range(len(scene.views)):
+        for file in scene.files(view):
+            if not file.is_file() or file.stat().st_size == 0:
+                found[view] = file
+                break
+    return found
+
+
+def _told(scene: Scene, absent: Mapping[int, Path]) -> list[str]:
+    """Missing files in one sentence."""
+    if not absent:
+        return []
+    view, file = next(iter(absent.items()))
+    of = f"{len(absent)} of {len(scene.views)} views lack a file or have an empty one"
+    where = f'the first is view "{scene.views.names[view]}" with "{file}"'
+    return [f"{of}; {where}. Restore the files, or remove these frames from the description."]
+
+
+def _facts(scene: Scene, decoded: int, tried: int) -> dict[str, str]:
     views = scene.views
+    count = sum(len(scene.files(view)) for view in range(len(views)))
     splits = ", ".join(f"{len(views.of(name))} {name}" for name in SPLITS)
     points = 0 if scene.points is None else len(scene.points)
     return {
@@ -113,7 +139,8 @@ def _facts(scene: Scene, decoded: int) -> dict[str, str]:
         "rig": scene.rig,
         "rig parameters": ", ".join(f"{k} {v.shape[1]}" for k, v in scene.rig_parameters.items()) or "none",
         "initial points": str(points),
-        "decoded": f"{decoded} views without an error",
+        "files": f"{count}, looked for one by one" if count else "none of its own",
+        "decoded": f"{decoded} of {tried} sampled views without an error",
     }
 
 

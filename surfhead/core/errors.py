@@ -20,10 +20,9 @@ class SurfheadError(Exception):
     """
 
     def __init__(self, what: str, exists: str = "", remedy: str = "") -> None:
-        super().__init__("\n".join(line for line in (what, exists, remedy) if line))
-        self.what = what
-        self.exists = exists
-        self.remedy = remedy
+        # a line each, whatever stands in the names that they quote
+        self.what, self.exists, self.remedy = (" ".join(part.splitlines()) for part in (what, exists, remedy))
+        super().__init__("\n".join(line for line in (self.what, self.exists, self.remedy) if line))
 
 
 class UnknownNameError(SurfheadError):

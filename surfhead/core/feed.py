@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,6 +68,8 @@ class Order:
 
     def restore(self, epoch: int, position: int) -> None:
         """Continue from a saved state."""
+        if not 0 <= position <= len(self.views):
+            raise ValueError(f"position {position} is outside an epoch of {len(self.views)} views")
         self.epoch, self.position = epoch, position
         self._permutation = self._draw(epoch)
 
@@ -81,9 +84,10 @@ class Feed:
             decodes anew each time; ``auto`` chooses ``gpu`` or ``ram`` when they fit. ``gpu`` and ``ram``
             keep what fits into a third of the GPU's free memory, or into RAM_BUDGET, and decode the rest
             anew.
+        workers: threads that decode; 0: as many as there are processors, from 4 to 16.
     """
 
-    def __init__(self, scene: Scene, device: torch.device, cache: str = "auto") -> None:
+    def __init__(self, scene: Scene, device: torch.device, cache: str = "auto", workers: int = 0) -> None:
         self.scene = scene
         self.device = device
         size = scene.views.height * scene.views.width * 4 * len(scene.views)
@@ -97,13 +101,22 @@ class Feed:
             self._room = torch.cuda.mem_get_info(device)[0] // 3
         self._kept: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode")
+        self.workers = workers or min(max(os.cpu_count() or 1, 4), 16)
+        self._pool = ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="decode")
         self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
         self._background = background_of(scene).to(device)
         views = scene.views
         self._cameras = torch.from_numpy(views.camera_from_world).to(device, torch.float32)
         self._intrinsics = torch.from_numpy(views.intrinsics).to(device, torch.float32)
         self._timesteps = torch.from_numpy(np.asarray(views.timestep, dtype=np.int64)).to(device)
+
+    @property
+    def kept(self) -> int:
+        """Bytes of decoded pictures kept, in memory or on the GPU."""
+        with self._lock:
+            return sum(
+                image.nbytes + (0 if mask is None else mask.nbytes) for image, mask in self._kept.values()
+            )
 
     def close(self) -> None:
         """Stop the decoding threads."""

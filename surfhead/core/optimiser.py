@@ -213,6 +213,9 @@ class Optimiser:
             keys = ("step", *MOMENTS)
             if f"{name}/step" in tensors:
                 state = {key: tensors[f"{name}/{key}"].clone().to(value.device) for key in keys}
+                for key in keys[1:]:
+                    if state[key].shape != value.shape:
+                        raise ValueError(f'"adam/{name}/{key}" has shape {tuple(state[key].shape)}')
                 if value.device.type == "cpu":
                     state["step"] = state["step"].cpu()
                 self.adam.state[value] = state

@@ -120,7 +120,8 @@ def _read_run(folder: Path) -> Driver:
     def part(prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    return Driver(str(folder), part("motion/"), meta["rig"]["name"], part("identity/"))
+    with checkpoint.intact(newest):
+        return Driver(str(folder), part("motion/"), str(meta["rig"]["name"]), part("identity/"))
 
 
 def reenact(

@@ -133,11 +133,17 @@ class Registry:
             except (Exception, SystemExit) as error:  # a stranger's module may raise anything on import
                 self.problems.append(Problem(source, f"{type(error).__name__}: {error}", error))
         for name in filter(None, os.environ.get("SURFHEAD_PLUGINS", "").split(os.pathsep)):
-            try:
-                self.load_file(Path(name))
-            except SurfheadError as error:
-                self.problems.append(Problem(Source("file", name, name), error.what, error))
+            self.try_file(Path(name))
         return self
+
+    def try_file(self, path: Path) -> None:
+        """Load a plugin from a file; one that cannot be loaded is added to the problems."""
+        try:
+            self.load_file(path)
+        except SurfheadError as error:
+            source = Source("file", str(path), str(path))
+            self.problems = [problem for problem in self.problems if problem.source != source]
+            self.problems.append(Problem(source, error.what, error))
 
     def load_file(self, path: Path) -> None:
         """Load a plugin from a file. Raises PluginLoadError naming the file and the cause."""

@@ -65,14 +65,6 @@ RUN_FLAGS = (
     _always("--invT_Jacobian", "normals are carried by the inverse transpose"),
     _always("--rotSH", "view directions are turned into the rest frame"),
     Flag(
-        ("--ip", "--port"),
-        "127.0.0.1, 60000",
-        refusal=(
-            "No observer here is watched over a network.",
-            "Leave it out; training prints its progress, and `surfhead render RUN` shows any checkpoint.",
-        ),
-    ),
-    Flag(
         ("--target_path",),
         refusal=(
             "Training does not re-enact.",

@@ -24,18 +24,18 @@ from surfhead.core.build import (
     component_versions,
     data_choice,
     make_avatar,
-    make_rig,
     make_terms,
     open_scene,
 )
-from surfhead.core.config import Choice, RunConfig, merge, read_file, resolve
+from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.events import Events
 from surfhead.core.registry import registry
+from surfhead.core.restoration import parts, restore_avatar, same_rig
 from surfhead.core.runfolder import CONFIG, run_folder
 from surfhead.core.scene import Scene
-from surfhead.core.surfels import Surfels, merge_specs
+from surfhead.core.surfels import Surfels
 from surfhead.core.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def configure(
     if data is not None:
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
     tables = merge(tables, dict(settings or {}))
-    for plugin in tables.get("plugins", ()):
-        registry().load_file(Path(plugin))
-    named = isinstance(tables.get("data"), str) or "name" in tables.get("data", {})
-    if tables.get("path") and not named:
-        chosen = data_choice(tables["path"])
-        tables["data"] = {"name": chosen.name, **tables.get("data", {})}
+    for plugin in plugin_files(tables):
+        registry().load_file(plugin)
+    options = tables.get("data", {})
+    found = isinstance(tables.get("path"), str) and tables["path"]
+    if found and isinstance(options, Mapping) and "name" not in options:
+        tables["data"] = {"name": data_choice(tables["path"]).name, **options}
     config = resolve(tables)
     check_choices(config)
     return config
@@ -164,9 +164,10 @@ def make_trainer(
     meta: dict[str, Any] = {}
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
-        check_components(meta)
-        avatar = restore_avatar(config, tensors, meta, device)
-        _same_rig(avatar, meta, newest)
+        with checkpoint.intact(newest):
+            check_components(meta)
+            avatar = restore_avatar(config, tensors, meta, device)
+            same_rig(avatar, meta, newest)
     else:
         avatar = make_avatar(config, scene, device)
         if config.initial_colours == "mean":
@@ -176,7 +177,11 @@ def make_trainer(
     centre = None
     if avatar.deformer.rig_bound:
         centre = avatar.rig.rest().vertices.mean(dim=0).cpu().numpy().astype(np.float64)
-    extent = float(meta["extent"]) if meta else scene.extent(centre)
+    if newest is None:
+        extent = scene.extent(centre)
+    else:
+        with checkpoint.intact(newest):
+            extent = float(meta["extent"])
     observers = [registry().create("observer", name, options) for name, options in config.observers.items()]
     observers = [observer for observer in observers if not (quiet and observer.display)]
 
@@ -202,8 +207,9 @@ def make_trainer(
         evaluate=evaluate_during_training,
         export=exporter(config),
     )
-    if meta:
-        trainer.restore(tensors, meta)
+    if newest is not None:
+        with checkpoint.intact(newest):
+            trainer.restore(tensors, meta)
     return trainer
 
 
@@ -235,11 +241,12 @@ def load_avatar(
         )
     chosen = choose_device(device)
     tensors, meta = checkpoint.read(path, chosen)
-    check_components(meta)
     config = replace(config, rasterizer=Choice(rasterizer))
-    avatar = restore_avatar(config, tensors, meta, chosen)
-    _same_rig(avatar, meta, path)
-    avatar.advance(int(meta["images"]))
+    with checkpoint.intact(path):
+        check_components(meta)
+        avatar = restore_avatar(config, tensors, meta, chosen)
+        same_rig(avatar, meta, path)
+        avatar.advance(int(meta["images"]))
     return avatar
 
 
@@ -254,40 +261,12 @@ def read_config(folder: Path) -> RunConfig:
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)
     if newest is not None:
-        check_plugin_files(checkpoint.read_meta(newest))  # before any of them is executed
-    for plugin in tables.get("plugins", ()):
-        registry().load_file(Path(plugin))
+        meta = checkpoint.read_meta(newest)
+        with checkpoint.intact(newest):
+            check_plugin_files(meta)  # before any of them is executed
+    for plugin in plugin_files(tables):
+        registry().load_file(plugin)
     return resolve(tables)
-
-
-def restore_avatar(
-    config: RunConfig, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], device: torch.device
-) -> Avatar:
-    """The avatar a checkpoint describes."""
-    found = registry()
-    deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
-    rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
-    part = _parts(tensors)
-    rig = make_rig(Choice(meta["rig"]["name"], meta["rig"]["options"]), "", {}, part("identity"), device)
-    topology = rig.rest().topology if deformer.rig_bound else None
-    specs = merge_specs(deformer.parameters(), appearance.parameters())
-    surfels = Surfels(specs, part("surfels"), tensors["triangle"].to(device), topology)
-    network = appearance.network()
-    if network is not None:
-        network.load_state_dict(part("network"))
-        network.to(device)
-    appearance.prepare(rig.rest() if deformer.rig_bound else None)
-    return Avatar(
-        surfels,
-        rig,
-        deformer,
-        appearance,
-        rasterizer,
-        part("motion"),
-        tensors["background"].to(device),
-        part("identity"),
-    )
 
 
 def evaluate_run(
@@ -337,26 +316,10 @@ def evaluate_run(
     return results
 
 
-def _parts(tensors: Mapping[str, Tensor]) -> Any:
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix + "/"): v for k, v in tensors.items() if k.startswith(prefix + "/")}
-
-    return part
-
-
 def _plain_options(options: Any) -> dict[str, Any]:
     from surfhead.core.options import as_table
 
     return {k: str(v) if isinstance(v, Path) else v for k, v in as_table(options).items()}
-
-
-def _same_rig(avatar: Avatar, meta: Mapping[str, Any], path: Path) -> None:
-    if avatar.rig.fingerprint() != meta["fingerprint"]:
-        raise DataError(
-            f'Rig "{avatar.rig.name}" is not the one checkpoint "{path}" was trained on.',
-            f"Expected fingerprint {meta['fingerprint']}, found {avatar.rig.fingerprint()}.",
-            "Point the rig's options at the original assets.",
-        )
 
 
 def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
@@ -364,8 +327,9 @@ def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
     if path is None:
         raise DataError(f'"{source}" is no checkpoint.', "Expected a checkpoint or a run.", "Mend --from.")
     tensors, meta = checkpoint.read(path, device)
-    _same_rig(avatar, meta, path)
-    part = _parts(tensors)
+    with checkpoint.intact(path):
+        same_rig(avatar, meta, path)
+    part = parts(tensors)
     values, triangle = part("surfels"), tensors["triangle"].to(device)
     generator = torch.Generator().manual_seed(0)
     kept = {

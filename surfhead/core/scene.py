@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -133,6 +134,10 @@ class Scene(ABC):
     @abstractmethod
     def frame(self, view: int) -> Frame:
         """Decode one view; thread-safe. Raises DataError naming the file and what is wrong."""
+
+    def files(self, view: int) -> tuple[Path, ...]:
+        """The files one view is decoded from; none where it is made or read otherwise."""
+        return ()
 
     def extent(self, centre: np.ndarray | None = None) -> float:
         """The scene's extent in metres (method: section 8).

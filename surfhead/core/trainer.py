@@ -98,6 +98,11 @@ class Trainer:
         self._whole = True
         self._interrupted = False
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end after the step in hand."""
+        return self._interrupted
+
     # ---- one step --------------------------------------------------------------------------------
 
     def loss(self, batch: Batch, rendering: Rendering) -> Tensor:
@@ -153,7 +158,7 @@ class Trainer:
         batch = self.feed.batch(self.order.take(count))
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
-        self.feed.prefetch(self.order.peek(2 * count))
+        self.feed.prefetch(self.order.peek(max(2 * count, count + self.feed.workers)))
         if self._captured is not None:
             rendering, self.losses = cast(
                 "tuple[Rendering, dict[str, Tensor]]", self._captured(self._decided(count), batch)
@@ -384,8 +389,11 @@ class Trainer:
         self.optimiser.restore(
             {k.removeprefix("adam/"): v for k, v in tensors.items() if k.startswith("adam/")}
         )
-        for name in self.statistics.tensors():
-            setattr(self.statistics, name, tensors[f"statistics/{name}"].to(self.avatar.device))
+        for name, value in self.statistics.tensors().items():
+            kept = tensors[f"statistics/{name}"].to(self.avatar.device)
+            if kept.shape != value.shape:
+                raise ValueError(f'"statistics/{name}" has shape {tuple(kept.shape)}')
+            setattr(self.statistics, name, kept)
         self.generator.set_state(tensors["random/densifier"].cpu())
         torch.set_rng_state(tensors["random/torch"].cpu())
         self.avatar.advance(self.images)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 399  # lines
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 FOLDERS = ("surfhead", "cuda_kernels", "tests", "benchmarks", "plugins_contrib")
-SUFFIXES = {".py", ".h", ".cpp", ".cu", ".toml"}
+SUFFIXES = {".py", ".h", ".cpp", ".cu", ".toml", ".js", ".glsl", ".css", ".html"}
 SOURCES = sorted(
     path
     for folder in FOLDERS
@@ -38,6 +38,26 @@ def test_every_file_is_under_400_lines() -> None:
 def test_no_file_or_folder_has_a_vague_name() -> None:
     named = [path for path in SOURCES if VAGUE & {part.removesuffix(path.suffix) for part in path.parts}]
     assert [path for path in named if VAGUE & set(path.relative_to(ROOT).with_suffix("").parts)] == []
+
+
+def marking_up(source: str) -> list[int]:
+    """Lines that make a Rich console which takes brackets in what it prints for markup."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    consoles = [
+        call for call in calls if getattr(call.func, "id", getattr(call.func, "attr", "")) == "Console"
+    ]
+    return [
+        call.lineno
+        for call in consoles
+        if not {"markup", "emoji"}
+        <= {word.arg for word in call.keywords if not getattr(word.value, "value", 1)}
+    ]
+
+
+def test_consoles_print_text_as_it_is() -> None:
+    assert marking_up("Console(markup=False)\nConsole(markup=False, emoji=False)\nrich.Console()") == [1, 3]
+    found = {str(path): marking_up(path.read_text(encoding="utf-8")) for path in PACKAGE}
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 def undocumented(source: str) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +98,52 @@ def test_gaps_and_damaged_pictures_are_told(scene: Scene, monkeypatch: pytest.Mo
     assert picture.startswith(f'Image of view "{scene.views.names[2]}" is uint8 (39, 40, 3).')
     assert len(report.samples) == 6
     assert report.iou is None
+
+
+def vhap(folder: Path) -> Path:
+    """Nine pictures of noise over three timesteps."""
+    data: Any = type(create("dataset", "vhap"))
+    data.example(folder)
+    return folder
+
+
+def test_every_missing_picture_is_found_whatever_is_sampled(surfhead: Surfhead, tmp_path: Path) -> None:
+    folder = vhap(tmp_path / "data")
+    report = check_scene(create("dataset", "vhap").open(folder), None, 1)
+    assert (report.problems, report.facts["files"]) == ([], "18, looked for one by one")
+    assert report.facts["decoded"] == "1 of 1 sampled views without an error"
+    (folder / "images" / "00001_02.png").unlink()
+    (folder / "fg_masks" / "00002_01.png").write_bytes(b"")
+    scene = create("dataset", "vhap").open(folder)
+    for limit in (1, 0):
+        report = check_scene(scene, None, limit)
+        (problem,) = report.problems
+        assert problem.startswith('2 of 9 views lack a file or have an empty one; the first is view "')
+        assert "00001_02.png" in problem or "00002_01.png" in problem
+    assert len(report.samples) == 7
+
+
+def test_not_a_number_in_any_timestep_is_named(surfhead: Surfhead, tmp_path: Path) -> None:
+    folder = vhap(tmp_path / "data")
+    file = folder / "flame_param" / "00002.npz"
+    with np.load(file) as archive:
+        fields = dict(archive)
+    fields["jaw_pose"][0, 1] = np.nan
+    np.savez(file, **fields)
+    said = surfhead("data", "check", str(folder), "--limit", "1")
+    assert (said.code, said.out) == (2, "")
+    assert '00002.npz" has NaN or infinity in field "jaw_pose"' in said.err
+
+
+def test_a_timestep_without_a_picture_is_told(surfhead: Surfhead, tmp_path: Path) -> None:
+    folder = vhap(tmp_path / "data")
+    for split in ("train", "val", "test"):
+        file = folder / f"transforms_{split}.json"
+        content = json.loads(file.read_text("utf-8"))
+        content["frames"] = [frame for frame in content["frames"] if frame["timestep_index"] != 1]
+        file.write_text(json.dumps(content), encoding="utf-8")
+    notes = create("dataset", "vhap").open(folder).notes
+    assert "1 timesteps between the first and the last are missing: 1." in notes
 
 
 def test_problems_give_exit_code_1(surfhead: Surfhead) -> None:

@@ -79,3 +79,11 @@ def test_broken_plugins_are_told(surfhead: Surfhead, tmp_path: Path, monkeypatch
     problem = said.out.splitlines()[-2]
     assert problem.startswith(f'Broken plugin "{file}": ')
     assert "No module named 'no_such_module'" in problem
+
+
+def test_what_to_install_keeps_its_brackets(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    from surfhead.core import kernels
+
+    remedy = 'missing: Install them: pip install "surfhead[cuda13]"'
+    monkeypatch.setattr(kernels, "report", lambda: {"nvrtc": remedy})
+    assert rows(surfhead("doctor").out)["nvrtc"] == remedy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def places(file: str) -> np.ndarray:
 def test_one_pose_by_timestep_and_by_parameters(posed: Surfhead) -> None:
     said = posed("export", "head", "--format", "2dgs", "--timestep", "1")
     assert said.code == 0, said.err
-    assert said.out == "Wrote head/export/2dgs/point_cloud.ply\n"
+    assert re.fullmatch(r"Wrote head/export/2dgs/point_cloud.ply \(\d+\.\d MB\)\n", said.out)
     still = posed("export", "head", "--format", "2dgs", "--pose", "jaw=0", "--out", "still.ply")
     yawn = posed("export", "head", "--format", "2dgs", "--pose", "jaw=0.3", "--out", "yawn.ply")
     assert (still.code, yawn.code) == (0, 0)
@@ -41,8 +42,21 @@ def test_one_pose_by_timestep_and_by_parameters(posed: Surfhead) -> None:
 def test_the_whole_avatar(posed: Surfhead) -> None:
     said = posed("export", "head", "--out", "kept/head.ply")
     assert said.code == 0, said.err
-    assert said.out.splitlines()[0] == "Wrote kept/head.ply"
-    assert all(Path(line.removeprefix("Wrote ")).is_file() for line in said.out.splitlines())
+    files = [re.fullmatch(r"Wrote (.*) \(\d+\.\d MB\)", line)[1] for line in said.out.splitlines()]
+    assert files[0] == "kept/head.ply"
+    assert all(Path(file).is_file() for file in files)
+
+
+def test_a_web_page_with_options_of_its_format(posed: Surfhead) -> None:
+    said = posed("export", "head", "--format", "html", "--set", "motion=baked", "--set", "title=Jane")
+    assert said.code == 0, said.err
+    assert said.out.startswith("Wrote head/export/html/head.html (")
+    text = Path("head/export/html/head.html").read_text(encoding="utf-8")
+    assert "<title>Jane</title>" in text
+    assert '"kind": "baked"' in text
+    shared = posed("export", "head", "--format", "html", "--i-may-share-the-rig", "--out", "rig.html")
+    assert shared.code == 0, shared.err
+    assert '"kind": "linear"' in Path("rig.html").read_text(encoding="utf-8")
 
 
 ERRORS = {
@@ -51,6 +65,18 @@ ERRORS = {
     "numbers": (("--pose", "jaw=wide"), '"jaw=wide" is not a pose.'),
     "too many numbers": (("--pose", "jaw=1,2,3,4"), '"jaw=1,2,3,4" is not a pose.'),
     "timestep": (("--timestep", "999"), "Timestep 999 is outside the avatar's motion."),
+    "option": (
+        ("--format", "html", "--set", "motoin=baked"),
+        'Unknown option of format "html" "motoin". Did you mean "motion"?',
+    ),
+    "an option of another format": (
+        ("--format", "2dgs", "--i-may-share-the-rig"),
+        'Unknown option of format "2dgs" "i_may_share_the_rig".',
+    ),
+    "a timestep of all": (
+        ("--format", "html", "--timestep", "1"),
+        'Format "html" has no setting "timestep": it holds the whole avatar.',
+    ),
     "both": (("--timestep", "1", "--pose", "jaw=1"), "Both a timestep and rig parameters are given."),
 }
 

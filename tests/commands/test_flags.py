@@ -44,6 +44,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--sh_degree 2": {"appearance.degree": 2},
     "--test_iterations 7000 30000": {"evaluate.at": [7000, 30000]},
     "--interval 60000": {"evaluate.every": 60000},
+    "--ip 127.0.0.1": {"observers.viewer.host": "127.0.0.1"},
+    "--port 60000": {"observers.viewer.port": 60000},
+    "--viewer": {"observers.viewer": {}},
     "--save_iterations 7000 30000": {"export.at": [7000, 30000]},
     "--checkpoint_iterations 7000": {"checkpoint.at": [7000]},
     **{f"{flag} 0.5": {f"rate.{g}.initial": 0.5, f"rate.{g}.final": 0.5} for flag, g in RATES.items()},
@@ -101,13 +104,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--start_checkpoint run/checkpoints/00000100": {"start_from": Path("run/checkpoints/00000100")},
     "--quiet": {"quiet": True},
 }
-UNWATCHED = "Leave it out; training prints its progress, and `surfhead render RUN` shows any checkpoint."
 ALREADY_SO = ("--invT_Jacobian", "--rotSH", "--bind_to_mesh")
 REFUSED = {
     "--convert_SHs_python": "Use --rasterizer torch, which evaluates everything in PyTorch.",
     "--convert_cov3D_python": "Use --rasterizer torch, which evaluates everything in PyTorch.",
-    "--ip 127.0.0.1": UNWATCHED,
-    "--port 60000": UNWATCHED,
     "--target_path heads/him": "Train first, then use `surfhead reenact RUN --driver DATA`.",
 }
 
@@ -296,23 +296,26 @@ def test_the_table_is_printed(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatc
 def test_a_component_of_ones_own_brings_flags(
     ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "viewer.py").write_text(
+    (tmp_path / "watcher.py").write_text(
         "from dataclasses import dataclass\n"
         "from surfhead.core.api import Observer, hookimpl, option\n"
-        "class Viewer(Observer):\n"
-        "    name, summary = 'viewer', 'Shows the run.'\n"
+        "class Watcher(Observer):\n"
+        "    name, summary = 'watcher', 'Shows the run.'\n"
         "    @dataclass(frozen=True)\n"
         "    class Options:\n"
         "        'Where.'\n"
-        "        host: str = option('127.0.0.1', 'Address.', flag='--ip')\n"
-        "        port: int = option(60000, 'Port.', flag='--port')\n"
+        "        host: str = option('127.0.0.1', 'Address.', flag='--watch_host')\n"
+        "        port: int = option(60000, 'Port.', flag='--watch_port')\n"
         "@hookimpl\n"
         "def register_observers(register):\n"
-        "    register(Viewer)\n"
+        "    register(Watcher)\n"
     )
-    monkeypatch.setenv("SURFHEAD_PLUGINS", str(tmp_path / "viewer.py"))
-    asked = ask("--ip", "0.0.0.0", "--port", "7")
-    assert (asked.setting("observers.viewer.host"), asked.setting("observers.viewer.port")) == ("0.0.0.0", 7)
+    monkeypatch.setenv("SURFHEAD_PLUGINS", str(tmp_path / "watcher.py"))
+    asked = ask("--watch-host", "0.0.0.0", "--watch_port", "7")
+    assert (asked.setting("observers.watcher.host"), asked.setting("observers.watcher.port")) == (
+        "0.0.0.0",
+        7,
+    )
 
 
 def test_avatars_are_written_at_the_counts_asked_for_and_the_last(train_tiny: Surfhead) -> None:

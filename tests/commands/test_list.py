@@ -80,6 +80,33 @@ def test_a_broken_plugin_is_reported_below_the_table(
     assert place == f"  at {file}"
 
 
+def test_a_broken_plugin_of_the_command_line_is_reported_and_stops_other_commands(
+    surfhead: Surfhead, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(BROKEN)
+    for command in ("list", "doctor"):
+        said = surfhead(command, "--plugin", str(file), "--plugin", str(TINY))
+        assert said.code == 0, said.err
+        assert "RuntimeError: out of cheese" in said.out
+        assert f"  at {file}" in said.out.splitlines()
+    assert "tiny" in surfhead("list", "dataset", "--plugin", str(file), "--plugin", str(TINY)).out
+    (problem,) = json.loads(surfhead("list", "--json", "--plugin", str(file)).out)["problems"]
+    assert problem["file"] == str(file)
+    said = surfhead("show", "deformer", "jbs", "--plugin", str(file))
+    assert (said.code, said.out) == (2, "")
+    assert "out of cheese" in said.err
+
+
+def test_brackets_in_texts_are_printed_as_they_are(surfhead: Surfhead, tmp_path: Path) -> None:
+    file = tmp_path / "bracket.py"
+    file.write_text(
+        JBS.replace('"jbs"', '"odd"').replace("Mine.", "Mine, [bold]loud[/bold] :smile: [cuda13].")
+    )
+    said = surfhead("list", "deformer", "--plugin", str(file))
+    assert "Mine, [bold]loud[/bold] :smile: [cuda13]." in said.out
+
+
 def test_two_plugins_with_one_name_are_reported_with_both_files(surfhead: Surfhead, tmp_path: Path) -> None:
     file = tmp_path / "rival.py"
     file.write_text(JBS)

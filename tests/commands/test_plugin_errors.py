@@ -68,7 +68,7 @@ def test_a_plugin_file_that_does_not_load(
 ) -> None:
     file = tmp_path / "plugin.py"
     file.write_text(text)
-    said = surfhead("list", "--plugin", str(file))
+    said = surfhead("show", "deformer", "jbs", "--plugin", str(file))
     assert (said.code, said.out) == (2, "")
     module = said.err.partition("in plugin ")[2].partition(" (in")[0]
     assert said.err == message.format(file=file, module=module)

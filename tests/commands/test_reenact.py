@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_a_motion_file_of_another_length(posed: Surfhead) -> None:
     assert len(changed) > 5
     assert np.median(changed) > 20  # the mouth is in the lower half of the picture
     assert np.asarray(Image.open("head/reenact/yawn/sheet.png")).shape[1] == GAP + 3 * (40 + GAP)
+
+
+def test_pictures_without_a_video_need_no_ffmpeg(posed: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("yawn.npz", **motion(3))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    said = posed("reenact", "head", "--driver", "yawn.npz", "--no-video", "--png", "--sheet", "2", *ORBIT)
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "3 frames in head/reenact/yawn"
+    assert sorted(path.name for path in Path("head/reenact/yawn").iterdir()) == ["pictures", "sheet.png"]
+    assert len(list(Path("head/reenact/yawn/pictures").iterdir())) == 3
 
 
 def test_the_subject_keeps_its_identity_and_is_seen_by_a_training_camera(posed: Surfhead) -> None:
@@ -131,6 +142,7 @@ ERRORS = {
     "camera": (("--driver", "head", "--camera", "77"), 'Unknown camera "77".'),
     "fps": (("--driver", "head", "--fps", "0"), '"fps" is 0.0.'),
     "sheet": (("--driver", "head", "--sheet", "-2"), '"sheet" is -2.'),
+    "nothing": (("--driver", "head", "--no-video"), "There is nothing to write: --no-video."),
 }
 
 

@@ -11,7 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, Schedule
+from surfhead.core.api import (
+    Appearance,
+    Binding,
+    Colour,
+    ColourModel,
+    Highlight,
+    ParameterSpec,
+    Schedule,
+    harmonics,
+)
 from surfhead.core.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
@@ -159,6 +168,42 @@ class PartsOfOneView(Paint):
         return replace(colour, parts={name: value[0] for name, value in colour.parts.items()})
 
 
+class Told(Appearance):
+    """Sound: the constant harmonics alone, and told as such."""
+
+    name = "told"
+    summary = "Constant harmonics."
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        return {"sh_dc": ParameterSpec((3,), 0.3, Schedule(1e-3))}
+
+    def colour_model(self, binding: Binding) -> ColourModel | None:
+        return ColourModel(0)
+
+    def __call__(
+        self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool = False
+    ) -> Colour:
+        rgb = (harmonics.Y00 * binding.parameters["sh_dc"] + 0.5).clamp_min(0.0)
+        return Colour(rgb.expand(len(directions), -1, -1))
+
+
+class ToldLight(Told):
+    """Tells of a light that it does not show."""
+
+    def colour_model(self, binding: Binding) -> ColourModel | None:
+        count = len(binding)
+        light = Highlight(
+            surfels=torch.arange(count),
+            axes=torch.eye(3)[None],
+            amplitude=torch.ones(count, 1, 2),
+            sharpness=torch.ones(count, 1, 1),
+            layers=((torch.zeros(1, 12), torch.ones(1)),),
+            octaves=1,
+            world=False,
+        )
+        return ColourModel(0, light)
+
+
 BUGS = [
     ("declares_parameters", BadStart, "NaN"),
     ("gives_colour", Negative, "negative"),
@@ -176,11 +221,13 @@ BUGS = [
     ("network_is_kept", NewNetwork, "another module"),
     ("stage_tells_changes", HidesStage, "colours changed"),
     ("stage_tells_changes", NeverGoesBack, "advance(0)"),
+    ("colour_model_agrees", ToldLight, "The colour model"),
 ]
 
 
-def test_the_sound_one_passes(tmp_path: Path) -> None:
-    assert [result for result in check(Paint, tmp_path) if not result.passed] == []
+@pytest.mark.parametrize("sound", [Paint, Told])
+def test_the_sound_ones_pass(sound: Any, tmp_path: Path) -> None:
+    assert [result for result in check(sound, tmp_path) if not result.passed] == []
 
 
 @pytest.mark.parametrize(("name", "bug", "says"), BUGS)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Mesh, RestMesh, Rig, RigParameter
+from surfhead.core.api import LinearRig, Mesh, RestMesh, Rig, RigParameter
 from surfhead.core.testing import check, tiny
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
@@ -145,6 +145,55 @@ class ScalesInput(Sheet):
         return super().__call__(parameters)
 
 
+class Linear(Sheet):
+    """Sound: the sheet, told as one blendshape and one joint that nothing turns."""
+
+    def parameters(self) -> Mapping[str, RigParameter]:
+        return {**super().parameters(), "turn": RigParameter(3, None, "radians")}
+
+    def linear_model(self) -> LinearRig:
+        rest = self._rest.vertices
+        bend = torch.cat((torch.zeros(len(rest), 2), 50 * rest[:, :1].square()), dim=-1)
+        return LinearRig(
+            vertices=rest,
+            shapes=bend[None],
+            names=("bend",),
+            coefficients="bend",
+            limits=(0.0, 1.0),
+            joints=torch.tensor([[0.1, 0.2, 0.3]]),
+            joint_names=("root",),
+            parents=(-1,),
+            rotations=(("turn", 0),),
+            weights=torch.ones(len(rest), 1),
+            translation="translation",
+        )
+
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        given = self.values(parameters)
+        straight = {name: value for name, value in given.items() if name != "turn"}
+        bent = super().__call__({**straight, "translation": torch.zeros_like(given["translation"])})
+        turn = torch.linalg.matrix_exp(
+            torch.linalg.cross(
+                given["turn"][:, None].expand(-1, 3, 3), torch.eye(3).expand(len(given["turn"]), 3, 3)
+            ).mT
+        )
+        place = torch.tensor([0.1, 0.2, 0.3])
+        turned = (bent.vertices - place) @ turn.mT + place + given["translation"][:, None]
+        return Mesh(turned, self._rest)
+
+
+class LinearNotQuite(Linear):
+    """Forgets that the joint is not at the origin."""
+
+    def linear_model(self) -> LinearRig:
+        return replace(super().linear_model(), joints=torch.zeros(1, 3))
+
+
+class LinearUnknown(Linear):
+    def linear_model(self) -> LinearRig:
+        return replace(super().linear_model(), translation="place")
+
+
 class TwoRoots(Sheet):
     def joints(self) -> tuple[str, ...]:
         return ("root", "root")
@@ -186,11 +235,14 @@ BUGS = [
     ("deterministic", ChangesFingerprint, "fingerprint"),
     ("inputs_unmodified", ScalesInput, "translation"),
     ("names_joints", TwoRoots, "joints are"),
+    ("linear_model_agrees", LinearNotQuite, "The linear model's mesh"),
+    ("linear_model_agrees", LinearUnknown, "has not"),
 ]
 
 
-def test_the_sound_one_passes(tmp_path: Path) -> None:
-    assert [result for result in check(Sheet, tmp_path) if not result.passed] == []
+@pytest.mark.parametrize("sound", [Sheet, Linear])
+def test_the_sound_ones_pass(sound: Any, tmp_path: Path) -> None:
+    assert [result for result in check(sound, tmp_path) if not result.passed] == []
 
 
 @pytest.mark.parametrize(("name", "bug", "says"), BUGS)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from surfhead.core import harmonics
+from surfhead.core.colour_model import ColourModel
 from surfhead.core.components import Appearance
 from surfhead.core.parameters import Schedule
 from surfhead.core.testing import tiny
@@ -196,3 +198,31 @@ def stage_tells_changes(subject: Subject) -> None:
         "After advance(0) it is not as it was at the start.",
         "A resumed run tells it the image count it continues from.",
     )
+
+
+@promise("appearance")
+def colour_model_agrees(subject: Subject) -> None:
+    """``colour_model``, where there is one, gives the colours of ``__call__``, early and late."""
+    for images in MOMENTS:
+        appearance = _prepared(subject, images)
+        binding, directions, normals, rotation = _inputs(appearance)
+        model = appearance.colour_model(binding)
+        if model is None:
+            return
+        require(isinstance(model, ColourModel), f"It gave a {type(model).__name__}.")
+        with torch.no_grad():
+            colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
+            colour = colour.expand(len(directions), -1, -1).clone()
+            if model.degree:
+                values = harmonics.basis(directions, model.degree)[..., 1:]
+                rest = binding.parameters["sh_rest"][:, : values.shape[-1]]
+                colour += torch.einsum("bnk,nkc->bnc", values, rest)
+            if model.highlight is not None:
+                turn = rotation if model.highlight.world else torch.eye(3).expand_as(rotation)
+                at = model.highlight.surfels
+                seen = [
+                    torch.einsum("bnij,bnj->bni", turn, vectors)[:, at] for vectors in (directions, normals)
+                ]
+                colour[:, at] += model.highlight(seen[0], seen[1])
+            own = appearance(binding, directions, normals, rotation).rgb
+        require_close(colour.clamp_min(0.0), own, f"The colour model after {images} images", 1e-5)

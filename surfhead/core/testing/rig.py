@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.components import RigParameter
+from surfhead.core.linear_rig import LinearRig
 from surfhead.core.testing import tiny
 from surfhead.core.testing.suite import Subject, promise, require
 from surfhead.core.testing.values import (
@@ -186,3 +187,17 @@ def names_joints(subject: Subject) -> None:
     joints = _prepared(subject).joints()
     require(isinstance(joints, tuple), f"joints() gave a {type(joints).__name__}.", "Expected a tuple.")
     require(len(set(joints)) == len(joints) and all(joints), f"The joints are {joints}.")
+
+
+@promise("rig")
+def linear_model_agrees(subject: Subject) -> None:
+    """``linear_model``, where there is one, gives the rig's own meshes for the parameters that it names."""
+    rig = _prepared(subject)
+    model = rig.linear_model()
+    if model is None:
+        return
+    require(isinstance(model, LinearRig), f"It gave a {type(model).__name__}.", "Expected a LinearRig.")
+    named = model.parameters()
+    given = {name: value for name, value in _parameters(rig, 3, 0.3).items() if name in named}
+    require(len(given) == len(named), f"It names parameters the rig has not: {', '.join(named)}.")
+    require_close(model.pose(given), rig(given).vertices, "The linear model's mesh", 2 * CLOSE)

@@ -16,7 +16,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, RestMesh
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
 from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
 
 
@@ -57,6 +57,10 @@ class Asg(Appearance):
     def stage(self) -> tuple[Any, ...]:
         """The degree in use and whether the highlight is on."""
         return self._specular.stage()
+
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """Harmonics and the highlight as plain numbers."""
+        return self._specular.colour_model(binding)
 
     def __call__(
         self,

@@ -90,18 +90,29 @@ class LobeNetwork(nn.Module):
             nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), last
         )
 
-    def responses(self, features: Tensor, reflected: Tensor) -> Tensor:
-        """(B, M, L, 2) responses to unit directions (B, M, 3), for features (M, 24)."""
+    def lobe_shapes(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes (M, L, 2) and sharpnesses (M, L, 1 or 2) of the lobes, for features (M, 24)."""
         count = len(self.axes)
         raw = self.lobes(features)
         amplitude = raw[:, : AMPLITUDES * count].reshape(-1, count, AMPLITUDES)
         sharpness = nn.functional.softplus(raw[:, AMPLITUDES * count :] - 1)
+        # all λ come first, then all μ
+        return amplitude, sharpness.reshape(len(raw), sharpness.shape[1] // count, count).mT
+
+    def layers(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Weights and biases of the perceptron's linear layers."""
+        linear = [layer for layer in self.perceptron if isinstance(layer, nn.Linear)]
+        return tuple((layer.weight.detach(), layer.bias.detach()) for layer in linear)
+
+    def responses(self, features: Tensor, reflected: Tensor) -> Tensor:
+        """(B, M, L, 2) responses to unit directions (B, M, 3), for features (M, 24)."""
+        amplitude, sharpness = self.lobe_shapes(features)
         if self.anisotropic:
             along, x, y = (reflected @ self.axes[:, row].mT for row in range(3))
-            falloff = torch.exp(-sharpness[:, :count] * x * x - sharpness[:, count:] * y * y)
+            falloff = torch.exp(-sharpness[..., 0] * x * x - sharpness[..., 1] * y * y)
             response = along.clamp_min(0.0) * falloff
         else:
-            response = torch.exp(sharpness * (reflected @ self.axes[:, 0].mT - 1))
+            response = torch.exp(sharpness[..., 0] * (reflected @ self.axes[:, 0].mT - 1))
         responses: Tensor = amplitude * response[..., None]
         return responses
 

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, ParameterSpec, option
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, option
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 
 
@@ -29,7 +29,9 @@ class Sh(Appearance):
     class Options:
         """The degree and how it is reached."""
 
-        degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3")
+        degree: int = option(
+            3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
+        )
         interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
 
         def __post_init__(self) -> None:
@@ -50,6 +52,10 @@ class Sh(Appearance):
     def stage(self) -> tuple[Any, ...]:
         """The degree in use."""
         return (self._diffuse.active,)
+
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """The harmonics in use."""
+        return ColourModel(self._diffuse.active)
 
     def __call__(
         self,

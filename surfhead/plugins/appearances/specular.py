@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from surfhead.core.api import (
     Binding,
     Colour,
+    ColourModel,
     Flag,
+    Highlight,
     OptionError,
     ParameterSpec,
     RestMesh,
@@ -20,7 +23,7 @@ from surfhead.core.api import (
     unknown_name,
 )
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
-from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
+from surfhead.plugins.appearances.lobes import FEATURES, OCTAVES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
 TYPE = Flag(("--sg_type",), "", ("appearance.name",), meaning="sg, asg or lasg")
@@ -39,9 +42,13 @@ class SpecularOptions:
     )
     start: int = option(2500, "Images after which the highlight is switched on.")
     frame: Literal["canonical", "world"] = option(
-        "canonical", "Whether light turns with the head (canonical, as published) or stays put (world)."
+        "canonical",
+        "Whether light turns with the head (canonical, as published) or stays put (world).",
+        live=True,
     )
-    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3")
+    degree: int = option(
+        3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
+    )
     interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
 
     def __post_init__(self) -> None:
@@ -107,7 +114,7 @@ class Specular:
         front = self._front if lobes.hemisphere else (0.0, 0.0, 1.0)
         return lobe_axes(lobes.rows, lobes.columns, lobes.hemisphere, front)
 
-    def network(self) -> nn.Module:
+    def network(self) -> LobeNetwork:
         """The network, built at the first call from torch's global random state."""
         if self._network is None:
             self._network = LobeNetwork(self._axes(), self.lobes.anisotropic, self.lobes.channels)
@@ -141,6 +148,31 @@ class Specular:
     def stage(self) -> tuple[Any, ...]:
         """The degree in use and whether the highlight is on."""
         return (self.diffuse.active, self.on)
+
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """Harmonics and the highlight of the region's surfels, its lobes' responses worked out."""
+        if not self.on:
+            return ColourModel(self.diffuse.active)
+        everywhere = self.options.region == EVERYWHERE
+        features = binding.parameters["specular"].detach()
+        surfels = (
+            torch.arange(len(features), device=features.device) if everywhere else self._surfels(binding)
+        )
+        network = self.network()
+        with torch.no_grad():
+            amplitude, sharpness = network.lobe_shapes(features[surfels])
+        return ColourModel(
+            self.diffuse.active,
+            Highlight(
+                surfels=surfels,
+                axes=network.axes,
+                amplitude=amplitude,
+                sharpness=sharpness,
+                layers=network.layers(),
+                octaves=OCTAVES,
+                world=self.options.frame == "world",
+            ),
+        )
 
     def highlight(self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor) -> Tensor:
         """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped."""

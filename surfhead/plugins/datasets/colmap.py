@@ -146,7 +146,9 @@ def _pose(path: Path, image: Photograph) -> np.ndarray:
     """(4, 4) world-to-camera matrix of a quaternion (w, x, y, z) and a translation."""
     quaternion = np.asarray(image.quaternion)
     numbers = np.concatenate([quaternion, image.translation])
-    length = float(np.linalg.norm(quaternion))
+    with np.errstate(all="ignore"):  # what does not fit a float becomes infinite
+        length = float(np.linalg.norm(quaternion))
+        numbers = numbers.astype(np.float32)
     if len(numbers) != 7 or not np.isfinite(numbers).all() or abs(length - 1) > 1e-2:
         raise wrong(
             path, f'has no rigid pose for image "{image.name}"', "a unit quaternion and a translation"

@@ -231,15 +231,18 @@ class Pictures:
                 normals = np.load(file, allow_pickle=False)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error
-        if normals.shape != (height, width, 3) or not np.isfinite(normals).all():
+        numbers = normals.dtype.kind in "fiu" and normals.shape == (height, width, 3)
+        with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
+            normals = normals.astype(np.float32) if numbers else normals
+        if not numbers or not np.isfinite(normals).all():
             raise DataError(
-                f'Normals "{path}" have shape {normals.shape}, or hold NaN.',
+                f'Normals "{path}" are {normals.dtype} of shape {normals.shape}, or hold NaN.',
                 f"Expected finite numbers of shape ({height}, {width}, 3).",
                 "Restore this file, or remove it.",
             )
         rows = (np.arange(self.target[1]) + 0.5) * height / self.target[1]
         columns = (np.arange(self.target[0]) + 0.5) * width / self.target[0]
-        picked = normals[rows.astype(int)[:, None], columns.astype(int)[None]]
+        picked = normals[rows.astype(int)[:, None], columns.astype(int)[None]].astype(np.float64)
         length = np.linalg.norm(picked, axis=-1, keepdims=True)
         signs = np.asarray(self.normal_signs, np.float32)
         return np.ascontiguousarray(picked / np.where(length > 0, length, 1) * signs, dtype=np.float32)
@@ -277,3 +280,8 @@ class PictureScene(Scene):
     def frame(self, view: int) -> Frame:
         """Decode one view; thread-safe. Raises DataError naming the file and what is wrong."""
         return self.pictures.frame(view)
+
+    def files(self, view: int) -> tuple[Path, ...]:
+        """Picture, mask and normals of a view, those it has."""
+        picture = self.pictures.files[view]
+        return tuple(file for file in (picture.image, picture.mask, picture.normal) if file is not None)

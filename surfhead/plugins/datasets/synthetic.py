@@ -278,7 +278,7 @@ def _terminal_progress(total: int) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     if not console.is_terminal:
         console.print(f"Drawing {total} frames of the built-in data, once.", highlight=False)
         yield lambda done, count: None

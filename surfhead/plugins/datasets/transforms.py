@@ -92,7 +92,9 @@ class Record:
         )
         if not fits:
             raise self.wrong(field, f"has shape {numbers.shape}", expected)
-        if not np.isfinite(numbers).all():
+        with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
+            finite = np.isfinite(numbers.astype(np.float32)).all()
+        if not finite:
             raise self.wrong(field, "holds NaN or infinity", expected)
         return numbers
 

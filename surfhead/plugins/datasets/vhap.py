@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,10 @@ class Vhap(Dataset):
         steps = {step: row for row, step in enumerate(sorted({shot.timestep for shot in shots}))}
         notes += gaps([number for number, _ in steps])
         extension = records[0].top.get(EXTENSION, {"rig": "flame"})
-        if not isinstance(extension, dict) or not isinstance(extension.get("rig"), str):
-            raise wrong(records[0].path, f'field "{EXTENSION}" names no rig', 'an object with "rig"')
+        known_rig = isinstance(extension, dict) and isinstance(extension.get("rig"), str)
+        if not known_rig or not isinstance(extension.get("rig_options", {}), dict):
+            expected = 'an object with "rig" and perhaps an object "rig_options"'
+            raise wrong(records[0].path, f'field "{EXTENSION}" names no rig', expected)
         read = read_tracking if extension["rig"] == "flame" else read_other_rig
         tracked = read([file for _, file in steps], path / CANONICAL)
         views = Views(
@@ -192,10 +195,13 @@ def gaps(numbers: Sequence[int]) -> list[str]:
     notes = []
     if min(numbers) > 0:
         notes.append(f"The first timestep is {min(numbers)}.")
-    missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))
+    there = sorted(set(numbers))
+    missing = there[-1] - there[0] + 1 - len(there)
     if missing:
-        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        notes.append(f"{len(missing)} timesteps between the first and the last are missing: {shown}.")
+        between = (range(low + 1, high) for low, high in pairwise(there))
+        first = list(islice(chain.from_iterable(between), 10))
+        shown = ", ".join(map(str, first)) + (", ..." if missing > len(first) else "")
+        notes.append(f"{missing} timesteps between the first and the last are missing: {shown}.")
     return notes
 
 

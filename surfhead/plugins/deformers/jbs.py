@@ -65,7 +65,9 @@ class Jbs(Deformer):
         """How rotations are blended and how the rig is seen."""
 
         rotation_blend: Literal["relative", "paper"] = option(
-            "relative", "Average rotations relative to the host's, or absolute ones as published (paper)."
+            "relative",
+            "Average rotations relative to the host's, or absolute ones as published (paper).",
+            live=True,
         )
         rig_gradients: bool = option(
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."

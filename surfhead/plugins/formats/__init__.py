@@ -26,6 +26,16 @@ def register_formats(register: Any) -> None:
         "GaussianAvatars' point_cloud.ply and flame_param.npz, for its viewers.",
     )
     register(
+        "gltf",
+        "surfhead.plugins.formats.gltf:Gltf",
+        "glTF (.glb) with KHR_gaussian_splatting: splats of one pose.",
+    )
+    register(
+        "html",
+        "surfhead.plugins.formats.html:Html",
+        "A web page that plays the avatar anywhere: one file, no server, no network.",
+    )
+    register(
         "motion",
         "surfhead.plugins.formats.motion:Motion",
         "Motion files (.npz): rig parameters over time.",

@@ -8,14 +8,14 @@ expressions of fewer than 100 coefficients are padded with zeros.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from surfhead.core.api import Avatar, DataError, Format
 from surfhead.core.api import Motion as Moved
 from surfhead.plugins.formats.point_cloud import refuse
-from surfhead.plugins.formats.tracked import FIELDS, read_motion, write_tracked
+from surfhead.plugins.formats.tracked import FIELDS, Source, opened, read_motion, write_tracked
 
 
 class Motion(Format):
@@ -27,15 +27,15 @@ class Motion(Format):
     reads = True
     writes = True
 
-    def read(self, path: Path) -> Moved:
-        """The motion. Raises DataError naming the file and the field."""
+    def read(self, path: Path | IO[bytes]) -> Moved:
+        """The motion in a file, or in a stream with a ``name``. Raises DataError naming it and the field."""
         return Moved(read_motion(path, flame=self._is_flame(path)))
 
     @staticmethod
-    def _is_flame(path: Path) -> bool:
+    def _is_flame(path: Source) -> bool:
         """Whether fields have names that only FLAME's trackers use."""
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            with opened(path) as file, np.load(file, allow_pickle=False) as archive:
                 return bool({field for field, name in FIELDS.items() if field != name} & set(archive.files))
         except Exception:  # what is wrong with the file is said where it is read
             return True

@@ -151,7 +151,7 @@ def refuse(settings: Mapping[str, Any], name: str) -> None:
     if settings:
         raise OptionError(
             f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
-            "Formats of one pose: 2dgs, 3dgs.",
+            "Formats of one pose: 2dgs, 3dgs, gltf.",
             "Drop the setting, or choose another format.",
         )
 
@@ -167,7 +167,7 @@ def _wrong(path: Path, what: str, expected: str) -> DataError:
 def check_numbers(path: Path, arrays: Arrays) -> None:
     """Raise DataError naming the file, the array and the row where a number is NaN or infinite."""
     for name, values in arrays.items():
-        finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        finite = np.isfinite(values.reshape(len(values), int(np.prod(values.shape[1:])))).all(axis=1)
         if not finite.all():
             row = int(np.flatnonzero(~finite)[0])
             raise _wrong(path, f'has NaN or infinity in "{name}" of row {row}', "finite numbers")

@@ -131,7 +131,15 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
         images = int(content["images"])
         path = cloud.with_suffix(".safetensors")
         tensors = load_file(path)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        ArithmeticError,
+        RecursionError,
+        SafetensorError,
+    ) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for name, value in tensors.items():

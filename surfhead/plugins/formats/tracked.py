@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -26,30 +28,48 @@ IDENTITY = ("shape", "static_offset")
 SHAPES, EXPRESSIONS = 300, 100
 
 
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(f'Motion file "{path}" {what}.', f"Expected {expected}.", "Export the file again.")
+Source = Path | IO[bytes]
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _wrong(source: Source, what: str, expected: str) -> DataError:
+    name = source if isinstance(source, Path) else source.name
+    return DataError(f'Motion file "{name}" {what}.', f"Expected {expected}.", "Export the file again.")
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[IO[bytes]]:
+    """The file at a path, or a stream from its beginning, which stays open."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        source.seek(0)
+        yield source
+
+
+def _read(path: Source) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with opened(path) as file, np.load(file, allow_pickle=False) as archive:
             fields = {name: np.asarray(archive[name]) for name in archive.files}
     except Exception as error:  # a damaged archive can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise _wrong(path, f"cannot be read: {reason}", "an .npz of plain arrays") from error
     for name, value in fields.items():
-        if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
+        with np.errstate(over="ignore"):  # what does not fit a float becomes infinite, and is refused
+            number = value.dtype.kind in "fiub" and bool(np.isfinite(value.astype(np.float32)).all())
+        if not number:
             raise _wrong(
                 path, f'has a field "{name}" with other things than finite numbers', "finite numbers"
             )
     return fields
 
 
-def read_motion(path: Path, flame: bool = True) -> dict[str, Tensor]:
+def read_motion(path: Source, flame: bool = True) -> dict[str, Tensor]:
     """Rig parameters, name -> (T, d) float32.
 
     Args:
-        path: fields of FLAME trackers (``expr``, ``jaw_pose``, ...) or of a rig's own names.
+        path: fields of FLAME trackers (``expr``, ``jaw_pose``, ...) or of a rig's own names; a file, or a
+            stream whose ``name`` is used in messages.
         flame: check FLAME's sizes, and pad expressions to 100 coefficients.
 
     Raises:
@@ -60,7 +80,7 @@ def read_motion(path: Path, flame: bool = True) -> dict[str, Tensor]:
         if field in IDENTITY:
             continue
         name = FIELDS.get(field, field)
-        if value.ndim < 2:
+        if value.ndim < 2 or not value.size:
             raise _wrong(path, f'has shape {value.shape} in field "{field}"', "a row a timestep")
         rows = torch.from_numpy(np.ascontiguousarray(value.reshape(len(value), -1), dtype=np.float32))
         if flame and name == "expression" and rows.shape[1] < EXPRESSIONS:

@@ -25,3 +25,8 @@ def register_observers(register: Any) -> None:
         "surfhead.plugins.observers.tensorboard:Tensorboard",
         "Losses, metrics and opacities for TensorBoard, with GaussianAvatars' tags.",
     )
+    register(
+        "viewer",
+        "surfhead.plugins.observers.viewer:Viewer",
+        "A page in the browser that follows the run: `--viewer`.",
+    )

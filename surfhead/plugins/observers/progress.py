@@ -59,7 +59,8 @@ class Progress(Observer):
     def run_started(self, run: Any) -> None:
         """Say what is trained, and open the display."""
         terminal = sys.stdout.isatty()
-        self.console = Console(highlight=False, width=None if terminal else 160)
+        width = None if terminal else 160
+        self.console = Console(highlight=False, markup=False, emoji=False, width=width)
         live = terminal if self.options.style == "auto" else self.options.style == "live"
         self.steps = 0
         self.shown_at = time.monotonic()
@@ -117,7 +118,7 @@ class Progress(Observer):
             self._say(f"Stopped at image {run.images}. Continue: surfhead train --resume --out {folder}")
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
 
 def clock(seconds: float) -> str:

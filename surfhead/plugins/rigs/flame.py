@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from torch import Tensor
 from surfhead.core.api import (
     DataError,
     Flag,
+    LinearRig,
     Mesh,
     RestMesh,
     Rig,
@@ -64,6 +65,7 @@ class Flame(Rig):
     name = "flame"
     summary = "The FLAME head (2020, 2023, 2023 Open), with teeth."
     capturable = True
+    shareable: ClassVar[bool] = False  # its licence forbids passing the model on
     flags = (
         Flag(("--flame_expr_lr",), "0.001", ("rate.rig.expression.initial",)),
         Flag(("--flame_trans_lr",), "1e-6", ("rate.rig.translation.initial",)),
@@ -150,6 +152,26 @@ class Flame(Rig):
     def joints(self) -> tuple[str, ...]:
         """Root, neck, jaw, eyes."""
         return JOINTS
+
+    def linear_model(self) -> LinearRig:
+        """The head as blendshapes, pose correctives and skinning, without ``dynamic_offset``."""
+        rest, assets = self.rest(), self._assets
+        shapes = assets["basis"][:EXPRESSIONS]
+        return LinearRig(
+            vertices=rest.vertices,
+            shapes=shapes,
+            names=tuple(f"expression {number}" for number in range(EXPRESSIONS)),
+            coefficients="expression",
+            limits=(-3.0, 3.0),
+            joints=assets["regressor"] @ rest.vertices,
+            joint_names=JOINTS,
+            parents=tuple(self.model().parents),
+            rotations=(("rotation", 0), ("neck", 0), ("jaw", 0), ("eyes", 0), ("eyes", 3)),
+            weights=assets["weights"],
+            translation="translation",
+            joint_shapes=assets["regressor"] @ shapes,
+            correctives=assets["basis"][EXPRESSIONS:],
+        )
 
     def fingerprint(self) -> str:
         """The published file's SHA-256, and the number of vertices."""

@@ -78,8 +78,9 @@ def _array(path: Path, content: Mapping[str, Any], field: str, *shape: int | Non
         n is not None and n != m for n, m in zip(shape, value.shape, strict=True)
     ):
         raise _wrong(path, field, f"has shape {value.shape}", wanted)
-    if not np.isfinite(value).all():
-        raise _wrong(path, field, "holds NaN or infinity", wanted)
+    with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
+        if not np.isfinite(value.astype(np.float32)).all():
+            raise _wrong(path, field, "holds NaN, infinity or numbers too large", wanted)
     return value
 
 
@@ -185,16 +186,22 @@ def read_imported(path: Path) -> FlameModel:
         raise _wrong(path, "format", f"is {header.get('format')!r}", FORMAT)
     count = len(_array(path, content, "template", None, 3))
     triangles = _array(path, content, "triangles", None, 3)
+    for name in MASKS:
+        _array(path, content, f"mask.{name}", None)
     sizes = {"shape": SHAPES, "expression": EXPRESSIONS, "pose": 36}
     try:
         tree = np.array([[int(p) for p in header.get("parents", "").split()]] * 2).reshape(2, len(JOINTS))
     except ValueError as error:
         raise _wrong(path, "parents", "is damaged", "five numbers") from error
+
+    def floats(name: str, *shape: int) -> np.ndarray:
+        return _array(path, content, name, *shape).astype(np.float32, copy=False)
+
     return FlameModel(
-        template=content["template"],
-        **{name: _array(path, content, name, size, count, 3) for name, size in sizes.items()},
-        regressor=_array(path, content, "regressor", len(JOINTS), count),
-        weights=_array(path, content, "weights", count, len(JOINTS)),
+        template=floats("template", count, 3),
+        **{name: floats(name, size, count, 3) for name, size in sizes.items()},
+        regressor=floats("regressor", len(JOINTS), count),
+        weights=floats("weights", count, len(JOINTS)),
         triangles=_indices(path, "triangles", triangles, count),
         masks={
             name.removeprefix("mask."): _indices(path, name, _array(path, content, name, None), count)
@@ -202,6 +209,6 @@ def read_imported(path: Path) -> FlameModel:
             if name.startswith("mask.")
         },
         parents=_parents(path, tree),
-        uv=None if "uv" not in content else _array(path, content, "uv", len(triangles), 3, 2),
+        uv=None if "uv" not in content else floats("uv", len(triangles), 3, 2),
         sha256=header.get("sha256", ""),
     )

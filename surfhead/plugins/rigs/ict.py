@@ -26,6 +26,7 @@ from torch import Tensor
 
 from surfhead.core.api import (
     DataError,
+    LinearRig,
     Mesh,
     RestMesh,
     Rig,
@@ -138,13 +139,32 @@ class Ict(Rig):
             "eyes": RigParameter(
                 6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
             ),
-            "expression": RigParameter(count, 1e-3, "Blendshape coefficients, 0 to 1."),
+            "expression": RigParameter(
+                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names
+            ),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
         }
 
     def joints(self) -> tuple[str, ...]:
         """Root, neck, eyes."""
         return JOINTS
+
+    def linear_model(self) -> LinearRig:
+        """The head as blendshapes and skinning."""
+        rest = self.rest()
+        return LinearRig(
+            vertices=rest.vertices,
+            shapes=self._assets["expressions"],
+            names=self.expressions(),
+            coefficients="expression",
+            limits=(0.0, 1.0),
+            joints=self._assets["joints"],
+            joint_names=JOINTS,
+            parents=PARENTS,
+            rotations=(("rotation", 0), ("neck", 0), ("eyes", 0), ("eyes", 3)),
+            weights=self._assets["weights"],
+            translation="translation",
+        )
 
     def fingerprint(self) -> str:
         """Hash of the neutral mesh and the shapes' names, and the number of vertices."""

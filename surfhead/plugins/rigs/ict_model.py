@@ -177,13 +177,20 @@ def read_imported(path: Path) -> IctModel:
             "identities": (len(content["identities"]), count, 3),
         }
         for name, value in content.items():
+            whole = name in ("triangles", "parts")
+            if value.dtype.kind not in ("iu" if whole else "f"):
+                raise ValueError(f'"{name}" holds {value.dtype}')
+            with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
+                value = value.astype(np.int64 if whole else np.float32, copy=False)
             if value.shape != shapes[name] or not np.isfinite(value).all():
                 raise ValueError(f'"{name}" has shape {value.shape}, not {shapes[name]}, or is not finite')
+            content[name] = value
         if content["triangles"].min() < 0 or content["triangles"].max() >= count:
             raise ValueError("a triangle names a vertex out of range")
-        return IctModel(
-            **{"uv": None, **content}, names=names, chin=int(header["chin"]), sha256=header["sha256"]
-        )
+        chin = int(header["chin"])
+        if not 0 <= chin < count or not np.isin(content["parts"], range(len(PARTS))).all():
+            raise ValueError("the chin or a part is out of range")
+        return IctModel(**{"uv": None, **content}, names=names, chin=chin, sha256=header["sha256"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f'Rig file "{path}" cannot be read: {error}.',

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from surfhead.core.api import (
     ContractError,
+    LinearRig,
     Mesh,
     RestMesh,
     Rig,
@@ -129,7 +130,7 @@ class Procedural(Rig):
             ),
             "translation": RigParameter(3, 1e-6, "Translation, metres."),
             "expression": RigParameter(
-                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}."
+                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}.", labels=EXPRESSIONS
             ),
         }
 
@@ -202,6 +203,22 @@ class Procedural(Rig):
     def joints(self) -> tuple[str, ...]:
         """Root, neck, jaw, left_eye, right_eye."""
         return JOINTS
+
+    def linear_model(self) -> LinearRig:
+        """The head as blendshapes and skinning."""
+        return LinearRig(
+            vertices=self.rest().vertices,
+            shapes=self._expression,
+            names=EXPRESSIONS,
+            coefficients="expression",
+            limits=(0.0, 1.0),
+            joints=self._joints,
+            joint_names=JOINTS,
+            parents=PARENTS,
+            rotations=(("rotation", 0), ("neck", 0), ("jaw", 0), ("eyes", 0), ("eyes", 3)),
+            weights=self._weights,
+            translation="translation",
+        )
 
     def fingerprint(self) -> str:
         """A hash of the shapes and weights (to a millionth of a metre or of one), triangles and names."""

@@ -48,7 +48,9 @@ def _rows(path: Path, lines: list[str], prefix: str, columns: int) -> np.ndarray
         values = np.array([float(word) for row in rows for word in row]).reshape(-1, columns)
     except ValueError as error:
         raise _damaged(path, f"a `{prefix.strip()}` line is not {columns} numbers") from error
-    if not np.isfinite(values).all():
+    with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
+        finite = np.isfinite(values.astype(np.float32)).all()
+    if not finite:
         raise _damaged(path, f"a `{prefix.strip()}` line holds NaN or infinity")
     return values
 
@@ -76,7 +78,7 @@ def read_wavefront(path: Path) -> Wavefront:
         if line.startswith("usemtl"):
             material = line[6:].strip()
         elif line.startswith("f "):
-            first, *rest = line.split()[1:]
+            first, *rest = line.split()[1:] or [""]
             corners += [(first, b, c) for b, c in pairwise(rest)]
             materials += [material] * max(len(rest) - 1, 0)
     try:
@@ -84,7 +86,7 @@ def read_wavefront(path: Path) -> Wavefront:
         triangles = np.array([[int(c[0]) for c in t] for t in parts], np.int64).reshape(-1, 3)
         textured = len(coordinates) > 0 and all(len(c) > 1 and c[1] for t in parts for c in t)
         at = np.array([[int(c[1]) for c in t] for t in parts], np.int64).reshape(-1, 3) if textured else None
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _damaged(path, "an `f` line holds something else than indices") from error
     triangles = np.where(triangles < 0, triangles + len(vertices), triangles - 1)
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):

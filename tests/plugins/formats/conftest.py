@@ -10,14 +10,24 @@ from surfhead.core.avatar import Avatar
 from surfhead.core.surfels import Surfels, merge_specs
 
 
-def make_avatar(rig_name, deformer_name, appearance_name, folder, count=60, timesteps=3):
+def make_avatar(
+    rig_name,
+    deformer_name,
+    appearance_name,
+    folder,
+    count=60,
+    timesteps=3,
+    deformer_options=None,
+    appearance_options=None,
+):
     """An avatar with random parameters, drawn by the reference rasterizer."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     rig = create("rig", rig_name) if folder is None else type(create("rig", rig_name)).example(folder)
     identity = {} if folder is None else {"shape": 0.3 * torch.randn(2, generator=generator)}
     rest = rig.prepare(identity)
-    deformer, appearance = create("deformer", deformer_name), create("appearance", appearance_name)
+    deformer = create("deformer", deformer_name, deformer_options)
+    appearance = create("appearance", appearance_name, appearance_options)
     topology = rest.topology if deformer.rig_bound else None
     triangle = torch.full((count,), -1)
     if deformer.rig_bound:

@@ -1,0 +1,95 @@
+"""`surfhead view`: an avatar in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.core.errors import SurfheadError
+
+if TYPE_CHECKING:
+    from surfhead.core.scene import Scene
+
+HOST, PORT, SIZE, QUALITY = "127.0.0.1", 8080, 512, 80  # a test sees that these are the page's own
+
+
+def view(
+    run: Run,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; every other than 127.0.0.1 lets others in.")
+    ] = HOST,
+    port: Annotated[int, typer.Option(help="Port; the next free one if it is taken, 0: any.")] = PORT,
+    driver: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another motion to offer: a data set, a motion file (.npz), or a run; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    transfer: Annotated[
+        str, typer.Option(help="Face of a driver: absolute or relative; see `surfhead reenact`.")
+    ] = "absolute",
+    pose: Annotated[
+        str, typer.Option(help="Head of a driver: driver, relative or fixed; see `surfhead reenact`.")
+    ] = "driver",
+    size: Annotated[int, typer.Option(help="Longer side of a picture at rest, pixels.")] = SIZE,
+    quality: Annotated[
+        int, typer.Option(help="JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")
+    ] = QUALITY,
+    fps: Annotated[float, typer.Option(help="Timesteps a second of the avatar's own motion.")] = 25.0,
+    browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in this machine's browser.")
+    ] = False,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Look at a run's avatar and drive it, in a browser; Ctrl-C ends it."""
+    from surfhead.core.errors import OptionError
+    from surfhead.core.reenactment import read_driver
+    from surfhead.core.runs import load_avatar
+    from surfhead.core.viewing.page import Page, check_settings, wait_for_interrupt
+    from surfhead.core.viewing.uploads import driven
+
+    check_settings(port, size, quality)
+    if fps <= 0:
+        raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
+    avatar = load_avatar(run, device=device)
+    tracks = [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
+    page = Page(
+        avatar,
+        host=host,
+        port=port,
+        size=size,
+        quality=quality,
+        scene=_data(run),
+        tracks=tracks,
+        rate=fps,
+        title=run.resolve().name,
+    )
+    page.run()
+    console().print(f"{run} is shown at {page.url}; Ctrl-C ends it.", soft_wrap=True)
+    if browser:
+        import webbrowser
+
+        webbrowser.open(page.url)
+    try:
+        wait_for_interrupt()
+    finally:
+        page.close()
+
+
+def _data(run: Path) -> Scene | None:
+    """The run's data; None, and a notice, where it is no longer there."""
+    from surfhead.core.build import open_scene
+    from surfhead.core.runs import read_config
+
+    try:
+        return open_scene(read_config(run)).scene
+    except (SurfheadError, OSError) as error:
+        console().print(f"No cameras and no true pictures: {error}", soft_wrap=True)
+        return None

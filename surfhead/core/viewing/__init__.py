@@ -1,0 +1,12 @@
+"""The viewer: what each open page sees, how its pictures are drawn in time, and the page itself.
+
+Only ``page``, ``visitor`` and the ``*_panel`` modules know viser, which is an optional extra.
+"""
+
+from __future__ import annotations
+
+from surfhead.core.viewing.pace import Pace
+from surfhead.core.viewing.page import Page, check_settings, missing
+from surfhead.core.viewing.training import Curves, Training
+
+__all__ = ["Curves", "Pace", "Page", "Training", "check_settings", "missing"]

@@ -1,0 +1,266 @@
+"""`surfhead view` in a real browser, and the command's own words."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from surfhead.commands.view import view
+from surfhead.core.errors import DataError
+from surfhead.core.runs import load_avatar
+from surfhead.core.viewing import page as page_module
+from surfhead.core.viewing.painter import Painter
+from surfhead.core.viewing.puppet import Stance
+from surfhead.core.viewing.session import Shot
+from surfhead.core.viewing.viewpoint import start_viewpoint
+from tests.commands.conftest import Surfhead
+
+WIDTH, HEIGHT = 900, 480  # of the window; the controls cover its right side
+BOX = (315, 0, 560, 480)  # where the head is, free of notices and controls: left, top, right, bottom
+
+
+@pytest.fixture(scope="module")
+def url(trained_run: Path) -> Iterator[str]:
+    """`surfhead view` in a process of its own, with pictures as large as the window."""
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+    command = [sys.executable, "-m", "surfhead.cli", "view", str(trained_run), "--port", "0"]
+    command += ["--size", str(WIDTH), "--quality", "100", "--device", "cpu"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert found, line
+    yield found[0]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    process.stdout.close()
+
+
+class Tab:
+    """A page in the browser."""
+
+    def __init__(self, browser: Any, url: str) -> None:
+        self.page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(url + "?fixedDpr=1")  # or a slow machine's canvas gets coarser meanwhile
+        self.page.get_by_role("tab", name="View").wait_for(timeout=30000)
+        self.rest()
+
+    def pixels(self) -> np.ndarray:
+        left, top, right, bottom = BOX
+        clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+        with Image.open(io.BytesIO(self.page.screenshot(clip=clip))) as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    def rest(self) -> np.ndarray:
+        """The picture once it no longer changes."""
+        before, same, ends = self.pixels(), 0, time.monotonic() + 20
+        while time.monotonic() < ends:
+            self.page.wait_for_timeout(250)
+            now = self.pixels()
+            same = same + 1 if np.array_equal(now, before) and now.min() < 200 else 0
+            if same == 3:  # the full picture comes some time after the first small one
+                return now
+            before = now
+        raise AssertionError("The picture does not come to rest.")
+
+    def open(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
+
+    def type(self, label: str, value: str) -> None:
+        """Type a slider's value."""
+        text = self.page.get_by_text(label, exact=True)
+        text.scroll_into_view_if_needed()
+        field = text.locator("xpath=ancestor::*[.//input][1]").locator("input").last
+        field.fill(value)
+        field.press("Enter")
+
+    def differs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.abs(first - second).max(axis=-1) > 8
+
+
+@pytest.fixture
+def tab(browser: Any, url: str) -> Iterator[Tab]:
+    made = Tab(browser, url)
+    yield made
+    made.page.close()
+
+
+@pytest.fixture(scope="module")
+def painter(trained_run: Path) -> Painter:
+    return Painter(load_avatar(trained_run, device="cpu"))
+
+
+def mouth(painter: Painter, shot: Shot, margin: float) -> np.ndarray:
+    """(H, W) what the footprints of all surfels cover that the jaw moves, closed or open, and a margin."""
+    cameras = shot.viewpoint.cameras(HEIGHT, WIDTH)
+    closed, opened = (
+        painter.avatar.render(cameras, painter.puppet.pose(Stance(held={("jaw", 0): value})))
+        for value in (0.0, 0.4)
+    )
+    moved = (closed.surfels.mean[0] - opened.surfels.mean[0]).norm(dim=-1) > 1e-7
+    moved |= (closed.surfels.tangents[0] - opened.surfels.tangents[0]).flatten(1).norm(dim=-1) > 1e-7
+    inside = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    pose = cameras.camera_from_world[0]
+    for rendering in (closed, opened):
+        seen = (rendering.surfels.mean[0][moved] @ pose[:3, :3].mT + pose[:3, 3]) @ cameras.intrinsics[0].mT
+        reach = rendering.output.radius[0][moved] + margin
+        for (x, y), r in zip((seen[:, :2] / seen[:, 2:]).tolist(), reach.tolist(), strict=True):
+            inside[max(int(y - r), 0) : int(y + r) + 2, max(int(x - r), 0) : int(x + r) + 2] = True
+    return inside
+
+
+def test_what_one_sees_is_the_rasterizers_picture(tab: Tab, painter: Painter) -> None:
+    shot = Shot(start_viewpoint(painter.avatar)[0])
+    left, top, right, bottom = BOX
+    drawn = painter.picture(shot, HEIGHT, WIDTH)[top:bottom, left:right].astype(int)
+    assert np.abs(tab.rest() - drawn).max() <= 8  # the browser's texture filter rounds
+    assert (np.abs(drawn - 255).max(axis=-1) > 8).mean() > 0.2  # there is a head
+    assert tab.errors == []
+
+
+def test_the_jaw_moves_the_mouth_and_nothing_else(tab: Tab, painter: Painter) -> None:
+    shot = Shot(start_viewpoint(painter.avatar)[0])
+    before = tab.rest()
+    tab.open("Rig")
+    tab.type("jaw x", "0.4")
+    tab.page.wait_for_timeout(300)
+    after = tab.rest()
+    left, top, right, bottom = BOX
+    near = mouth(painter, shot, margin=2)[top:bottom, left:right]
+    changed = tab.differs(before, after)
+    assert changed[near].sum() > 500
+    assert changed[~near].sum() == 0
+    assert near[: near.shape[0] // 3].sum() == 0  # brows and hair are no part of it
+    tab.page.get_by_role("button", name="Reset").click()
+    tab.page.wait_for_timeout(500)
+    assert tab.differs(before, tab.rest()).sum() == 0
+
+
+def test_the_jaw_in_the_picture_stream(painter: Painter) -> None:
+    shot = Shot(start_viewpoint(painter.avatar)[0])
+    near = mouth(painter, shot, margin=0)
+    pictures = [
+        painter.picture(Shot(shot.viewpoint, Stance(held={("jaw", 0): value})), HEIGHT, WIDTH).astype(int)
+        for value in (0.0, 0.4)
+    ]
+    changed = np.abs(pictures[0] - pictures[1]).max(axis=-1) > 0
+    assert changed[near].sum() > 500
+    assert changed[~near].sum() == 0
+    assert near[: HEIGHT // 3].sum() == 0
+
+
+def test_the_timeline_plays(tab: Tab) -> None:
+    before = tab.rest()
+    tab.open("Time")
+    tab.page.get_by_role("button", name="Play", exact=True).click()
+    frames = []
+    for _ in range(6):
+        tab.page.wait_for_timeout(150)
+        frames.append(tab.pixels())
+    assert len({frame.tobytes() for frame in frames}) > 2
+    assert max(tab.differs(before, frame).sum() for frame in frames) > 500
+    tab.page.get_by_role("button", name="Pause").click()
+    tab.page.wait_for_timeout(300)
+    tab.rest()
+    assert tab.errors == []
+
+
+def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, browser: Any, url: str) -> None:
+    other = Tab(browser, url)
+    before = other.rest()
+    mouse = tab.page.mouse
+    mouse.move(420, 240)
+    mouse.down()
+    mouse.move(300, 240, steps=8)
+    mouse.up()
+    tab.page.wait_for_timeout(500)
+    assert tab.differs(before, tab.rest()).sum() > 5000
+    assert tab.differs(before, other.rest()).sum() == 0
+    other.page.close()
+
+
+def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, browser: Any, url: str) -> None:
+    gone = Tab(browser, url)
+    gone.open("Time")
+    gone.page.get_by_role("button", name="Play", exact=True).click()
+    gone.page.wait_for_timeout(300)
+    gone.page.close()
+    before = tab.rest()
+    tab.open("Rig")
+    tab.type("jaw x", "0.3")
+    tab.page.wait_for_timeout(500)
+    assert tab.differs(before, tab.rest()).sum() > 200
+
+
+def test_its_defaults_are_the_pages() -> None:
+    defaults = {name: row.default for name, row in inspect.signature(view).parameters.items()}
+    assert (defaults["host"], defaults["port"]) == (page_module.HOST, page_module.PORT)
+    assert (defaults["size"], defaults["quality"]) == (page_module.SIZE, page_module.QUALITY)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--size", "3"), '"size" of the viewer is 3.'),
+        (("--quality", "300"), '"quality" of the viewer is 300.'),
+        (("--fps", "0"), '"fps" is 0.0.'),
+        (("--driver", "nowhere"), 'Driver "nowhere" does not exist.'),
+        (("--host", "not.an.address.here"), 'cannot listen on "not.an.address.here"'),
+    ],
+)
+def test_mistakes_are_three_lines(
+    surfhead: Surfhead, trained_run: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+    said = surfhead("view", str(trained_run), "--device", "cpu", *arguments)
+    assert said.code == 2
+    assert words in said.err
+    assert len(said.err.splitlines()) == 3
+
+
+def test_a_page_is_opened_on_demand_and_closed_at_the_end(
+    surfhead: Surfhead, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+    visited: list[str] = []
+    waited: list[Callable[[], None]] = []
+    monkeypatch.setattr("webbrowser.open", visited.append)
+    monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: waited.append(lambda: None))
+    arguments = ("--device", "cpu", "--port", "0", "--driver", str(trained_run), "--open")
+    said = surfhead("view", str(trained_run), *arguments)
+    assert (said.code, len(waited)) == (0, 1)
+    assert visited == re.findall(r"http://\S+(?=;)", said.out)
+    assert len(visited) == 1
+
+
+def test_without_its_data_an_avatar_is_shown_all_the_same(
+    surfhead: Surfhead, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+
+    def gone(config: object) -> None:
+        raise DataError('"heads/her" does not exist.')
+
+    monkeypatch.setattr("surfhead.core.build.open_scene", gone)
+    monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
+    said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
+    assert said.code == 0
+    assert 'No cameras and no true pictures: "heads/her" does not exist.' in said.out
+    assert "is shown at http://127.0.0.1:" in said.out
