@@ -13,6 +13,7 @@ import typer
 from surfhead import __version__
 from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
+from surfhead.commands.compare import compare
 from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
@@ -22,6 +23,7 @@ from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
 from surfhead.commands.reenact import reenact
 from surfhead.commands.render import render
+from surfhead.commands.report import report
 from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
@@ -39,6 +41,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "import": import_avatar,
     "ablate": ablate,
+    "compare": compare,
+    "report": report,
     "list": list_components,
     "show": show,
     "check": check,

@@ -1,4 +1,4 @@
-"""`surfhead ablate`: runs of presets or components with several seeds, and the table comparing them."""
+"""`surfhead ablate`: runs of presets or components with several seeds, compared in a table and a picture."""
 
 from __future__ import annotations
 
@@ -42,15 +42,28 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder of the grid; what is finished there is kept.")] = Path(
         "runs/ablation"
     ),
-    jobs: Annotated[int, typer.Option(help="Runs at a time.")] = 1,
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder of the tables and the picture; by default --out.")
+    ] = None,
+    views: Annotated[int, typer.Option(help="Held-out views in the picture; 0: no picture.")] = 4,
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs at a time; by default one on each device, or one.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each run.")] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICES", help="Devices handed round, such as cuda:0,cuda:1.")
+        str | None,
+        typer.Option(
+            metavar="DEVICES", help="Devices handed round, such as cuda:0,cuda:1; by default every GPU."
+        ),
     ] = None,
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
-    """Train every variant with several seeds, keeping val and test out of training, and compare them."""
+    """Train every variant with several seeds, keeping val and test out of training, and compare them.
+
+    What is finished is kept, what was stopped goes on, and a run that fails does not stop the others.
+    """
+    from surfhead.commands.compare import show
     from surfhead.core import ablation
     from surfhead.core.config import preset as preset_tables
     from surfhead.core.registry import registry
@@ -62,8 +75,10 @@ def ablate(
             "Expected one of the two.",
             "For example: --deformer similarity,jbs --appearance sh,lasg",
         )
-    if seeds < 1 or jobs < 1:
+    if seeds < 1 or (jobs is not None and jobs < 1):
         raise OptionError("--seeds and --jobs count something.", "Expected at least 1.", "Mend the option.")
+    if views < 0:
+        raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
     for kind, chosen in names.items():
         for name in chosen:
             if kind == "preset":
@@ -93,12 +108,13 @@ def ablate(
         _say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
 
     _say(f"{len(grid)} runs in {out}")
-    outcomes = ablation.run_members(grid, jobs=jobs, threads=threads, devices=_split(device), report=report)
+    devices = _split(device) or ablation.gpus()
+    outcomes = ablation.run_members(
+        grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
+    )
     if len(grid) > done:
         _say(f"{len(grid) - done} of them had finished before.")
-    rows = ablation.collect(grid)
-    console().print(ablation.rich_table(rows))
-    _say("Tables: " + ", ".join(str(path) for path in ablation.write_tables(rows, out)))
+    show(ablation.finished(grid), tables or out, views, (devices or ["auto"])[0])
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(FAILED)
 

@@ -1,4 +1,4 @@
-"""A grid of runs, several seeds each, and the table that compares them.
+"""A grid of runs, several seeds each.
 
 Every member is one run directory made by its own process, so a failing member does not take the others
 with it, and a grid that was stopped finishes only what is missing.
@@ -6,27 +6,23 @@ with it, and a grid that was stopped finishes only what is missing.
 
 from __future__ import annotations
 
-import csv
+import itertools
 import json
-import logging
 import os
-import statistics
-import subprocess
-import sys
+import shlex
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.table import Table
+from surfhead.core import attached
+from surfhead.core.errors import OptionError
 
-from surfhead.core.errors import DataError
-from surfhead.core.monitoring import COLUMNS, TITLES, summary
-
-log = logging.getLogger("surfhead")
 DONE = "finished.json"
+ARGUMENTS = "arguments.json"
+FAILURE = "failure.txt"
 
 
 @dataclass(frozen=True)
@@ -53,16 +49,6 @@ class Outcome:
     member: Member
     error: str = ""
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """One variant and split: metric -> (mean, standard deviation over seeds)."""
-
-    variant: str
-    split: str
-    seeds: int
-    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def members(
@@ -108,7 +94,7 @@ def run_members(
     devices: Sequence[str] = (),
     report: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run what is not finished yet.
+    """Run what is not finished yet. An interruption stops those that run, each with a checkpoint.
 
     Args:
         grid: the members.
@@ -116,16 +102,24 @@ def run_members(
         threads: CPU threads of each; None leaves the default.
         devices: devices handed round, such as ("cuda:0", "cuda:1"); empty: each decides.
         report: called after each member.
+
+    Raises:
+        OptionError: a member's folder holds a run made with other arguments.
     """
-    free = list(devices)
+    for member in grid:
+        _check_arguments(member)
+    free = list(itertools.islice(itertools.cycle(devices), max(jobs, len(devices)))) if devices else []
+    stop = threading.Event()
 
     def one(member: Member) -> Outcome:
         if (member.folder / DONE).exists():
             return Outcome(member)
+        if stop.is_set():
+            return Outcome(member, "not started")
         device = free.pop(0) if free else ""
         began = time.perf_counter()
         try:
-            error = _run(member, device, threads)
+            error = _run(member, device, threads, stop)
         finally:
             if device:
                 free.append(device)
@@ -137,101 +131,74 @@ def run_members(
         return outcome
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        return list(pool.map(one, grid))
+        try:
+            return list(pool.map(one, grid))
+        except BaseException:
+            stop.set()
+            raise
 
 
-def _run(member: Member, device: str, threads: int | None) -> str:
+def _check_arguments(member: Member) -> None:
+    """Raise OptionError unless the member's folder is empty, or holds what the same arguments began."""
+    path = member.folder / ARGUMENTS
+    if not path.exists():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before != list(member.arguments):
+        raise OptionError(
+            f'"{member.folder}" was made with other arguments: {shlex.join(before)}',
+            f"Now they are: {shlex.join(member.arguments)}",
+            "Choose another --out, or remove this folder.",
+        )
+
+
+def _run(member: Member, device: str, threads: int | None, stop: threading.Event) -> str:
+    """Train a member in a process of its own; gives the first line of what went wrong, or nothing."""
     resume = (member.folder / "config.toml").exists()
-    words = ["--resume"] if resume else list(member.arguments)
-    command = [sys.executable, "-m", "surfhead.cli", "train", *words, "--out", str(member.folder), "--quiet"]
-    if device and not resume:
-        command += ["--device", device]
     environment = dict(os.environ)
+    words = ["--resume"] if resume else list(member.arguments)
+    if device.startswith("cuda"):
+        # the process sees this GPU alone, so that it can be continued on another
+        environment["CUDA_VISIBLE_DEVICES"] = _visible(device, environment)
+        device = "cuda"
+    if device and not resume:
+        words += ["--device", device]
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        member.folder.mkdir(parents=True, exist_ok=True)
-        (member.folder / "failure.txt").write_text(done.stderr, encoding="utf-8")
-        lines = [x for x in done.stderr.splitlines() if x.strip() and not x.startswith("warning: ")]
-        return lines[0] if lines else f"exit code {done.returncode}"
-    return ""
+    member.folder.mkdir(parents=True, exist_ok=True)
+    (member.folder / ARGUMENTS).write_text(json.dumps(member.arguments), encoding="utf-8")
+    code, said = attached.run(["train", *words, "--out", str(member.folder), "--quiet"], environment, stop)
+    if code == 0:
+        (member.folder / FAILURE).unlink(missing_ok=True)
+        return ""
+    (member.folder / FAILURE).write_text(said, encoding="utf-8")
+    if stop.is_set():
+        return "interrupted"
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]
+    if not lines:
+        return f"exit code {code}"
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
-def collect(grid: Sequence[Member]) -> list[Row]:
-    """Means and deviations over the seeds of every finished variant, and the baseline."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    baseline: dict[tuple[str, str], dict[str, Any]] = {}
+def _visible(device: str, environment: Mapping[str, str]) -> str:
+    """What CUDA_VISIBLE_DEVICES is for one of the devices that are visible now."""
+    number = int(device.partition(":")[2] or 0)
+    named = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[number] if number < len(named) else str(number)
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine, such as ["cuda:0", "cuda:1"], where there are several."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [f"cuda:{number}" for number in range(count)] if count > 1 else []
+
+
+def finished(grid: Sequence[Member]) -> dict[str, list[Path]]:
+    """Variant -> the folders of its finished runs, in the grid's order."""
+    made: dict[str, list[Path]] = {}
     for member in grid:
-        if not (member.folder / DONE).exists():
-            continue
-        rows = summary(member.folder)
-        numbers = [int(r["label"]) for r in rows if r["label"] not in TITLES]
-        for row in rows:
-            if row["label"] in TITLES:
-                baseline.setdefault((TITLES[row["label"]], row["split"]), row)
-            elif int(row["label"]) == max(numbers):
-                found.setdefault((member.variant, row["split"]), []).append(row)
-    if not found:
-        raise DataError("No member of the grid has finished.", "", "See failure.txt in its folders.")
-    made = [Row(title, split, 1, _spread([row])) for (title, split), row in baseline.items()]
-    made += [Row(variant, split, len(rows), _spread(rows)) for (variant, split), rows in found.items()]
-    return sorted(made, key=lambda r: r.split != "val")
-
-
-def _spread(rows: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
-    made = {}
-    for name in COLUMNS:
-        values = [float(r[name]) for r in rows if name in r]
-        if values:
-            made[name] = (
-                statistics.fmean(values),
-                statistics.stdev(values) if len(values) > 1 else 0.0,
-            )
+        if (member.folder / DONE).exists():
+            made.setdefault(member.variant, []).append(member.folder)
     return made
-
-
-def _cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    columns = [c for c in COLUMNS if any(c in r.metrics for r in rows)]
-    head = ["split", "variant", "seeds", *(c.replace("_", " ") for c in columns)]
-    body = []
-    for row in rows:
-        cells = [row.split, row.variant, str(row.seeds)]
-        for name in columns:
-            mean, deviation = row.metrics.get(name, (float("nan"), 0.0))
-            digits = 4 if name in ("ssim", "ncs", "lpips") else 2
-            text = f"{mean:.{digits}f}"
-            cells.append(f"{text} ± {deviation:.{digits}f}" if row.seeds > 1 else text)
-        body.append(cells)
-    return head, body
-
-
-def rich_table(rows: Sequence[Row]) -> Table:
-    """The comparison for a terminal."""
-    head, body = _cells(rows)
-    table = Table(title="Mean ± standard deviation over seeds")
-    for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i < 2 else "right")
-    for cells in body:
-        table.add_row(*cells)
-    return table
-
-
-def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write the comparison as CSV, Markdown and LaTeX; gives the files."""
-    head, body = _cells(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    with paths[0].open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([head, *body])
-    rule = "|".join("---" for _ in head)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *body)]
-    lines.insert(1, f"|{rule}|")
-    paths[1].write_text("\n".join(lines) + "\n", encoding="utf-8")
-    tex = [" & ".join(c.replace("±", r"$\pm$").replace("_", r"\_") for c in cells) for cells in body]
-    text = f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}\n\\toprule\n{' & '.join(head)} \\\\\n\\midrule\n"
-    text += "".join(line + " \\\\\n" for line in tex) + "\\bottomrule\n\\end{tabular}\n"
-    paths[2].write_text(text, encoding="utf-8")
-    return paths

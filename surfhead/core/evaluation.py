@@ -37,6 +37,7 @@ SHEET_VIEWS = 4  # views shown in a comparison picture
 
 CONVENTIONS = {
     "psnr": "dB, whole picture, colours clipped to [0, 1], at most 100",
+    "l1": "mean absolute colour error, whole picture, colours clipped to [0, 1]",
     "ssim": "whole picture, 11x11 Gaussian of sigma 1.5, zero padding, C1 0.01², C2 0.03²",
     "lpips": "whole picture",
     "foreground_psnr": "dB, pixels of the true mask",
@@ -172,7 +173,11 @@ def score_view(
     image = rgb.detach().clamp(0.0, 1.0)[None]
     target = truth(frame.image).to(rgb.dtype) / 255.0
     similarity = metrics.ssim_map(image, target)
-    found = {"psnr": metrics.psnr(image, target), "ssim": metrics.average(similarity)}
+    found = {
+        "psnr": metrics.psnr(image, target),
+        "l1": metrics.average((image - target).abs().mean(dim=-1)),
+        "ssim": metrics.average(similarity),
+    }
     if lpips is not None:
         found["lpips"] = lpips(image, target)
     inside: Tensor | None = None

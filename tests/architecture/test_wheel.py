@@ -1,4 +1,4 @@
-"""What is installed: the kernel sources, the presets and the web page are in the wheel."""
+"""What is installed: the kernel sources, the presets, the templates and the web page are in the wheel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_kernel_sources_presets_and_the_web_page(tmp_path: Path) -> None:
+def test_the_wheel_holds_everything_that_is_no_python(tmp_path: Path) -> None:
     command = [
         "-m",
         "pip",
@@ -32,10 +32,12 @@ def test_the_wheel_holds_kernel_sources_presets_and_the_web_page(tmp_path: Path)
     assert len(sources) > 5
     kernels = {f"surfhead/_cuda_kernels/{p.relative_to(ROOT / 'cuda_kernels')}" for p in sources}
     presets = {f"surfhead/presets/{p.name}" for p in (ROOT / "surfhead" / "presets").glob("*.toml")}
+    templates = {f"surfhead/templates/{p.name}" for p in (ROOT / "surfhead" / "templates").iterdir()}
+    assert len(templates) > 0
     folder = ROOT / "surfhead" / "plugins" / "formats" / "web"
     web = {f"surfhead/plugins/formats/web/{p.name}" for p in folder.iterdir()}
     assert len(web) > 10
-    assert kernels | presets | web <= held
+    assert kernels | presets | templates | web <= held
     assert any(name.endswith(".dist-info/entry_points.txt") for name in held)
     assert any("LICENSE" in name for name in held)
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "plugins_contrib/"))]

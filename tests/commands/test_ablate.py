@@ -2,34 +2,94 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from surfhead.core import checkpoint
 from tests.commands.conftest import TINY, Surfhead
 
-GRID = (
+BASE = (
     *("ablate", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static", "--out", "grid"),
-    *("--set", "rasterizer=torch", "--set", "device=cpu", "--iterations", "2", "--threads", "1"),
+    *("--set", "rasterizer=torch", "--set", "device=cpu", "--threads", "1"),
 )
+GRID = (*BASE, "--iterations", "2")
 
 
 def test_a_grid_is_run_compared_and_finished_where_it_failed(surfhead: Surfhead) -> None:
     # jbs fails on a scene without a rig; the others go on
-    arguments = (*GRID, "--deformer", "static,jbs", "--seeds", "1")
+    arguments = (*GRID, "--deformer", "jbs,static", "--seeds", "1", "--tables", "shown", "--views", "1")
     said = surfhead(*arguments, "--jobs", "2")
     assert said.code == 1
     assert "2 runs in grid" in said.out
     assert 'jbs, seed 0: failed: Deformer "jbs" needs a rig' in said.out
+    assert 'Deformer "jbs" needs a rig' in Path("grid/jbs-seed0/failure.txt").read_text()
     assert checkpoint.latest(Path("grid/static-seed0")) is not None
-    table = Path("grid/table.md").read_text()
-    assert "| val | static | 1 |" in table
+    table = Path("shown/table.md").read_text()
+    assert "| val | static |" in table
     assert "jbs" not in table
-    assert {p.name for p in Path("grid").glob("table.*")} == {"table.csv", "table.md", "table.tex"}
-    again = surfhead(*GRID, "--deformer", "static", "--seeds", "2")
+    names = {"table.csv", "table.md", "table.tex", "grid.png"}
+    assert {path.name for path in Path("shown").iterdir()} == names
+    sheet = np.asarray(Image.open("shown/grid.png"))
+    assert sheet.shape == (18 + 4 + 2 * (24 + 18 + 4), 4 + 2 * (24 + 4), 3)  # truth and static, two rows
+    done = Path("grid/static-seed0/finished.json").stat().st_mtime_ns
+    again = surfhead(*GRID, "--deformer", "static", "--seeds", "2", "--views", "0")
     assert again.code == 0
     assert "1 of them had finished before." in again.out
+    assert Path("grid/static-seed0/finished.json").stat().st_mtime_ns == done
+    assert "| val | static | 2 |" in Path("grid/table.md").read_text()
+    assert not Path("grid/grid.png").exists()
+    changed = surfhead(*BASE, "--iterations", "3", "--deformer", "static", "--seeds", "1")
+    assert changed.code == 2
+    assert changed.err.splitlines()[0].startswith('"grid/static-seed0" was made with other arguments: ')
+
+
+def wait_for(there: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_killed_grid_finishes_only_what_is_missing(surfhead: Surfhead, tmp_path: Path) -> None:
+    arguments = (*BASE, "--iterations", "150", "--deformer", "static", "--seeds", "2", "--views", "0")
+    first, second = (Path(f"grid/static-seed{seed}") for seed in range(2))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "surfhead.cli", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        wait_for((second / "config.toml").exists)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)  # what cannot be caught
+        process.wait()
+    # the run in hand notices, and leaves a checkpoint
+    wait_for(lambda: checkpoint.latest(second))
+    stopped = checkpoint.latest(second)
+    assert stopped is not None
+    assert 0 < int(stopped.name) < 150
+    assert (first / "finished.json").exists()
+    assert not (second / "finished.json").exists()
+    trained = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    again = surfhead(*arguments)
+    assert again.code == 0, again.out + again.err
+    assert "1 of them had finished before." in again.out
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == trained
+    steps = [json.loads(line)["images"] for line in (second / "metrics.jsonl").read_text().splitlines()]
+    assert steps[-1] == 150
+    assert stopped.is_dir()  # it went on from there
     assert "| val | static | 2 |" in Path("grid/table.md").read_text()
 
 
@@ -42,6 +102,7 @@ ERRORS = {
     "deformer": (("--deformer", "jbs,jacobain"), 'Unknown deformer "jacobain". Did you mean "jacobian"?'),
     "preset": (("--presets", "tiny,+jbz"), 'Unknown preset "+jbz". Did you mean "+jbs"?'),
     "seeds": (("--deformer", "jbs", "--seeds", "0"), "--seeds and --jobs count something."),
+    "views": (("--deformer", "jbs", "--views", "-1"), '"views" is -1.'),
 }
 
 

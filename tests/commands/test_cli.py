@@ -22,6 +22,8 @@ COMMANDS = (
     "reenact",
     "export",
     "ablate",
+    "compare",
+    "report",
     "list",
     "show",
     "check",

@@ -6,7 +6,6 @@ import inspect
 import io
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,10 +28,6 @@ from surfhead.core.viewing.session import Shot
 from surfhead.core.viewing.viewpoint import start_viewpoint
 from tests.commands.conftest import Surfhead
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
-SOFTWARE = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WIDTH, HEIGHT = 900, 480  # of the window; the controls cover its right side
 BOX = (315, 0, 560, 480)  # where the head is, free of notices and controls: left, top, right, bottom
 
@@ -54,18 +49,6 @@ def url(trained_run: Path) -> Iterator[str]:
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless browser."""
-    api = pytest.importorskip("playwright.sync_api", reason="package playwright is not installed")
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SOFTWARE))
-        yield browser
-        browser.close()
 
 
 class Tab:
@@ -113,8 +96,8 @@ class Tab:
 
 
 @pytest.fixture
-def tab(chromium: Any, url: str) -> Iterator[Tab]:
-    made = Tab(chromium, url)
+def tab(browser: Any, url: str) -> Iterator[Tab]:
+    made = Tab(browser, url)
     yield made
     made.page.close()
 
@@ -199,8 +182,8 @@ def test_the_timeline_plays(tab: Tab) -> None:
     assert tab.errors == []
 
 
-def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, chromium: Any, url: str) -> None:
-    other = Tab(chromium, url)
+def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, browser: Any, url: str) -> None:
+    other = Tab(browser, url)
     before = other.rest()
     mouse = tab.page.mouse
     mouse.move(420, 240)
@@ -213,8 +196,8 @@ def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, chromium:
     other.page.close()
 
 
-def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, chromium: Any, url: str) -> None:
-    gone = Tab(chromium, url)
+def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, browser: Any, url: str) -> None:
+    gone = Tab(browser, url)
     gone.open("Time")
     gone.page.get_by_role("button", name="Play", exact=True).click()
     gone.page.wait_for_timeout(300)

@@ -113,6 +113,7 @@ def test_a_perfect_view() -> None:
     assert found == pytest.approx(
         {
             "psnr": 100.0,
+            "l1": 0.0,
             "ssim": 1.0,
             "foreground_psnr": 100.0,
             "foreground_ssim": 1.0,
@@ -129,6 +130,7 @@ def test_colour_off_by_a_tenth_in_the_background_alone() -> None:
     rgb[:, WIDTH // 2 :] += 0.1
     found = score_view(*view(rgb=rgb), frame())
     assert found["psnr"] == pytest.approx(20 + 10 * math.log10(2), abs=1e-3)
+    assert found["l1"] == pytest.approx(0.05, abs=1e-5)
     assert found["foreground_psnr"] == pytest.approx(100.0)
     assert found["foreground_ssim"] > found["ssim"]
 
@@ -160,11 +162,11 @@ def test_depth_counts_where_something_solid_was_drawn_on_the_foreground() -> Non
 
 
 def test_figures_without_a_truth_are_left_out() -> None:
-    assert set(score_view(*view(), frame(mask=False, geometry=False))) == {"psnr", "ssim"}
+    assert set(score_view(*view(), frame(mask=False, geometry=False))) == {"psnr", "l1", "ssim"}
     assert "foreground_psnr" not in score_view(*view(), frame(mask=False))
     assert "ncs" in score_view(*view(), frame(mask=False))
     empty = replace(frame(), mask=np.zeros((HEIGHT, WIDTH), dtype=np.uint8))
-    assert set(score_view(*view(), empty)) == {"psnr", "ssim"}
+    assert set(score_view(*view(), empty)) == {"psnr", "l1", "ssim"}
 
 
 def test_a_split_is_measured_view_by_view_and_on_average() -> None:

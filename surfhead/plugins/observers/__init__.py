@@ -21,6 +21,11 @@ def register_observers(register: Any) -> None:
         "Losses and metrics, a JSON line each, in metrics.jsonl.",
     )
     register(
+        "tensorboard",
+        "surfhead.plugins.observers.tensorboard:Tensorboard",
+        "Losses, metrics and opacities for TensorBoard, with GaussianAvatars' tags.",
+    )
+    register(
         "viewer",
         "surfhead.plugins.observers.viewer:Viewer",
         "A page in the browser that follows the run: `--viewer`.",

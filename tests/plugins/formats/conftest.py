@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 
@@ -68,20 +66,3 @@ def flame_avatar(tmp_path_factory):
 @pytest.fixture(scope="session")
 def static_avatar():
     return make_avatar("none", "static", "sh", None)
-
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SOFTWARE = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium that draws WebGL in software."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("there is no Chromium on this machine")
-    with driver.sync_playwright() as started:
-        made = started.chromium.launch(executable_path=path, args=list(SOFTWARE))
-        yield made
-        made.close()

@@ -126,7 +126,8 @@ def test_its_picture_is_the_rasterizers(head_page, head, shot):
     timestep, *place = shot
     head_page.call("(step) => surfhead.setPose(step)", timestep)
     head_page.look(camera(*place))
-    drawn = paint(head, camera(*place), timestep, ["rgb", "normal", "depth", "alpha"], depth_range=RANGE)
+    names = ["rgb", "normal", "depth", "alpha"]
+    drawn = paint(head, camera(*place), timestep, names, depth_range=RANGE)
     assert (pictures.to_bytes(drawn["rgb"]) < 200).mean() > 0.1, "the picture shows nothing"
     for channel, name in (("colour", "rgb"), ("normal", "normal"), ("depth", "depth"), ("alpha", "alpha")):
         found = decibels(head_page.picture(channel), pictures.to_bytes(drawn[name]))

@@ -1,0 +1,79 @@
+"""`surfhead compare`: existing runs side by side, in a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Device, Plugins
+from surfhead.core.errors import OptionError
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder of the tables and the picture.")] = Path(
+        "runs/comparison"
+    ),
+    views: Annotated[int, typer.Option(help="Held-out views in the picture; 0: no picture.")] = 4,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Compare runs on their held-out views: a table (CSV, Markdown, LaTeX) and a picture.
+
+    Results that are there are used; a run without them is measured first.
+    """
+    from surfhead.core.variants import measure
+
+    if views < 0:
+        raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
+    named = names(runs)
+    for name, run in named.items():
+        if measure(run, device):
+            _say(f"{name}: measured")
+    show({name: [run] for name, run in named.items()}, out, views, device)
+
+
+def names(runs: Sequence[Path]) -> dict[str, Path]:
+    """What each run is called: its folder's name, with as many of the folders above as tell runs apart."""
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise OptionError("A run is given twice.", "Expected different runs.", "Leave one out.")
+    parts = [run.resolve().parts for run in runs]
+    for depth in range(1, max(map(len, parts)) + 1):
+        made = ["/".join(part[-depth:]) for part in parts]
+        if len(set(made)) == len(made):
+            break
+    return dict(zip(made, runs, strict=True))
+
+
+def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: str) -> None:
+    """Print the table and write it and the picture, which shows the first run of each variant."""
+    import logging
+
+    from surfhead.core.errors import DataError
+    from surfhead.core.variants import collect, rich_table, write_tables
+
+    rows = collect(variants)
+    console().print(rich_table(rows))
+    _say("Tables: " + ", ".join(str(path) for path in write_tables(rows, out)))
+    if views == 0:
+        return
+    from surfhead.core.pictures import save
+    from surfhead.core.variant_sheet import variant_sheet
+
+    try:
+        save(
+            variant_sheet({name: runs[0] for name, runs in variants.items()}, views, device), out / "grid.png"
+        )
+    except DataError as error:
+        logging.getLogger("surfhead").warning("No picture: %s", error.what)
+        return
+    _say(f"Picture: {out / 'grid.png'}")
+
+
+def _say(text: str) -> None:
+    console().print(text, soft_wrap=True)
