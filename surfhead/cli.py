@@ -20,6 +20,7 @@ from surfhead.commands.export import export
 from surfhead.commands.flags import flags
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
+from surfhead.commands.mesh import mesh
 from surfhead.commands.reenact import reenact
 from surfhead.commands.render import render
 from surfhead.commands.rig import rig
@@ -34,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "render": render,
     "reenact": reenact,
+    "mesh": mesh,
     "export": export,
     "import": import_avatar,
     "ablate": ablate,

@@ -1,20 +1,20 @@
 """Depth pictures of pinhole cameras fused into a truncated signed distance field.
 
-Each picture says how far every point of space is in front of the surface or behind it; the field is the weighted
-mean of what all of them say, cut off at the truncation distance t (Curless and Levoy, "A volumetric method for
-building complex models from range images", SIGGRAPH 1996):
+Each picture says how far every point of space is in front of the surface or behind it; the field is the
+weighted mean of what all of them say, cut off at the truncation distance t (Curless and Levoy, "A volumetric
+method for building complex models from range images", SIGGRAPH 1996):
 
     d(x)  =  (z_surface(u, v) - z) * |ray| * cos         metres, along the surface's normal; positive in front
     D(x)  =  sum w min(d / t, 1) / sum w                 over the pictures in which d > -t
     w     =  weight * cos * min(1, 1 + d / t)            cos: between the ray and the surface's normal
 
-The last factor fades a picture's say behind the surface it saw, so that thin parts seen from both sides keep their
-thickness. Depth is bilinear between the centres of four pixels; where the four lie on surfaces too steep for
-the picture, as they do over a silhouette, the picture says nothing.
+The last factor fades a picture's say behind the surface it saw, so that thin parts seen from both sides
+keep their thickness. Depth is bilinear between the centres of four pixels; where these four make a surface
+too steep for the picture, as they do over a silhouette, the picture says nothing.
 
-Space is cut into blocks of 8 x 8 x 8 voxels, and only those that some picture's surface comes near to are kept
-(as in Nießner et al., "Real-time 3D reconstruction at scale using voxel hashing", 2013,
-with a dense table of blocks for want of large scenes), so that cost follows the surface's area, not the volume.
+Space is cut into blocks of 8 x 8 x 8 voxels, and only those that some picture's surface comes near to are
+kept (as in Nießner et al., "Real-time 3D reconstruction at scale using voxel hashing", 2013, but with a
+plain table of the box's blocks), so that the cost follows the surface's area, not the volume.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from surfhead.core.errors import OptionError
 from surfhead.core.types import Cameras, check_shape
 
 BLOCK = 8  # voxels along each side of a block
-TRUNCATION = 4.0  # voxels; below three the field's slope across the surface is cut, above five thin parts suffer
+TRUNCATION = 6.0  # voxels; wider takes out more of the noise of depth, and more of what is thin
 NEAR = 2.0  # voxels round a surface in which blocks are kept; at most half a block
 STEEPEST = 0.15  # cosine of surface and ray below which a picture says nothing: 81 degrees
 CHUNK = 1 << 16  # voxels worked on at once: their intermediate values stay in a processor's cache
@@ -69,8 +69,8 @@ class _Patches:
     """One picture cut into the squares between the centres of four pixels, ready to be looked up.
 
     Attributes:
-        table: (patches + 1, 6) depth at the first corner and its slopes along columns, rows and both; metres of
-            distance along the normal for each metre of depth; weight. The last row is for whatever is outside.
+        table: (patches + 1, 6) depth at the first corner and its slopes along columns, rows and both; metres
+            along the normal for each metre of depth; weight. The last row is for whatever is outside.
         projection: (3, 4) pixel coordinates times z from world points, counted from the first pixel's centre.
         rows, columns: number of patches.
         farthest: (rows, columns) largest depth of the corners; 0 where a patch says nothing.
@@ -88,7 +88,7 @@ class _Patches:
     camera_from_world: Tensor
 
     def look_up(self, q: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Distance d of points to the surface seen (metres, positive in front), its weight, and where they project.
+        """Distance d of points to the surface seen (metres, positive in front), and where they project.
 
         Args:
             q: pixel coordinates times z, and z, of points, each of any shape.
@@ -286,8 +286,8 @@ class TsdfVolume:
             least_weight: a voxel with a total weight of at most this is unknown.
 
         Returns:
-            (X, Y, Z) distances in units of the truncation, 1 where unknown; (X, Y, Z) bool, known; and (3,) the
-            world position of the first voxel's middle.
+            (X, Y, Z) distances in units of the truncation, 1 where unknown; (X, Y, Z) bool, known; and (3,)
+            the world position of the first voxel's middle.
         """
         if not len(self.blocks):
             nothing = torch.ones(2, 2, 2)
@@ -331,7 +331,9 @@ def _before(patches: _Patches, centres: Tensor, radius: float, truncation: float
     focal = float(patches.projection[:2, :3].norm(dim=1).max())
     closest = float(z[ahead].min())
     window = int(min(focal * radius / max(closest - radius, radius), max(patches.rows, patches.columns))) + 1
-    inside = ahead & (x > -window) & (x < patches.columns + window) & (y > -window) & (y < patches.rows + window)
+    inside = (
+        ahead & (x > -window) & (x < patches.columns + window) & (y > -window) & (y < patches.rows + window)
+    )
     column = x.clamp(0, patches.columns - 1).long()
     row = y.clamp(0, patches.rows - 1).long()
     farthest = _widest(patches.farthest, window)[row, column]
@@ -348,8 +350,8 @@ def _widest(values: Tensor, window: int) -> Tensor:
 def picture_colours(pictures: list[DepthPictures], points: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """The colours of surface points, weighted means over the pictures that see them.
 
-    A picture counts, with its weight times the squared cosine of ray and surface, where what it shows is within
-    ``reach`` of the point; its colour is bilinear between pixels.
+    A picture counts, with its weight times the squared cosine of ray and surface, where what it shows is
+    within ``reach`` of the point; its colour is bilinear between pixels.
 
     Args:
         points: (M, 3) metres, on the device where this is computed.

@@ -1,8 +1,8 @@
 """The mesh of an avatar in one pose: depth seen from many sides, fused, and the surface taken out.
 
-Depth is drawn from some of the training cameras, where the run's data are at hand, and from cameras spread evenly
-round the head, fused in the posed head's box (``fusion``), and the zero surface is found by marching cubes.
-Vertices take the colours that the same pictures show.
+Depth is drawn from some of the training cameras, where the run's data are at hand, and from cameras spread
+evenly round the head, fused in the posed head's box (``fusion``), and the zero surface is found by marching
+cubes. Vertices take the colours that the same pictures show.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ Pose = Mapping[str, Tensor]
 
 DEPTHS = ("median", "expected")
 COVERS = ("full", "front")
+CAMERAS = ("both", "training", "around")
 MARGIN = 0.015  # metres added to the head's box on each side: hair stands off the rig's mesh
 LEAST_WEIGHT = 0.05  # of a voxel: less than one picture at a slant
 BATCH = 4  # pictures drawn at once
@@ -44,7 +45,8 @@ class MeshSettings:
         size: longer side of the pictures, pixels.
         components: parts kept, the largest first; 0: all.
         box: lowest and highest corner, metres; None: the posed head's with a margin.
-        cover: ``full``: cameras all round; ``front``: only those before the face.
+        cameras: ``training``: those of the data; ``around``: spread round the head; ``both``: half of each.
+        cover: ``full``: those are all round; ``front``: only before the face.
         alpha: pixels with less are left out.
         truncation: of the distance field, voxels.
     """
@@ -52,18 +54,28 @@ class MeshSettings:
     voxel: float = 0.001
     depth: str = "median"
     views: int = 24
-    size: int = 512
+    size: int = 384
     components: int = 1
     box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    cameras: str = "both"
     cover: str = "full"
     alpha: float = 0.5
-    truncation: float = 4.0
+    truncation: float = 6.0
 
     def __post_init__(self) -> None:
-        for kind, value, choices in (("depth", self.depth, DEPTHS), ("cover", self.cover, COVERS)):
+        chosen = (
+            ("depth", self.depth, DEPTHS),
+            ("cover", self.cover, COVERS),
+            ("cameras", self.cameras, CAMERAS),
+        )
+        for kind, value, choices in chosen:
             if value not in choices:
                 raise unknown_name(kind, value, choices, "Choose one of these.")
-        limits = (("views", self.views, 1), ("size", self.size, LEAST_SIZE), ("components", self.components, 0))
+        limits = (
+            ("views", self.views, 1),
+            ("size", self.size, LEAST_SIZE),
+            ("components", self.components, 0),
+        )
         for name, number, least in limits:
             if number < least:
                 raise OptionError(f'"{name}" is {number}.', f"Expected at least {least}.", f"Mend --{name}.")
@@ -106,7 +118,7 @@ def pose_at(avatar: Avatar, timestep: int) -> dict[str, Tensor]:
 
 
 def head_box(avatar: Avatar, pose: Pose, margin: float = MARGIN) -> tuple[Tensor, Tensor]:
-    """The posed rig mesh's box (3,) and (3,) with a margin, metres; without a rig, that of nearly all surfels."""
+    """The corners (3,) of the posed rig mesh's box, or without a rig of nearly all surfels, with a margin."""
     if avatar.deformer.rig_bound:
         with torch.no_grad():
             points = avatar.rig({name: rows.to(avatar.device) for name, rows in pose.items()}).vertices[0]
@@ -125,7 +137,7 @@ def chosen_box(avatar: Avatar, pose: Pose, settings: MeshSettings) -> tuple[Tens
 
 
 def training_cameras(scene: Scene, count: int, size: int, timestep: int | None = None) -> list[SeenFrom]:
-    """At most ``count`` training cameras, evenly spread by number, their pictures at most ``size`` pixels long.
+    """At most ``count`` training cameras, evenly spread by number, with pictures of at most ``size`` pixels.
 
     Args:
         timestep: where the data show it, the pictures of this timestep come first, with their masks.
@@ -145,13 +157,13 @@ def training_cameras(scene: Scene, count: int, size: int, timestep: int | None =
     cameras = scaled(cameras_of(scene, known, "cpu"), scale)
     masks = []
     for row in known:
-        mask = None
-        if timestep is not None and views.timestep[row] == timestep:
-            mask = scene.frame(row).mask
-        full = torch.ones(views.height, views.width) if mask is None else torch.from_numpy(mask / np.float32(255))
+        known_mask = scene.frame(row).mask if views.timestep[row] == timestep else None
+        full = torch.ones(views.height, views.width)
+        if known_mask is not None:
+            full = torch.from_numpy(known_mask / np.float32(255))
         masks.append(full)
-    mask = torch.stack(masks)[:, None]
-    resized = torch.nn.functional.interpolate(mask, (cameras.height, cameras.width), mode="area")[:, 0]
+    stacked = torch.stack(masks)[:, None]
+    resized = torch.nn.functional.interpolate(stacked, (cameras.height, cameras.width), mode="area")[:, 0]
     return [SeenFrom(cameras, resized)]
 
 
@@ -173,8 +185,25 @@ def cameras_for(
     scene: Scene | None = None,
     timestep: int | None = None,
 ) -> list[SeenFrom]:
-    """The cameras of one mesh: half of them the data's, where there are data, the others round the head."""
-    known = training_cameras(scene, settings.views // 2, settings.size, timestep) if scene is not None else []
+    """The cameras of one mesh, as the settings choose.
+
+    Args:
+        scene: the data, for their cameras; None: only cameras round the head.
+        timestep: the timestep of the data that the pose is of, whose masks then hold, or None.
+
+    Raises:
+        DataError: training cameras are asked for, and there are none.
+    """
+    known: list[SeenFrom] = []
+    if scene is not None and settings.cameras != "around":
+        count = settings.views if settings.cameras == "training" else settings.views // 2
+        known = training_cameras(scene, count, settings.size, timestep)
+    if settings.cameras == "training":
+        if not known:
+            raise DataError(
+                "There are no training cameras.", "Expected the run's data.", "Use --cameras around."
+            )
+        return known
     others = settings.views - sum(len(seen.cameras) for seen in known)
     front = avatar.rig.rest().topology.front if avatar.deformer.rig_bound else (0.0, 0.0, 1.0)
     low, high = chosen_box(avatar, pose, settings)

@@ -119,7 +119,8 @@ def _no_metal(tree: dict[str, Any]) -> None:
 
 def linear_light(colour: Tensor) -> Tensor:
     """Display values of sRGB in [0, 1] as linear light (IEC 61966-2-1)."""
-    return torch.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    bright: Tensor = ((colour + 0.055) / 1.055) ** 2.4
+    return torch.where(colour <= 0.04045, colour / 12.92, bright)
 
 
 def triangle_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ def triangle_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
 def zero_surface(volume: TsdfVolume, least_weight: float = 0.0) -> SurfaceMesh:
     """The surface on which a distance field is zero, by marching cubes, where all eight corners are known.
 
-    Lewiner et al., "Efficient implementation of marching cubes' cases with topological guarantees" (2003), as in
+    Lewiner et al., "Efficient implementation of marching cubes' cases with topological guarantees" (2003), by
     scikit-image. An unknown or empty field gives a mesh without triangles.
     """
     field, known, first = volume.dense(least_weight)
@@ -142,8 +143,9 @@ def zero_surface(volume: TsdfVolume, least_weight: float = 0.0) -> SurfaceMesh:
     values = field.numpy()
     if not bool(cells.any()) or not values.min() < 0.0 < values.max():
         return SurfaceMesh.of(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int64))
-    from skimage.measure import marching_cubes
+    from skimage import measure
 
+    marching_cubes: Any = measure.marching_cubes
     mask = np.zeros(values.shape, dtype=bool)
     mask[1:, 1:, 1:] = cells.numpy()  # it names a cell by its last corner
     try:
