@@ -21,6 +21,7 @@ from surfhead.commands.export import export
 from surfhead.commands.flags import flags
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
+from surfhead.commands.mesh import mesh
 from surfhead.commands.reenact import reenact
 from surfhead.commands.render import render
 from surfhead.commands.report import report
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "render": render,
     "view": view,
     "reenact": reenact,
+    "mesh": mesh,
     "export": export,
     "import": import_avatar,
     "ablate": ablate,

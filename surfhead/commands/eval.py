@@ -25,6 +25,12 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many views a split, evenly spread; 0: all.")] = 0,
+    geometry: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Also mesh N timesteps of each split and measure them against the true surface."
+        ),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Where tables and pictures go; by default eval/ in the run.")
     ] = None,
@@ -38,3 +44,10 @@ def evaluate(
     results = evaluate_run(run, data=data, splits=tuple(split or SPLITS), device=device, out=out, limit=limit)
     for result in results.values():
         console().print(result.table())
+    if geometry > 0:
+        from surfhead.core.geometry_evaluation import evaluate_run_geometry
+
+        found = evaluate_run_geometry(
+            run, data=data, splits=list(results), count=geometry, device=device, out=out
+        )
+        console().print(found.table())

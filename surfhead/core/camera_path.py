@@ -14,6 +14,9 @@ from surfhead.core.types import Cameras
 FULL_TURN = 360.0
 MARGIN = 1.0  # distance over that at which the bounding sphere fills the picture
 UP = (0.0, 1.0, 0.0)
+LOWEST, HIGHEST = -20.0, 65.0  # degrees above the horizon, of cameras round a head
+SIDE = 100.0  # degrees to either side, of cameras before a face: the ears are seen from behind, too
+GOLDEN = (1.0 + 5.0**0.5) / 2.0
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
@@ -146,3 +149,52 @@ def _around(
     level = torch.cos(angle) * ahead + torch.sin(angle) * side
     eye = target + distance * (torch.cos(elevation) * level + torch.sin(elevation) * axis)
     return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), height, width)
+
+
+def around(
+    low: Tensor,
+    high: Tensor,
+    count: int,
+    size: tuple[int, int],
+    *,
+    front: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    up: tuple[float, float, float] = UP,
+    full: bool = True,
+    field_of_view: float = 25.0,
+) -> Cameras:
+    """Cameras spread evenly round a box, looking at its middle.
+
+    They lie on a spiral whose steps turn by the golden angle, between ``LOWEST`` and ``HIGHEST`` above the
+    horizon: from further below, one would look into a head through its neck.
+
+    Args:
+        low, high: (3,) the box, metres; its bounding sphere fills the pictures.
+        count: number of cameras.
+        size: height and width, pixels.
+        front: where the face looks.
+        up: direction that is up in the pictures.
+        full: all round; otherwise up to ``SIDE`` from the front.
+        field_of_view: degrees, of the shorter side of the picture.
+    """
+    low, high = low.double().cpu(), high.double().cpu()
+    target = (low + high) / 2
+    half = math.radians(field_of_view) / 2
+    distance = float((high - low).norm()) / 2 / math.sin(half)
+    axis = torch.nn.functional.normalize(torch.tensor(up, dtype=torch.float64), dim=0)
+    ahead = torch.tensor(front, dtype=torch.float64)
+    ahead = ahead - (ahead @ axis) * axis
+    if float(ahead.norm()) < 1e-6:
+        raise OptionError(f'"up" {up} is where the face looks.', "", "Choose another --up.")
+    ahead = torch.nn.functional.normalize(ahead, dim=0)
+    side = torch.linalg.cross(axis, ahead)
+    step = torch.arange(count, dtype=torch.float64)
+    sines = [math.sin(math.radians(degrees)) for degrees in (LOWEST, HIGHEST)]
+    height = sines[0] + (sines[1] - sines[0]) * (step + 0.5) / max(count, 1)  # equal areas for equal heights
+    turn = (step * (1.0 - 1.0 / GOLDEN)) % 1.0
+    angle = math.radians(FULL_TURN) * turn if full else math.radians(SIDE) * (2.0 * turn - 1.0)
+    level = torch.cos(angle)[:, None] * ahead + torch.sin(angle)[:, None] * side
+    eye = target + distance * ((1 - height**2).sqrt()[:, None] * level + height[:, None] * axis)
+    focal = min(size) / 2 / math.tan(half)
+    lens = [[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1]]
+    intrinsics = torch.tensor(lens, dtype=torch.float64).repeat(count, 1, 1)
+    return Cameras(look_at(eye, target, axis).float(), intrinsics.float(), *size)

@@ -139,6 +139,14 @@ class Scene(ABC):
         """The files one view is decoded from; none where it is made or read otherwise."""
         return ()
 
+    def true_mesh(self, timestep: int) -> tuple[Tensor, Tensor] | None:
+        """The surface the pictures of a timestep show, where the data know it: else None.
+
+        Returns:
+            (V, 3) float32 vertices, metres, and (F, 3) int64 triangles, wound so that normals point outward.
+        """
+        return None
+
     def extent(self, centre: np.ndarray | None = None) -> float:
         """The scene's extent in metres (method: section 8).
 

@@ -46,7 +46,9 @@ from surfhead.plugins.datasets.synthetic_cameras import (
     test_cameras,
     train_cameras,
 )
+from surfhead.plugins.datasets.synthetic_face import face_frame
 from surfhead.plugins.datasets.synthetic_motion import motion
+from surfhead.plugins.datasets.synthetic_relief import Relief
 from surfhead.plugins.datasets.synthetic_renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_key
 
@@ -160,6 +162,7 @@ class SyntheticScene(Scene):
         self.options = options
         self._lock = threading.Lock()
         self._renderer: Renderer | None = None
+        self._relief: Relief | None = None
         rig = self._rig()
         self._identity = {name: torch.tensor(v, dtype=torch.float32) for name, v in options.identity.items()}
         self._rest = rig.prepare(self._identity)
@@ -206,6 +209,19 @@ class SyntheticScene(Scene):
                 "Remove this folder and try again.",
             )
         return frame
+
+    def true_mesh(self, timestep: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The fine mesh the rays hit at a timestep: the posed rig's, rounded, with relief and hair."""
+        with self._lock:
+            if self._relief is None:
+                template = self._rig().prepare({})
+                options = self.options
+                frame = face_frame(template)
+                self._relief = Relief(self._rest, template, frame, options.detail, options.seed)
+        row = {name: values[timestep : timestep + 1] for name, values in self.rig_parameters.items()}
+        with torch.no_grad():
+            fine = self._relief(self._posable(row).vertices[0])
+        return fine.vertices, fine.triangles
 
     def make(self, progress: Report | None = None) -> None:
         """Draw every frame that is not in the cache yet, a timestep for each processor at a time."""

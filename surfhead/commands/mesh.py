@@ -1,0 +1,167 @@
+"""`surfhead mesh`: the triangle mesh of a trained avatar, in one pose or in motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from surfhead.commands.console import console
+from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.core.errors import OptionError, SurfheadError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from surfhead.core.avatar import Avatar
+    from surfhead.core.scene import Scene
+
+Box = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+def mesh(
+    run: Run,
+    timestep: Annotated[
+        int | None, typer.Option(help="A timestep of the avatar's own motion.", show_default="0")
+    ] = None,
+    canonical: Annotated[
+        bool, typer.Option("--canonical", help="The rest pose: all rig parameters zero.")
+    ] = False,
+    motion: Annotated[
+        Path | None,
+        typer.Option(
+            help="A mesh of every timestep of a motion: a data set, a motion file (.npz), or a run.",
+            show_default=False,
+        ),
+    ] = None,
+    stride: Annotated[int, typer.Option(help="Motion: every so many timesteps.")] = 1,
+    voxel_mm: Annotated[float, typer.Option(help="Side of a voxel, mm.")] = 1.0,
+    depth: Annotated[
+        str, typer.Option(help="median or expected: the latter lies too deep where surfels are translucent.")
+    ] = "median",
+    components: Annotated[int, typer.Option(help="Connected parts kept, the largest first; 0: all.")] = 1,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y,Z,X,Y,Z",
+            help="Lowest and highest corner, metres; by default the posed head's and 15 mm.",
+        ),
+    ] = None,
+    views: Annotated[int, typer.Option(help="Pictures fused.")] = 24,
+    size: Annotated[int, typer.Option(help="Longer side of the pictures, pixels.")] = 384,
+    cameras: Annotated[
+        str,
+        typer.Option(
+            help="training: those of the run's data; around: spread round the head; both: half of them each."
+        ),
+    ] = "both",
+    cover: Annotated[
+        str, typer.Option(help="Cameras round the head: full, or front for what a face's data show.")
+    ] = "full",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File (.ply, .obj or .glb) or, of a motion, the first part of its name; "
+            "by default mesh/POSE.ply in the run."
+        ),
+    ] = None,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    debug: Debug = -1,
+) -> None:
+    """Write the mesh of an avatar: depth pictures from many sides, fused; PLY, OBJ or GLB."""
+    import time
+
+    from rich.progress import track
+
+    from surfhead.core.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+    from surfhead.core.runs import load_avatar
+    from surfhead.core.surface_mesh import check_suffix
+
+    if sum((timestep is not None, canonical, motion is not None)) > 1:
+        raise OptionError(
+            "More than one of --timestep, --canonical and --motion is given.",
+            "Expected one.",
+            "Drop the others.",
+        )
+    if stride < 1:
+        raise OptionError(f'"stride" is {stride}.', "Expected at least 1.", "Mend --stride.")
+    if out is not None:
+        check_suffix(out)
+    settings = MeshSettings(
+        voxel=voxel_mm / 1000.0,
+        depth=depth,
+        views=views,
+        size=size,
+        components=components,
+        box=None if box is None else _box(box),
+        cameras=cameras,
+        cover=cover,
+    )
+    avatar = load_avatar(run, device=device)
+    name, poses = _poses(avatar, timestep, canonical, motion)
+    scene = None if cameras == "around" else _scene(run, required=cameras == "training")
+    shown = (timestep or 0) if name.startswith("timestep") else None
+    rows = range(0, len(next(iter(poses.values()), [0])), stride)
+    target = out or run / "mesh" / f"{name}.ply"
+    written = target
+    began = time.perf_counter()
+    for row in track(rows, "Meshing", console=console(), transient=True, disable=motion is None):
+        pose = {key: values[row : row + 1] for key, values in poses.items()}
+        made = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        if motion is not None:
+            written = target.with_name(f"{target.stem}-{row:05d}{target.suffix}")
+        made.write(written)
+    seconds = time.perf_counter() - began
+    if motion is None:
+        size_text = f"{len(made.vertices)} vertices, {len(made.triangles)} triangles"
+        text = f"Wrote {written}: {size_text}, {seconds:.1f} s on {avatar.device}"
+    else:
+        speed = f"{len(rows) / seconds:.2f} meshes a second on {avatar.device}"
+        text = f"Wrote {len(rows)} meshes, the last {written}; {speed}"
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def _poses(
+    avatar: Avatar, timestep: int | None, canonical: bool, motion: Path | None
+) -> tuple[str, dict[str, Tensor]]:
+    """What the files are called, and the rig parameters (T, d)."""
+    from surfhead.core.mesh_extraction import canonical_pose, pose_at
+
+    if motion is not None:
+        from surfhead.core.reenactment import read_driver, reenact
+
+        return motion.resolve().stem, reenact(avatar, read_driver(motion))
+    if canonical:
+        return "canonical", canonical_pose(avatar)
+    return f"timestep-{timestep or 0:05d}", pose_at(avatar, timestep or 0)
+
+
+def _scene(run: Path, required: bool) -> Scene | None:
+    """The run's data, or None with a warning where they cannot be opened and need not be."""
+    import logging
+
+    from surfhead.core.build import open_scene
+    from surfhead.core.runs import read_config
+
+    try:
+        return open_scene(read_config(run)).scene
+    except SurfheadError as error:
+        if required:
+            raise
+        log = logging.getLogger("surfhead")
+        log.warning("The run's data are not there, so only cameras round the head are used: %s", error.what)
+        return None
+
+
+def _box(text: str) -> Box:
+    try:
+        a, b, c, d, e, f = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(
+            f'"box" is {text!r}.',
+            "Expected six numbers, the lowest and the highest corner in metres.",
+            "For example: --box=-0.1,-0.1,-0.1,0.1,0.1,0.1",
+        ) from error
+    return (a, b, c), (d, e, f)
