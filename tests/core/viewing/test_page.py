@@ -133,11 +133,12 @@ def test_looking_through_a_training_camera_shows_its_truth(
 def test_the_timeline_plays_and_stops(page: Page, client: PageClient) -> None:
     before = client.rest()
     client.set("Speed", "4")
-    count = len(client.pictures)
+    count = wanted = len(client.pictures)
     client.click("Play")
-    client.picture(count + 5)
-    shown = set(client.pictures[count:])
-    assert len(shown) > 2
+    while len(set(client.pictures[count:])) < 3:  # on a busy machine a timestep may be shown more than once
+        wanted += 1
+        assert wanted < count + 100
+        client.picture(wanted)
     client.click("Play")
     steps = page.painter.puppet.length(page.session().shot.stance)
     rested = client.rest()
