@@ -19,140 +19,18 @@ plain table of the box's blocks), so that the cost follows the surface's area, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from surfhead.core.depth_pictures import DepthPatches, side_by_side
 from surfhead.core.errors import OptionError
-from surfhead.core.types import Cameras, check_shape
 
 BLOCK = 8  # voxels along each side of a block
-TRUNCATION = 6.0  # voxels; wider takes out more of the noise of depth, and more of what is thin
+TRUNCATION = 4.0  # voxels
 NEAR = 2.0  # voxels round a surface in which blocks are kept; at most half a block
-STEEPEST = 0.15  # cosine of surface and ray below which a picture says nothing: 81 degrees
-CHUNK = 1 << 16  # voxels worked on at once: their intermediate values stay in a processor's cache
+CHUNK = 1 << 17  # voxels worked on at once by each thread
 GPU_CHUNK = 1 << 22  # the same on a GPU, where launching work is what costs
 MOST_BLOCKS = 1 << 27  # of a box; their table alone is half a gigabyte
-
-
-@dataclass(frozen=True)
-class DepthPictures:
-    """B depth pictures of one size.
-
-    Attributes:
-        cameras: the B cameras.
-        depth: (B, H, W) camera z, metres.
-        weight: (B, H, W) how much a pixel counts, at least 0, such as alpha times a mask; where it is 0 the
-            pixel has no depth.
-        rgb: (B, H, W, 3) colours, or None.
-    """
-
-    cameras: Cameras
-    depth: Tensor
-    weight: Tensor
-    rgb: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        shape = (len(self.cameras), self.cameras.height, self.cameras.width)
-        check_shape("depth", self.depth, *shape)
-        check_shape("weight", self.weight, *shape)
-        if self.rgb is not None:
-            check_shape("rgb", self.rgb, *shape, 3)
-
-    def __len__(self) -> int:
-        return len(self.cameras)
-
-
-@dataclass(frozen=True)
-class _Patches:
-    """One picture cut into the squares between the centres of four pixels, ready to be looked up.
-
-    Attributes:
-        table: (patches + 1, 6) depth at the first corner and its slopes along columns, rows and both; metres
-            along the normal for each metre of depth; weight. The last row is for whatever is outside.
-        projection: (3, 4) pixel coordinates times z from world points, counted from the first pixel's centre.
-        rows, columns: number of patches.
-        farthest: (rows, columns) largest depth of the corners; 0 where a patch says nothing.
-        intrinsics: (3, 3) pixels, counted from the first pixel's centre.
-        camera_from_world: (4, 4).
-    """
-
-    table: Tensor
-    projection: Tensor
-    rows: int
-    columns: int
-    near: float
-    farthest: Tensor
-    intrinsics: Tensor
-    camera_from_world: Tensor
-
-    def look_up(self, q: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Distance d of points to the surface seen (metres, positive in front), and where they project.
-
-        Args:
-            q: pixel coordinates times z, and z, of points, each of any shape.
-
-        Returns:
-            Distance, weight, row of the table, and the fractions across the patch along columns and rows.
-        """
-        inverse = q[2].reciprocal()
-        x, y = q[0] * inverse, q[1] * inverse
-        column, row = x.floor(), y.floor()
-        inside = (column >= 0) & (column < self.columns) & (row >= 0) & (row < self.rows) & (q[2] > self.near)
-        index = torch.where(inside, row * self.columns + column, float(len(self.table) - 1)).long()
-        a, b, c, d, slope, weight = self.table[index].unbind(-1)
-        x, y = torch.where(inside, x - column, 0.0), torch.where(inside, y - row, 0.0)
-        surface = a + x * b + y * (c + x * d)
-        return (surface - q[2]) * slope, weight, index, x, y
-
-
-def _patches(pictures: DepthPictures, view: int, device: torch.device) -> _Patches:
-    """Prepare one picture."""
-    depth = pictures.depth[view].to(device, torch.float32)
-    weight = pictures.weight[view].to(device, torch.float32)
-    intrinsics = pictures.cameras.intrinsics[view].to(device, torch.float32)
-    corners = [picture_corners(depth), picture_corners(weight)]
-    a, right, below, across = corners[0]
-    b, c, d = right - a, below - a, across - right - below + a
-    known = torch.stack([(w > 0) & z.isfinite() & (z > 0) for z, w in zip(*corners, strict=True)]).all(dim=0)
-    # the patch's middle, its two tangents, and the surface's normal from these
-    rows, columns = a.shape
-    ray_x = (torch.arange(columns, device=device) + 1.0 - intrinsics[0, 2]) / intrinsics[0, 0]
-    ray_y = ((torch.arange(rows, device=device) + 1.0 - intrinsics[1, 2]) / intrinsics[1, 1])[:, None]
-    middle, by_x, by_y = a + (b + c) / 2 + d / 4, b + d / 2, c + d / 2
-    ones = torch.ones_like(a)
-    ray = torch.stack([ray_x * ones, ray_y * ones, ones], dim=-1)
-    along_x, along_y = ray * by_x[..., None], ray * by_y[..., None]
-    along_x[..., 0] += middle / intrinsics[0, 0]
-    along_y[..., 1] += middle / intrinsics[1, 1]
-    normal = torch.nn.functional.normalize(torch.linalg.cross(along_x, along_y), dim=-1, eps=1e-20)
-    slope = (normal * ray).sum(dim=-1).abs()  # |ray| cos
-    cosine = slope / ray.norm(dim=-1)
-    known = known & (cosine > STEEPEST)
-    mean = torch.stack(corners[1]).mean(dim=0)
-    table = torch.stack([a, b, c, d, slope, mean * cosine], dim=-1)
-    table = torch.where(known[..., None], table, 0.0).reshape(-1, 6)
-    table = torch.cat([table, table.new_zeros(1, 6)])
-    shifted = intrinsics.clone()
-    shifted[:2, 2] -= 0.5
-    pose = pictures.cameras.camera_from_world[view].to(device, torch.float32)
-    farthest = torch.stack(corners[0]).amax(dim=0)
-    return _Patches(
-        table,
-        shifted @ pose[:3],
-        rows,
-        columns,
-        pictures.cameras.near,
-        torch.where(known, farthest, 0.0),
-        shifted,
-        pose,
-    )
-
-
-def picture_corners(picture: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The values (H - 1, W - 1, ...) at each patch's four corners: first, next column, next row, both."""
-    return picture[:-1, :-1], picture[:-1, 1:], picture[1:, :-1], picture[1:, 1:]
 
 
 class TsdfVolume:
@@ -211,35 +89,44 @@ class TsdfVolume:
         """Voxels along x, y and z."""
         return self.grid[0] * BLOCK, self.grid[1] * BLOCK, self.grid[2] * BLOCK
 
-    def fuse(self, pictures: list[DepthPictures]) -> None:
+    def fuse(self, patches: list[DepthPatches]) -> None:
         """Compute the field of all pictures, in place of what was there.
 
         All are given at once, for a block that one picture's surface passes through is carved by the others.
+
+        Args:
+            patches: the pictures, prepared on this volume's device.
         """
-        prepared = [_patches(group, view, self.device) for group in pictures for view in range(len(group))]
         centres = self._centres()
         met = torch.zeros(len(centres), dtype=torch.bool, device=self.device)
-        for patches in prepared:
-            self._meet(patches, met)
-        self.blocks = met.nonzero()[:, 0]
-        shape = (len(self.blocks), BLOCK**3)
-        self.total = torch.zeros(shape, device=self.device)
-        self.weight = torch.zeros(shape, device=self.device)
-        step = torch.arange(BLOCK, device=self.device) - (BLOCK - 1) / 2
-        offsets = self.voxel * torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1)
-        kept = centres[self.blocks]
-        reach = 0.5 * BLOCK * self.voxel * 3**0.5  # from a block's middle to its corners
-        for patches in prepared:
-            rows = _before(patches, kept, reach, self.truncation).nonzero()[:, 0]
-            turn = patches.projection[:, :3]
-            first = kept[rows] @ turn.mT + patches.projection[:, 3]
-            second = offsets.reshape(-1, 3) @ turn.mT
+        with side_by_side(self.device) as run:
+            run(lambda picture: self._meet(picture, met), patches)
+            self.blocks = met.nonzero()[:, 0]
+            shape = (len(self.blocks), BLOCK**3)
+            self.total = torch.zeros(shape, device=self.device)
+            self.weight = torch.zeros(shape, device=self.device)
+            kept = centres[self.blocks]
+            reach = 0.5 * BLOCK * self.voxel * 3**0.5  # from a block's middle to its corners
+            before = run(lambda picture: _before(picture, kept, reach, self.truncation), patches)
+            step = torch.arange(BLOCK, device=self.device) - (BLOCK - 1) / 2
+            places = self.voxel * torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1)
+            places = places.reshape(-1, 3)
             size = max(1, self.chunk // BLOCK**3)
-            for start in range(0, len(rows), size):
-                self._add(patches, rows[start : start + size], first[start : start + size], second)
 
-    def _add(self, patches: _Patches, rows: Tensor, first: Tensor, second: Tensor) -> None:
-        """Add a picture's say on some kept blocks: q = first (M, 3) + second (512, 3)."""
+            def fill(start: int) -> None:
+                part = slice(start, start + size)
+                for picture, ahead in zip(patches, before, strict=True):
+                    rows = start + ahead[part].nonzero()[:, 0]
+                    if len(rows):
+                        self._add(picture, rows, kept[rows], places)
+
+            run(fill, list(range(0, len(kept), size)))
+
+    def _add(self, patches: DepthPatches, rows: Tensor, centres: Tensor, places: Tensor) -> None:
+        """Add a picture's say on some kept blocks: (M,) rows, (M, 3) middles, (512, 3) voxels from there."""
+        turn = patches.projection[:, :3]
+        first = centres @ turn.mT + patches.projection[:, 3]
+        second = places @ turn.mT
         q = [first[:, k : k + 1] + second[:, k] for k in range(3)]
         distance, weight, *_ = patches.look_up((q[0], q[1], q[2]))
         ratio = distance.mul_(1.0 / self.truncation).clamp_(max=1.0)
@@ -247,12 +134,12 @@ class TsdfVolume:
         self.total.index_add_(0, rows, weight * ratio)
         self.weight.index_add_(0, rows, weight)
 
-    def _meet(self, patches: _Patches, met: Tensor) -> None:
+    def _meet(self, patches: DepthPatches, met: Tensor) -> None:
         """Mark in ``met`` (G,) the blocks within ``NEAR`` voxels of the surface that a picture shows."""
         index = (patches.farthest.flatten() > 0).nonzero()[:, 0]
         if not len(index):
             return
-        a, b, c, d = patches.table[index, :4].unbind(-1)
+        a, b, c, d = (values[index] for values in patches.table[:4])
         row, column = index // patches.columns, index % patches.columns
         focal = patches.intrinsics[[0, 1], [0, 1]]
         # several points a patch, where a patch is wide as seen from the front
@@ -309,7 +196,7 @@ class TsdfVolume:
         return spread(value, 1.0), spread(known, False), first.cpu()
 
 
-def _before(patches: _Patches, centres: Tensor, radius: float, truncation: float) -> Tensor:
+def _before(patches: DepthPatches, centres: Tensor, radius: float, truncation: float) -> Tensor:
     """Which balls are not wholly behind what a picture saw, nor outside it.
 
     Args:
@@ -345,41 +232,6 @@ def _widest(values: Tensor, window: int) -> Tensor:
     pool = torch.nn.functional.max_pool2d
     along = pool(values[None], (1, 2 * window + 1), 1, (0, window))
     return pool(along, (2 * window + 1, 1), 1, (window, 0))[0]
-
-
-def picture_colours(pictures: list[DepthPictures], points: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """The colours of surface points, weighted means over the pictures that see them.
-
-    A picture counts, with its weight times the squared cosine of ray and surface, where what it shows is
-    within ``reach`` of the point; its colour is bilinear between pixels.
-
-    Args:
-        points: (M, 3) metres, on the device where this is computed.
-        reach: metres along the surface's normal.
-
-    Returns:
-        (M, 3) colours and (M,) bool, whether any picture counts; 0 elsewhere.
-    """
-    total, weights = torch.zeros_like(points), points.new_zeros(len(points))
-    for group in pictures:
-        if group.rgb is None:
-            continue
-        for view in range(len(group)):
-            patches = _patches(group, view, points.device)
-            q = points @ patches.projection[:, :3].mT + patches.projection[:, 3]
-            distance, weight, index, x, y = patches.look_up((q[:, 0], q[:, 1], q[:, 2]))
-            seen = ((distance.abs() < reach) & (weight > 0)).nonzero()[:, 0]
-            row = index[seen] // patches.columns
-            column = index[seen] - row * patches.columns
-            rgb = group.rgb[view].to(points.device, torch.float32)
-            x, y = x[seen, None], y[seen, None]
-            upper = rgb[row, column] * (1 - x) + rgb[row, column + 1] * x
-            lower = rgb[row + 1, column] * (1 - x) + rgb[row + 1, column + 1] * x
-            # the table's weight has one cosine already
-            w = weight[seen] * patches.table[index[seen], 4]
-            total.index_add_(0, seen, w[:, None] * (upper * (1 - y) + lower * y))
-            weights.index_add_(0, seen, w)
-    return total / weights.clamp_min(1e-20)[:, None], weights > 0
 
 
 def _numbers(point: Tensor) -> str:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from surfhead.core.avatar import Avatar
 from surfhead.core.camera_path import around
+from surfhead.core.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.feed import cameras_of
-from surfhead.core.fusion import DepthPictures, TsdfVolume, picture_colours
+from surfhead.core.fusion import TsdfVolume
 from surfhead.core.scene import Scene
 from surfhead.core.surface_mesh import SurfaceMesh, zero_surface
 from surfhead.core.types import Cameras
@@ -30,6 +31,8 @@ COVERS = ("full", "front")
 CAMERAS = ("both", "training", "around")
 MARGIN = 0.015  # metres added to the head's box on each side: hair stands off the rig's mesh
 LEAST_WEIGHT = 0.05  # of a voxel: less than one picture at a slant
+LEAST_BAND = 3.0  # voxels: with less, the field is cut off within a cell
+COLOUR_REACH = 2.0  # voxels from a picture's surface within which a vertex takes its colour
 BATCH = 4  # pictures drawn at once
 LEAST_SIZE = 16  # pixels
 
@@ -48,7 +51,8 @@ class MeshSettings:
         cameras: ``training``: those of the data; ``around``: spread round the head; ``both``: half of each.
         cover: ``full``: those are all round; ``front``: only before the face.
         alpha: pixels with less are left out.
-        truncation: of the distance field, voxels.
+        truncation: of the distance field, metres, but at least ``LEAST_BAND`` voxels: wider takes out more of
+            the noise of depth, and more of what is thin.
     """
 
     voxel: float = 0.001
@@ -60,7 +64,7 @@ class MeshSettings:
     cameras: str = "both"
     cover: str = "full"
     alpha: float = 0.5
-    truncation: float = 6.0
+    truncation: float = 0.006
 
     def __post_init__(self) -> None:
         chosen = (
@@ -79,6 +83,11 @@ class MeshSettings:
         for name, number, least in limits:
             if number < least:
                 raise OptionError(f'"{name}" is {number}.', f"Expected at least {least}.", f"Mend --{name}.")
+
+    @property
+    def band(self) -> float:
+        """The truncation that is used, metres."""
+        return max(self.truncation, LEAST_BAND * self.voxel)
 
 
 @dataclass(frozen=True)
@@ -250,10 +259,9 @@ def extract_mesh(
     settings = settings or MeshSettings()
     low, high = chosen_box(avatar, pose, settings)
     pictures = depth_pictures(avatar, pose, seen_from or cameras_for(avatar, pose, settings), settings)
-    volume = TsdfVolume(
-        low, high, settings.voxel, truncation=settings.truncation * settings.voxel, device=avatar.device
-    )
-    volume.fuse(pictures)
+    patches = prepare(pictures, avatar.device)
+    volume = TsdfVolume(low, high, settings.voxel, truncation=settings.band, device=avatar.device)
+    volume.fuse(patches)
     mesh = zero_surface(volume, LEAST_WEIGHT).largest(settings.components)
     if not len(mesh.triangles):
         raise DataError(
@@ -261,19 +269,24 @@ def extract_mesh(
             f"The box goes from {_numbers(low)} to {_numbers(high)}.",
             "Check --box, or whether the run was trained.",
         )
-    return replace(mesh, colours=_colours(avatar, mesh, pictures, 2.0 * settings.voxel))
+    return coloured(mesh, patches, COLOUR_REACH * settings.voxel)
 
 
-def _colours(avatar: Avatar, mesh: SurfaceMesh, pictures: list[DepthPictures], reach: float) -> Tensor:
-    """(V, 3) uint8 colours; a vertex that no picture sees takes those of the nearest that one sees."""
-    rgb, seen = picture_colours(pictures, mesh.vertices.to(avatar.device), reach)
+def coloured(mesh: SurfaceMesh, patches: list[DepthPatches], reach: float) -> SurfaceMesh:
+    """A mesh with the colours that pictures show; what none of them sees is coloured as the nearest seen.
+
+    Args:
+        reach: metres from a picture's surface within which a vertex is on it.
+    """
+    device = patches[0].projection.device
+    rgb, seen = picture_colours(patches, mesh.vertices.to(device), reach)
     rgb, seen = rgb.cpu(), seen.cpu()
     if bool(seen.any()) and not bool(seen.all()):
         from scipy.spatial import cKDTree
 
         nearest = cKDTree(mesh.vertices[seen].numpy()).query(mesh.vertices[~seen].numpy())[1]
         rgb[~seen] = rgb[seen][torch.from_numpy(nearest)]
-    return (255.0 * rgb.clamp(0.0, 1.0)).round().to(torch.uint8)
+    return replace(mesh, colours=(255.0 * rgb.clamp(0.0, 1.0)).round().to(torch.uint8))
 
 
 def _numbers(point: Tensor) -> str:

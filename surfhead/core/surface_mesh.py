@@ -119,14 +119,14 @@ def _no_metal(tree: dict[str, Any]) -> None:
 
 def linear_light(colour: Tensor) -> Tensor:
     """Display values of sRGB in [0, 1] as linear light (IEC 61966-2-1)."""
-    bright: Tensor = ((colour + 0.055) / 1.055) ** 2.4
-    return torch.where(colour <= 0.04045, colour / 12.92, bright)
+    return torch.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055).pow(2.4))
 
 
 def triangle_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
     """(F,) areas, square metres."""
     corner = vertices[triangles]
-    return torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]).norm(dim=1) / 2
+    doubled = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    return torch.linalg.vector_norm(doubled, dim=1) / 2
 
 
 def zero_surface(volume: TsdfVolume, least_weight: float = 0.0) -> SurfaceMesh:
