@@ -136,6 +136,21 @@ def _around(
         points, front = avatar.surfels.parameters["offset"], (0.0, 0.0, 1.0)
     points = points.detach().double().cpu()
     low, high = points.quantile(0.02, dim=0), points.quantile(0.98, dim=0)
+    return _on_sphere(low, high, angle, elevation, lens, (height, width), field_of_view, front, up)
+
+
+def _on_sphere(
+    low: Tensor,
+    high: Tensor,
+    angle: Tensor,
+    elevation: Tensor,
+    lens: Tensor,
+    size: tuple[int, int],
+    field_of_view: float,
+    front: tuple[float, float, float],
+    up: tuple[float, float, float],
+) -> Cameras:
+    """Cameras (M,) degrees to the side of a box's front and above; its bounding sphere fills the picture."""
     target = (low + high) / 2
     distance = MARGIN * float((high - low).norm()) / 2 / math.sin(math.radians(field_of_view) / 2)
     axis = torch.nn.functional.normalize(torch.tensor(up, dtype=torch.float64), dim=0)
@@ -148,7 +163,7 @@ def _around(
     angle, elevation = torch.deg2rad(angle)[:, None], torch.deg2rad(elevation)[:, None]
     level = torch.cos(angle) * ahead + torch.sin(angle) * side
     eye = target + distance * (torch.cos(elevation) * level + torch.sin(elevation) * axis)
-    return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), height, width)
+    return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), *size)
 
 
 def around(
@@ -176,25 +191,13 @@ def around(
         full: all round; otherwise up to ``SIDE`` from the front.
         field_of_view: degrees, of the shorter side of the picture.
     """
-    low, high = low.double().cpu(), high.double().cpu()
-    target = (low + high) / 2
-    half = math.radians(field_of_view) / 2
-    distance = float((high - low).norm()) / 2 / math.sin(half)
-    axis = torch.nn.functional.normalize(torch.tensor(up, dtype=torch.float64), dim=0)
-    ahead = torch.tensor(front, dtype=torch.float64)
-    ahead = ahead - (ahead @ axis) * axis
-    if float(ahead.norm()) < 1e-6:
-        raise OptionError(f'"up" {up} is where the face looks.', "", "Choose another --up.")
-    ahead = torch.nn.functional.normalize(ahead, dim=0)
-    side = torch.linalg.cross(axis, ahead)
     step = torch.arange(count, dtype=torch.float64)
     sines = [math.sin(math.radians(degrees)) for degrees in (LOWEST, HIGHEST)]
     height = sines[0] + (sines[1] - sines[0]) * (step + 0.5) / max(count, 1)  # equal areas for equal heights
     turn = (step * (1.0 - 1.0 / GOLDEN)) % 1.0
-    angle = math.radians(FULL_TURN) * turn if full else math.radians(SIDE) * (2.0 * turn - 1.0)
-    level = torch.cos(angle)[:, None] * ahead + torch.sin(angle)[:, None] * side
-    eye = target + distance * ((1 - height**2).sqrt()[:, None] * level + height[:, None] * axis)
-    focal = min(size) / 2 / math.tan(half)
-    lens = [[focal, 0, size[1] / 2], [0, focal, size[0] / 2], [0, 0, 1]]
-    intrinsics = torch.tensor(lens, dtype=torch.float64).repeat(count, 1, 1)
-    return Cameras(look_at(eye, target, axis).float(), intrinsics.float(), *size)
+    angle = FULL_TURN * turn if full else SIDE * (2.0 * turn - 1.0)
+    lens = intrinsics_of(field_of_view, *size)
+    elevation = torch.rad2deg(torch.asin(height))
+    return _on_sphere(
+        low.double().cpu(), high.double().cpu(), angle, elevation, lens, size, field_of_view, front, up
+    )
