@@ -38,7 +38,7 @@ class Viewer(Observer):
             "127.0.0.1", "Address to listen on; others let others in.", flag="--ip", there="127.0.0.1"
         )
         port: int = option(8080, "Port; the next free one if it is taken.", flag="--port", there="60000")
-        share: float = option(0.06, "Part of the run's time that pictures may take.")
+        share: float = option(0.04, "Part of the run's time that pictures may take.")
         size: int = option(512, "Longer side of a picture at rest, pixels.")
         quality: int = option(80, "JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")
         every: float = option(2.0, "Seconds between two new pictures of a shot at rest, at least.")
@@ -50,7 +50,7 @@ class Viewer(Observer):
                     raise OptionError(
                         f'"{name}" of observer "viewer" is {value}.',
                         f"Expected more than 0{' and at most 1' if high == 1.0 else ''}.",
-                        f"For example: --set observers.viewer.{name}={0.06 if high == 1.0 else 2}",
+                        f"For example: --set observers.viewer.{name}={0.04 if high == 1.0 else 2}",
                     )
 
     @classmethod
