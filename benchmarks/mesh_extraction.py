@@ -80,7 +80,7 @@ def sphere_chamfer(voxel: float, views: int, size: int, device: str) -> float:
     side = torch.full((3,), RADIUS + 3 * voxel)
     volume = TsdfVolume(-side, side, voxel, truncation=MeshSettings(voxel=voxel).band, device=device)
     volume.fuse(prepare([sphere_pictures(views, size, device)], device))
-    mesh = zero_surface(volume, LEAST_WEIGHT).largest(1)
+    mesh = zero_surface(volume, LEAST_WEIGHT).largest(1).smoothed(MeshSettings().smooth)
     surface = Surface(mesh.vertices, mesh.triangles)
     off = np.abs(np.linalg.norm(sample_surface(surface, 100_000).points, axis=1) - RADIUS)
     direction = np.random.default_rng(0).normal(size=(100_000, 3))
@@ -109,7 +109,7 @@ def speed(
     draw = _of_run(runs[0], settings, shape, device) if runs else _of_ellipsoid(settings, shape, device)
     what = f"{settings.views} views of {shape[1]}x{shape[0]}, voxels of 1 mm, {device}"
     table = Table(title=f"seconds of a mesh: {what}")
-    names = ("rendering", "fusion", "marching cubes", "components", "colours", "writing", "all")
+    names = ("rendering", "fusion", "marching cubes", "parts, smoothing", "colours", "writing", "all")
     for name in ("repeat", *names, "voxels", "vertices"):
         table.add_column(name, justify="right")
     for repeat in range(3):
@@ -122,7 +122,7 @@ def speed(
         clock.append(_now(device))
         mesh = zero_surface(volume, LEAST_WEIGHT)
         clock.append(_now(device))
-        mesh = mesh.largest(1)
+        mesh = mesh.largest(1).smoothed(settings.smooth)
         clock.append(_now(device))
         mesh = coloured(mesh, patches, 2 * settings.voxel)
         clock.append(_now(device))
@@ -275,6 +275,7 @@ def main() -> None:
     parser.add_argument("--cameras", default="both", help="of (c)")
     parser.add_argument("--cover", default="full", help="of (c)")
     parser.add_argument("--truncation", type=float, default=MeshSettings().truncation, help="metres")
+    parser.add_argument("--smooth", type=int, default=MeshSettings().smooth, help="of (b) and (c), steps")
     parser.add_argument("--only", nargs="+", choices=("a", "b", "c"), default=["a", "b", "c"])
     parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
@@ -286,6 +287,7 @@ def main() -> None:
         cameras=arguments.cameras,
         cover=arguments.cover,
         truncation=arguments.truncation,
+        smooth=arguments.smooth,
     )
     console = Console(width=170)
     if "a" in arguments.only:

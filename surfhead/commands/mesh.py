@@ -41,6 +41,7 @@ def mesh(
         str, typer.Option(help="median or expected: the latter lies too deep where surfels are translucent.")
     ] = "median",
     components: Annotated[int, typer.Option(help="Connected parts kept, the largest first; 0: all.")] = 1,
+    smooth: Annotated[int, typer.Option(help="Steps that smooth the surface; 0: none.")] = 20,
     box: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +96,7 @@ def mesh(
         views=views,
         size=size,
         components=components,
+        smooth=smooth,
         box=None if box is None else _box(box),
         cameras=cameras,
         cover=cover,

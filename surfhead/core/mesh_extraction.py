@@ -53,6 +53,7 @@ class MeshSettings:
         alpha: pixels with less are left out.
         truncation: of the distance field, metres, but at least ``LEAST_BAND`` voxels: wider takes out more of
             the noise of depth, and more of what is thin.
+        smooth: steps that smooth the surface; 0: none.
     """
 
     voxel: float = 0.001
@@ -65,6 +66,7 @@ class MeshSettings:
     cover: str = "full"
     alpha: float = 0.5
     truncation: float = 0.006
+    smooth: int = 20
 
     def __post_init__(self) -> None:
         chosen = (
@@ -262,7 +264,7 @@ def extract_mesh(
     patches = prepare(pictures, avatar.device)
     volume = TsdfVolume(low, high, settings.voxel, truncation=settings.band, device=avatar.device)
     volume.fuse(patches)
-    mesh = zero_surface(volume, LEAST_WEIGHT).largest(settings.components)
+    mesh = zero_surface(volume, LEAST_WEIGHT).largest(settings.components).smoothed(settings.smooth)
     if not len(mesh.triangles):
         raise DataError(
             "No surface was found.",

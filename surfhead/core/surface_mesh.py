@@ -16,6 +16,7 @@ from surfhead.core.errors import OptionError, unknown_name
 if TYPE_CHECKING:
     from surfhead.core.fusion import TsdfVolume
 
+TAUBIN = (0.5, -0.53)  # shares of the way to the neighbours' mean, forth and back
 SUFFIXES = (".ply", ".obj", ".glb")
 
 
@@ -63,6 +64,33 @@ class SurfaceMesh:
             self.normals[rows],
             None if self.colours is None else self.colours[rows],
         )
+
+    def smoothed(self, steps: int) -> SurfaceMesh:
+        """The mesh without its finest unevenness, hardly shrunk; normals are made anew.
+
+        Each step moves every vertex towards the mean of its neighbours, and then a little farther back
+        (Taubin, "A signal processing approach to fair surface design", SIGGRAPH 1995). Open edges are kept.
+        """
+        if steps <= 0 or not len(self.triangles):
+            return self
+        from scipy.sparse import coo_matrix, diags
+
+        faces, size = self.triangles.numpy(), len(self.vertices)
+        edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+        ones = np.ones(len(edges), dtype=np.float32)
+        directed = coo_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(size, size)).tocsr()
+        links = directed + directed.T
+        # an edge of one triangle is open
+        open_ends = np.unique(np.concatenate((links == 1).nonzero()))
+        links.data[:] = 1.0
+        mean = diags(1.0 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1.0)).astype(np.float32) @ links
+        points = self.vertices.numpy()
+        for _ in range(steps):
+            for share in TAUBIN:
+                change = share * (mean @ points - points)
+                change[open_ends] = 0.0
+                points = points + change
+        return SurfaceMesh.of(torch.from_numpy(points), self.triangles, self.colours)
 
     def write(self, path: Path) -> Path:
         """Write a PLY, OBJ or GLB file, as the suffix says, and give its path.
@@ -126,7 +154,8 @@ def triangle_areas(vertices: Tensor, triangles: Tensor) -> Tensor:
     """(F,) areas, square metres."""
     corner = vertices[triangles]
     doubled = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    return torch.linalg.vector_norm(doubled, dim=1) / 2
+    areas: Tensor = torch.linalg.vector_norm(doubled, dim=1) / 2
+    return areas
 
 
 def zero_surface(volume: TsdfVolume, least_weight: float = 0.0) -> SurfaceMesh:
