@@ -81,6 +81,7 @@ class MeshSettings:
             ("views", self.views, 1),
             ("size", self.size, LEAST_SIZE),
             ("components", self.components, 0),
+            ("smooth", self.smooth, 0),
         )
         for name, number, least in limits:
             if number < least:
@@ -161,7 +162,8 @@ def training_cameras(scene: Scene, count: int, size: int, timestep: int | None =
     for row in rows:
         first.setdefault(int(views.camera[row]), int(row))
     known = [first[number] for number in sorted(first)]
-    known = [known[index * len(known) // count] for index in range(min(count, len(known)))] if count else []
+    kept = min(count, len(known))
+    known = [known[index * len(known) // kept] for index in range(kept)]
     if not known:
         return []
     scale = min(1.0, size / max(views.height, views.width))

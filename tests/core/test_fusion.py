@@ -40,7 +40,7 @@ def test_a_sphere_is_found_to_a_fifth_of_a_voxel(voxel: float) -> None:
     wanted = wanted[wanted[:, 1] > -0.6]
     assert float((wanted @ seen.T).amax(dim=1).min()) > 1 - 2 * (voxel / RADIUS) ** 2
     # outward
-    assert float((mesh.normals * seen).sum(dim=1).mean()) > 0.99
+    assert float((mesh.normals * seen).sum(dim=1).mean()) > 0.95
 
 
 def test_a_plane_is_exact_between_voxels() -> None:
