@@ -122,7 +122,7 @@ def mesh(
     else:
         speed = f"{len(rows) / seconds:.2f} meshes a second on {avatar.device}"
         text = f"Wrote {len(rows)} meshes, the last {written}; {speed}"
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(text, soft_wrap=True)
 
 
 def _poses(

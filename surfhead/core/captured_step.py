@@ -61,28 +61,38 @@ class CapturedStep:
         """Forget the graph; the next step runs as it is."""
         self._key = self._graph = self._batch = self._result = None
 
-    def _capture(self, batch: Batch) -> bool:
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
-            # a pool dies with its last graph: this one keeps it for the graphs to come
-            self._keeper = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._keeper, pool=self._pool, capture_error_mode="thread_local"):
-                torch.zeros(1, device=batch.image.device)
-        graph = torch.cuda.CUDAGraph()
-        self._batch = _clone(batch)
-        try:
-            # other threads decode pictures meanwhile, which must not break the capture
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                self._result = self._work(self._batch)
-        except Exception as failure:  # whatever a component did that a graph cannot hold
+    def make_room(self) -> None:
+        """Capture anew where the rasterizer had too little room lately, which makes it slow."""
+        from surfhead.core.kernels import cuda
+
+        if cuda.check_overflow():
             self.drop()
+
+    def _capture(self, batch: Batch) -> bool:
+        try:
+            pool = self._shared_pool(batch.image.device)
+            graph, own = torch.cuda.CUDAGraph(), _clone(batch)
+            # other threads decode pictures meanwhile, which must not break the capture
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                result = self._work(own)
+        except Exception as failure:  # whatever a component did that a graph cannot hold
             self.failure = failure
             self._failures += 1
             if self._failures == TRIES:
-                log.info("Steps run without CUDA graphs: %s", str(failure).splitlines()[0])
+                log.info("Steps run without CUDA graphs: %s", (str(failure).splitlines() or [""])[0])
             return False
-        self._graph = graph
+        self._graph, self._batch, self._result = graph, own, result
         return True
+
+    def _shared_pool(self, device: torch.device) -> Any:
+        """The memory of all graphs. It would die with its last graph, so an empty one keeps it."""
+        if self._pool is None:
+            pool = torch.cuda.graph_pool_handle()
+            keeper = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(keeper, pool=pool, capture_error_mode="thread_local"):
+                torch.zeros(1, device=device)
+            self._pool, self._keeper = pool, keeper
+        return self._pool
 
 
 def _tensors(batch: Batch) -> list[Tensor]:

@@ -154,6 +154,10 @@ class Optimiser:
             self._step_by_kernel()
         else:
             self.adam.step()
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget all gradients, such as those of a step that was broken off."""
         self.adam.zero_grad(set_to_none=True)
 
     def _step_by_kernel(self) -> None:

@@ -36,13 +36,6 @@ log = logging.getLogger("surfhead")
 READ_BACK = 20  # steps between looks at device values that would stall a GPU
 
 
-def kernels_overflow() -> bool:
-    """Whether the GPU's rasterizer had too little room lately, which made it slow."""
-    from surfhead.core.kernels import cuda
-
-    return cuda.check_overflow()
-
-
 class Trainer:
     """One run.
 
@@ -192,6 +185,7 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> tuple[Rendering, dict[str, Tensor]]:
         """A step without a look from the host: what a CUDA graph can hold."""
+        self.optimiser.drop_gradients()  # a capture that failed half way left some that nothing had computed
         rendering = self._differentiate(batch)
         self.optimiser.step()
         return rendering, self.losses
@@ -230,8 +224,8 @@ class Trainer:
             except SurfheadError:
                 self._dump(batch, rendering)
                 raise
-            if self._captured is not None and kernels_overflow():
-                self._captured.drop()  # captured anew, it has more room
+            if self._captured is not None:
+                self._captured.make_room()
 
     def _dump(self, batch: Batch, rendering: Rendering) -> None:
         if self.config.debug < 0:

@@ -107,6 +107,41 @@ def test_rates_and_losses_count_images_not_steps(tmp_path: Path) -> None:
     assert seen == [4, 8, 10]
 
 
+def test_a_captured_step_is_named_by_all_that_the_host_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph holds for one batch size, set of surfels, stage of the appearance and set of weights only."""
+    ramp = WeightedTerm("l1", create("regularizer", "l1"), 2.0, start=10, ramp=4)
+    run = trainer(tmp_path, [ramp])
+    seen = []
+    for images in (0, 9, 10, 11, 20, 21):
+        run.images = images
+        seen.append(run._decided(2))
+    assert seen[0] == seen[1]
+    assert len(set(seen[1:5])) == 4  # the term began, grew, and reached its weight
+    assert seen[4] == seen[5]
+    assert run._decided(1) != seen[5]
+    run._generation += 1
+    assert run._decided(2) != seen[5]
+    run._generation -= 1
+    monkeypatch.setattr(run.avatar.appearance, "stage", lambda: ("another",))
+    assert run._decided(2) != seen[5]
+
+
+def test_a_broken_off_step_leaves_no_gradient_to_the_next(tmp_path: Path) -> None:
+    """What a failed capture left in the gradients is never learnt from."""
+    clean, dirty = (trainer(tmp_path / name) for name in ("clean", "dirty"))
+    for run in (clean, dirty):
+        run.optimiser.set_rates(0)
+    for _, value in dirty.optimiser.named():
+        value.grad = torch.full_like(value, 1e3)
+    views = clean.order.views[:2]
+    for run in (clean, dirty):
+        run._learn(run.feed.batch(views))
+    for (name, mine), (_, other) in zip(clean.optimiser.named(), dirty.optimiser.named(), strict=True):
+        assert torch.equal(mine, other), name
+
+
 def test_terms_start_and_ramp(tmp_path: Path) -> None:
     term = WeightedTerm("l1", create("regularizer", "l1"), 2.0, start=10, ramp=4)
     assert [term.weight_at(i) for i in (0, 9, 10, 11, 13, 50)] == [0.0, 0.0, 0.5, 1.0, 2.0, 2.0]
