@@ -184,11 +184,11 @@ SURFEL_FN Outline<W> outline(const Footprint<W>& f) {
   Outline<W> o;
   o.ex = f.ex;
   o.ey = f.ey;
-  o.hx = square_root(greater(f.sxx, W(0)));
-  o.hy = square_root(greater(f.syy, W(0)));
-  o.inverse = f.syy > W(1e-12) ? W(1) / f.syy : W(0);
+  o.hx = rough_root(greater(f.sxx, W(0)));
+  o.hy = rough_root(greater(f.syy, W(0)));
+  o.inverse = f.syy > W(1e-12) ? reciprocal(f.syy) : W(0);
   o.slope = f.sxy * o.inverse;
-  o.rest = square_root(greater(f.sxx - f.sxy * o.slope, W(0)));
+  o.rest = rough_root(greater(f.sxx - f.sxy * o.slope, W(0)));
   o.tip = o.hx > W(0) ? f.sxy / o.hx : W(0);
   o.disc = f.disc;
   o.slack = W(0.02);
@@ -214,15 +214,15 @@ SURFEL_FN bool footprint_span(const Outline<W>& o, W y0, W y1, W& x0, W& x1) {
   x1 = W(-1e30);
   if (y0 <= o.disc && y1 >= -o.disc) {
     const W t = y0 > W(0) ? y0 : (y1 < W(0) ? y1 : W(0));
-    const W half = square_root(greater(o.disc * o.disc - t * t, W(0)));
+    const W half = rough_root(greater(o.disc * o.disc - t * t, W(0)));
     x0 = -half;
     x1 = half;
     found = true;
   }
   if (y0 - o.ey <= o.hy && y1 - o.ey >= -o.hy) {
     const W t0 = greater(y0 - o.ey, -o.hy), t1 = lesser(y1 - o.ey, o.hy);
-    const W c0 = o.rest * square_root(greater(W(1) - t0 * t0 * o.inverse, W(0)));
-    const W c1 = o.rest * square_root(greater(W(1) - t1 * t1 * o.inverse, W(0)));
+    const W c0 = o.rest * rough_root(greater(W(1) - t0 * t0 * o.inverse, W(0)));
+    const W c1 = o.rest * rough_root(greater(W(1) - t1 * t1 * o.inverse, W(0)));
     const W m0 = o.slope * t0, m1 = o.slope * t1;
     const W right = o.tip >= t0 && o.tip <= t1 ? o.hx : greater(m0 + c0, m1 + c1);
     const W left = -o.tip >= t0 && -o.tip <= t1 ? -o.hx : lesser(m0 - c0, m1 - c1);

@@ -37,12 +37,16 @@ struct Launch {
   float4* footprints;  // (views, surfels, 2)
   uint32* depth_bounds;  // (views, 2) complement of the least, and the greatest, depth's bits
   int* offsets;        // (views * tiles + 1) where each tile's entries begin
-  uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch, by depth
+  uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch; from the sort on by tile and
+                       // depth, before it in any order
   float4* pixel_sums;  // (views, height, width) transmittance at the end, D1, D2, depth they count from
   int2* pixel_places;  // (views, height, width) after the last pair composited; of the median pair or -1
   // scratch
+  uint64* reserved;    // entries that projection has found so far, zeroed
   uint32* found_bounds;  // (views, 2) depth_bounds while they are being found, zeroed
-  int* cursors;        // (views * tiles) zeroed; counts, then where the next entry of a tile goes
+  int* counts;         // (views * tiles) entries of each tile, zeroed
+  int4* places;        // (capacity) of each entry that projection left in `entries`: bits of its depth as a double
+                       // (two words), tile of all views, rank among the tile's entries in no particular order
   uint64* keys;        // (capacity) depth bits << 32 | entry
   int64* needed;       // entries this call needed; host memory, read by the host whenever it likes
   // outputs

@@ -1,66 +1,154 @@
 // Projection and culling: equations 1 to 5 of README.md; reference twin: the projection of the rasterizer
-// `torch`. One thread a (view, surfel).
+// `torch`. A block projects kThreads surfels of one view, a thread each, then its threads share out the tile rows that
+// the footprints cover, each finding the tiles of one row.
+#include "blocks.h"
 #include "footprints.h"
+#include "sorting.h"
 
-extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const Launch p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
-  const bool inside = n < p.surfels;
-  const size_t at = size_t(view) * p.surfels + (inside ? n : 0);
-  StoredFootprint stored{};
-  bool seen = false;
-  float depth = 0.0f;
-  if (inside) {
-    const Camera<double> camera = view_camera(p, view);
-    const size_t posed = size_t(p.pose_of_view[view]) * p.surfels + n;
-    Record record;
-    Footprint<double> footprint;
-    float radius = 0.0f;
-    if (project(camera, p.mean + 3 * posed, p.tangents + 6 * posed, p.normal + 3 * posed, p.opacity[n],
-                record.surfel, footprint)) {
-      const Box<double> box = bounding_box(record.surfel, footprint, camera.width, camera.height);
-      seen = meets_picture(box, camera.width, camera.height);
-      if (seen) {
-        radius = float(box_radius(box));
-        for (int c = 0; c < 3; ++c) record.rgb[c] = p.colour[3 * at + c];
-        pack(record, p.records + kRecord * at);
-        depth = record.surfel.z;
-        stored.x = record.surfel.x;
-        stored.y = record.surfel.y;
-        // an ellipse of more than a million pixels is the whole screen: its numbers would not fit a float
-        const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12);
-        // the very numbers that scatter_entries will read: a negative sxx means `whole` there
-        const float sxx = whole ? -1.0f : greater(float(footprint.sxx), 0.0f);
-        stored.shape = {float(footprint.ex),  float(footprint.ey),  sxx,  float(footprint.sxy),
-                        float(footprint.syy), float(footprint.disc), whole};
-        pack(stored, p.footprints + 2 * at);
-      }
-    }
-    p.visible[at] = seen;
-    p.radius[at] = radius;
-  }
-  // the view's least and greatest depth, a block at a time: all blocks meet at the same two words
-  __shared__ uint32 bounds[2][kThreads / 32];
+namespace {
+
+struct Block {
+  float4 records[kThreads][kRecord];
+  float4 footprints[kThreads][2];
+  int row_starts[kThreads];  // tile rows of the surfels before
+  int first_rows[kThreads];
+  bool seen[kThreads];
+  int sums[2][kThreads / 32];
+  uint32 bounds[2][kThreads / 32];
+  uint64 reserved;
+};
+
+// Project surfel n; fills its places of `block` where it can be seen. Returns its depth, 0 where it cannot.
+__device__ __forceinline__ float project_surfel(const Launch& p, int view, int n, Block& block, float& radius) {
+  const Camera<double> camera = view_camera(p, view);
+  const size_t posed = size_t(p.pose_of_view[view]) * p.surfels + n;
+  const float* colour = p.colour + 3 * (size_t(view) * p.surfels + n);
+  Record record;
+  for (int c = 0; c < 3; ++c) record.rgb[c] = colour[c];
+  Footprint<double> footprint;
+  if (!project(camera, p.mean + 3 * posed, p.tangents + 6 * posed, p.normal + 3 * posed, p.opacity[n],
+               record.surfel, footprint))
+    return 0.0f;
+  const Box<double> box = bounding_box(record.surfel, footprint, camera.width, camera.height);
+  if (!meets_picture(box, camera.width, camera.height)) return 0.0f;
+  radius = float(box_radius(box));
+  pack(record, block.records[threadIdx.x]);
+  StoredFootprint stored;
+  stored.x = record.surfel.x;
+  stored.y = record.surfel.y;
+  // an ellipse of more than a million pixels is the whole screen: its numbers would not fit a float
+  const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12);
+  // the very numbers that all who enumerate tiles will read: a negative sxx means `whole` there
+  const float sxx = whole ? -1.0f : greater(float(footprint.sxx), 0.0f);
+  stored.shape = {float(footprint.ex),  float(footprint.ey),  sxx,  float(footprint.sxy),
+                  float(footprint.syy), float(footprint.disc), whole};
+  pack(stored, block.footprints[threadIdx.x]);
+  return record.surfel.z;
+}
+
+// The view's least and greatest depth, a block at a time: all blocks meet at the same two words.
+__device__ __forceinline__ void find_bounds(const Launch& p, int view, bool seen, float depth, Block& block) {
   uint32 bits = seen ? __float_as_uint(depth) : 0u, complement = seen ? ~bits : 0u;
   for (int step = 16; step > 0; step >>= 1) {
     bits = max(bits, __shfl_xor_sync(kAllLanes, bits, step));
     complement = max(complement, __shfl_xor_sync(kAllLanes, complement, step));
   }
-  const int warp = threadIdx.x >> 5;
   if ((threadIdx.x & 31) == 0) {
-    bounds[0][warp] = complement;
-    bounds[1][warp] = bits;
+    block.bounds[0][threadIdx.x >> 5] = complement;
+    block.bounds[1][threadIdx.x >> 5] = bits;
   }
   __syncthreads();
   if (threadIdx.x < 2) {
     uint32 greatest = 0;
-    for (int w = 0; w < kThreads / 32; ++w) greatest = max(greatest, bounds[threadIdx.x][w]);
+    for (int w = 0; w < kThreads / 32; ++w) greatest = max(greatest, block.bounds[threadIdx.x][w]);
     if (greatest) atomicMax(p.found_bounds + 2 * view + threadIdx.x, greatest);
   }
+}
 
-  int* counts = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
-  visit_warp_rows(seen, stored, p,
-                  [&](int, const Outline<float>&, const StoredFootprint&, int tile_y, int tile_x, int end) {
-                    for (int* count = counts + tile_y * p.tiles_x; tile_x <= end; ++tile_x)
-                      atomicAdd(count + tile_x, 1);
-                  });
+// The surfel that item-th tile row of the block belongs to: the last that starts at or before it.
+__device__ __forceinline__ int owner_of_row(const Block& block, int item) {
+  int owner = 0;
+#pragma unroll
+  for (int step = kThreads / 2; step > 0; step >>= 1)
+    if (block.row_starts[owner + step] <= item) owner += step;
+  return owner;
+}
+
+// Count the tiles of one tile row at the tiles' counters, and note each entry at `place` and after it.
+__device__ __forceinline__ void note_entries(const Launch& p, const TileRun& run, int* counts, int first_tile, int index,
+                                             uint64 depth, uint64 place) {
+  constexpr int kAtOnce = 4;  // answers of atomics to wait for together
+  for (int tile_x = run.first; tile_x <= run.last; tile_x += kAtOnce) {
+    uint32 masks[kAtOnce];
+    int ranks[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      masks[i] = tile_x + i <= run.last ? patch_mask(run, tile_x + i) : 0u;
+      ranks[i] = masks[i] ? atomicAdd(counts + tile_x + i, 1) : 0;
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (!masks[i]) continue;
+      if (place < uint64(p.capacity)) {
+        p.entries[place] = uint32(index) << 8 | masks[i];
+        p.places[place] = make_int4(int(uint32(depth)), int(depth >> 32), first_tile + tile_x + i, ranks[i]);
+      }
+      ++place;
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const Launch p) {
+  __shared__ Block block;
+  const int first = blockIdx.x * kThreads, n = first + int(threadIdx.x), view = blockIdx.y;
+  const size_t view_start = size_t(view) * p.surfels;
+  float depth = 0.0f, radius = 0.0f;
+  if (n < p.surfels) depth = project_surfel(p, view, n, block, radius);
+  const bool seen = depth > 0.0f;  // beyond the near plane
+  block.seen[threadIdx.x] = seen;
+  if (n < p.surfels) {
+    p.visible[view_start + n] = seen;
+    p.radius[view_start + n] = radius;
+  }
+  int first_row = 0, last_row = -1;
+  if (seen) tile_rows(unpack_footprint(block.footprints[threadIdx.x]), p, first_row, last_row);
+  int rows;
+  block.row_starts[threadIdx.x] = block_scan<kThreads / 32>(max(last_row - first_row + 1, 0), block.sums[0], rows);
+  block.first_rows[threadIdx.x] = first_row;
+  find_bounds(p, view, seen, depth, block);  // the barrier in it is the one that what follows needs
+
+  // through shared memory, so that neighbouring threads write neighbouring words
+  float4* records = p.records + kRecord * (view_start + first);
+  for (int i = threadIdx.x; i < kThreads * kRecord; i += kThreads)
+    if (block.seen[i / kRecord]) records[i] = block.records[i / kRecord][i % kRecord];
+  float4* footprints = p.footprints + 2 * (view_start + first);
+  for (int i = threadIdx.x; i < kThreads * 2; i += kThreads)
+    if (block.seen[i / 2]) footprints[i] = block.footprints[i / 2][i % 2];
+
+  const int tiles = p.tiles_x * p.tiles_y;
+  for (int base = 0; base < rows; base += kThreads) {
+    const int item = base + int(threadIdx.x);
+    TileRun run;
+    run.first = 0, run.last = -1;
+    int owner = 0, tile_y = 0, count = 0;
+    if (item < rows) {
+      owner = owner_of_row(block, item);
+      tile_y = block.first_rows[owner] + item - block.row_starts[owner];
+      const StoredFootprint f = unpack_footprint(block.footprints[owner]);
+      run = tile_run(outline(f.shape), f, p, tile_y);
+      for (int tile_x = run.first; tile_x <= run.last; ++tile_x) count += patch_mask(run, tile_x) != 0;
+    }
+    int total;
+    const int before = block_scan<kThreads / 32>(count, block.sums[base / kThreads & 1], total);
+    if (threadIdx.x == 0) block.reserved = atomicAdd(p.reserved, uint64(total));
+    __syncthreads();
+    if (count) {
+      const float4* record = block.records[owner];
+      const int row = view * tiles + tile_y * p.tiles_x;
+      note_entries(p, run, p.counts + row, row, first + owner, depth_bits(record[2].w, record[3].x),
+                   block.reserved + uint64(before));
+    }
+  }
 }

@@ -68,12 +68,17 @@ __device__ inline void sort_keys(uint64* keys, int count, uint64* chunk) {
 // double, counted from the view's least and cut to what its greatest needs. Between 1 cm and 1 km that is a
 // sixteenth of a float's spacing, over a head a thousandth; with float keys one pixel in a thousand of a dense
 // head shows two surfels in the wrong order.
-__device__ __forceinline__ uint32 depth_key(const uint32* bounds, float z, float z_low) {
+__device__ __forceinline__ uint32 depth_key(const uint32* bounds, uint64 depth) {
   // the bounds are of depths rounded to float: one float further out holds them all
   const uint64 least = __double_as_longlong(double(__uint_as_float(~bounds[0] - 1u)));
   const uint64 greatest = __double_as_longlong(double(__uint_as_float(bounds[1] + 1u)));
   const int bits = 64 - __clzll(greatest - least);
-  return uint32((uint64(__double_as_longlong(double(z) + double(z_low))) - least) >> max(bits - 32, 0));
+  return uint32((depth - least) >> max(bits - 32, 0));
+}
+
+// The bits of a depth as a double.
+__device__ __forceinline__ uint64 depth_bits(float z, float z_low) {
+  return uint64(__double_as_longlong(double(z) + double(z_low)));
 }
 
 // depth << 32 | index << 8 | patches: at equal depth the lower index comes first.
@@ -83,5 +88,5 @@ __device__ __forceinline__ uint64 list_key(uint32 depth, int index, uint32 mask)
 
 __device__ __forceinline__ uint32 surfel_depth_key(const Launch& p, const uint32* bounds, size_t at) {
   const float4* record = p.records + kRecord * at;
-  return depth_key(bounds, record[2].w, record[3].x);
+  return depth_key(bounds, depth_bits(record[2].w, record[3].x));
 }

@@ -37,10 +37,7 @@ __device__ inline int build_list(const Launch& p, int tile, uint64* keys, int* c
     tile_rows(f, p, first, last);
     if (tile_y < first || tile_y > last) continue;
     const Outline<float> o = outline(f.shape);
-    int column, end;
-    tile_columns(o, f, p, tile_y, column, end);
-    if (tile_x < column || tile_x > end) continue;
-    const uint32 mask = patch_mask(patch_rows(o, f, p, tile_y), tile_x);
+    const uint32 mask = patch_mask(tile_run(o, f, p, tile_y), tile_x);
     if (mask)
       keys[atomicAdd(counter, 1)] = list_key(surfel_depth_key(p, p.depth_bounds + 2 * view, at), n, mask);
   }

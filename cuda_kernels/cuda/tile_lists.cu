@@ -1,63 +1,33 @@
-// Tile lists: which surfels each 16x16 tile of each view shows, front to back. A counting sort by tile (the
-// counts are made by project_surfels) and a sort by depth inside each tile. Reference twin: the stable sort
-// by depth of the rasterizer `torch`.
+// Tile lists: which surfels each 16x16 tile of each view shows, front to back. A counting sort by tile (the entries,
+// their counts and their ranks are made by project_surfels) and a sort by depth inside each tile. Reference twin: the
+// stable sort by depth of the rasterizer `torch`.
+#include "blocks.h"
 #include "footprints.h"
 #include "sorting.h"
 
 constexpr int kScanThreads = 1024;
 
-// The sum over this lane and those before it.
-__device__ __forceinline__ int64 warp_scan(int64 value, int lane) {
-  for (int step = 1; step < 32; step <<= 1) {
-    const int64 other = __shfl_up_sync(kAllLanes, value, step);
-    if (lane >= step) value += other;
-  }
-  return value;
-}
-
-// offsets[t] = entries of the tiles before t; cursors become the same; the total goes to the host. One block.
+// offsets[t] = entries of the tiles before t; the total goes to the host. Each block takes a run of tiles and adds up by
+// itself what all the tiles before them count.
 extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Launch p) {
-  __shared__ int64 warp_sums[32];
-  const int tiles = p.views * p.tiles_x * p.tiles_y;
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  constexpr int kEach = 16;  // counts of a thread, four a load
-  int64 carry = 0;
-  for (int base = 0; base < tiles; base += kScanThreads * kEach) {
-    const int begin = base + int(threadIdx.x) * kEach;
-    int counts[kEach];
-    int64 own = 0;
-#pragma unroll
-    for (int i = 0; i < kEach; i += 4) {
-      int4 four = {0, 0, 0, 0};
-      if (begin + i + 3 < tiles) {
-        four = *reinterpret_cast<const int4*>(p.cursors + begin + i);
-      } else {
-        if (begin + i < tiles) four.x = p.cursors[begin + i];
-        if (begin + i + 1 < tiles) four.y = p.cursors[begin + i + 1];
-        if (begin + i + 2 < tiles) four.z = p.cursors[begin + i + 2];
-      }
-      counts[i] = four.x, counts[i + 1] = four.y, counts[i + 2] = four.z, counts[i + 3] = four.w;
-      own += int64(four.x) + four.y + four.z + four.w;
-    }
-    const int64 sum = warp_scan(own, lane);
-    if (lane == 31) warp_sums[warp] = sum;
-    __syncthreads();
-    if (warp == 0) warp_sums[lane] = warp_scan(warp_sums[lane], lane);
-    __syncthreads();
-    int64 at = carry + (warp ? warp_sums[warp - 1] : 0) + sum - own;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      if (begin + i < tiles) {
-        // beyond what an int holds every tile has spilled anyway
-        const int clipped = int(at < 0x7fffffffLL ? at : 0x7fffffffLL);
-        p.offsets[begin + i] = clipped;
-        p.cursors[begin + i] = clipped;
-      }
-      at += counts[i];
-    }
-    carry += warp_sums[31];
-    __syncthreads();
+  constexpr int kWarps = kScanThreads / 32;
+  __shared__ int64 sums[2][kWarps];
+  const int tiles = p.views * p.tiles_x * p.tiles_y, step = int(gridDim.x) * kScanThreads;
+  const int rounds = (tiles + step - 1) / step;
+  const int begin = int(blockIdx.x) * rounds * kScanThreads;
+  int64 own = 0, carry;
+  for (int tile = threadIdx.x; tile < min(begin, tiles); tile += kScanThreads) own += p.counts[tile];
+  block_scan<kWarps>(own, sums[1], carry);
+  for (int round = 0; round < rounds; ++round) {
+    const int tile = begin + round * kScanThreads + int(threadIdx.x);
+    const int64 count = tile < tiles ? p.counts[tile] : 0;
+    int64 total;
+    const int64 at = carry + block_scan<kWarps>(count, sums[round & 1], total);
+    // beyond what an int holds every tile has spilled anyway
+    if (tile < tiles) p.offsets[tile] = int(at < 0x7fffffffLL ? at : 0x7fffffffLL);
+    carry += total;
   }
+  if (blockIdx.x + 1 != gridDim.x) return;
   for (int i = threadIdx.x; i < 2 * p.views; i += kScanThreads) p.depth_bounds[i] = p.found_bounds[i];
   if (threadIdx.x == 0) {
     p.offsets[tiles] = int(carry < 0x7fffffffLL ? carry : 0x7fffffffLL);
@@ -65,38 +35,46 @@ extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Laun
   }
 }
 
-// Put every surfel into the lists of its tiles, in any order. One thread a (view, surfel).
-extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Launch p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y, lane = threadIdx.x & 31;
-  const size_t first = size_t(view) * p.surfels;
-  const uint32* bounds = p.depth_bounds + 2 * view;
-  const bool seen = n < p.surfels && p.visible[first + n];
-  StoredFootprint stored{};
-  uint32 depth = 0;
-  if (seen) {
-    stored = unpack_footprint(p.footprints + 2 * (first + n));
-    depth = surfel_depth_key(p, bounds, first + n);
-  }
-  int* cursors = p.cursors + size_t(view) * p.tiles_x * p.tiles_y;
-  visit_warp_rows(seen, stored, p, [&](int owner, const Outline<float>& o, const StoredFootprint& f,
-                                       int tile_y, int tile_x, int end) {
-    // a tall surfel's tiles are visited by other lanes than its own
-    const int index = n - lane + owner;
-    const uint32 key = owner == lane ? depth : surfel_depth_key(p, bounds, first + index);
-    const PatchRows rows = patch_rows(o, f, p, tile_y);
-    int* row = cursors + tile_y * p.tiles_x;
-    constexpr int kAtOnce = 4;  // answers of atomics to wait for together
-    for (; tile_x <= end; tile_x += kAtOnce) {
-      int places[kAtOnce];
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i)
-        places[i] = tile_x + i <= end ? atomicAdd(row + tile_x + i, 1) : p.capacity;
-#pragma unroll
-      for (int i = 0; i < kAtOnce; ++i)
-        if (uint32(places[i]) < uint32(p.capacity))
-          p.keys[places[i]] = list_key(key, index, patch_mask(rows, tile_x + i));
+// Where not all entries fitted in the notes of projection: enumerate them once more, for those of the tiles that fit.
+__device__ void scatter_again(const Launch& p) {
+  const int tiles = p.tiles_x * p.tiles_y;
+  const int64 count = int64(p.views) * p.surfels;
+  for (int64 at = blockIdx.x * kThreads + threadIdx.x; at < count; at += int64(gridDim.x) * kThreads) {
+    if (!p.visible[at]) continue;
+    const int view = int(at / p.surfels), index = int(at % p.surfels);
+    const StoredFootprint f = unpack_footprint(p.footprints + 2 * at);
+    const uint32 depth = surfel_depth_key(p, p.depth_bounds + 2 * view, at);
+    const Outline<float> o = outline(f.shape);
+    int first, last;
+    tile_rows(f, p, first, last);
+    for (int tile_y = first; tile_y <= last; ++tile_y) {
+      const TileRun run = tile_run(o, f, p, tile_y);
+      for (int tile_x = run.first; tile_x <= run.last; ++tile_x) {
+        const uint32 mask = patch_mask(run, tile_x);
+        if (!mask) continue;
+        const int tile = view * tiles + tile_y * p.tiles_x + tile_x;
+        const int64 place = int64(p.offsets[tile]) + atomicSub(p.counts + tile, 1) - 1;
+        if (place < p.capacity) p.keys[place] = list_key(depth, index, mask);
+      }
     }
-  });
+  }
+}
+
+// Put every entry into the list of its tile, in any order. Threads stride over the entries.
+extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Launch p) {
+  const int tiles = p.tiles_x * p.tiles_y, count = p.offsets[p.views * tiles];
+  if (count > p.capacity) {
+    scatter_again(p);
+    return;
+  }
+  const int step = int(gridDim.x) * kThreads;
+#pragma unroll 4
+  for (int i = blockIdx.x * kThreads + threadIdx.x; i < count; i += step) {
+    const int4 place = p.places[i];
+    const uint64 bits = uint64(uint32(place.y)) << 32 | uint32(place.x);
+    const uint32 depth = depth_key(p.depth_bounds + 2 * (uint32(place.z) / uint32(tiles)), bits);
+    p.keys[p.offsets[place.z] + place.w] = uint64(depth) << 32 | p.entries[i];
+  }
 }
 
 // Sort each tile's list. One block a tile.

@@ -76,6 +76,7 @@ def random_scene(
     width: int = 93,
     near: float = 0.01,
     spread: float = 0.3,
+    device: str = "cuda",
 ) -> Drawing:
     """Sheared surfels of all orientations about the origin, seen by cameras around it with off-centre
     principal points; distinct depths; some surfels behind the cameras when ``spread`` is large."""
@@ -102,7 +103,7 @@ def random_scene(
         torch.randint(0, poses, (views,), generator=g),
         torch.rand(views, 3, generator=g, dtype=torch.float64),
     )
-    return drawing.to("cuda", torch.float32)
+    return drawing.to(device, torch.float32)
 
 
 def garden_scene() -> Drawing:

@@ -39,6 +39,23 @@ def test_opcheck(leaves: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("through_depth", [False, True])
+def test_opcheck_backward(through_depth: bool) -> None:
+    """The same for the operator of the backward, with all upstream gradients and with only colour's."""
+    drawing = random_scene(count=5, views=2, size=0.01)
+    *inputs, height, width, near, capacity = arguments(drawing, leaves=False)
+    rgb, alpha, normal, depth, median, distortion, visible, _, state = torch.ops.surfhead.rasterize_cuda(
+        *inputs, height, width, near, capacity
+    )
+    others = (alpha, normal, depth, median, distortion)
+    upstream = [torch.rand_like(rgb), *(torch.rand_like(t) if through_depth else None for t in others)]
+    torch.library.opcheck(
+        torch.ops.surfhead.rasterize_cuda_backward,
+        (*upstream, *inputs, visible, depth, state, height, width, near, capacity),
+        test_utils=("test_schema", "test_faketensor"),
+    )
+
+
 @pytest.mark.filterwarnings("default")
 def test_compiles() -> None:
     """torch.compile around the rasterizer gives the same pictures and gradients, without a graph break."""

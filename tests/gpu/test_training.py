@@ -157,7 +157,23 @@ OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "relative_logarithms_cuda": lambda: (*many((2, 4, 4)), ring()),
     "relative_logarithms_cuda_backward": lambda: (*many((2, 12, 3), (2, 4, 4)), ring()),
     "pose_triangles_cuda": lambda: (*many((2, 4, 3)), ring(), *many((4, 14))),
+    "apply_field_cuda": lambda: (*many((2, 9, 3, 3), (2, 9, 3), (9, 3), (9, 2), (9, 4)),),
+    "apply_field_cuda_backward": lambda: (
+        *many((2, 9, 3), (2, 9, 3, 2), (2, 9, 3), (2, 9, 3, 3), (9, 3), (9, 2), (9, 4)),
+    ),
+    "blend_triangles_cuda": lambda: (hosts(), ring(), *many(*BLEND)),
+    "blend_triangles_cuda_backward": lambda: (
+        *many((2, 9, 3, 3), (2, 9, 3, 3)), hosts(), ring(), *many(*BLEND), True,
+    ),
+    "picture_losses_cuda_backward": lambda: (
+        *many((2, 2), (2, 20, 30, 3), (2, 20, 30, 3), (3, 2, 20, 30, 3)),
+    ),
 }  # fmt: skip
+BLEND = ((9, 4), (2, 4, 4), (2, 12, 3), (2, 4, 6), (4, 3, 3))
+
+
+def hosts() -> Tensor:
+    return torch.arange(9, device="cuda") % 4
 
 
 def many(*shapes: tuple[int, ...]) -> list[Tensor]:

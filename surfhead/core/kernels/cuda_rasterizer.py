@@ -34,6 +34,9 @@ PATCHES = 8  # of a tile
 BLOCK_WARPS = 2  # kBlockWarps of cuda_kernels/cuda/launch.h
 RECORD_BYTES = 80
 FOOTPRINT_BYTES = 32
+ENTRY_BYTES = 28  # in `entries`, `places` and `keys`
+SCAN_THREADS = 1024  # kScanThreads of cuda_kernels/cuda/tile_lists.cu
+SCATTER_BLOCKS = 2048  # enough to fill any GPU; each takes many entries
 GRADIENTS = 20
 MAX_SURFELS = 1 << 24
 MAX_SPILL_BLOCKS = 128
@@ -41,7 +44,7 @@ MAX_SPILL_BLOCKS = 128
 _POINTERS = (
     "mean", "tangents", "normal", "opacity", "colour", "camera_from_world", "intrinsics", "background",
     "pose_of_view", "records", "footprints", "depth_bounds", "offsets", "entries", "pixel_sums",
-    "pixel_places", "found_bounds", "cursors", "keys", "needed", "rgb", "alpha", "normal_map", "depth",
+    "pixel_places", "reserved", "found_bounds", "counts", "places", "keys", "needed", "rgb", "alpha", "normal_map", "depth",
     "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha", "g_normal_map", "g_depth",
     "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents", "g_normal", "g_opacity",
     "g_colour",
@@ -126,11 +129,17 @@ def _point(launch: Launch, tensors: dict[str, Tensor], state: Tensor, layout: La
     launch.pixel_sums, launch.pixel_places = base + layout.pixel_sums, base + layout.pixel_places
 
 
+def _point_counts(launch: Launch) -> None:
+    """The parts of the one zeroed tensor whose address is ``reserved``: 2 + 2 views + tiles words."""
+    launch.found_bounds = launch.reserved + 8
+    launch.counts = launch.found_bounds + 8 * launch.views
+
+
 def _out_of_memory(capacity: int, views: int, surfels: int) -> UnavailableError:
     return UnavailableError(
         f"The GPU's memory does not hold a rasterization of {views} views of {surfels} surfels "
         f"with room for {capacity} intersections of surfels and tiles.",
-        f"The intersections alone take {12 * capacity / 2**20:.0f} MiB.",
+        f"The intersections alone take {ENTRY_BYTES * capacity / 2**20:.0f} MiB.",
         "Use a smaller batch, a smaller picture or fewer surfels.",
     )
 
@@ -171,13 +180,14 @@ def _forward(
         }
         state = torch.empty(layout.total, dtype=torch.uint8, device=device)
         scratch = {
-            "cursors": torch.zeros(tiles + 2 * views, dtype=torch.int32, device=device),
+            "reserved": torch.zeros(2 + 2 * views + tiles, dtype=torch.int32, device=device),
+            "places": torch.empty((capacity, 4), dtype=torch.int32, device=device),
             "keys": torch.empty(max(capacity, surfels), dtype=torch.int64, device=device),
         }
     except torch.cuda.OutOfMemoryError as error:
         raise _out_of_memory(capacity, views, surfels) from error
     _point(launch, inputs | out | scratch, state, layout)
-    launch.found_bounds = launch.cursors + 4 * tiles
+    _point_counts(launch)
     launch.needed = cuda_room.report_address((device.index, views, height, width), capacity)
 
     kernels = cuda_driver.kernels(device.index)
@@ -186,10 +196,12 @@ def _forward(
     pointers = cuda_driver.argument_pointers(launch)
     arguments = ctypes.addressof(pointers)
     over_surfels = (-(-surfels // 256), views)
+    scan = (min(-(-tiles // SCAN_THREADS), 128), 1)
+    scatter = (min(-(-capacity // 256), SCATTER_BLOCKS), min(tiles, 1))
     patches = (tiles * PATCHES // BLOCK_WARPS, 1)
     kernels.launch("projection", "project_surfels", over_surfels, 256, stream, arguments)
-    kernels.launch("tile_lists", "scan_tiles", (min(tiles, 1), 1), 1024, stream, arguments)
-    kernels.launch("tile_lists", "scatter_entries", over_surfels, 256, stream, arguments)
+    kernels.launch("tile_lists", "scan_tiles", scan, SCAN_THREADS, stream, arguments)
+    kernels.launch("tile_lists", "scatter_entries", scatter, 256, stream, arguments)
     kernels.launch("tile_lists", "sort_tiles", (tiles, 1), 128, stream, arguments)
     kernels.launch("forward", "composite_tiles", patches, 32 * BLOCK_WARPS, stream, arguments)
     spill = (min(tiles, launch.spill_blocks), 1)

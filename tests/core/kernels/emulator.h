@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <algorithm>
 #include <atomic>
@@ -26,22 +27,70 @@ static Index blockIdx, gridDim, blockDim;
 
 static std::unique_ptr<std::barrier<>> block_barrier;
 static std::vector<std::unique_ptr<std::barrier<>>> warp_barriers;
-static float exchanged[1024];
+alignas(8) static char exchanged[1024][8];
 
 inline void __syncthreads() { block_barrier->arrive_and_wait(); }
 
-inline float __shfl_xor_sync(unsigned, float value, int step) {
+// What the thread `other` of the warp passes in; every thread of the warp must call.
+template <class T>
+inline T exchange(T value, unsigned other) {
+  static_assert(sizeof(T) <= 8);
   std::barrier<>& warp = *warp_barriers[threadIdx.x / 32];
-  exchanged[threadIdx.x] = value;
+  memcpy(exchanged[threadIdx.x], &value, sizeof(T));
   warp.arrive_and_wait();
-  const float other = exchanged[threadIdx.x ^ unsigned(step)];
+  T found;
+  memcpy(&found, exchanged[other], sizeof(T));
   warp.arrive_and_wait();
-  return other;
+  return found;
+}
+template <class T>
+inline T __shfl_xor_sync(unsigned, T value, int step) {
+  return exchange(value, threadIdx.x ^ unsigned(step));
+}
+template <class T>
+inline T __shfl_up_sync(unsigned, T value, int step) {
+  const unsigned lane = threadIdx.x & 31u;
+  return exchange(value, lane >= unsigned(step) ? threadIdx.x - unsigned(step) : threadIdx.x);
 }
 
-inline float atomicAdd(float* at, float value) {
-  return std::atomic_ref<float>(*at).fetch_add(value);
+template <class T, class V>
+inline T atomicAdd(T* at, V value) {
+  return std::atomic_ref<T>(*at).fetch_add(T(value));
 }
+inline int atomicSub(int* at, int value) { return std::atomic_ref<int>(*at).fetch_sub(value); }
+inline unsigned atomicMax(unsigned* at, unsigned value) {
+  std::atomic_ref<unsigned> word(*at);
+  unsigned found = word.load();
+  while (found < value && !word.compare_exchange_weak(found, value)) {}
+  return found;
+}
+
+template <class To, class From>
+inline To bits_as(From value) {
+  static_assert(sizeof(To) == sizeof(From));
+  To found;
+  memcpy(&found, &value, sizeof(To));
+  return found;
+}
+inline unsigned __float_as_uint(float value) { return bits_as<unsigned>(value); }
+inline float __uint_as_float(unsigned value) { return bits_as<float>(value); }
+inline long long __double_as_longlong(double value) { return bits_as<long long>(value); }
+inline int __clz(int value) { return value ? __builtin_clz(unsigned(value)) : 32; }
+inline int __clzll(unsigned long long value) { return value ? __builtin_clzll(value) : 64; }
+
+struct int2 {
+  int x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+using std::max;
+using std::min;
 
 template <class Kernel, class Arguments>
 void launch(Kernel kernel, const Arguments& arguments, Index grid, unsigned threads) {
