@@ -81,8 +81,9 @@ SURFEL_FN bool camera_frame(const Camera<W>& camera, const I* mean, const I* tan
   const I u[3] = {tangents[0], tangents[2], tangents[4]}, v[3] = {tangents[1], tangents[3], tangents[5]};
   rotate(camera.rotation, u, f.a);
   rotate(camera.rotation, v, f.b);
-  f.rx = f.m[0] / f.m[2];
-  f.ry = f.m[1] / f.m[2];
+  const W nearness = W(1) / f.m[2];
+  f.rx = f.m[0] * nearness;
+  f.ry = f.m[1] * nearness;
   f.ax = fused(-f.rx, f.a[2], f.a[0]);
   f.ay = fused(-f.ry, f.a[2], f.a[1]);
   f.bx = fused(-f.rx, f.b[2], f.b[0]);
@@ -99,10 +100,11 @@ SURFEL_FN bool camera_frame(const Camera<W>& camera, const I* mean, const I* tan
 }
 
 // Project one surfel (README, equations 1 to 5). Returns whether it is in front of the camera and can reach
-// alpha 1/255 at all; only then `surfel` and `footprint` are filled.
-template <class T, class W, class I>
+// alpha 1/255 at all; only then `surfel` and `footprint` are filled. The footprint is found in its own type F: nothing
+// in it cancels.
+template <class T, class W, class I, class F>
 SURFEL_FN bool project(const Camera<W>& camera, const I* mean, const I* tangents, const I* normal, I opacity,
-                       Surfel<T>& surfel, Footprint<W>& footprint) {
+                       Surfel<T>& surfel, Footprint<F>& footprint) {
   Frame<W> f;
   if (!(W(opacity) >= W(kAlphaMin)) || !camera_frame(camera, mean, tangents, f)) return false;
   const W z = f.m[2], x = fused(camera.fx, f.rx, camera.cx), y = fused(camera.fy, f.ry, camera.cy);
@@ -111,14 +113,14 @@ SURFEL_FN bool project(const Camera<W>& camera, const I* mean, const I* tangents
   surfel.x_low = T(x - W(surfel.x));
   surfel.y_low = T(y - W(surfel.y));
   // Equation 3: the cofactors of M, divided by fx fy |a x b|.
-  const W zs = z * f.scale;
-  surfel.ux = T(zs * f.by / camera.fx);
-  surfel.uy = T(-zs * f.bx / camera.fy);
-  surfel.vx = T(-zs * f.ay / camera.fx);
-  surfel.vy = T(zs * f.ax / camera.fy);
+  const W kx = f.scale / camera.fx, ky = f.scale / camera.fy;
+  surfel.ux = T(z * f.by * kx);
+  surfel.uy = T(-z * f.bx * ky);
+  surfel.vx = T(-z * f.ay * kx);
+  surfel.vy = T(z * f.ax * ky);
   surfel.w0 = T(f.scale * fused(f.cross[0], f.rx, fused(f.cross[1], f.ry, f.cross[2])));
-  surfel.wx = T(f.scale * f.cross[0] / camera.fx);
-  surfel.wy = T(f.scale * f.cross[1] / camera.fy);
+  surfel.wx = T(f.cross[0] * kx);
+  surfel.wy = T(f.cross[1] * ky);
   surfel.z = T(z);
   surfel.z_low = T(z - W(surfel.z));
   surfel.opacity = T(opacity);
@@ -127,16 +129,17 @@ SURFEL_FN bool project(const Camera<W>& camera, const I* mean, const I* tangents
   const W sign = n[0] * f.m[0] + n[1] * f.m[1] + n[2] * f.m[2] > W(0) ? W(-1) : W(1);
   for (int r = 0; r < 3; ++r) surfel.normal[r] = T(sign * n[r]);
 
-  const W reach = W(2) * logarithm(W(255) * W(opacity));
-  surfel.reach = T(fused(reach, W(1.00001), W(1e-4)));
+  const F reach = F(2) * F(logarithm(T(255) * T(opacity)));
+  surfel.reach = T(fused(reach, F(1.00001), F(1e-4)));
   // Equation 4: the dual conic M diag(reach, reach, -1) M^T with pixels counted from the centre.
-  const W xa = camera.fx * f.ax, xb = camera.fx * f.bx, ya = camera.fy * f.ay, yb = camera.fy * f.by;
-  const W ww = reach * (f.a[2] * f.a[2] + f.b[2] * f.b[2]) - z * z;
-  footprint.disc = square_root(reach > W(0) ? W(0.5) * reach : W(0));
-  footprint.whole = !(ww < W(0));
-  const W by_ww = footprint.whole ? W(0) : W(1) / ww;
-  footprint.ex = reach * (xa * f.a[2] + xb * f.b[2]) * by_ww;
-  footprint.ey = reach * (ya * f.a[2] + yb * f.b[2]) * by_ww;
+  const F xa = F(camera.fx * f.ax), xb = F(camera.fx * f.bx), ya = F(camera.fy * f.ay), yb = F(camera.fy * f.by);
+  const F az = F(f.a[2]), bz = F(f.b[2]);
+  const F ww = reach * (az * az + bz * bz) - F(z) * F(z);
+  footprint.disc = square_root(reach > F(0) ? F(0.5) * reach : F(0));
+  footprint.whole = !(ww < F(0));
+  const F by_ww = footprint.whole ? F(0) : F(1) / ww;
+  footprint.ex = reach * (xa * az + xb * bz) * by_ww;
+  footprint.ey = reach * (ya * az + yb * bz) * by_ww;
   footprint.sxx = footprint.ex * footprint.ex - reach * (xa * xa + xb * xb) * by_ww;
   footprint.sxy = footprint.ex * footprint.ey - reach * (xa * ya + xb * yb) * by_ww;
   footprint.syy = footprint.ey * footprint.ey - reach * (ya * ya + yb * yb) * by_ww;

@@ -25,23 +25,32 @@ __device__ __forceinline__ float project_surfel(const Launch& p, int view, int n
   const float* colour = p.colour + 3 * (size_t(view) * p.surfels + n);
   Record record;
   for (int c = 0; c < 3; ++c) record.rgb[c] = colour[c];
-  Footprint<double> footprint;
+  Footprint<float> footprint;
   if (!project(camera, p.mean + 3 * posed, p.tangents + 6 * posed, p.normal + 3 * posed, p.opacity[n],
                record.surfel, footprint))
     return 0.0f;
-  const Box<double> box = bounding_box(record.surfel, footprint, camera.width, camera.height);
-  if (!meets_picture(box, camera.width, camera.height)) return 0.0f;
-  radius = float(box_radius(box));
+  Box<float> box = bounding_box(record.surfel, footprint, float(p.width), float(p.height));
+  radius = box_radius(box);
+  if (radius < 1e30f) {
+    const float slack = 2e-6f * radius;  // of the footprint's rounding
+    box = {box.x0 - slack, box.y0 - slack, box.x1 + slack, box.y1 + slack};
+    if (!meets_picture(box, float(p.width), float(p.height))) {
+      radius = 0.0f;
+      return 0.0f;
+    }
+  } else {
+    radius = 1e30f;  // beyond what floats tell: perhaps it meets the picture
+  }
   pack(record, block.records[threadIdx.x]);
   StoredFootprint stored;
   stored.x = record.surfel.x;
   stored.y = record.surfel.y;
-  // an ellipse of more than a million pixels is the whole screen: its numbers would not fit a float
-  const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12);
+  // an ellipse of more than a million pixels is the whole screen: its numbers say little as floats
+  const bool whole = footprint.whole || !(footprint.sxx + footprint.syy < 1e12f);
   // the very numbers that all who enumerate tiles will read: a negative sxx means `whole` there
-  const float sxx = whole ? -1.0f : greater(float(footprint.sxx), 0.0f);
-  stored.shape = {float(footprint.ex),  float(footprint.ey),  sxx,  float(footprint.sxy),
-                  float(footprint.syy), float(footprint.disc), whole};
+  stored.shape = footprint;
+  stored.shape.sxx = whole ? -1.0f : greater(footprint.sxx, 0.0f);
+  stored.shape.whole = whole;
   pack(stored, block.footprints[threadIdx.x]);
   return record.surfel.z;
 }
@@ -78,22 +87,15 @@ __device__ __forceinline__ int owner_of_row(const Block& block, int item) {
 __device__ __forceinline__ void note_entries(const Launch& p, const TileRun& run, int* counts, int first_tile, int index,
                                              uint64 depth, uint64 place) {
   constexpr int kAtOnce = 4;  // answers of atomics to wait for together
-  for (int tile_x = run.first; tile_x <= run.last; tile_x += kAtOnce) {
-    uint32 masks[kAtOnce];
+  for (int tile_x = run.first; tile_x <= run.last; tile_x += kAtOnce, place += kAtOnce) {
     int ranks[kAtOnce];
 #pragma unroll
-    for (int i = 0; i < kAtOnce; ++i) {
-      masks[i] = tile_x + i <= run.last ? patch_mask(run, tile_x + i) : 0u;
-      ranks[i] = masks[i] ? atomicAdd(counts + tile_x + i, 1) : 0;
-    }
+    for (int i = 0; i < kAtOnce; ++i) ranks[i] = tile_x + i <= run.last ? atomicAdd(counts + tile_x + i, 1) : 0;
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      if (!masks[i]) continue;
-      if (place < uint64(p.capacity)) {
-        p.entries[place] = uint32(index) << 8 | masks[i];
-        p.places[place] = make_int4(int(uint32(depth)), int(depth >> 32), first_tile + tile_x + i, ranks[i]);
-      }
-      ++place;
+      if (tile_x + i > run.last || place + i >= uint64(p.capacity)) continue;
+      p.entries[place + i] = uint32(index) << 8 | patch_mask(run, tile_x + i);
+      p.places[place + i] = make_int4(int(uint32(depth)), int(depth >> 32), first_tile + tile_x + i, ranks[i]);
     }
   }
 }
@@ -138,7 +140,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const 
       tile_y = block.first_rows[owner] + item - block.row_starts[owner];
       const StoredFootprint f = unpack_footprint(block.footprints[owner]);
       run = tile_run(outline(f.shape), f, p, tile_y);
-      for (int tile_x = run.first; tile_x <= run.last; ++tile_x) count += patch_mask(run, tile_x) != 0;
+      count = max(run.last - run.first + 1, 0);
     }
     int total;
     const int before = block_scan<kThreads / 32>(count, block.sums[base / kThreads & 1], total);

@@ -50,11 +50,9 @@ __device__ void scatter_again(const Launch& p) {
     for (int tile_y = first; tile_y <= last; ++tile_y) {
       const TileRun run = tile_run(o, f, p, tile_y);
       for (int tile_x = run.first; tile_x <= run.last; ++tile_x) {
-        const uint32 mask = patch_mask(run, tile_x);
-        if (!mask) continue;
         const int tile = view * tiles + tile_y * p.tiles_x + tile_x;
         const int64 place = int64(p.offsets[tile]) + atomicSub(p.counts + tile, 1) - 1;
-        if (place < p.capacity) p.keys[place] = list_key(depth, index, mask);
+        if (place < p.capacity) p.keys[place] = list_key(depth, index, patch_mask(run, tile_x));
       }
     }
   }
@@ -77,11 +75,21 @@ extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Lau
   }
 }
 
+template <int kEach>
+__device__ __forceinline__ void sort_short_tile(const Launch& p, int begin, int count, uint64* loaded, uint64* sorted) {
+  sort_short<kEach>(p.keys + begin, count, loaded, sorted);
+  for (int i = threadIdx.x; i < count; i += kSortThreads) p.entries[begin + i] = uint32(sorted[i]);
+}
+
 // Sort each tile's list. One block a tile.
-extern "C" __global__ void __launch_bounds__(128) sort_tiles(const Launch p) {
-  __shared__ uint64 chunk[kSortChunk];
-  const int begin = p.offsets[blockIdx.x], end = p.offsets[blockIdx.x + 1];
-  if (begin == end || end > p.capacity) return;
-  sort_keys(p.keys + begin, end - begin, chunk);
-  for (int i = begin + threadIdx.x; i < end; i += blockDim.x) p.entries[i] = uint32(p.keys[i]);
+extern "C" __global__ void __launch_bounds__(kSortThreads) sort_tiles(const Launch p) {
+  __shared__ uint64 loaded[kSortChunk], sorted[kSortChunk];
+  const int begin = p.offsets[blockIdx.x], end = p.offsets[blockIdx.x + 1], count = end - begin;
+  if (count == 0 || end > p.capacity) return;
+  if (count <= kSortThreads) return sort_short_tile<1>(p, begin, count, loaded, sorted);
+  if (count <= 2 * kSortThreads) return sort_short_tile<2>(p, begin, count, loaded, sorted);
+  if (count <= 4 * kSortThreads) return sort_short_tile<4>(p, begin, count, loaded, sorted);
+  if (count <= 8 * kSortThreads) return sort_short_tile<8>(p, begin, count, loaded, sorted);
+  sort_keys(p.keys + begin, count, loaded);
+  for (int i = threadIdx.x; i < count; i += kSortThreads) p.entries[begin + i] = uint32(p.keys[begin + i]);
 }

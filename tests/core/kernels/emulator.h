@@ -31,6 +31,17 @@ alignas(8) static char exchanged[1024][8];
 
 inline void __syncthreads() { block_barrier->arrive_and_wait(); }
 
+static std::atomic<int> votes;
+inline int __syncthreads_or(int vote) {
+  block_barrier->arrive_and_wait();
+  if (vote) votes = 1;
+  block_barrier->arrive_and_wait();
+  const int found = votes;
+  block_barrier->arrive_and_wait();
+  votes = 0;
+  return found;
+}
+
 // What the thread `other` of the warp passes in; every thread of the warp must call.
 template <class T>
 inline T exchange(T value, unsigned other) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -79,12 +80,12 @@ def make_lists(
     offsets = state[layout.offsets : layout.offsets + 4 * (tiles + 1)].view(torch.int32).tolist()
     entries = state[layout.entries : layout.entries + 4 * capacity].view(torch.int32)
     lists = []
-    for first, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, end in itertools.pairwise(offsets):
         keys = tensors["keys"][first:end].tolist() if end <= capacity else []
-        keys = [key % 2**64 for key in keys]
-        lists.append(keys if sort else sorted(keys))
-        if keys and sort:
-            assert entries[first:end].tolist() == [_signed(key & 0xFFFFFFFF) for key in keys]
+        by_entry = {key & 0xFFFFFFFF: key % 2**64 for key in keys}
+        assert len(by_entry) == len(keys)
+        order = [entry & 0xFFFFFFFF for entry in entries[first:end].tolist()] if keys else []
+        lists.append([by_entry[entry] for entry in order] if sort else sorted(by_entry.values()))
     size = 80 * views * surfels
     records = state[layout.records : layout.records + size].view(torch.float32)
     return Lists(
@@ -93,12 +94,8 @@ def make_lists(
     )  # fmt: skip
 
 
-def _signed(word: int) -> int:
-    return word - (1 << 32) if word >= 1 << 31 else word
-
-
 def touched_patches(found: Lists, view: int) -> Tensor:
-    """(surfels, patch rows, patch columns) whether alpha reaches 1/255 at a pixel, from the records in double."""
+    """(surfels, patch rows, patch columns) whether alpha reaches 1/255 at a pixel, in double."""
     r = found.records[view].double()
     height, width = found.launch.height, found.launch.width
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -148,7 +145,6 @@ def test_lists(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
             assert keys == sorted(keys)
             names = [key >> 8 & 0xFFFFFF for key in keys]
             assert len(set(names)) == len(names)
-            assert all(key & 0xFF for key in keys)
             z = depth[names]
             assert (z[1:] >= z[:-1]).all()
             top, left = 4 * (tile // launch.tiles_x), 2 * (tile % launch.tiles_x)
@@ -165,6 +161,25 @@ def test_lists(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
         "small",
     ):  # no surfel there spans the whole screen: most of what is listed is touched
         assert listed < 1.6 * total
+
+
+@pytest.mark.parametrize("depths", ["distinct", "three", "one"])
+@pytest.mark.parametrize("count", [1, 2, 33, 128, 129, 250, 500, 513, 1000, 1100])
+def test_order_within_a_tile(libraries: Mapping[str, ctypes.CDLL], count: int, depths: str) -> None:
+    """Lists of every length by depth, and by index where depths are equal or nearly so."""
+    scene = random_scene(count=count, views=1, poses=1, size=1.0, height=16, width=16, device="cpu")
+    mean = scene.surfels.mean
+    if depths != "distinct":
+        choice = torch.arange(count) % (3 if depths == "three" else 1)
+        mean = mean[:, choice.clamp(max=count - 1)]
+    surfels = replace(scene.surfels, mean=mean, opacity=torch.full_like(scene.surfels.opacity, 0.9))
+    found = make_lists(libraries, replace(scene, surfels=surfels), 2000)
+    (keys,) = found.tiles
+    names = [key >> 8 & 0xFFFFFF for key in keys]
+    depth = (found.records[0, :, 11].double() + found.records[0, :, 12].double()).tolist()
+    assert len(names) > 0.6 * count
+    assert set(names) <= set(torch.nonzero(found.visible[0]).flatten().tolist())
+    assert names == sorted(names, key=lambda index: (depth[index], index))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
