@@ -60,7 +60,7 @@ struct Weight {
 template <class T, class Mask, class S>
 SURFEL_FN Weight<T, Mask> weigh(const Surfel<S>& g, const Hit<T, Mask>& h, T depth, S near) {
   Weight<T, Mask> r;
-  r.gauss = exponential(T(S(-0.5)) * h.rho);
+  r.gauss = gaussian(h.rho);
   const T raw = T(g.opacity) * r.gauss;
   r.capped = raw >= T(S(kAlphaMax));
   r.alpha = pick(r.capped, T(S(kAlphaMax)), raw);

@@ -71,6 +71,16 @@ SURFEL_FN float exponential(float x) {
 #endif
 }
 SURFEL_FN double exponential(double x) { return exp(x); }
+SURFEL_FN float gaussian(float rho) {  // exp(-rho/2)
+#if defined(__CUDA_ARCH__)
+  float y;  // the factors of exponential and of rho as one
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(rho * -0.72134752044448171f));
+  return y;
+#else
+  return expf(-0.5f * rho);
+#endif
+}
+SURFEL_FN double gaussian(double rho) { return exp(-0.5 * rho); }
 // To the last digits, over all numbers.
 SURFEL_FN float exponential_exact(float x) { return expf(x); }
 SURFEL_FN double exponential_exact(double x) { return exp(x); }

@@ -177,6 +177,8 @@ SURFEL_FN Lanes<S> exponential(Lanes<S> x) {
   const L result((typename L::V)((Int)p.v + power));
   return pick(vanishes, L(S(0)), result);
 }
+template <class S>
+SURFEL_FN Lanes<S> gaussian(Lanes<S> rho) { return exponential(Lanes<S>(S(-0.5)) * rho); }
 
 // One step of the transposed sum: lane j is a[j] + a[j^s] where bit s of j is clear, else b[j] + b[j^s].
 template <int s, class S, int... j>

@@ -7,43 +7,48 @@ namespace {
 
 __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int patch, const uint32* list,
                                                 int stride, int count, Staged* block) {
+  constexpr int kRun = 8;  // surfels between two looks whether every pixel is done
   const PatchPixel pixel = patch_pixel(p, tile, patch);
   const Stage staged(block);
   Pixel<float> state{};
   state.transmittance = 1.0f;
-  int done = !pixel.inside;
-  int after = 0, median_place = -1;
+  // A pixel that takes no more has no number for a place: no pair counts there, without a question in the loop.
+  const float nowhere = __uint_as_float(0x7fffffffu);
+  float x = pixel.inside ? pixel.x : nowhere;
+  int after = count, median_place = -1;
   // the distortion is counted from the depth of the pixel's first pair; m = scale (depth - reference)/depth
   float reference = 1.0f, scale = 0.0f;
 
   for (int base = 0; base < count; base += 32) {
-    if (__all_sync(kAllLanes, done)) break;
+    if (!__any_sync(kAllLanes, x == x)) break;
     const int staged_count = stage(p, pixel, list, stride, base, count, block);
-    int latest = -1, median = -1;  // of this stage's pairs: the last composited, the median one
-    for (int i = 0; i < staged_count; ++i) {
-      if (done) continue;
-      Record record = staged.record(i);
-      const Surfel<float>& surfel = record.surfel;
-      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + surfel.x, pixel.y + surfel.y);
-      const float offset = surfel.z_low + depth_offset(surfel, hit);
-      const float depth = surfel.z + offset;
-      const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
-      if (!weight.counts) continue;
-      if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
-        done = 1;
-        continue;
+    int median = -1;  // of this stage's pairs
+    for (int first = 0; first < staged_count; first += kRun) {
+      const int end = min(first + kRun, staged_count);
+      for (int i = first; i < end; ++i) {
+        Record record = staged.record(i);
+        const Surfel<float>& surfel = record.surfel;
+        const Hit<float, bool> hit = intersect<bool>(surfel, x + surfel.x, pixel.y + surfel.y);
+        const float offset = surfel.z_low + depth_offset(surfel, hit);
+        const float depth = surfel.z + offset;
+        const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
+        if (!weight.counts) continue;
+        if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
+          x = nowhere;
+          after = staged.name(i).y;
+          continue;
+        }
+        if (scale == 0.0f) {  // the first
+          reference = depth;
+          scale = float(kDistortionScale) * reciprocal(depth);
+        }
+        const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
+        if (state.transmittance > float(kMedianTransmittance)) median = i;
+        staged.complete(i, record);
+        composite(state, surfel, record.rgb, weight.alpha, depth, m, true);
       }
-      if (scale == 0.0f) {  // the first
-        reference = depth;
-        scale = float(kDistortionScale) * reciprocal(depth);
-      }
-      const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
-      latest = i;
-      if (state.transmittance > float(kMedianTransmittance)) median = i;
-      staged.complete(i, record);
-      composite(state, surfel, record.rgb, weight.alpha, depth, m, true);
+      if (!__any_sync(kAllLanes, x == x)) break;
     }
-    if (latest >= 0) after = staged.name(latest).y + 1;
     if (median >= 0) median_place = staged.name(median).y;
     __syncwarp();
   }

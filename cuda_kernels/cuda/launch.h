@@ -40,7 +40,7 @@ struct Launch {
   uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch; from the sort on by tile and
                        // depth, before it in any order
   float4* pixel_sums;  // (views, height, width) transmittance at the end, D1, D2, depth they count from
-  int2* pixel_places;  // (views, height, width) after the last pair composited; of the median pair or -1
+  int2* pixel_places;  // (views, height, width) before which a pixel composited; of the median pair or -1
   // scratch
   uint64* reserved;    // entries that projection has found so far, zeroed
   uint32* found_bounds;  // (views, 2) depth_bounds while they are being found, zeroed

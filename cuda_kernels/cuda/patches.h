@@ -42,8 +42,12 @@ struct Staged {
 struct Stage {
   uint32 address;
 
-  __device__ __forceinline__ explicit Stage(Staged* staged)
-      : address(uint32(__cvta_generic_to_shared(staged + (threadIdx.x >> 5)))) {}
+  __device__ __forceinline__ explicit Stage(Staged* staged) {
+    // through an instruction that may not be repeated
+    asm volatile("mov.b32 %0, %1;"
+                 : "=r"(address)
+                 : "r"(uint32(__cvta_generic_to_shared(staged + (threadIdx.x >> 5)))));
+  }
 
   __device__ __forceinline__ float4 part(int slot, int i) const {
     float4 v;
