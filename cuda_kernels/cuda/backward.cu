@@ -152,8 +152,12 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
   const float scale = float(kDistortionScale) * reciprocal(reference);
   int waits = 0;
 
-  for (int base = (last - 1) & ~31; base >= 0; base -= 32) {
-    const int staged_count = stage(p, pixel, list, stride, base, last, block);
+  const int start = (last - 1) & ~31;  // -32 where there is nothing
+  uint32 upcoming = list_entry(list, stride, start + lane, last);  // a stage ahead, so that nobody waits for it
+  for (int base = start; base >= 0; base -= 32) {
+    const uint32 entry = upcoming;
+    upcoming = list_entry(list, stride, base - 32 + lane, last);
+    const int staged_count = stage(p, pixel, entry, base + lane, block);
     for (int i = staged_count - 1; i >= 0; --i) {
       Record record = staged.record(i);
       const Surfel<float>& surfel = record.surfel;

@@ -19,9 +19,13 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
   // the distortion is counted from the depth of the pixel's first pair; m = scale (depth - reference)/depth
   float reference = 1.0f, scale = 0.0f;
 
+  const int lane = threadIdx.x & 31;
+  uint32 upcoming = list_entry(list, stride, lane, count);  // a stage ahead, so that nobody waits for it
   for (int base = 0; base < count; base += 32) {
     if (!__any_sync(kAllLanes, x == x)) break;
-    const int staged_count = stage(p, pixel, list, stride, base, count, block);
+    const uint32 entry = upcoming;
+    upcoming = list_entry(list, stride, base + 32 + lane, count);
+    const int staged_count = stage(p, pixel, entry, base + lane, block);
     int median = -1;  // of this stage's pairs
     for (int first = 0; first < staged_count; first += kRun) {
       const int end = min(first + kRun, staged_count);

@@ -70,15 +70,17 @@ struct Stage {
   }
 };
 
-// Load those of the entries base..base+31 that touch this warp's patch, in order; returns how many. The place of
-// the surfel's centre is kept as the way from it to the patch's first pixel, so that the way to any other is one
-// addition.
-__device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, const uint32* list, int stride,
-                                     int base, int count, Staged* block) {
+// The entry at a place of a tile's list; one that touches nothing from `end` on.
+__device__ __forceinline__ uint32 list_entry(const uint32* list, int stride, int place, int end) {
+  return place >= 0 && place < end ? list[size_t(place) * stride] : 0u;
+}
+
+// Load the surfels of those of 32 entries (each lane with its own, at `place` of the list) that touch this warp's patch,
+// in order; returns how many. The place of the surfel's centre is kept as the way from it to the patch's first pixel, so
+// that the way to any other is one addition.
+__device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, uint32 entry, int place, Staged* block) {
   Staged* staged = block + (threadIdx.x >> 5);
   const int lane = threadIdx.x & 31;
-  const int place = base + lane;
-  const uint32 entry = place < count ? list[size_t(place) * stride] : 0u;
   const bool touches = (entry >> pixel.patch) & 1u;
   const uint32 touching = __ballot_sync(kAllLanes, touches);
   if (touches) {
