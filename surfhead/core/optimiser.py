@@ -17,6 +17,7 @@ from surfhead.core.parameters import Schedule
 from surfhead.core.surfels import Selection
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
+DECAYS = (0.9, 0.999)  # of Adam's two averages, an image
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
 
 
@@ -75,7 +76,9 @@ class Optimiser:
         for name in rates:
             if name not in known:
                 raise unknown_name("rate", name, known, "Choose one of these groups.")
-        self.adam = torch.optim.Adam(rows, lr=0.0, eps=EPSILON, fused=True)
+        reach = config.batch_size if config.scale_momenta else 1
+        betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
+        self.adam = torch.optim.Adam(rows, lr=0.0, betas=betas, eps=EPSILON, fused=True)
         self._finite: Tensor | None = None  # of the steps since it was last asked
         self._kernel = _kernel(self.named())
         if self._kernel:

@@ -44,6 +44,12 @@ def test_rates_grow_with_the_root_of_the_batch_unless_kept() -> None:
         assert rate(optimiser, "opacity") == pytest.approx(0.05 * factor)
 
 
+def test_momenta_reach_back_over_as_many_images_if_wanted() -> None:
+    for wanted, betas in ((True, (0.9**4, 0.999**4)), (False, (0.9, 0.999))):
+        optimiser, _ = make(batch_size=4, scale_momenta=wanted)
+        assert optimiser.adam.param_groups[0]["betas"] == pytest.approx(betas)
+
+
 def test_rate_overrides_and_unknown_groups() -> None:
     optimiser, _ = make(rate={"opacity": Rate(0.1), "sh": Rate(2e-3)})
     optimiser.set_rates(0)
