@@ -158,7 +158,7 @@ class RunConfig:
     background: tuple[float, float, float] | None = None
     cache: str = "auto"
     scale_rates: bool = True
-    scale_momenta: bool = False
+    scale_momenta: bool = True
     graphs: bool = True
     surfels_per_triangle: int = 1
     baseline: bool = False
