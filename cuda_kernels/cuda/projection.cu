@@ -84,8 +84,8 @@ __device__ __forceinline__ int owner_of_row(const Block& block, int item) {
 }
 
 // Count the tiles of one tile row at the tiles' counters, and note each entry at `place` and after it.
-__device__ __forceinline__ void note_entries(const Launch& p, const TileRun& run, int* counts, int first_tile, int index,
-                                             uint64 depth, uint64 place) {
+__device__ __forceinline__ void note_entries(const Launch& p, const TileRun& run, int* counts, int first_tile,
+                                             int index, uint64 depth, uint64 place) {
   constexpr int kAtOnce = 4;  // answers of atomics to wait for together
   for (int tile_x = run.first; tile_x <= run.last; tile_x += kAtOnce, place += kAtOnce) {
     int ranks[kAtOnce];

@@ -121,8 +121,8 @@ class RunConfig:
         background: RGB in [0, 1]; None: the data set's.
         cache: where decoded images live: ``auto``, ``gpu``, ``ram`` or ``disk``.
         scale_rates: multiply rates by the square root of the batch size.
-        scale_momenta: raise Adam's decays to the power of the batch size, so that its averages reach back over as
-            many images whatever the batch.
+        scale_momenta: raise Adam's decays to the power of the batch size, so that its averages reach back
+            over as many images whatever the batch.
         graphs: on a GPU, replay training steps as CUDA graphs where every part of them allows it.
         surfels_per_triangle: surfels a triangle at the start.
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
