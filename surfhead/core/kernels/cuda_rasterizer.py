@@ -45,9 +45,9 @@ _POINTERS = (
     "mean", "tangents", "normal", "opacity", "colour", "camera_from_world", "intrinsics", "background",
     "pose_of_view", "records", "footprints", "depth_bounds", "offsets", "entries", "pixel_sums",
     "pixel_places", "reserved", "found_bounds", "counts", "places", "keys", "needed", "rgb", "alpha",
-    "normal_map", "depth", "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha", "g_normal_map", "g_depth",
-    "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents", "g_normal", "g_opacity",
-    "g_colour",
+    "normal_map", "depth", "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha",
+    "g_normal_map", "g_depth", "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents",
+    "g_normal", "g_opacity", "g_colour",
 )  # fmt: skip
 
 
