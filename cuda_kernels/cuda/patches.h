@@ -38,8 +38,9 @@ struct Staged {
 };
 
 // A warp's Staged by its address in shared memory: with plain pointers the compiler makes that address anew for
-// every surfel.
+// every surfel. What is no GPU has only those.
 struct Stage {
+#if defined(__CUDA_ARCH__)
   uint32 address;
 
   __device__ __forceinline__ explicit Stage(Staged* staged) {
@@ -56,11 +57,6 @@ struct Stage {
                  : "r"(address + slot * int(sizeof(float4) * kRecord) + i * int(sizeof(float4))));
     return v;
   }
-  // x and y of its surfel: from its centre to the patch's first pixel.
-  __device__ __forceinline__ Record record(int slot) const {
-    return unpack(part(slot, 0), part(slot, 1), part(slot, 2), part(slot, 3));
-  }
-  __device__ __forceinline__ void complete(int slot, Record& record) const { unpack_rest(part(slot, 4), record); }
   __device__ __forceinline__ int2 name(int slot) const {
     int2 v;
     asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
@@ -68,6 +64,18 @@ struct Stage {
                  : "r"(address + int(sizeof(float4) * kRecord * 32) + slot * int(sizeof(int2))));
     return v;
   }
+#else
+  const Staged& staged;
+
+  explicit Stage(Staged* all) : staged(all[threadIdx.x >> 5]) {}
+  float4 part(int slot, int i) const { return staged.records[slot][i]; }
+  int2 name(int slot) const { return staged.names[slot]; }
+#endif
+  // x and y of its surfel: from its centre to the patch's first pixel.
+  __device__ __forceinline__ Record record(int slot) const {
+    return unpack(part(slot, 0), part(slot, 1), part(slot, 2), part(slot, 3));
+  }
+  __device__ __forceinline__ void complete(int slot, Record& record) const { unpack_rest(part(slot, 4), record); }
 };
 
 // The entry at a place of a tile's list; one that touches nothing from `end` on.

@@ -41,7 +41,26 @@ def emulated_kernels(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda_driver, "run", run)
+        patch.setattr(cuda_driver, "kernels", lambda _: EmulatedKernels(found))
         yield found
+
+
+class EmulatedKernels:
+    """Takes the launches that go to the kernels of a device."""
+
+    def __init__(self, libraries: Mapping[str, ctypes.CDLL]) -> None:
+        self.libraries = libraries
+
+    def enter(self) -> None:
+        """There is no context to enter."""
+
+    def launch(
+        self, module: str, name: str, grid: tuple[int, ...], threads: int, stream: int, arguments: int
+    ) -> None:
+        """Run the kernel; ``arguments`` is the address of the pointer to its structure."""
+        if min(grid) > 0:
+            structure = ctypes.c_void_p.from_address(arguments)
+            getattr(self.libraries[module], f"launch_{name}")(structure, *(*grid, 1)[:3], threads)
 
 
 def _library(compiler: str, module: str, names: Mapping[str, str], folder: Path) -> ctypes.CDLL:

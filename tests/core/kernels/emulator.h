@@ -64,6 +64,22 @@ inline T __shfl_up_sync(unsigned, T value, int step) {
   return exchange(value, lane >= unsigned(step) ? threadIdx.x - unsigned(step) : threadIdx.x);
 }
 
+inline unsigned __ballot_sync(unsigned, int vote) {
+  unsigned found = 0;
+  std::barrier<>& warp = *warp_barriers[threadIdx.x / 32];
+  memcpy(exchanged[threadIdx.x], &vote, sizeof vote);
+  warp.arrive_and_wait();
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    int other;
+    memcpy(&other, exchanged[(threadIdx.x & ~31u) + lane], sizeof other);
+    found |= unsigned(other != 0) << lane;
+  }
+  warp.arrive_and_wait();
+  return found;
+}
+inline bool __any_sync(unsigned lanes, int vote) { return __ballot_sync(lanes, vote) != 0; }
+inline void __syncwarp() { warp_barriers[threadIdx.x / 32]->arrive_and_wait(); }
+
 template <class T, class V>
 inline T atomicAdd(T* at, V value) {
   return std::atomic_ref<T>(*at).fetch_add(T(value));
@@ -86,11 +102,15 @@ inline To bits_as(From value) {
 inline unsigned __float_as_uint(float value) { return bits_as<unsigned>(value); }
 inline float __uint_as_float(unsigned value) { return bits_as<float>(value); }
 inline long long __double_as_longlong(double value) { return bits_as<long long>(value); }
+inline int __popc(unsigned value) { return __builtin_popcount(value); }
 inline int __clz(int value) { return value ? __builtin_clz(unsigned(value)) : 32; }
 inline int __clzll(unsigned long long value) { return value ? __builtin_clzll(value) : 64; }
 
 struct int2 {
   int x, y;
+};
+struct float2 {
+  float x, y;
 };
 struct alignas(16) int4 {
   int x, y, z, w;
@@ -98,6 +118,8 @@ struct alignas(16) int4 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
 inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 using std::max;
