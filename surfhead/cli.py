@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.addHandler(handler)
     try:
         command = typer.main.get_command(app)
-        command(args=with_own_flags(command, given), prog_name="surfhead")
+        command(args=with_own_flags(command, given), prog_name="surfhead", obj=given)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except SurfheadError as error:

@@ -16,6 +16,7 @@ DEFAULT_PRESET = "fast"
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         str | None, typer.Argument(help="Data set folder; by default the built-in head.", show_default=False)
     ] = None,
@@ -47,6 +48,9 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Views a step.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    processes: Annotated[
+        int, typer.Option(help="Processes that share every batch, a GPU each; torchrun works, too.")
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Run folder; by default runs/DATA-DEFORMER-APPEARANCE-N."),
@@ -68,10 +72,13 @@ def train(
     debug: Debug = -1,
 ) -> None:
     """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
-    from surfhead.core import runs
+    from surfhead.core import launch, runs
     from surfhead.core.config import merge, nested, read_file
     from surfhead.core.options import parse_setting
 
+    launch.check_count(processes)
+    if processes > 1 and not launch.started_together():
+        raise typer.Exit(launch.run_together(context.obj, processes))
     flags: dict[str, Any] = {
         "deformer": None if deformer is None else {"name": deformer},
         "appearance": None if appearance is None else {"name": appearance},
@@ -106,7 +113,8 @@ def train(
         quiet=quiet,
         debug=debug,
     )
-    report(folder)
+    if launch.started_first():
+        report(folder)
 
 
 def weighted(text: str) -> tuple[str, dict[str, float]]:

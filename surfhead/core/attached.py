@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 PATIENCE = 60.0  # seconds a child has to leave a checkpoint before it is ended for good
@@ -28,6 +29,18 @@ def leave_with_parent() -> None:
     def watch() -> None:
         while os.read(0, 1024):  # not sys.stdin, whose lock would be held when the interpreter ends
             pass
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def leave_with_starter() -> None:
+    """Interrupt this process once the one that started it is gone; its standard input may be a terminal."""
+    starter = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == starter:
+            time.sleep(1.0)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()

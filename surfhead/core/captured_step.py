@@ -50,8 +50,9 @@ class CapturedStep:
             result = self._work(batch)
             self._key = key
             return result
-        if self._graph is None and not self._capture(batch):
-            return self._work(batch)
+        with torch.cuda.device(batch.image.device):  # a capture takes place on the current device
+            if self._graph is None and not self._capture(batch):
+                return self._work(batch)
         assert self._graph is not None
         _copy(batch, self._batch)
         self._graph.replay()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from surfhead.core.types import Binding, Cameras, RenderOutput
+
+if TYPE_CHECKING:
+    from surfhead.core.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,21 @@ class Statistics:
     def mean_gradient(self) -> Tensor:
         """(N,) mean over the views that saw the surfel; 0 where none did."""
         return self.gradient / self.seen.clamp_min(1)
+
+    def gather(self, ranks: Ranks) -> Statistics:
+        """The statistics of all processes together; from now on the first one keeps them, the others none.
+
+        So a run that goes on adds up in the same order as one that was continued from a checkpoint.
+        """
+        if ranks.count == 1:
+            return self
+        total = Statistics(len(self.seen), self.seen.device)
+        total.gradient, total.seen = ranks.sum(self.gradient), ranks.sum(self.seen)
+        total.radius = ranks.largest(self.radius)
+        for name, value in total.tensors().items():
+            # in place, like every update
+            getattr(self, name).copy_(value if ranks.first else torch.zeros_like(value))
+        return total
 
     def tensors(self) -> dict[str, Tensor]:
         """For a checkpoint."""

@@ -14,6 +14,7 @@ from surfhead.core.avatar import Avatar
 from surfhead.core.config import Rate, RunConfig
 from surfhead.core.errors import SurfheadError, unknown_name
 from surfhead.core.parameters import Schedule
+from surfhead.core.ranks import Ranks
 from surfhead.core.surfels import Selection
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
@@ -108,6 +109,10 @@ class Optimiser:
             for i, value in enumerate(row["params"]):
                 found.append((f"{row['name']}.{i}" if many else row["name"], value))
         return found
+
+    def share_gradients(self, ranks: Ranks) -> None:
+        """Give all processes that train together the mean of their gradients."""
+        ranks.average([value.grad for _, value in self.named() if value.grad is not None])
 
     def freeze(self) -> None:
         """Zero the gradients of frozen surfels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_fi
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.events import Events
+from surfhead.core.ranks import ALONE, Ranks, joined
 from surfhead.core.registry import registry
 from surfhead.core.restoration import parts, restore_avatar, same_rig
 from surfhead.core.runfolder import CONFIG, run_folder
@@ -113,33 +115,64 @@ def train(
         quiet: leave out the observers that only display.
         debug: with ``resume``, check every step from this image on; otherwise a setting.
 
+    Under torchrun (or `surfhead train --processes`) every process calls this, and they train together: each
+    draws its share of every batch. How many there are is not part of the run.
+
     Returns:
         The run folder.
 
     Raises:
+        OptionError: the processes cannot share the batches equally.
         DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
+    config, folder = _chosen(data, preset, file, settings, out, resume, debug)
+    with joined(config.device) as (ranks, device):
+        folder = ranks.tell(folder)  # the default is the first free one
+        ranks.check_batch(config.batch_size)
+        with ranks.in_turn():  # the first process draws or converts data that the others then read
+            opened = open_scene(config)
+        trainer = make_trainer(
+            config,
+            opened,
+            folder,
+            device,
+            resume=resume,
+            start_from=start_from,
+            quiet=quiet,
+            ranks=ranks,
+        )
+        ranks.wait()
+        # made only once everything fits together
+        with run_folder(folder, config) if ranks.first else nullcontext():
+            trainer.run()
+    return folder
+
+
+def _chosen(
+    data: str | None,
+    preset: str | None,
+    file: Path | None,
+    settings: Mapping[str, Any] | None,
+    out: Path | str | None,
+    resume: bool,
+    debug: int,
+) -> tuple[RunConfig, Path]:
+    """The configuration and the folder of a run, new or continued."""
     if resume:
         if out is None:
             raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
         folder = Path(out)
         config = read_config(folder)
-        config = replace(config, debug=max(debug, config.debug))
-    else:
-        config = configure(data, preset=preset, file=file, settings=settings)
-        folder = Path(out) if out is not None else default_folder(config)
-        if (folder / CONFIG).exists():
-            raise DataError(
-                f'"{folder}" already holds a run.',
-                f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
-                "Add --resume to continue it, or choose another --out.",
-            )
-    device = choose_device(config.device)
-    opened = open_scene(config)
-    trainer = make_trainer(config, opened, folder, device, resume=resume, start_from=start_from, quiet=quiet)
-    with run_folder(folder, config):  # made only once everything fits together
-        trainer.run()
-    return folder
+        return replace(config, debug=max(debug, config.debug)), folder
+    config = configure(data, preset=preset, file=file, settings=settings)
+    folder = Path(out) if out is not None else default_folder(config)
+    if (folder / CONFIG).exists():
+        raise DataError(
+            f'"{folder}" already holds a run.',
+            f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
+            "Add --resume to continue it, or choose another --out.",
+        )
+    return config, folder
 
 
 def make_trainer(
@@ -151,8 +184,12 @@ def make_trainer(
     resume: bool = False,
     start_from: Path | None = None,
     quiet: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
-    """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint."""
+    """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint.
+
+    Of several processes that train together, ``ranks``, the first alone observes, evaluates and writes.
+    """
     from surfhead.core.exporting import exporter
     from surfhead.core.monitoring import evaluate_during_training
 
@@ -182,7 +219,8 @@ def make_trainer(
     else:
         with checkpoint.intact(newest):
             extent = float(meta["extent"])
-    observers = [registry().create("observer", name, options) for name, options in config.observers.items()]
+    wanted = config.observers if ranks.first else {}
+    observers = [registry().create("observer", name, options) for name, options in wanted.items()]
     observers = [observer for observer in observers if not (quiet and observer.display)]
 
     def describe() -> dict[str, Any]:
@@ -204,8 +242,9 @@ def make_trainer(
         extent=extent,
         views=views,
         describe=describe,
-        evaluate=evaluate_during_training,
-        export=exporter(config),
+        evaluate=evaluate_during_training if ranks.first else lambda trainer, final: None,
+        export=exporter(config) if ranks.first else None,
+        ranks=ranks,
     )
     if newest is not None:
         with checkpoint.intact(newest):

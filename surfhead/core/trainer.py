@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any, cast
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -28,7 +27,9 @@ from surfhead.core.errors import ContractError, DataError, SurfheadError
 from surfhead.core.events import Events
 from surfhead.core.feed import Feed, Order
 from surfhead.core.optimiser import Optimiser
+from surfhead.core.ranks import ALONE, Ranks
 from surfhead.core.scene import Scene
+from surfhead.core.step_dump import dump_step
 from surfhead.core.types import Batch, Step
 from surfhead.core.weighted_term import WeightedTerm
 
@@ -41,6 +42,7 @@ class Trainer:
 
     Attributes:
         config, scene, avatar: what is trained on what.
+        ranks: the processes that train it together.
         images: training images seen.
         losses: the last step's weighted terms, detached, on the device.
         psnr: of the last read-back batch, dB.
@@ -63,6 +65,7 @@ class Trainer:
         describe: Callable[[], dict[str, Any]],
         evaluate: Callable[[Trainer, bool], None],
         export: Callable[[Trainer], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config = config
         self.scene = scene
@@ -72,6 +75,7 @@ class Trainer:
         self.events = events
         self.folder = folder
         self.extent = extent
+        self.ranks = ranks
         self.length = config.iterations
         self.images = 0
         self.losses: dict[str, Tensor] = {}
@@ -148,10 +152,11 @@ class Trainer:
         avatar = self.avatar
         avatar.advance(self.images)
         self.optimiser.set_rates(self.images)
-        batch = self.feed.batch(self.order.take(count))
+        batch = self.feed.batch(self.ranks.share(self.order.take(count)))
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
-        self.feed.prefetch(self.order.peek(max(2 * count, count + self.feed.workers)))
+        ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
+        self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
             rendering, self.losses = cast(
                 "tuple[Rendering, dict[str, Tensor]]", self._captured(self._decided(count), batch)
@@ -180,6 +185,7 @@ class Trainer:
         total = self.loss(batch, rendering)
         total.backward()  # type: ignore[no-untyped-call]
         self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
+        self.optimiser.share_gradients(self.ranks)
         self.optimiser.freeze()
         return rendering
 
@@ -216,52 +222,30 @@ class Trainer:
         """Look for NaN gradients: each step on the CPU, now and then on a GPU, where looking stalls."""
         debug, look = self._debugging, self._steps % READ_BACK == 0
         if look:
-            error = (rendering.output.rgb.detach() - batch.target).square().mean()
+            error = self.ranks.sum((rendering.output.rgb.detach() - batch.target).square().mean())
+            error /= self.ranks.count
             self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
         if debug or look or self.avatar.device.type == "cpu":
             try:
                 self.optimiser.blame(self.images)
             except SurfheadError:
-                self._dump(batch, rendering)
+                if self.config.debug >= 0:
+                    dump_step(self.folder / "debug", self.images, batch, rendering, self.optimiser)
                 raise
             if self._captured is not None:
                 self._captured.make_room()
-
-    def _dump(self, batch: Batch, rendering: Rendering) -> None:
-        if self.config.debug < 0:
-            return
-        target = self.folder / "debug" / f"{self.images:08d}.safetensors"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {
-            "batch/image": batch.image,
-            "batch/camera_from_world": batch.cameras.camera_from_world,
-            "batch/intrinsics": batch.cameras.intrinsics,
-            "batch/timesteps": batch.timesteps,
-            "world/mean": rendering.surfels.mean,
-            "world/tangents": rendering.surfels.tangents,
-            "world/normal": rendering.surfels.normal,
-            "world/opacity": rendering.surfels.opacity,
-            "colour": rendering.colour.rgb,
-        }
-        for name, value in self.optimiser.named():
-            tensors[f"parameter/{name}"] = value
-            if value.grad is not None:
-                tensors[f"gradient/{name}"] = value.grad
-        safetensors.torch.save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, target
-        )
-        log.warning("The step's inputs were written to %s", target)
 
     def _densify(self, rendering: Rendering) -> None:
         surfels = self.avatar.surfels
         with torch.no_grad():
             scale = rendering.surfels.tangents.detach().norm(dim=-2).amax(-1).amax(0)
+            seen = self.statistics.gather(self.ranks)
             state = DensifyState(
                 self.images,
                 self.length,
-                self.statistics.mean_gradient(),
-                self.statistics.radius,
-                scale,
+                seen.mean_gradient(),
+                seen.radius,
+                self.ranks.largest(scale),
                 torch.sigmoid(surfels.parameters["opacity"].detach()),
                 surfels.binding(),
                 self.extent,
@@ -274,6 +258,7 @@ class Trainer:
             self.optimiser.select(selection, plan.opacity_ceiling is not None)
             if len(surfels) != before or bool(selection.fresh.any()):
                 self.statistics = Statistics(len(surfels), self.avatar.device)
+            self._agree("after densifying")
         if len(surfels) == 0:
             raise SurfheadError(
                 f"The densifier removed every surfel at image {self.images}.",
@@ -281,6 +266,9 @@ class Trainer:
                 "Lower densifier.cull, or check that the pictures show the rig (`surfhead data check`).",
             )
         log.debug("densified at image %d: %d -> %d surfels", self.images, before, len(surfels))
+
+    def _agree(self, moment: str) -> None:
+        self.ranks.agree(dict(self.optimiser.named()), moment)
 
     # ---- the run ---------------------------------------------------------------------------------
 
@@ -291,6 +279,7 @@ class Trainer:
         self.events.tell("run_started", run=self)
         restore = self._catch_interrupts()
         try:
+            self.ranks.spread([value for _, value in self.optimiser.named()])
             if self.images == 0 and 0 in config.evaluate.at:
                 self._evaluate(self, False)
             began, first = time.perf_counter(), self.images
@@ -310,12 +299,13 @@ class Trainer:
                     self.save()
                 if self._export is not None and (config.export.due(before, self.images) or last):
                     self._export(self)
-                if self._interrupted:
+                if self._asked_to_end():
                     raise KeyboardInterrupt
             if self.length == 0:
                 self.save()
             self.avatar.advance(self.images)
             self._evaluate(self, True)
+            self.ranks.wait()
         except KeyboardInterrupt as interruption:
             error = interruption
             if self._whole:  # half a step is not a state to continue from; the last checkpoint is
@@ -327,7 +317,16 @@ class Trainer:
         finally:
             restore()
             self.feed.close()
+            if self._captured is not None:
+                self._captured.drop()  # processes cannot part while a graph holds their exchange
             self.events.tell("run_finished", run=self, error=error)
+
+    def _asked_to_end(self) -> bool:
+        """Whether to end after this step; processes that train together end after the same one."""
+        if self.ranks.count > 1 and (self._steps % READ_BACK == 0 or self.avatar.device.type == "cpu"):
+            self._interrupted = self.ranks.any(self._interrupted)
+            return self._interrupted
+        return self._interrupted and self.ranks.count == 1
 
     def _catch_interrupts(self) -> Callable[[], None]:
         """Let the first Ctrl-C end the run after the step in hand; gives what undoes it."""
@@ -336,6 +335,7 @@ class Trainer:
 
         def note(number: int, stack: FrameType | None) -> None:
             if self._interrupted:
+                self._whole = self._whole and self.ranks.count == 1  # the others are elsewhere
                 raise KeyboardInterrupt
             self._interrupted = True
 
@@ -352,6 +352,11 @@ class Trainer:
         """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
         self.optimiser.blame(self.images)
+        self._agree(f"at image {self.images}")
+        statistics = self.statistics.gather(self.ranks)
+        path = self.folder / "checkpoints" / f"{self.images:08d}"
+        if not self.ranks.first:
+            return path
         tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
         tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
         tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}
@@ -360,7 +365,7 @@ class Trainer:
         if network is not None:
             tensors |= {f"network/{k}": v for k, v in network.state_dict().items()}
         tensors |= {f"adam/{k}": v for k, v in self.optimiser.tensors().items()}
-        tensors |= {f"statistics/{k}": v for k, v in self.statistics.tensors().items()}
+        tensors |= {f"statistics/{k}": v for k, v in statistics.tensors().items()}
         tensors["random/densifier"] = self.generator.get_state()
         tensors["random/torch"] = torch.get_rng_state()
         meta = {
@@ -371,7 +376,7 @@ class Trainer:
             "config": as_tables(self.config),
             **self._describe(),
         }
-        path = checkpoint.write(self.folder / "checkpoints" / f"{self.images:08d}", tensors, meta)
+        checkpoint.write(path, tensors, meta)
         self.events.tell("checkpointed", run=self, images=self.images, path=path)
         return path
 
@@ -387,7 +392,8 @@ class Trainer:
             kept = tensors[f"statistics/{name}"].to(self.avatar.device)
             if kept.shape != value.shape:
                 raise ValueError(f'"statistics/{name}" has shape {tuple(kept.shape)}')
-            setattr(self.statistics, name, kept)
+            # the first process keeps those of all
+            setattr(self.statistics, name, kept if self.ranks.first else torch.zeros_like(kept))
         self.generator.set_state(tensors["random/densifier"].cpu())
         torch.set_rng_state(tensors["random/torch"].cpu())
         self.avatar.advance(self.images)

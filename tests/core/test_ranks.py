@@ -1,0 +1,197 @@
+"""Several processes that train together: one result, one writer, one end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from surfhead.core import checkpoint, launch
+from surfhead.core.errors import SurfheadError
+from surfhead.core.ranks import ALONE
+from tests.core.test_resume import SETTINGS, count, finish, start
+
+SLOW = ("--set", "checkpoint.every=0", "--set", "densifier.start=100000")  # nothing but steps
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_each(processes: int, *arguments: str) -> list[subprocess.Popen[bytes]]:
+    """As torchrun starts them, but each is ours to kill."""
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "surfhead.cli", "train", *arguments],
+            env={**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(processes)
+    ]
+
+
+def wait_for(folder: Path, images: int, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 120
+    while count(folder) < images and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
+def test_exchanges() -> None:
+    """Every exchange between three processes, under torchrun itself."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"),
+            *("-m", "tests.core.rank_checks"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"process {i} is content" in done.stdout for i in range(3))
+
+
+def test_alone_exchanges_nothing() -> None:
+    value = torch.arange(3.0)
+    ALONE.average([value])
+    assert ALONE.sum(value) is value
+    assert ALONE.largest(value) is value
+    assert ALONE.tell("x") == "x"
+    assert ALONE.first
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+    ALONE.check_batch(7)
+    ALONE.agree({"x": value}, "now")
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """The same avatar up to rounding, densified alike."""
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    # means over the surfels that a batch shows are taken by each process over its own part
+    words = [*SETTINGS, "--iterations", "30", "--regularizer", "scale=0", "--regularizer", "offset=0"]
+    words += ["--regularizer", "normal_length=0"]
+    finish(start(*words, "--out", str(alone)))
+    for process in start_each(2, *words, "--out", str(together)):
+        finish(process)
+    first, meta = checkpoint.read(alone / "checkpoints" / "00000030")
+    second, other = checkpoint.read(together / "checkpoints" / "00000030")
+    assert meta["config"] == other["config"]  # how many processes there were is not part of the run
+    begun = checkpoint.read(alone / "checkpoints" / "00000010")[0]["surfels/offset"].shape
+    assert begun != first["surfels/offset"].shape, "nothing was densified: the test proved too little"
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value.shape == second[name].shape, name
+        if value.is_floating_point():
+            # Adam turns the rounding of gradients near zero into whole steps of a few values
+            error = (value - second[name]).abs().double().mean() / value.abs().max().clamp_min(1e-6)
+            assert float(error) < 5e-3, f"{name}: {float(error):.1e}"
+
+
+def test_killed_together_and_resumed(tmp_path: Path) -> None:
+    """A run of two processes that was killed continues bit for bit."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = [*SETTINGS, "--iterations", "70", "--set", "checkpoint.every=30"]
+    for process in start_each(2, *words, "--out", str(whole)):
+        finish(process)
+    running = start_each(2, *words, "--out", str(broken))
+    wait_for(broken, 30, running[0])
+    assert running[0].poll() is None, "the run ended before it could be killed: nothing was tested"
+    for process in running:
+        process.kill()
+        process.communicate()
+    assert 30 <= count(broken) < 70
+    for process in start_each(2, "--out", str(broken), "--resume", "--quiet"):
+        finish(process)
+    first, _ = checkpoint.read(whole / "checkpoints" / "00000070")
+    second, _ = checkpoint.read(broken / "checkpoints" / "00000070")
+    for name, value in first.items():
+        assert value.view(-1).numpy().tobytes() == second[name].view(-1).numpy().tobytes(), name
+
+
+def test_interrupted_together(tmp_path: Path) -> None:
+    """Ctrl-C ends all after the same step, with a checkpoint."""
+    folder = tmp_path / "run"
+    words = [*SETTINGS, *SLOW, "--iterations", "100000", "--processes", "2", "--out", str(folder)]
+    process = start(*words)
+    limit = time.monotonic() + 120
+    while not (folder / "log" / "train.log").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors.decode()
+    assert 0 < count(folder) < 100000
+    assert count(folder) % 2 == 0
+
+
+FAILING = """
+import os
+
+from surfhead.core.api import Regularizer, hookimpl
+
+
+class Failing(Regularizer):
+    name = "failing"
+    summary = "Fails in the second process."
+
+    def __call__(self, step):
+        if os.environ.get("RANK") == "1" and step.images >= 6:
+            raise RuntimeError("the second process has had enough")
+        return step.output.rgb.mean() * 0.0
+
+
+@hookimpl
+def register_regularizers(register):
+    register(Failing)
+"""
+
+
+def test_a_failing_process_ends_all(tmp_path: Path) -> None:
+    plugin = tmp_path / "failing.py"
+    plugin.write_text(FAILING)
+    words = [*SETTINGS, "--processes", "2", "--out", str(tmp_path / "run")]
+    words += ["--plugin", str(plugin), "--regularizer", "failing=1"]
+    process = start(*words)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode not in (0, 130)
+    said = errors.decode()
+    assert "the second process has had enough" in said
+    assert "ChildFailedError" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--processes", "0"), "--processes is 0"),
+        (("--processes", "2", "--batch-size", "3"), "2 processes cannot share batches of 3"),
+        (("--processes", "2", "--device", "cuda:0"), "one device for several processes"),
+        (("--processes", "2", "--deformer", "jsb"), 'Unknown deformer "jsb"'),
+    ],
+)
+def test_wrong_words(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
+    """Errors are the first process's, said once; nothing is made."""
+    process = start(*SETTINGS, "--out", str(tmp_path / "run"), *words)
+    _, errors = process.communicate(timeout=100)
+    said = errors.decode()
+    assert process.returncode == 2, said
+    assert said.lower().count(complaint.lower()) == 1, said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    with pytest.raises(SurfheadError, match="without torch.distributed"):
+        launch.run_together(["train"], 2)
