@@ -98,7 +98,7 @@ def speed(batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any
     captured = run._captured
     return {
         "batch": batch,
-        "graph": captured is not None and captured._graph is not None,
+        "graph": captured is not None and captured.captured,
         "graph_failure": str(captured.failure if captured else None)[:300],
         "surfels": len(run.avatar.surfels),
         "step_ms": sorted(times)[1] * 1000,

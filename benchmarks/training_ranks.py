@@ -2,18 +2,20 @@
 
     torchrun --standalone --nproc-per-node 2 benchmarks/training_ranks.py OUT [--each 8,1]
 
-Times one process alone on its GPU first, then all together on batches as many times as large, so that each
-draws as many views a step as the one did alone. The first process prints and writes a Markdown table.
+Times one process alone on its GPU, in turn with all together on batches as many times as large, so that each
+draws as many views a step as the one does alone. The first process prints and writes a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks import training_gpu
@@ -22,44 +24,54 @@ from surfhead.core.ranks import ALONE, Ranks, joined
 from surfhead.core.runfolder import environment
 from surfhead.core.runs import configure, make_trainer
 
-ROUNDS = 5
+ROUNDS = 7
 
 
-def speed(each: int, ranks: Ranks, device: torch.device, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Images/s of ``ranks`` with ``each`` views a process and step; every process measures."""
-    settings = training_gpu.settings(10_000_000, each * ranks.count, arguments)
-    config = configure(preset="paper", settings={**settings, "device": device.type, "observers": {}})
-    run = make_trainer(config, open_scene(config), arguments.out / "run", device, ranks=ranks)
-    run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # every loss from the start
-    ranks.spread([value for _, value in run.optimiser.named()])
-    run.feed.prefetch(run.order.views)
-    for _ in range(2 * len(run.order.views) // config.batch_size + 10):  # by then its images are on the GPU
-        run.step()
-    steps, times = arguments.steps or max(40, 800 // each), []
-    for _ in range(ROUNDS):
-        ranks.wait()
-        _finish(device)
-        began = time.perf_counter()
-        for _ in range(steps):
+class Contender:
+    """One way to train, timed in turn with the others so that they meet the same conditions."""
+
+    def __init__(self, each: int, ranks: Ranks, device: torch.device, arguments: argparse.Namespace) -> None:
+        settings = training_gpu.settings(10_000_000, each * ranks.count, arguments)
+        config = configure(preset="paper", settings={**settings, "device": device.type, "observers": {}})
+        run = make_trainer(config, open_scene(config), arguments.out / "run", device, ranks=ranks)
+        run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # all from the start
+        ranks.spread([value for _, value in run.optimiser.named()])
+        run.feed.prefetch(run.order.views)
+        self.run, self.ranks, self.each, self.device = run, ranks, each, device
+        self.steps = arguments.steps or max(40, 1600 // each)
+        self.times: list[float] = []
+        for view in run.order.views:  # every picture is decoded before the clock runs
+            run.feed.batch(np.asarray([view]))
+        for _ in range(10):
             run.step()
-        _finish(device)
-        times.append((time.perf_counter() - began) / steps)
-    ranks.agree(dict(run.optimiser.named()), "after the benchmark")
-    captured = run._captured
-    row = {
-        "processes": ranks.count,
-        "views_each": each,
-        "surfels": len(run.avatar.surfels),
-        "graph": captured is not None and captured._graph is not None,
-        "graph_failure": str(captured.failure if captured else None)[:300],
-        "step_ms": sorted(times)[ROUNDS // 2] * 1000,
-        "step_ms_range": [min(times) * 1000, max(times) * 1000],
-        "images_per_second": config.batch_size / sorted(times)[ROUNDS // 2],
-    }
-    run.feed.close()
-    if captured is not None:
-        captured.drop()
-    return row
+
+    def measure(self) -> None:
+        """Time a round of steps."""
+        self.ranks.wait()
+        _finish(self.device)
+        began = time.perf_counter()
+        for _ in range(self.steps):
+            self.run.step()
+        _finish(self.device)
+        self.times.append((time.perf_counter() - began) / self.steps)
+
+    def close(self) -> dict[str, Any]:
+        """What was measured."""
+        self.ranks.agree(dict(self.run.optimiser.named()), "after the benchmark")
+        self.run.feed.close()
+        captured, middle = self.run._captured, statistics.median(self.times)
+        row = {
+            "processes": self.ranks.count,
+            "views_each": self.each,
+            "surfels": len(self.run.avatar.surfels),
+            "graph": captured is not None and captured.captured,
+            "graph_failure": str(captured.failure if captured else None)[:300],
+            "step_ms": [1000 * value for value in self.times],
+            "images_per_second": self.each * self.ranks.count / middle,
+        }
+        if captured is not None:
+            captured.drop()
+        return row
 
 
 def _finish(device: torch.device) -> None:
@@ -72,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--each", default="8,1", help="views a process and step")
-    parser.add_argument("--steps", type=int, default=0, help="timed at once; 0: as many as take 800 views")
+    parser.add_argument("--steps", type=int, default=0, help="timed at once; 0: as many as take 1600 views")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--width", type=int, default=550)
     parser.add_argument("--height", type=int, default=802)
@@ -86,19 +98,25 @@ def main() -> None:
         with ranks.in_turn():
             open_scene(config)  # draws the data, once
         for each in map(int, arguments.each.split(",")):
-            for those in (ALONE, ranks):
-                if those is ranks or ranks.first:
-                    rows.append(speed(each, those, device, arguments))
+            together = Contender(each, ranks, device, arguments)
+            alone = Contender(each, ALONE, device, arguments) if ranks.first else None
+            for _ in range(ROUNDS):
                 ranks.wait()
+                if alone is not None:
+                    alone.measure()
+                together.measure()
+            rows += [alone.close()] if alone is not None else []
+            rows.append(together.close())
+            ranks.wait()
         if not ranks.first:
             return
     lines = ["| processes | views each | step, ms (range) | images/s | ratio |", "|---|---|---|---|---|"]
     for row in rows:
-        alone = next(r for r in rows if r["processes"] == 1 and r["views_each"] == row["views_each"])
-        ratio = row["images_per_second"] / alone["images_per_second"]
-        low, high = row["step_ms_range"]
+        one = next(r for r in rows if r["processes"] == 1 and r["views_each"] == row["views_each"])
+        times, ratio = row["step_ms"], row["images_per_second"] / one["images_per_second"]
         lines.append(
-            f"| {row['processes']} | {row['views_each']} | {row['step_ms']:.2f} ({low:.2f} to {high:.2f}) "
+            f"| {row['processes']} | {row['views_each']} "
+            f"| {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) "
             f"| {row['images_per_second']:.0f} | {ratio:.2f} |"
         )
     print("\n".join(lines), flush=True)

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from surfhead.core import planes
+from surfhead.core.captured_drawing import CapturedDrawing
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
+from surfhead.core.rendering import Rendering, Sight
 from surfhead.core.surfels import Surfels, apply_field
 from surfhead.core.types import (
-    AffineField,
     Cameras,
-    Colour,
-    Mesh,
-    RenderOutput,
     WorldSurfels,
-    check_finite,
+    check_all_finite,
     check_shape,
 )
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What came out of drawing B views of P poses, with everything in between.
-
-    Attributes:
-        output: the pictures.
-        surfels: the world surfels that were drawn (P poses).
-        field: the deformer's field.
-        mesh: the posed mesh, or None.
-        colour: the surfels' colours per view.
-        rig_parameters: the poses' parameters.
-        parts: named pictures of the colour's parts (B, H, W, 3), on request.
-    """
-
-    output: RenderOutput
-    surfels: WorldSurfels
-    field: AffineField
-    mesh: Mesh | None
-    colour: Colour
-    rig_parameters: Mapping[str, Tensor]
-    parts: Mapping[str, Tensor]
 
 
 class Avatar:
@@ -58,6 +33,7 @@ class Avatar:
         identity: name -> tensor, the rig's identity.
         background: (3,) RGB in [0, 1].
         images: training images seen.
+        graphs: replay pictures on a GPU as CUDA graphs where every component allows it.
     """
 
     def __init__(
@@ -80,6 +56,8 @@ class Avatar:
         self.background = background
         self.identity = dict(identity or {})
         self.images = 0
+        self.graphs = True
+        self._drawing = CapturedDrawing(self)
 
     @property
     def device(self) -> torch.device:
@@ -127,13 +105,13 @@ class Avatar:
             ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
             OptionError: a timestep outside the motion.
         """
-        cameras = cameras.to(self.device, self.background.dtype).validate()
+        cameras = cameras.validate().to(self.device, self.background.dtype)  # looking at a GPU's would wait
         if isinstance(timesteps, Mapping):
             known = self.rig.parameters()
-            for name, value in timesteps.items():
+            for name in timesteps:
                 if name not in known:
                     raise unknown_name("rig parameter", name, known, "Rename or drop it.")
-                check_finite(name, value)
+            check_all_finite(timesteps)
             parameters = {}
             for name, value in timesteps.items():
                 rows = value[None] if value.ndim == 1 else value
@@ -170,16 +148,10 @@ class Avatar:
         if opacity_scale is not None:
             check_shape("opacity_scale", opacity_scale, len(self.surfels))
             opacity_scale = opacity_scale.to(self.background)
-        with torch.no_grad():
-            return self.draw(
-                cameras,
-                parameters,
-                pose_of_view,
-                chosen.expand(len(cameras), -1),
-                paired=paired,
-                parts=parts,
-                opacity_scale=opacity_scale,
-            )
+        sight = Sight(
+            cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), opacity_scale, paired, parts
+        )
+        return self._drawing(sight)
 
     def draw(
         self,

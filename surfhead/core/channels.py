@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar, Rendering
+from surfhead.core.avatar import Avatar
 from surfhead.core.colour_maps import distinct_colours, heat, normal_colours, ratio_colours
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.geometry import largest_singular_value
+from surfhead.core.rendering import Rendering
 from surfhead.core.types import Cameras, RenderOutput, check_shape
 
 FULL_ERROR = 0.2  # mean absolute colour error shown in white

@@ -131,16 +131,8 @@ def train(
         ranks.check_batch(config.batch_size)
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
-        trainer = make_trainer(
-            config,
-            opened,
-            folder,
-            device,
-            resume=resume,
-            start_from=start_from,
-            quiet=quiet,
-            ranks=ranks,
-        )
+        how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
+        trainer = make_trainer(config, opened, folder, device, **how)
         ranks.wait()
         # made only once everything fits together
         with run_folder(folder, config) if ranks.first else nullcontext():

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar, Rendering
+from surfhead.core.avatar import Avatar
 from surfhead.core.build import open_scene
 from surfhead.core.camera_path import UP, orbit, spiral
 from surfhead.core.channels import PARTS, check_channels, depth_limits, pictures_of
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.feed import background_of, cameras_of
 from surfhead.core.key_frames import KeyFrames
+from surfhead.core.rendering import Rendering
 from surfhead.core.runs import read_config
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras

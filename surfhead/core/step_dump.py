@@ -8,8 +8,8 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from surfhead.core.avatar import Rendering
 from surfhead.core.optimiser import Optimiser
+from surfhead.core.rendering import Rendering
 from surfhead.core.types import Batch
 
 log = logging.getLogger("surfhead")

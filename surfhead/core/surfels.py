@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ CORE_PARAMETERS: dict[str, ParameterSpec] = {
     "opacity": ParameterSpec((), math.log(0.1 / 0.9), Schedule(0.05)),
 }
 
+_GENERATIONS = itertools.count()
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -46,6 +49,7 @@ class Surfels:
         specs: name -> declaration, the core's and those of deformer and appearance.
         parameters: name -> leaf tensor (N, *shape).
         triangle: (N,) int64 host triangle, -1 without a rig.
+        generation: a number that no other set of tensors in this process has had.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Surfels:
         self.parameters = {name: value.requires_grad_() for name, value in parameters.items()}
         self.triangle = triangle
         self.topology = topology
+        self.generation = next(_GENERATIONS)
         self._regions: dict[str, Tensor] | None = None
 
     @classmethod
@@ -126,6 +131,7 @@ class Surfels:
             values["opacity"].clamp_(max=math.log(ceiling / (1.0 - ceiling)))
         self.triangle = self.triangle[source]
         self.parameters = {name: value.requires_grad_() for name, value in values.items()}
+        self.generation = next(_GENERATIONS)
         self._regions = None
         return Selection(source, fresh)
 

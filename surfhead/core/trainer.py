@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from surfhead.core import checkpoint
-from surfhead.core.avatar import Avatar, Rendering
-from surfhead.core.captured_step import CapturedStep
+from surfhead.core.avatar import Avatar
+from surfhead.core.captured_work import CapturedWork
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState, Statistics
@@ -28,6 +28,7 @@ from surfhead.core.events import Events
 from surfhead.core.feed import Feed, Order
 from surfhead.core.optimiser import Optimiser
 from surfhead.core.ranks import ALONE, Ranks
+from surfhead.core.rendering import Rendering
 from surfhead.core.scene import Scene
 from surfhead.core.step_dump import dump_step
 from surfhead.core.types import Batch, Step
@@ -70,6 +71,7 @@ class Trainer:
         self.config = config
         self.scene = scene
         self.avatar = avatar
+        avatar.graphs = config.graphs
         self.terms = [t for t in terms if t.weight > 0.0]
         self.densifier = densifier
         self.events = events
@@ -89,8 +91,7 @@ class Trainer:
         self._describe = describe
         self._evaluate = evaluate
         self._export = export
-        self._captured = CapturedStep(self._learn) if self._capturable() else None
-        self._generation = 0  # of the surfels' tensors
+        self._captured = CapturedWork(self._learn) if self._capturable() else None
         self._steps = 0
         self._whole = True
         self._interrupted = False
@@ -158,9 +159,7 @@ class Trainer:
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
-            rendering, self.losses = cast(
-                "tuple[Rendering, dict[str, Tensor]]", self._captured(self._decided(count), batch)
-            )
+            rendering, self.losses = self._captured(self._decided(count), batch)
             self._check(batch, rendering)
         else:
             rendering = self._differentiate(batch)
@@ -212,7 +211,7 @@ class Trainer:
     def _decided(self, count: int) -> tuple[Any, ...]:
         """All that the host decides in a step."""
         weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
-        return count, self._generation, self.avatar.appearance.stage(), weights
+        return count, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
 
     @property
     def _debugging(self) -> bool:
@@ -254,7 +253,6 @@ class Trainer:
             plan = self.densifier.plan(state)
             before = len(surfels)
             selection = surfels.apply(plan, self.generator)
-            self._generation += 1
             self.optimiser.select(selection, plan.opacity_ceiling is not None)
             if len(surfels) != before or bool(selection.fresh.any()):
                 self.statistics = Statistics(len(surfels), self.avatar.device)

@@ -43,6 +43,14 @@ def check_finite(name: str, tensor: Tensor, remedy: str = "Check where it comes 
         )
 
 
+def check_all_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ShapeError naming the first of these small tensors that holds NaN or infinity; looks once."""
+    values = list(tensors.values())
+    if values and not bool(torch.isfinite(torch.cat([value.reshape(-1) for value in values])).all()):
+        for name, value in tensors.items():
+            check_finite(name, value)
+
+
 @dataclass(frozen=True)
 class Cameras:
     """B pinhole cameras of one picture size, OpenCV axes (x right, y down, z forward).

@@ -121,9 +121,9 @@ def test_a_captured_step_is_named_by_all_that_the_host_decides(
     assert len(set(seen[1:5])) == 4  # the term began, grew, and reached its weight
     assert seen[4] == seen[5]
     assert run._decided(1) != seen[5]
-    run._generation += 1
+    run.avatar.surfels.generation += 1
     assert run._decided(2) != seen[5]
-    run._generation -= 1
+    run.avatar.surfels.generation -= 1
     monkeypatch.setattr(run.avatar.appearance, "stage", lambda: ("another",))
     assert run._decided(2) != seen[5]
 

@@ -226,7 +226,7 @@ def test_graphs_change_nothing(tmp_path: Path) -> None:
         while run.images < run.length:
             run.step()
             losses.append(float(torch.stack(list(run.losses.values())).sum()))
-            captured += run._captured is not None and run._captured._graph is not None
+            captured += run._captured is not None and run._captured.captured
         if graphs:
             assert run._captured is not None
             assert run._captured.failure is None

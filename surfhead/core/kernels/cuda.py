@@ -17,7 +17,7 @@ from surfhead.core.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.core.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
 from surfhead.core.kernels.cuda_pictures import picture_losses
 from surfhead.core.kernels.cuda_rasterizer import rasterize
-from surfhead.core.kernels.cuda_room import check_overflow
+from surfhead.core.kernels.cuda_room import check_overflow, overflows
 from surfhead.core.kernels.cuda_skinning import apply_field, blend_triangles
 from surfhead.core.kernels.cuda_surface import length_term, normal_term
 from surfhead.core.kernels.cuda_triangles import pose_triangles, relative_logarithms
@@ -34,6 +34,7 @@ __all__ = [
     "harmonic_colours",
     "length_term",
     "normal_term",
+    "overflows",
     "picture_losses",
     "pose_triangles",
     "rasterize",

@@ -16,6 +16,8 @@ Size = tuple[int, int, int, int]  # device, views, height, width
 _learnt: dict[Size, int] = {}
 #: Slot of the page, and room of the last call.
 _slots: dict[Size, tuple[int, int]] = {}
+#: Looks that found an overflow, so that everyone who holds a graph learns of it.
+_met = [0]
 
 
 @cache
@@ -71,4 +73,12 @@ def check_overflow() -> bool:
             _learn(size)
             values[slot] = 0
             found = True
+    if found:
+        _met[0] += 1
     return found
+
+
+def overflows() -> int:
+    """How many looks of ``check_overflow``, this one included, have found something so far."""
+    check_overflow()
+    return _met[0]

@@ -81,7 +81,7 @@ class Painter:
             background = None if shot.background is None else avatar.background.new_tensor(shot.background)
             pictures = paint(
                 avatar,
-                cameras.to(avatar.device, avatar.background.dtype),
+                cameras,
                 pose,
                 [channel],
                 background=background,

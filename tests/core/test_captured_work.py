@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core import captured_step
-from surfhead.core.captured_step import TRIES, CapturedStep
+from surfhead.core import captured_work
+from surfhead.core.captured_work import TRIES, CapturedWork, tensors_in, with_tensors
 from surfhead.core.types import Batch, Cameras
 
 
@@ -26,12 +26,12 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(len(found))
         raise RuntimeError("no graph today")
 
-    monkeypatch.setattr(captured_step.torch.cuda, "graph_pool_handle", handle)
+    monkeypatch.setattr(captured_work.torch.cuda, "graph_pool_handle", handle)
     return found
 
 
 def test_the_first_step_of_a_key_runs_as_it_is(tries: list[int]) -> None:
-    step = CapturedStep(lambda b: int(b.image[0, 0, 0, 0]))
+    step = CapturedWork(lambda b: int(b.image[0, 0, 0, 0]))
     assert [step(key, batch(key)) for key in (1, 2, 3, 1)] == [1, 2, 3, 1]
     assert tries == []  # no key came twice in a row
 
@@ -39,7 +39,7 @@ def test_the_first_step_of_a_key_runs_as_it_is(tries: list[int]) -> None:
 def test_a_capture_that_fails_loses_no_step(tries: list[int]) -> None:
     """Every step is done, once, on its own batch; after some tries it is left at that."""
     done: list[int] = []
-    step = CapturedStep(lambda b: done.append(int(b.image[0, 0, 0, 0])))
+    step = CapturedWork(lambda b: done.append(int(b.image[0, 0, 0, 0])))
     for value in range(TRIES + 5):
         step("key", batch(value))
     assert done == list(range(TRIES + 5))
@@ -51,7 +51,7 @@ def test_an_error_of_the_work_itself_is_not_swallowed(tries: list[int]) -> None:
     def work(_: Batch) -> None:
         raise ValueError("broken")
 
-    step = CapturedStep(work)
+    step = CapturedWork(work)
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             step("key", batch(0))
@@ -63,9 +63,11 @@ def test_too_little_room_begins_anew(
 ) -> None:
     from surfhead.core.kernels import cuda
 
-    monkeypatch.setattr(cuda, "check_overflow", lambda: cramped)
-    step = CapturedStep(lambda b: 1)
+    met = [0]
+    monkeypatch.setattr(cuda, "overflows", lambda: met[0])
+    step = CapturedWork(lambda b: 1)
     step("key", batch(0))
+    met[0] += cramped
     step.make_room()
     step("key", batch(0))
     assert len(tries) == (0 if cramped else 1)
@@ -74,11 +76,12 @@ def test_too_little_room_begins_anew(
 def test_a_clone_is_filled_from_later_batches() -> None:
     """What a captured step reads is copied, tensor by tensor, and shares nothing with any batch."""
     first, later = batch(3), batch(9)
-    own = captured_step._clone(first)
+    own = with_tensors(first, torch.clone)
     assert own.paired
-    captured_step._copy(later, own)
+    for mine, given in zip(tensors_in(own), tensors_in(later), strict=True):
+        mine.copy_(given)
     assert int(own.image[0, 0, 0, 0]) == 9
     assert int(first.image[0, 0, 0, 0]) == 3
-    for mine, given in zip(captured_step._tensors(own), captured_step._tensors(later), strict=True):
+    for mine, given in zip(tensors_in(own), tensors_in(later), strict=True):
         assert torch.equal(mine, given)
         assert mine.data_ptr() != given.data_ptr()
