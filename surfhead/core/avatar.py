@@ -80,6 +80,7 @@ class Avatar:
             return {}
         return {name: values[timesteps] for name, values in self.motion.items()}
 
+    @torch.no_grad()
     def render(
         self,
         cameras: Cameras,

@@ -23,7 +23,7 @@ LOOK = 20  # pictures between two looks at whether the rasterizer had room enoug
 
 
 class CapturedDrawing:
-    """Draws an avatar without gradients; the third picture of one shape in a row comes from a graph.
+    """Draws an avatar where no gradient is wanted; the second picture of a shape is captured for all later.
 
     A graph reads the surfels where they lie, so those of a run in training are always the latest.
 
@@ -39,11 +39,10 @@ class CapturedDrawing:
 
     def __call__(self, sight: Sight) -> Rendering:
         """The rendering; its tensors are the caller's own."""
-        with torch.no_grad():
-            if not self._possible(sight):
-                return self._draw(sight)
-            with self._lock:
-                return self._replayed(sight)
+        if not self._possible(sight):
+            return self._draw(sight)
+        with self._lock:
+            return self._replayed(sight)
 
     def _possible(self, sight: Sight) -> bool:
         """Whether a graph may hold it and nothing else uses the graph's memory meanwhile."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import torch
@@ -91,6 +92,7 @@ class CapturedWork(Generic[Inputs, Result]):
         except Exception as failure:  # whatever a component did that a graph cannot hold
             self.failure = failure
             self._failures += 1
+            self._pool = self._keeper = None  # the broken capture may still hold it
             if self._failures == TRIES:
                 log.info("Work is done without CUDA graphs: %s", (str(failure).splitlines() or [""])[0])
             return False
@@ -108,17 +110,28 @@ class CapturedWork(Generic[Inputs, Result]):
         return self._pool
 
 
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass; none for other types."""
+    return tuple(item.name for item in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
+
+
 def tensors_in(value: object) -> list[Tensor]:
     """The tensors of a dataclass or mapping of tensors, dataclasses and mappings, in a fixed order."""
+    found: list[Tensor] = []
+    _gather(value, found)
+    return found
+
+
+def _gather(value: object, found: list[Tensor]) -> None:
     if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        return [found for name in sorted(value) for found in tensors_in(value[name])]
-    if dataclasses.is_dataclass(value):
-        return [
-            found for item in dataclasses.fields(value) for found in tensors_in(getattr(value, item.name))
-        ]
-    return []
+        found.append(value)
+    elif isinstance(value, Mapping):
+        for name in sorted(value):
+            _gather(value[name], found)
+    else:
+        for name in _names(cast(Any, type(value))):
+            _gather(getattr(value, name), found)
 
 
 def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
@@ -136,9 +149,6 @@ def with_tensors(value: Tree, change: Callable[[Tensor], Tensor]) -> Tree:
         found = change(value)
     elif isinstance(value, Mapping):
         found = {name: with_tensors(value[name], change) for name in sorted(value)}
-    elif dataclasses.is_dataclass(value):
-        names = [item.name for item in dataclasses.fields(value)]
-        found = dataclasses.replace(
-            cast(Any, value), **{name: with_tensors(getattr(value, name), change) for name in names}
-        )
+    elif names := _names(cast(Any, type(value))):
+        found = type(value)(**{name: with_tensors(getattr(value, name), change) for name in names})
     return cast(Tree, found)

@@ -16,7 +16,11 @@ VIDEO_QUALITY = 8  # of 10, ffmpeg's variable bit rate
 
 def to_bytes(colours: Tensor) -> np.ndarray:
     """Colours in [0, 1], clipped and rounded to uint8."""
-    return (colours.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy()
+    rounded = (colours.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+    if not rounded.is_cuda:
+        return rounded.numpy()
+    # from pinned memory, which arrives several times as fast
+    return torch.empty(rounded.shape, dtype=torch.uint8, pin_memory=True).copy_(rounded).numpy()
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -101,17 +102,23 @@ class Cameras:
 
     def validate(self) -> Cameras:
         """Return self; raise ShapeError for NaN, a non-rigid transform or a focal length <= 0."""
-        check_finite("camera_from_world", self.camera_from_world, "Mend this camera's pose.")
-        check_finite("intrinsics", self.intrinsics, "Mend this camera's intrinsics.")
-        rotation = self.camera_from_world[:, :3, :3].double()
-        residual = rotation @ rotation.mT - torch.eye(3, dtype=torch.float64, device=rotation.device)
-        if float(residual.abs().amax() if len(self) else 0.0) > 1e-3:
+        # one look at each, and no launches: cameras are small
+        poses, intrinsics = (
+            x.detach().cpu().double().numpy() for x in (self.camera_from_world, self.intrinsics)
+        )
+        if not np.isfinite(poses).all():
+            check_finite("camera_from_world", self.camera_from_world, "Mend this camera's pose.")
+        if not np.isfinite(intrinsics).all():
+            check_finite("intrinsics", self.intrinsics, "Mend this camera's intrinsics.")
+        rotation = poses[:, :3, :3]
+        residual = rotation @ rotation.transpose(0, 2, 1) - np.eye(3)
+        if np.abs(residual).max(initial=0.0) > 1e-3:
             raise ShapeError(
                 '"camera_from_world" is not rigid: its upper 3x3 block is not a rotation.',
                 "Expected an orthonormal rotation and a translation in metres.",
                 "Remove scale and shear from the camera poses.",
             )
-        if bool((self.intrinsics[:, [0, 1], [0, 1]] <= 0).any()) or self.height < 1 or self.width < 1:
+        if bool((intrinsics[:, [0, 1], [0, 1]] <= 0).any()) or self.height < 1 or self.width < 1:
             raise ShapeError(
                 '"intrinsics" has a focal length <= 0, or the picture is empty.',
                 "Expected fx > 0 and fy > 0 in pixels, height and width >= 1.",

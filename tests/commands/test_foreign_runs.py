@@ -71,7 +71,9 @@ def test_without_its_data_a_run_is_drawn_driven_and_measured_on_other_data(
     camera, step = cameras_of(scene, [view], "cpu"), int(scene.views.timestep[view])
     original.advance(imported.images)  # every harmonic is on
     ours, theirs = (avatar.render(camera, step).output.rgb for avatar in (original, imported))
-    assert float((ours - theirs).abs().max()) < 1 / 255
+    difference = (ours - theirs).abs()
+    assert float(difference.max()) < 2 / 255  # a surfel at the faintest alpha that is drawn may come or go
+    assert float((difference < 1 / 255).float().mean()) > 0.999
     assert float((ours - 1).abs().max()) > 0.3  # there is something to see
     assert surfhead("render", "run", "--frames", "2", *ORBIT).code == 0
     said = surfhead("reenact", "run", "--driver", str(made / "data"), "--no-video", "--sheet", "2", *ORBIT)

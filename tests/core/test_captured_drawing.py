@@ -70,8 +70,9 @@ def test_what_is_handed_out_shares_no_memory() -> None:
 def test_few_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     drawing = CapturedDrawing(tiny_avatar())
     monkeypatch.setattr(drawing, "_possible", lambda _: True)
-    for height in range(16, 16 + KEPT + 3):
-        drawing(sight(height))
+    with torch.no_grad():
+        for height in range(16, 16 + KEPT + 3):
+            drawing(sight(height))
     assert len(drawing._works) == KEPT
     assert drawing._shape(sight(16 + KEPT + 2)) in drawing._works
     assert drawing._shape(sight(16)) not in drawing._works

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class Viewpoint:
         eye, aim, axis = (torch.tensor([*v], dtype=torch.float64) for v in (position, target, up))
         return cls.of(look_at(eye[None], aim, axis)[0], fov)
 
-    @property
+    @cached_property
     def rotation(self) -> Tensor:
         """(3, 3) float64, world from camera."""
         return geometry.unit_quaternion_to_matrix(
@@ -69,7 +70,7 @@ class Viewpoint:
         """(3,) unit vector that is up in the picture, in the world."""
         return -self.rotation[:, 1].numpy()
 
-    @property
+    @cached_property
     def camera_from_world(self) -> Tensor:
         """(4, 4) float64."""
         rotation = self.rotation.mT
