@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ class Contender:
         config = configure(preset="paper", settings={**settings, "device": device.type, "observers": {}})
         run = make_trainer(config, open_scene(config), arguments.out / "run", device, ranks=ranks)
         run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # all from the start
+        groups = (
+            run.optimiser.groups
+        )  # nothing is learnt: a scene that changes would change the time of a step
+        groups.update({name: replace(group, factor=0.0) for name, group in groups.items()})
         ranks.spread([value for _, value in run.optimiser.named()])
         run.feed.prefetch(run.order.views)
         self.run, self.ranks, self.each, self.device = run, ranks, each, device

@@ -90,6 +90,7 @@ class Avatar:
         background: Tensor | None = None,
         parts: bool = False,
         opacity_scale: Tensor | None = None,
+        borrow: bool = False,
     ) -> Rendering:
         """Draw B views without gradients.
 
@@ -101,6 +102,8 @@ class Avatar:
             background: (3,) or (B, 3) RGB; by default the avatar's own.
             parts: also draw the colour's parts.
             opacity_scale: (N,) factor of each surfel's opacity; 0 hides it.
+            borrow: what is given may be overwritten by the next picture of this avatar, which is faster; for
+                whoever draws in one thread and looks at each picture before the next.
 
         Raises:
             ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
@@ -152,7 +155,7 @@ class Avatar:
         sight = Sight(
             cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), opacity_scale, paired, parts
         )
-        return self._drawing(sight)
+        return self._drawing(sight, borrow)
 
     def draw(
         self,

@@ -37,12 +37,12 @@ class CapturedDrawing:
         self._pictures = 0
         self._lock = threading.Lock()
 
-    def __call__(self, sight: Sight) -> Rendering:
-        """The rendering; its tensors are the caller's own."""
+    def __call__(self, sight: Sight, borrow: bool = False) -> Rendering:
+        """The rendering; its tensors are the caller's own, or, with ``borrow``, perhaps those of a graph."""
         if not self._possible(sight):
             return self._draw(sight)
         with self._lock:
-            return self._replayed(sight)
+            return self._replayed(sight, borrow)
 
     def _possible(self, sight: Sight) -> bool:
         """Whether a graph may hold it and nothing else uses the graph's memory meanwhile."""
@@ -61,7 +61,7 @@ class CapturedDrawing:
             and not torch.cuda.is_current_stream_capturing()
         )
 
-    def _replayed(self, sight: Sight) -> Rendering:
+    def _replayed(self, sight: Sight, borrow: bool) -> Rendering:
         shape = self._shape(sight)
         work = self._works.pop(shape, None) or CapturedWork(self._draw)
         self._works[shape] = work  # the latest last
@@ -71,7 +71,9 @@ class CapturedDrawing:
         if self._pictures % LOOK == 0:
             work.make_room()
         found = work(self._state(), sight)
-        return _copied(found, sight) if work.captured else found
+        if borrow or not work.captured:
+            return found
+        return _copied(found, sight)
 
     def _draw(self, sight: Sight) -> Rendering:
         return self.avatar.draw(

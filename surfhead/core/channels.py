@@ -72,6 +72,7 @@ def paint(
         background=background,
         parts=any(name in PARTS for name in channels),
         opacity_scale=opacity_scale,
+        borrow=True,  # nothing of it is handed on: `pictures_of` makes its own
     )
     return pictures_of(
         avatar, rendering, camera, channels, background=background, depth_range=depth_range, truth=truth

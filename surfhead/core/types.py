@@ -8,6 +8,7 @@ camera points. Images are channels last.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,8 +47,8 @@ def check_finite(name: str, tensor: Tensor, remedy: str = "Check where it comes 
 
 def check_all_finite(tensors: Mapping[str, Tensor]) -> None:
     """Raise ShapeError naming the first of these small tensors that holds NaN or infinity; looks once."""
-    values = list(tensors.values())
-    if values and not bool(torch.isfinite(torch.cat([value.reshape(-1) for value in values])).all()):
+    values = [value.reshape(-1) for value in tensors.values()]
+    if values and not math.isfinite(float(torch.cat(values).sum())):
         for name, value in tensors.items():
             check_finite(name, value)
 
@@ -103,21 +104,15 @@ class Cameras:
     def validate(self) -> Cameras:
         """Return self; raise ShapeError for NaN, a non-rigid transform or a focal length <= 0."""
         # one look at each, and no launches: cameras are small
-        poses, intrinsics = (
-            x.detach().cpu().double().numpy() for x in (self.camera_from_world, self.intrinsics)
-        )
-        if not np.isfinite(poses).all():
-            check_finite("camera_from_world", self.camera_from_world, "Mend this camera's pose.")
-        if not np.isfinite(intrinsics).all():
-            check_finite("intrinsics", self.intrinsics, "Mend this camera's intrinsics.")
-        rotation = poses[:, :3, :3]
+        poses, intrinsics = self.camera_from_world.detach().cpu(), self.intrinsics.detach().cpu()
+        check_finite("camera_from_world", poses, "Mend this camera's pose.")
+        check_finite("intrinsics", intrinsics, "Mend this camera's intrinsics.")
+        rotation = poses[:, :3, :3].double().numpy()
         residual = rotation @ rotation.transpose(0, 2, 1) - np.eye(3)
         if np.abs(residual).max(initial=0.0) > 1e-3:
-            raise ShapeError(
-                '"camera_from_world" is not rigid: its upper 3x3 block is not a rotation.',
-                "Expected an orthonormal rotation and a translation in metres.",
-                "Remove scale and shear from the camera poses.",
-            )
+            what = '"camera_from_world" is not rigid: its upper 3x3 block is not a rotation.'
+            expected = "Expected an orthonormal rotation and a translation in metres."
+            raise ShapeError(what, expected, "Remove scale and shear from the camera poses.")
         if bool((intrinsics[:, [0, 1], [0, 1]] <= 0).any()) or self.height < 1 or self.width < 1:
             raise ShapeError(
                 '"intrinsics" has a focal length <= 0, or the picture is empty.',

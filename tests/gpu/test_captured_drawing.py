@@ -128,3 +128,14 @@ def test_other_streams_draw_without(run: Trainer) -> None:
         torch.cuda.current_stream().synchronize()
     same(found, wanted)
     assert captured(avatar) == 0
+
+
+def test_a_borrowed_picture_lasts_until_the_next(run: Trainer) -> None:
+    """It is the graph's own, right at that moment; the next one takes its place."""
+    avatar, camera = run.avatar, cameras(run, 0)
+    for timestep in range(4):
+        found = avatar.render(camera, timestep, borrow=True)
+        same(found, plain(avatar, camera, timestep))
+    kept = found.output.rgb
+    avatar.render(camera, 0, borrow=True)
+    assert torch.equal(kept, plain(avatar, camera, 0).output.rgb)
