@@ -71,8 +71,11 @@ class CapturedDrawing:
         if self._pictures % LOOK == 0:
             work.make_room()
         found = work(self._state(), sight)
-        if borrow or not work.captured:
+        if not work.captured:
             return found
+        if borrow:  # but a mesh of its own, which has not kept what it computed for the picture before
+            mesh = None if found.mesh is None else dataclasses.replace(found.mesh)
+            return dataclasses.replace(found, mesh=mesh, rig_parameters=sight.parameters)
         return _copied(found, sight)
 
     def _draw(self, sight: Sight) -> Rendering:

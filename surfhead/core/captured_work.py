@@ -87,7 +87,7 @@ class CapturedWork(Generic[Inputs, Result]):
             pool = self._shared_pool(device)
             graph, own = torch.cuda.CUDAGraph(), with_tensors(inputs, torch.clone)
             # other threads decode pictures meanwhile, which must not break the capture
-            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, _stream(device), capture_error_mode="thread_local"):
                 result = self._work(own)
         except Exception as failure:  # whatever a component did that a graph cannot hold
             self.failure = failure
@@ -104,10 +104,16 @@ class CapturedWork(Generic[Inputs, Result]):
         if self._pool is None:
             pool = torch.cuda.graph_pool_handle()
             keeper = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(keeper, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(keeper, pool, _stream(device), capture_error_mode="thread_local"):
                 torch.zeros(1, device=device)
             self._pool, self._keeper = pool, keeper
         return self._pool
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """What captures on a device run on; PyTorch's own belongs to the first device that captured."""
+    return torch.cuda.Stream(device)
 
 
 @cache
