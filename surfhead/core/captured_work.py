@@ -113,7 +113,7 @@ class CapturedWork(Generic[Inputs, Result]):
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """What captures on a device run on; PyTorch's own belongs to the first device that captured."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @cache
