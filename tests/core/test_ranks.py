@@ -13,11 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from surfhead.cli import main
 from surfhead.core import checkpoint, launch
 from surfhead.core.errors import SurfheadError
 from surfhead.core.ranks import ALONE
 from tests.core.test_resume import SETTINGS, count, finish, start
 
+WORDS = (
+    *(*SETTINGS, "--iterations", "60", "--set", "densifier.threshold=1e-4"),
+    *("--set", "densifier.max_surfels=100000"),
+    # means over the surfels that a batch shows are taken by each process over its own part
+    *("--regularizer", "scale=0", "--regularizer", "offset=0", "--regularizer", "normal_length=0"),
+)
 SLOW = ("--set", "checkpoint.every=0", "--set", "densifier.start=100000")  # nothing but steps
 
 
@@ -76,46 +83,40 @@ def test_alone_exchanges_nothing() -> None:
     ALONE.agree({"x": value}, "now")
 
 
-def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    """The same avatar up to rounding, densified alike."""
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    # means over the surfels that a batch shows are taken by each process over its own part
-    words = [*SETTINGS, "--iterations", "30", "--regularizer", "scale=0", "--regularizer", "offset=0"]
-    words += ["--regularizer", "normal_length=0"]
-    finish(start(*words, "--out", str(alone)))
-    for process in start_each(2, *words, "--out", str(together)):
+def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None:
+    """The same avatar as one up to rounding, densified alike; and bit for bit as if never killed."""
+    alone, together, broken = (tmp_path / name for name in ("alone", "together", "broken"))
+    for process in start_each(2, *WORDS, "--out", str(together)):
         finish(process)
-    first, meta = checkpoint.read(alone / "checkpoints" / "00000030")
-    second, other = checkpoint.read(together / "checkpoints" / "00000030")
-    assert meta["config"] == other["config"]  # how many processes there were is not part of the run
-    begun = checkpoint.read(alone / "checkpoints" / "00000010")[0]["surfels/offset"].shape
-    assert begun != first["surfels/offset"].shape, "nothing was densified: the test proved too little"
+
+    finish(start(*WORDS, "--out", str(alone)))
+    first, _ = checkpoint.read(alone / "checkpoints" / "00000010")
+    second, _ = checkpoint.read(together / "checkpoints" / "00000010")
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert value.shape == second[name].shape, name
         if value.is_floating_point():
             # Adam turns the rounding of gradients near zero into whole steps of a few values
             error = (value - second[name]).abs().double().mean() / value.abs().max().clamp_min(1e-6)
-            assert float(error) < 5e-3, f"{name}: {float(error):.1e}"
+            assert float(error) < 2e-3, f"{name}: {float(error):.1e}"
+    # rounding decides about a few surfels, after which rows are others
+    begun = len(first["triangle"])
+    counts = [len(checkpoint.read(f / "checkpoints" / "00000060")[0]["triangle"]) for f in (alone, together)]
+    assert 1.2 * begun < counts[0] < 3.0 * begun, "none or all were densified: the test proved too little"
+    assert abs(counts[1] - counts[0]) < 0.01 * counts[0]
 
-
-def test_killed_together_and_resumed(tmp_path: Path) -> None:
-    """A run of two processes that was killed continues bit for bit."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    words = [*SETTINGS, "--iterations", "70", "--set", "checkpoint.every=30"]
-    for process in start_each(2, *words, "--out", str(whole)):
-        finish(process)
-    running = start_each(2, *words, "--out", str(broken))
+    running = start_each(2, *WORDS, "--out", str(broken))
     wait_for(broken, 30, running[0])
     assert running[0].poll() is None, "the run ended before it could be killed: nothing was tested"
     for process in running:
         process.kill()
         process.communicate()
-    assert 30 <= count(broken) < 70
+    assert 30 <= count(broken) < 60
     for process in start_each(2, "--out", str(broken), "--resume", "--quiet"):
         finish(process)
-    first, _ = checkpoint.read(whole / "checkpoints" / "00000070")
-    second, _ = checkpoint.read(broken / "checkpoints" / "00000070")
+    first, meta = checkpoint.read(together / "checkpoints" / "00000060")
+    second, other = checkpoint.read(broken / "checkpoints" / "00000060")
+    assert meta["config"] == other["config"]
     for name, value in first.items():
         assert value.view(-1).numpy().tobytes() == second[name].view(-1).numpy().tobytes(), name
 
@@ -171,24 +172,20 @@ def test_a_failing_process_ends_all(tmp_path: Path) -> None:
     assert "ChildFailedError" not in said
 
 
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (("--processes", "0"), "--processes is 0"),
-        (("--processes", "2", "--batch-size", "3"), "2 processes cannot share batches of 3"),
-        (("--processes", "2", "--device", "cuda:0"), "one device for several processes"),
-        (("--processes", "2", "--deformer", "jsb"), 'Unknown deformer "jsb"'),
-    ],
-)
-def test_wrong_words(tmp_path: Path, words: tuple[str, ...], complaint: str) -> None:
-    """Errors are the first process's, said once; nothing is made."""
-    process = start(*SETTINGS, "--out", str(tmp_path / "run"), *words)
+def test_errors_are_said_once(tmp_path: Path) -> None:
+    """By the first process; nothing is made."""
+    process = start(*SETTINGS, "--out", str(tmp_path / "run"), "--processes", "2", "--batch-size", "3")
     _, errors = process.communicate(timeout=100)
     said = errors.decode()
     assert process.returncode == 2, said
-    assert said.lower().count(complaint.lower()) == 1, said
+    assert said.count("2 processes cannot share batches of 3") == 1, said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
+
+
+def test_no_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--processes", "0"]) == 2
+    assert "--processes is 0" in capsys.readouterr().err
 
 
 def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
