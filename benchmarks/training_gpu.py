@@ -27,6 +27,16 @@ from surfhead.core.trainer import Trainer
 SCALE = 300_000
 
 
+def add_scene(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is trained."""
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--width", type=int, default=550)
+    parser.add_argument("--height", type=int, default=802)
+    parser.add_argument("--timesteps", type=int, default=16)
+    parser.add_argument("--colours", default="mean", help="initial_colours")
+    parser.add_argument("--per-triangle", type=int, default=11)
+
+
 def settings(images: int, batch: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The paper preset, its densifying scaled to the run, at the NeRSemble half size."""
     scaled = images / SCALE
@@ -142,12 +152,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int, default=30_000)
     parser.add_argument("--batches", default="8,1")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--width", type=int, default=550)
-    parser.add_argument("--height", type=int, default=802)
-    parser.add_argument("--timesteps", type=int, default=16)
-    parser.add_argument("--colours", default="mean", help="initial_colours")
-    parser.add_argument("--per-triangle", type=int, default=11)
+    add_scene(parser)
     parser.add_argument("--speed-only", action="store_true")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

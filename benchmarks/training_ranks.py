@@ -90,12 +90,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--each", default="8,1", help="views a process and step")
     parser.add_argument("--steps", type=int, default=0, help="timed at once; 0: as many as take 1600 views")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--width", type=int, default=550)
-    parser.add_argument("--height", type=int, default=802)
-    parser.add_argument("--timesteps", type=int, default=16)
-    parser.add_argument("--colours", default="mean", help="initial_colours")
-    parser.add_argument("--per-triangle", type=int, default=11)
+    training_gpu.add_scene(parser)
     arguments = parser.parse_args()
     rows = []
     with joined(arguments.device) as (ranks, device):
