@@ -115,12 +115,12 @@ class Avatar:
             for name in timesteps:
                 if name not in known:
                     raise unknown_name("rig parameter", name, known, "Rename or drop it.")
-            check_all_finite(timesteps)
             parameters = {}
             for name, value in timesteps.items():
                 rows = value[None] if value.ndim == 1 else value
                 check_shape(name, rows, None, known[name].size)
                 parameters[name] = rows.to(self.device, self.background.dtype)
+            check_all_finite(parameters)
             if len({len(rows) for rows in parameters.values()}) > 1:
                 counts = ", ".join(f"{name} {len(rows)}" for name, rows in parameters.items())
                 raise ShapeError(

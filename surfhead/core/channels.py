@@ -45,7 +45,7 @@ def paint(
     truth: Tensor | None = None,
     opacity_scale: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Pictures of one view; rig and deformer run once for all of them.
+    """Pictures of one view; rig and deformer run once for all of them. One thread at a time for an avatar.
 
     Args:
         avatar: what is drawn.

@@ -88,6 +88,8 @@ def run_together(arguments: Sequence[str], count: int) -> int:
             number, first = failure.get_first_failure()
             if number > 0:
                 _repeat(Path(folder), number)
+            if first.exitcode < 0:  # it could say nothing itself
+                print(f"Process {number} was ended by signal {-first.exitcode}.", file=sys.stderr)
             return INTERRUPTED if first.exitcode == INTERRUPTED else max(first.exitcode, 1)
         except SignalException:
             return INTERRUPTED

@@ -46,7 +46,7 @@ def check_finite(name: str, tensor: Tensor, remedy: str = "Check where it comes 
 
 
 def check_all_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Raise ShapeError naming the first of these small tensors that holds NaN or infinity; looks once."""
+    """Raise ShapeError naming the first of these tensors of one device that holds NaN or infinity."""
     values = [value.reshape(-1) for value in tensors.values()]
     if values and not math.isfinite(float(torch.cat(values).sum())):
         for name, value in tensors.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from surfhead.core.feed import cameras_of
@@ -70,7 +71,12 @@ def test_without_its_data_a_run_is_drawn_driven_and_measured_on_other_data(
     view = 1
     camera, step = cameras_of(scene, [view], "cpu"), int(scene.views.timestep[view])
     original.advance(imported.images)  # every harmonic is on
-    ours, theirs = (avatar.render(camera, step).output.rgb for avatar in (original, imported))
+    drawn, again = (avatar.render(camera, step) for avatar in (original, imported))
+    for part in ("mean", "tangents", "normal", "opacity"):
+        torch.testing.assert_close(
+            getattr(again.surfels, part), getattr(drawn.surfels, part), rtol=1e-4, atol=1e-5
+        )
+    ours, theirs = drawn.output.rgb, again.output.rgb
     difference = (ours - theirs).abs()
     assert float(difference.max()) < 2 / 255  # a surfel at the faintest alpha that is drawn may come or go
     assert float((difference < 1 / 255).float().mean()) > 0.999
