@@ -17,6 +17,7 @@ from surfhead.core.components import Dataset, Rig
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import ContractError, DataError, OptionError, UnavailableError
 from surfhead.core.feed import background_of
+from surfhead.core.moments import in_images, options_in_images, unfit
 from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
@@ -118,7 +119,9 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
     torch.manual_seed(config.seed)
     generator = torch.Generator().manual_seed(config.seed)
     deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
+    appearance = found.create(
+        "appearance", config.appearance.name, config.appearance.options, length=config.iterations
+    )
     rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
     if not type(rasterizer).supports(device.type):
         raise UnavailableError(
@@ -206,13 +209,18 @@ def make_terms(config: RunConfig) -> list[WeightedTerm]:
     for name, row in config.regularizers.items():
         cls: Any = registry().get("regularizer", name)
         weight = cls.weight if row.weight is None else row.weight
-        start = round(cls.start * config.iterations) if row.start is None else row.start
+        start = in_images(
+            float(cls.start) if row.start is None else row.start,
+            config.iterations,
+            f"regularizers.{name}.start",
+        )
+        ramp = in_images(row.ramp, config.iterations, f"regularizers.{name}.ramp")
         if weight < 0:
             raise OptionError(
                 f'The weight of regularizer "{name}" is {weight}.', "Expected >= 0.", "Mend --regularizer."
             )
-        component = registry().create("regularizer", name, row.options)
-        terms.append(WeightedTerm(name, component, weight, start, row.ramp, row.optional))
+        component = registry().create("regularizer", name, row.options, length=config.iterations)
+        terms.append(WeightedTerm(name, component, weight, start, ramp, row.optional))
     return terms
 
 
@@ -253,11 +261,27 @@ def check_choices(config: RunConfig) -> None:
         choice: Choice = getattr(config, kind)
         if choice.name != "auto":
             cls = found.get(kind, choice.name)
-            build_options(cls, choice.options)
+            build_options(cls, options_in_images(cls, choice.options, config.iterations))
     found.registration("dataset", config.data.name)
     make_terms(config)
     for name, options in config.observers.items():
         build_options(found.get("observer", name), options)
+
+
+def unfit_schedules(config: RunConfig) -> list[str]:
+    """What of the run's schedule lies beyond its end, a sentence each."""
+    found = []
+    for kind in ("appearance", "densifier"):
+        choice: Choice = getattr(config, kind)
+        if choice.name != "auto":
+            found += unfit(registry().get(kind, choice.name), choice.options, config.iterations)
+    for term in make_terms(config):
+        if term.weight > 0 and 0 < config.iterations <= term.start:
+            found.append(
+                f'Regularizer "{term.name}" starts at image {term.start}, after the end of the run of '
+                f"{config.iterations}; a fraction, such as 0.1, scales with the run."
+            )
+    return found
 
 
 def check_plugin_files(meta: Mapping[str, Any]) -> None:

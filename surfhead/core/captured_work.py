@@ -16,6 +16,7 @@ Inputs = TypeVar("Inputs")
 Tree = TypeVar("Tree")
 Result = TypeVar("Result")
 TRIES = 3  # other work on the GPU may disturb a capture
+RENEWAL = 8  # captures in one pool: of growing sizes, they leave it in pieces that nothing fits into again
 
 
 class CapturedWork(Generic[Inputs, Result]):
@@ -39,6 +40,7 @@ class CapturedWork(Generic[Inputs, Result]):
         self._result: Result | None = None
         self._pool: Any = None
         self._keeper: torch.cuda.CUDAGraph | None = None
+        self._captures = 0  # in the present pool
         self._failures = 0
         self._overflows = 0  # of the rasterizer, when it was captured
         self.failure: BaseException | None = None  # the last one
@@ -84,6 +86,7 @@ class CapturedWork(Generic[Inputs, Result]):
 
         try:
             self._overflows = cuda.overflows()
+            self._renew_pool()
             pool = self._shared_pool(device)
             graph, own = torch.cuda.CUDAGraph(), with_tensors(inputs, torch.clone)
             # other threads decode pictures meanwhile, which must not break the capture
@@ -97,7 +100,14 @@ class CapturedWork(Generic[Inputs, Result]):
                 log.info("Work is done without CUDA graphs: %s", (str(failure).splitlines() or [""])[0])
             return False
         self._graph, self._inputs, self._result = graph, tensors_in(own), result
+        self._captures += 1
         return True
+
+    def _renew_pool(self) -> None:
+        """Give the pool's memory back after some captures: a run that densifies often must not grow."""
+        if self._captures >= RENEWAL:
+            self._captures, self._pool, self._keeper = 0, None, None
+            torch.cuda.empty_cache()
 
     def _shared_pool(self, device: torch.device) -> Any:
         """The memory of all graphs. It would die with its last graph, so an empty one keeps it."""

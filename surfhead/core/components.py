@@ -50,6 +50,9 @@ def option(default: Any, description: str, **metadata: Any) -> Any:
         metadata: ``flag``: spellings of a familiar flag that sets it; ``there``: its default there;
             ``switch``: what it sets when the flag takes no value (True for a bool). ``live``: True lets the
             viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
+            ``of``: it is a moment, counted in images, and the default belongs to a run of so many; users may
+            give a fraction of the run, too (``surfhead.core.moments``); ``end``: it may lie beyond the run;
+            ``times``: the option that says how often it comes, such as ``degree``.
     """
     metadata = {"description": description, **metadata}
     if isinstance(default, (dict, list, set)):

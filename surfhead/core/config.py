@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tomli_w
 
 from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.moments import in_images
 from surfhead.core.options import build
 
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
@@ -38,15 +39,16 @@ class Term:
 
     Attributes:
         weight: factor; 0 leaves the term out; None means the published weight.
-        start: image count at which it starts; None means the published fraction of the run.
-        ramp: images over which the weight rises linearly from 0.
+        start: image count (int) or fraction of the run (float) at which it starts; None means the published
+            fraction.
+        ramp: images, or fraction of the run, over which the weight rises linearly from 0.
         optional: leave it out, with a warning, where the data lack what it needs, such as masks.
         options: the regularizer's own options.
     """
 
     weight: float | None = None
-    start: int | None = None
-    ramp: int = 0
+    start: int | float | None = None
+    ramp: int | float = 0
     optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,14 +58,18 @@ class Occasions:
     """When something happens: every so many images, and at listed image counts.
 
     Attributes:
-        every: 0 means only at the listed counts (and at the end).
+        every: images, or a fraction of the run; 0 means only at the listed counts (and at the end).
         at: image counts.
         limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
     """
 
-    every: int = 0
+    every: int | float = 0
     at: tuple[int, ...] = ()
     limit: int = 0
+
+    def within(self, length: int) -> Self:
+        """The same occasions in image counts of a run of ``length`` images."""
+        return replace(self, every=in_images(self.every, length, "every"))
 
     def due(self, before: int, after: int) -> bool:
         """Whether an occasion lies in (before, after]."""
@@ -90,13 +96,16 @@ class Exports(Occasions):
 
 @dataclass(frozen=True)
 class Rate:
-    """Overrides of a learning rate's schedule; None keeps the declared value."""
+    """Overrides of a learning rate's schedule; None keeps the declared value.
+
+    ``delay_steps`` and ``steps`` are images (int) or fractions of the run (float).
+    """
 
     initial: float | None = None
     final: float | None = None
     delay: float | None = None
-    delay_steps: int | None = None
-    steps: int | None = None
+    delay_steps: int | float | None = None
+    steps: int | float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class RunConfig:
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
         rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
-        initial_colours: ``declared`` starts as the appearance model says (dark); ``mean`` from the mean
+        initial_colours: ``declared`` starts as the appearance model says (mid-grey); ``mean`` from the mean
             colour of the training pixels on each triangle, which saves the first thousand images.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.

@@ -13,6 +13,7 @@ from torch import Tensor
 from surfhead.core.avatar import Avatar
 from surfhead.core.config import Rate, RunConfig
 from surfhead.core.errors import SurfheadError, unknown_name
+from surfhead.core.moments import in_images
 from surfhead.core.parameters import Schedule
 from surfhead.core.ranks import Ranks
 from surfhead.core.surfels import Selection
@@ -55,7 +56,7 @@ class Optimiser:
         batch = math.sqrt(config.batch_size) if config.scale_rates else 1.0
         rows = []
         for name, spec in avatar.surfels.specs.items():
-            schedule = _override(spec.rate, rates.get(spec.group or name))
+            schedule = _override(spec.rate, rates.get(spec.group or name), self.length)
             if name == "sh_rest" and "sh" in rates:
                 schedule = _scaled(schedule, 1 / 20)
             self.groups[name] = Group("surfels", schedule, batch * (extent if spec.scaled_by_extent else 1.0))
@@ -64,13 +65,13 @@ class Optimiser:
         network = avatar.appearance.network()
         if network is not None:
             known.add("network")
-            schedule = _override(avatar.appearance.network_rate(), rates.get("network"))
+            schedule = _override(avatar.appearance.network_rate(), rates.get("network"), self.length)
             self.groups["network"] = Group("network", schedule, batch)
             rows.append({"params": list(network.parameters()), "name": "network"})
         for name, info in avatar.rig.parameters().items():
             known.add(f"rig.{name}")
             if config.train_rig and info.rate is not None and name in avatar.motion:
-                schedule = _override(Schedule(info.rate), rates.get(f"rig.{name}"))
+                schedule = _override(Schedule(info.rate), rates.get(f"rig.{name}"), self.length)
                 self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
                 avatar.motion[name] = avatar.motion[name].detach().clone().requires_grad_()
                 rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
@@ -244,11 +245,14 @@ def _kernel(named: list[tuple[str, Tensor]]) -> bool:
     )
 
 
-def _override(schedule: Schedule, rate: Rate | None) -> Schedule:
+def _override(schedule: Schedule, rate: Rate | None, length: int) -> Schedule:
     if rate is None:
         return schedule
     changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate)}
     changes = {k: v for k, v in changes.items() if v is not None}
+    for key in ("steps", "delay_steps"):
+        if key in changes:
+            changes[key] = in_images(changes[key], length, f"rate.{key}")
     if "initial" in changes and "final" not in changes and schedule.final is not None:
         # a lone number moves the whole schedule
         changes["final"] = schedule.final * changes["initial"] / max(schedule.initial, 1e-30)

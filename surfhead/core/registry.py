@@ -277,7 +277,12 @@ class Registry:
         return target
 
     def create(
-        self, kind: str, name: str, options: Mapping[str, Any] | None = None, device: str = "cpu"
+        self,
+        kind: str,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        device: str = "cpu",
+        length: int | None = None,
     ) -> Any:
         """Make a component from its name and options.
 
@@ -285,7 +290,9 @@ class Registry:
             kind, name: which; ``auto`` picks the available one with the highest priority.
             options: option values by name; strings are converted to the options' types.
             device: type of device ``auto`` rasterizers must support.
+            length: images of the run it is for, with which its schedule scales; None: its defaults.
         """
+        from surfhead.core.moments import options_in_images
         from surfhead.core.options import build_options
 
         if name == "auto":
@@ -298,7 +305,8 @@ class Registry:
                 f"Available: {', '.join(self.usable(kind, device)) or 'none'}.",
                 "Choose one of these, or see `surfhead doctor`.",
             )
-        return cls(build_options(cls, options or {}))
+        chosen = options or {}
+        return cls(build_options(cls, chosen if length is None else options_in_images(cls, chosen, length)))
 
     def usable(self, kind: str, device: str = "cpu") -> list[str]:
         """Names that are available for a type of device, best first; priorities below 0 are left out."""
@@ -362,6 +370,12 @@ def registry() -> Registry:
     return _current
 
 
-def create(kind: str, name: str, options: Mapping[str, Any] | None = None, device: str = "cpu") -> Any:
+def create(
+    kind: str,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    length: int | None = None,
+) -> Any:
     """Make a registered component: ``create("deformer", "jbs", {"rotation_blend": "paper"})``."""
-    return registry().create(kind, name, options, device)
+    return registry().create(kind, name, options, device, length)

@@ -30,7 +30,9 @@ def restore_avatar(
     """
     found = registry()
     deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
+    appearance = found.create(
+        "appearance", config.appearance.name, config.appearance.options, length=config.iterations
+    )
     rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
     part = parts(tensors)
     rig = make_rig(Choice(meta["rig"]["name"], meta["rig"]["options"]), "", {}, part("identity"), device)

@@ -27,6 +27,7 @@ from surfhead.core.build import (
     make_avatar,
     make_terms,
     open_scene,
+    unfit_schedules,
 )
 from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
 from surfhead.core.config import preset as preset_tables
@@ -133,6 +134,8 @@ def train(
             opened = open_scene(config)
         how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
+        for sentence in unfit_schedules(config) if ranks.first else ():
+            log.warning("%s", sentence)
         ranks.wait()
         # made only once everything fits together
         with run_folder(folder, config) if ranks.first else nullcontext():
@@ -228,7 +231,9 @@ def make_trainer(
         scene,
         avatar,
         make_terms(config),
-        registry().create("densifier", config.densifier.name, config.densifier.options),
+        registry().create(
+            "densifier", config.densifier.name, config.densifier.options, length=config.iterations
+        ),
         Events(observers),
         folder,
         extent=extent,

@@ -98,7 +98,9 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     found = registry()
     device = torch.device("cpu")
     deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
+    appearance = found.create(
+        "appearance", config.appearance.name, config.appearance.options, length=config.iterations
+    )
     identity = dict(stored.identity) or ({} if scene is None else dict(scene.identity))
     rig = make_rig(config.rig, stored.rig, stored.rig_options, identity, device)
     triangle = torch.from_numpy(np.asarray(stored.triangle, dtype=np.int64))

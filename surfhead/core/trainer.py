@@ -274,6 +274,8 @@ class Trainer:
         """Train to the end, or to an interruption, which leaves a checkpoint."""
         error: BaseException | None = None
         config = self.config
+        occasions = (config.evaluate, config.checkpoint, config.export)
+        evaluate, save, export = (when.within(self.length) for when in occasions)
         self.events.tell("run_started", run=self)
         restore = self._catch_interrupts()
         try:
@@ -289,13 +291,13 @@ class Trainer:
                 self.rate = (self.images - first) / max(time.perf_counter() - began, 1e-9)
                 self.events.tell("stepped", run=self, images=self.images, losses=self.losses)
                 last = self.images >= self.length
-                if config.evaluate.due(before, self.images) and not last:
+                if evaluate.due(before, self.images) and not last:
                     pause = time.perf_counter()
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
-                if config.checkpoint.due(before, self.images) or last:
+                if save.due(before, self.images) or last:
                     self.save()
-                if self._export is not None and (config.export.due(before, self.images) or last):
+                if self._export is not None and (export.due(before, self.images) or last):
                     self._export(self)
                 if self._asked_to_end():
                     raise KeyboardInterrupt

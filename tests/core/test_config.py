@@ -182,8 +182,8 @@ def test_the_presets_of_the_method_are_there_and_name_what_exists() -> None:
         assert preset_description(name), name
         config = resolve(preset(name))
         for kind, choice in (("deformer", config.deformer), ("appearance", config.appearance)):
-            found.create(kind, choice.name, choice.options)
-        found.create("densifier", config.densifier.name, config.densifier.options)
+            found.create(kind, choice.name, choice.options, length=config.iterations)
+        found.create("densifier", config.densifier.name, config.densifier.options, length=config.iterations)
         for term, row in config.regularizers.items():
             found.create("regularizer", term, row.options)
         assert any(row.weight != 0 for row in config.regularizers.values()), name

@@ -12,10 +12,9 @@ from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics, k
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
 
 
-def dark(count: int, generator: torch.Generator) -> Tensor:
-    """(count, 3) constant terms of random colours in [0, 1/255): dark, but not clamped."""
-    rgb = torch.rand(count, 3, generator=generator) / 255
-    return (rgb - 0.5) / harmonics.Y00
+def grey(count: int, generator: torch.Generator) -> Tensor:
+    """(count, 3) constant terms of mid-grey surfels: coefficients in [0, 1/255), colours just above 0.5."""
+    return torch.rand(count, 3, generator=generator) / 255
 
 
 def check_degree(degree: int, interval: int) -> None:
@@ -51,7 +50,7 @@ class Diffuse:
 
     def parameters(self) -> dict[str, ParameterSpec]:
         """``sh_dc`` (3,) and, above degree 0, ``sh_rest`` ((degree + 1)² - 1, 3)."""
-        specs = {"sh_dc": ParameterSpec((3,), dark, Schedule(RATE), group="sh")}
+        specs = {"sh_dc": ParameterSpec((3,), grey, Schedule(RATE), group="sh")}
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
             specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh")

@@ -32,7 +32,12 @@ class Sh(Appearance):
         degree: int = option(
             3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
         )
-        interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
+        interval: int = option(
+            1000,
+            "Images after which the degree in use rises by one; 0: all at once.",
+            of=300_000,
+            times="degree",
+        )
 
         def __post_init__(self) -> None:
             check_degree(self.degree, self.interval)

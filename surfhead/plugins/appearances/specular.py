@@ -40,7 +40,7 @@ class SpecularOptions:
         there="off",
         switch="eyeballs",
     )
-    start: int = option(2500, "Images after which the highlight is switched on.")
+    start: int = option(2500, "Images after which the highlight is switched on.", of=300_000)
     frame: Literal["canonical", "world"] = option(
         "canonical",
         "Whether light turns with the head (canonical, as published) or stays put (world).",
@@ -49,7 +49,12 @@ class SpecularOptions:
     degree: int = option(
         3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
     )
-    interval: int = option(1000, "Images after which the degree in use rises by one; 0: all at once.")
+    interval: int = option(
+        1000,
+        "Images after which the degree in use rises by one; 0: all at once.",
+        of=300_000,
+        times="degree",
+    )
 
     def __post_init__(self) -> None:
         check_degree(self.degree, self.interval)

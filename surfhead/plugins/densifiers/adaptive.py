@@ -37,19 +37,26 @@ class Adaptive(Densifier):
         """When, and by which limits."""
 
         start: int = option(
-            5000, "First image count at which to densify.", flag="--densify_from_iter", there="500"
+            5000,
+            "First image count at which to densify.",
+            flag="--densify_from_iter",
+            there="500",
+            of=300_000,
         )
         stop: int = option(
             150_000,
             "Last image count at which to densify; no reset from here on.",
             flag="--densify_until_iter",
             there="15000",
+            of=300_000,
+            end=True,
         )
         every: int = option(
             1000,
             "Images between plans; 0 = never.",
             flag=("--densification_interval", "--densification_interal"),
             there="100",
+            of=300_000,
         )
         threshold: float = option(
             2e-4,
@@ -71,6 +78,7 @@ class Adaptive(Densifier):
             "Images between opacity resets; 0 = never.",
             flag="--opacity_reset_interval",
             there="3000",
+            of=300_000,
         )
         reset_opacity: float = option(0.01, "Opacity left by a reset, at most.")
         large_fraction: float = option(

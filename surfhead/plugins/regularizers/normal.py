@@ -4,15 +4,19 @@ N_rendered is the weighted sum of the surfels' normals, N_depth the normal of th
 times alpha (docs/method.md, section 5). Both learn. Pixels where N_depth is not defined (the border, and
 where nothing was drawn) carry no gradient and count as 0.
 
-With ``masked`` the mean runs over the foreground mask, so that nothing outside the head is pulled into
-shape; data without masks falls back to the whole picture. The published schedule turns it on after 70k of
-300k images.
+With ``masked`` only the foreground mask counts, so that nothing outside the head is pulled into shape;
+data without masks falls back to the whole picture. The published form still divides by all pixels of the
+picture (``mean = "picture"``). ``mean = "mask"`` divides by the mask's pixels alone, so that the term does
+not depend on how much of the picture the head fills, but is as many times stronger. The published schedule
+turns it on after 70k of 300k images.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, kernels, option
@@ -39,6 +43,9 @@ class Normal(Regularizer):
             flag="--depth_ratio",
             there="0",
         )
+        mean: Literal["picture", "mask"] = option(
+            "picture", "What the sum over pixels is divided by: all pixels, or those of the mask."
+        )
         masked: bool = option(
             True,
             "Only inside the foreground mask, where the data has one.",
@@ -64,10 +71,18 @@ class Normal(Regularizer):
             found: Tensor = kernels.cuda.normal_term(
                 surface, output.alpha.detach(), output.normal, intrinsics, mask
             )
-            return found
+            return found if mask is None or self.options.mean == "mask" else found * _coverage(mask)
         depth = depth_normals.surface_depth(output, self.options.depth_ratio)
         normal, defined = depth_normals.depth_normals(depth, output.alpha, step.batch.cameras.intrinsics)
         disagreement = (1.0 - (output.normal * normal).sum(dim=-1)) * defined
-        if mask is not None and step.batch.foreground is not None:
+        if mask is None or step.batch.foreground is None:
+            return disagreement.mean()
+        if self.options.mean == "mask":
             return masked_mean(disagreement, step.batch.foreground)
-        return disagreement.mean()
+        return (disagreement * step.batch.foreground).mean()
+
+
+def _coverage(mask: Tensor) -> Tensor:
+    """The share of the picture inside a uint8 mask (B, H, W), as ``masked_mean`` counts it."""
+    total = mask.sum(dtype=torch.float32) / 255.0
+    return total.clamp_min(1.0) / mask.numel()

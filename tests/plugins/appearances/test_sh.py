@@ -62,7 +62,7 @@ def test_declared_parameters() -> None:
     assert specs["sh_rest"].rate.at(0, 1) == pytest.approx(specs["sh_dc"].rate.at(0, 1) / 20)
     start = specs["sh_dc"].start(200, torch.Generator().manual_seed(0))
     colours = harmonics.Y00 * start + 0.5
-    assert -1e-6 < float(colours.min()) < float(colours.max()) <= 1 / 255 + 1e-6
+    assert 0.5 <= float(colours.min()) < float(colours.max()) <= 0.5 + harmonics.Y00 / 255  # mid-grey
     assert not specs["sh_rest"].start(2, torch.Generator()).any()
 
 

@@ -36,7 +36,11 @@ def test_the_mask_limits_it_to_the_foreground() -> None:
     mask = torch.zeros(2, steps.HEIGHT, steps.WIDTH, dtype=torch.uint8)
     mask[:, 1:-1, 6:16] = 255  # five turned columns and five that agree
     step = replace(step, batch=replace(step.batch, mask=mask))
-    assert Normal()(step).item() == pytest.approx(0.1, rel=1e-4)
+    over_mask = Normal(Normal.Options(mean="mask"))(step).item()
+    assert over_mask == pytest.approx(0.1, rel=1e-4)
+    # as published: the mask's pixels alone, divided by all of the picture
+    share = 10 * (steps.HEIGHT - 2) / (steps.HEIGHT * steps.WIDTH)
+    assert Normal()(step).item() == pytest.approx(0.1 * share, rel=1e-4)
     whole = Normal(Normal.Options(masked=False))(step).item()
     assert whole == pytest.approx(0.2 * 10 * (steps.HEIGHT - 2) / (steps.HEIGHT * steps.WIDTH), rel=1e-4)
 

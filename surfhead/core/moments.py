@@ -1,0 +1,76 @@
+"""When something happens in a run: as an image count, or as a fraction of the run's length.
+
+An integer is a count of images, whatever the run's length. A number with a decimal point from 0.0 to 1.0 is
+a fraction of the run. An option declared with ``option(5000, "...", of=300_000)`` that nobody sets scales:
+it is 5000 images of a run of 300,000 and 500 of a run of 30,000.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from surfhead.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from surfhead.core.components import Component
+
+
+def in_images(value: int | float, length: int, name: str) -> int:
+    """A moment as an image count; a fraction above 0 is at least 1 image.
+
+    Args:
+        value: a count (int), or a fraction of the run (float from 0 to 1).
+        length: images of the whole run.
+        name: how errors call it.
+
+    Raises:
+        OptionError: a float that is neither a fraction nor a whole number.
+    """
+    if isinstance(value, int):
+        return value
+    if 0.0 <= value <= 1.0:
+        return max(round(value * length), 1 if value > 0.0 else 0)
+    if math.isfinite(value) and value == int(value):
+        return int(value)
+    raise OptionError(
+        f'"{name}" is {value}.',
+        "Expected a whole number of images, or a fraction of the run from 0.0 to 1.0.",
+        f"For example: --set {name}=5000, or --set {name}=0.1",
+    )
+
+
+def options_in_images(cls: type[Component], options: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """A component's options with every moment as an image count of a run of ``length`` images."""
+    found = dict(options)
+    for field in dataclasses.fields(cls.Options):
+        whole = field.metadata.get("of")
+        if whole is None:
+            continue
+        value = options.get(field.name)
+        if value is None:
+            published: Any = field.default
+            value = published / whole if published else 0
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[field.name] = in_images(value, length, f"{cls.kind}.{field.name}")
+    return found
+
+
+def unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list[str]:
+    """What of a component's schedule lies beyond a run of ``length`` images, a sentence each."""
+    found = []
+    fields = dataclasses.fields(cls.Options)
+    counts = {field.name: field.default for field in fields} | options_in_images(cls, options, length)
+    for field in fields:
+        if "of" not in field.metadata or field.metadata.get("end", False):
+            continue
+        factor = counts.get(field.metadata.get("times", ""), 1)
+        last = counts[field.name] * (factor if isinstance(factor, int) else 1)
+        if length > 0 and last >= length and options.get(field.name) is not None:
+            found.append(
+                f'"{field.name}" of {cls.kind} "{cls.name}" is {counts[field.name]} images, which does not '
+                f"fit into a run of {length}; a fraction, such as 0.1, scales with the run."
+            )
+    return found
