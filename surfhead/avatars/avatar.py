@@ -8,18 +8,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from surfhead.core import planes
-from surfhead.core.captured_drawing import CapturedDrawing
+from surfhead.avatars.captured_drawing import CapturedDrawing
+from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
-from surfhead.core.rendering import Rendering, Sight
-from surfhead.core.surfels import Surfels, apply_field
 from surfhead.core.types import (
     Cameras,
     WorldSurfels,
     check_all_finite,
     check_shape,
 )
+from surfhead.maths import planes
 
 
 class Avatar:
@@ -224,7 +224,7 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
         camera, which carry no gradient; both in rest space.
     """
     if mean.is_cuda:
-        from surfhead.core.kernels import cuda
+        from surfhead.kernels import cuda
 
         if cuda.serves(mean):
             return cuda.rest_directions(mean, normal, rotation, centre)

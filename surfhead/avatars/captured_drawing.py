@@ -5,21 +5,48 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from surfhead.core.captured_work import CapturedWork, copy_all, tensors_in, with_tensors
-from surfhead.core.rendering import Rendering, Sight
-from surfhead.core.types import AffineField, Colour, RenderOutput, WorldSurfels
-
-if TYPE_CHECKING:
-    from surfhead.core.avatar import Avatar
+from surfhead.avatars.captured_work import CapturedWork, copy_all, tensors_in, with_tensors
+from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.surfels import Surfels
+from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
+from surfhead.core.types import AffineField, Cameras, Colour, RenderOutput, WorldSurfels
 
 KEPT = 4  # shapes of pictures whose graphs are kept
 LOOK = 20  # pictures between two looks at whether the rasterizer had room enough
+
+
+class Drawable(Protocol):
+    """The avatar as it is drawn here."""
+
+    surfels: Surfels
+    rig: Rig
+    deformer: Deformer
+    appearance: Appearance
+    rasterizer: Rasterizer
+    graphs: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the surfels live."""
+
+    def draw(
+        self,
+        cameras: Cameras,
+        parameters: Mapping[str, Tensor],
+        pose_of_view: Tensor,
+        background: Tensor,
+        *,
+        paired: bool = False,
+        parts: bool = False,
+        opacity_scale: Tensor | None = None,
+    ) -> Rendering:
+        """As in ``Avatar``."""
 
 
 class CapturedDrawing:
@@ -31,7 +58,7 @@ class CapturedDrawing:
         avatar: what is drawn.
     """
 
-    def __init__(self, avatar: Avatar) -> None:
+    def __init__(self, avatar: Drawable) -> None:
         self.avatar = avatar
         self._works: OrderedDict[Hashable, CapturedWork[Sight, Rendering]] = OrderedDict()
         self._pictures = 0

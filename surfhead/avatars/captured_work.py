@@ -74,13 +74,13 @@ class CapturedWork(Generic[Inputs, Result]):
 
     def make_room(self) -> None:
         """Capture anew where the rasterizer had too little room lately, which makes it slow."""
-        from surfhead.core.kernels import cuda
+        from surfhead.kernels import cuda
 
         if cuda.overflows() > self._overflows:
             self.drop()
 
     def _capture(self, inputs: Inputs, device: torch.device) -> bool:
-        from surfhead.core.kernels import cuda
+        from surfhead.kernels import cuda
 
         try:
             self._overflows = cuda.overflows()

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core import planes
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
-from surfhead.core.geometry import quaternion_to_matrix
 from surfhead.core.parameters import ParameterSpec, Schedule
 from surfhead.core.types import AffineField, Binding, Topology, WorldSurfels
+from surfhead.maths import planes
+from surfhead.maths.geometry import quaternion_to_matrix
 
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
     "offset": ParameterSpec((3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True),
@@ -158,7 +158,7 @@ def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
     """
     raw = binding.parameters
     if field.linear.is_cuda:
-        from surfhead.core.kernels import cuda
+        from surfhead.kernels import cuda
 
         if cuda.serves(field.linear):
             parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])

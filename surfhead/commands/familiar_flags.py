@@ -8,17 +8,16 @@ imports a component before a word of the command line needs it.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.core.flag import DATA, Flag, toml_text
 
 COUNT = re.compile(r"-?\d+")
 COUNTS = re.compile(r"-?\d+(,-?\d+)*")
-DATA = "DATA"
 # the tables of a run that hold one component each, and those that hold many by name
 TABLES = {"dataset": "data", "deformer": "deformer", "appearance": "appearance", "rasterizer": "rasterizer"}
 TABLES |= {"rig": "rig", "densifier": "densifier"}
@@ -28,51 +27,10 @@ NUMBERS = {"--iterations": "iterations", "--batch-size": "batch_size", "--seed":
 CHOOSERS = ("--deformer", "--preset", "--config")
 
 
-@dataclass(frozen=True)
-class Flag:
-    """One flag, and what it does here.
-
-    Attributes:
-        names: its spellings, such as ``("--rm_bf", "--rm_bg")``; ``_`` and ``-`` are equal.
-        default: its default there, for the table.
-        sets: the settings it changes, such as ``regularizers.l1.weight``.
-        takes: a ``value``, several ``counts`` (whole numbers), or ``nothing``.
-        value: what a flag that takes nothing sets.
-        convert: the setting's value of the text given; by default the text itself.
-        option: an own option of `surfhead train` that gets the value instead; ``DATA`` is its argument.
-        meaning: words for the table beyond the names of the settings.
-        refusal: why it is not accepted, and what to use instead.
-        yields_to: flags beside which it means nothing more.
-        absent: own options a command line means that names its data with ``--source_path``, does not have
-            this flag and chooses no deformer.
-    """
-
-    names: tuple[str, ...]
-    default: str = ""
-    sets: tuple[str, ...] = ()
-    takes: Literal["value", "counts", "nothing"] = "value"
-    value: Any = None
-    convert: Callable[[str], Any] | None = None
-    option: str = ""
-    meaning: str = ""
-    refusal: tuple[str, str] | None = None
-    yields_to: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
-
-    def here(self) -> str:
-        """What it does here, as a line of the table."""
-        if self.refusal is not None:
-            return "refused: " + " ".join(self.refusal)
-        value = f" = {_toml(self.value)}" if self.takes == "nothing" else ""
-        parts = [f"{key}{value}" for key in self.sets]
-        parts += [self.option] if self.option else []
-        return "; ".join(filter(None, (", ".join(parts), self.meaning)))
-
-
 def familiar_flags() -> list[Flag]:
     """Every flag: those of the run, then those of the components, in the order of `surfhead list`."""
+    from surfhead.commands.run_flags import RUN_FLAGS
     from surfhead.core.registry import registry
-    from surfhead.core.run_flags import RUN_FLAGS
 
     found: list[Flag] = []
     for row in registry().registrations():
@@ -227,7 +185,7 @@ def _own_option(name: str, value: str | None) -> list[str]:
     if value is None:
         return [name]
     if name in NAMES or name == "--device":
-        return _setting(NAMES.get(name, "device"), _toml(value))
+        return _setting(NAMES.get(name, "device"), toml_text(value))
     if name in NUMBERS and COUNT.fullmatch(value):
         return _setting(NUMBERS[name], value)
     term, _, weight = value.partition("=")
@@ -241,14 +199,14 @@ def _words_for(name: str, flag: Flag, values: list[str]) -> list[str]:
     if flag.refusal is not None:
         raise OptionError(f'"{name}" is not accepted here.', *flag.refusal)
     if flag.takes == "nothing":
-        text = _toml(flag.value)
+        text = toml_text(flag.value)
     elif flag.takes == "counts":
-        text = _toml([int(count) for count in values if int(count) >= 0])
+        text = toml_text([int(count) for count in values if int(count) >= 0])
     else:
         text = values[0]
     if flag.convert is not None:
         try:
-            text = _toml(flag.convert(text))
+            text = toml_text(flag.convert(text))
         except ValueError as error:
             raise _misused(name, f'was given "{text}".', f"{str(error).capitalize()}.") from error
     if flag.option == DATA:
@@ -260,10 +218,6 @@ def _words_for(name: str, flag: Flag, values: list[str]) -> list[str]:
 
 def _setting(key: str, text: str) -> list[str]:
     return ["--set", f"{key}={text}"]
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _misused(name: str, what: str, expected: str) -> OptionError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surfhead.core.familiar_flags import DATA, Flag
+from surfhead.core.flag import DATA, Flag
 
 CACHES = {"cpu": "ram", "cuda": "gpu"}
 COUNTED = "image counts"

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from surfhead.core.components import Rig
 from surfhead.core.errors import SurfheadError
-from surfhead.core.feed import Feed, cameras_of
-from surfhead.core.meshcaster import MeshCaster
 from surfhead.core.scene import SPLITS, Frame, Scene
 from surfhead.core.types import Cameras
+from surfhead.data.feed import Feed, cameras_of
+from surfhead.meshes.meshcaster import MeshCaster
 
 GOOD = 0.5  # IoU from which rig and mask agree: hair and shoulders are in masks, but not in head models
 GAIN = 0.15  # rise of the IoU from which a correction is believed

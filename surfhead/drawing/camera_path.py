@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError
 from surfhead.core.types import Cameras
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.colour_maps import distinct_colours, heat, normal_colours, ratio_colours
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.rendering import Rendering
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
-from surfhead.core.geometry import largest_singular_value
-from surfhead.core.rendering import Rendering
 from surfhead.core.types import Cameras, RenderOutput, check_shape
+from surfhead.drawing.colour_maps import distinct_colours, heat, normal_colours, ratio_colours
+from surfhead.maths.geometry import largest_singular_value
 
 FULL_ERROR = 0.2  # mean absolute colour error shown in white
 FULL_STRETCH = 1.5  # stretch of the fullest red

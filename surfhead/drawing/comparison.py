@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from surfhead.core import pictures
-from surfhead.core.channels import FULL_ERROR, SOLID
-from surfhead.core.colour_maps import heat, normal_colours
 from surfhead.core.scene import Frame
+from surfhead.drawing import pictures
+from surfhead.drawing.channels import FULL_ERROR, SOLID
+from surfhead.drawing.colour_maps import heat, normal_colours
 
 LARGEST_CELL = 384  # pixels, the longer side of a picture in the sheet
 LABEL = 18  # pixels, height of a line of text

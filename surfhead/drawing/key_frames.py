@@ -35,10 +35,10 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
-from surfhead.core.camera_path import intrinsics_of
 from surfhead.core.errors import DataError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
+from surfhead.drawing.camera_path import intrinsics_of
 
 RIGID = 1e-3  # largest deviation of a rotation times its transpose from the identity, as in Cameras.validate
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -15,7 +15,7 @@ NAMES = ("cpu", "cuda")
 
 def __getattr__(name: str) -> ModuleType:
     if name in NAMES:
-        return importlib.import_module(f"surfhead.core.kernels.{name}")
+        return importlib.import_module(f"surfhead.kernels.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""Build the CPU kernels in a source tree, for work without an install: python -m surfhead.core.kernels.build
+"""Build the CPU kernels in a source tree, for work without an install: python -m surfhead.kernels.build
 
 The library goes to build/native of the tree, where the loader looks first.
 """
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from surfhead.core.errors import SurfheadError, UnavailableError
-from surfhead.core.kernels.sources import LIBRARY, tree
+from surfhead.kernels.sources import LIBRARY, tree
 
 
 def build() -> Path:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import SurfheadError, UnavailableError, unknown_name
-from surfhead.core.kernels.sources import LIBRARY, NOTE, native_folders
+from surfhead.kernels.sources import LIBRARY, NOTE, native_folders
 
 INTERFACE = 2  # surfhead_interface() of the library this module speaks to
 ENVIRONMENT = "SURFHEAD_INSTRUCTION_SET"  # overrides the best instruction set, for tests

@@ -10,18 +10,18 @@ import time
 import torch
 
 from surfhead.core.errors import UnavailableError
-from surfhead.core.kernels import cuda_compiler, cuda_driver
-from surfhead.core.kernels.cuda_colours import harmonic_colours, rest_directions
-from surfhead.core.kernels.cuda_driver import unavailable
-from surfhead.core.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
-from surfhead.core.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
-from surfhead.core.kernels.cuda_pictures import picture_losses
-from surfhead.core.kernels.cuda_rasterizer import rasterize
-from surfhead.core.kernels.cuda_room import check_overflow, overflows
-from surfhead.core.kernels.cuda_skinning import apply_field, blend_triangles
-from surfhead.core.kernels.cuda_surface import length_term, normal_term
-from surfhead.core.kernels.cuda_triangles import pose_triangles, relative_logarithms
-from surfhead.core.kernels.sources import kernel_sources
+from surfhead.kernels import cuda_compiler, cuda_driver
+from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions
+from surfhead.kernels.cuda_driver import unavailable
+from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
+from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
+from surfhead.kernels.cuda_pictures import picture_losses
+from surfhead.kernels.cuda_rasterizer import rasterize
+from surfhead.kernels.cuda_room import check_overflow, overflows
+from surfhead.kernels.cuda_skinning import apply_field, blend_triangles
+from surfhead.kernels.cuda_surface import length_term, normal_term
+from surfhead.kernels.cuda_triangles import pose_triangles, relative_logarithms
+from surfhead.kernels.sources import kernel_sources
 
 __all__ = [
     "MAX_PARAMETERS",

@@ -1,6 +1,6 @@
 """View directions in rest space and harmonic colours on the GPU, every view with a pose of its own.
 
-Twins: ``surfhead.core.avatar.rest_directions`` and the appearance models' ``Diffuse`` (docs/method.md,
+Twins: ``surfhead.avatars.avatar.rest_directions`` and the appearance models' ``Diffuse`` (docs/method.md,
 section 6).
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels.cuda_operators import differentiate, register
-from surfhead.core.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
 
 THREADS = 128  # of colours.cu
 

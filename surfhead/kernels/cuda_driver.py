@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from surfhead.core.errors import UnavailableError
-from surfhead.core.kernels import cuda_compiler
-from surfhead.core.kernels.sources import kernel_sources
+from surfhead.kernels import cuda_compiler
+from surfhead.kernels.sources import kernel_sources
 
 
 def _driver() -> Any:

@@ -1,6 +1,6 @@
 """What follows the backward pass on the GPU: the densification statistic, and Adam in one launch.
 
-Twins: ``surfhead.core.densification.Statistics`` and ``torch.optim.Adam``.
+Twins: ``surfhead.training.statistics.Statistics`` and ``torch.optim.Adam``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_driver
-from surfhead.core.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels import cuda_driver
+from surfhead.kernels.cuda_structures import run_over, structure_fields
 
 THREADS, EACH, TENSORS = 256, 4, 40  # of optimiser.cu
 

@@ -1,6 +1,6 @@
 """Mean absolute error and structural similarity of pictures as one PyTorch operator on the GPU.
 
-The twin of ``surfhead.core.metrics.ssim`` (11x11 Gaussian window of sigma 1.5, zero padding) and of the mean
+The twin of ``surfhead.maths.metrics.ssim`` (11x11 Gaussian window of sigma 1.5, zero padding) and of the mean
 absolute error, in one pass over the pictures forward and one backward, with the truth read as uint8.
 """
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.core.kernels import cuda_driver
-from surfhead.core.kernels.cuda_operators import differentiate, register
+from surfhead.kernels import cuda_driver
+from surfhead.kernels.cuda_operators import differentiate, register
 
 TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError, UnavailableError
-from surfhead.core.kernels import cuda_driver, cuda_room
-from surfhead.core.kernels.cuda_operators import differentiate, register
+from surfhead.kernels import cuda_driver, cuda_room
+from surfhead.kernels.cuda_operators import differentiate, register
 
 TILE = 16
 PATCHES = 8  # of a tile

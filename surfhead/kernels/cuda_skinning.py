@@ -1,6 +1,6 @@
 """From canonical parameters to world surfels on the GPU: the stages that cost most, one kernel each way.
 
-Twins: ``surfhead.core.surfels.apply_field`` and the blend of the deformer ``jbs`` (docs/method.md,
+Twins: ``surfhead.avatars.surfels.apply_field`` and the blend of the deformer ``jbs`` (docs/method.md,
 section 4).
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels.cuda_operators import differentiate, register
-from surfhead.core.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
 

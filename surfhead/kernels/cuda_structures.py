@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_driver
+from surfhead.kernels import cuda_driver
 
 
 def structure_fields(integers: str, pointers: str, floats: str = "") -> list[tuple[str, Any]]:

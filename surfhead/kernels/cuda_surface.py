@@ -1,6 +1,6 @@
 """Two terms of the loss that shape the surface, each one kernel each way on the GPU.
 
-Twins: the regularizers ``normal`` (with ``surfhead.core.depth_normals``) and ``normal_length``
+Twins: the regularizers ``normal`` (with ``surfhead.maths.depth_normals``) and ``normal_length``
 (docs/method.md, sections 5 and 7).
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels.cuda_operators import differentiate, register
-from surfhead.core.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
 
 THREADS, WIDE, TALL = 256, 32, 8  # of surface_terms.cu
 

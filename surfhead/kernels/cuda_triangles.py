@@ -1,6 +1,6 @@
 """Posed triangles' rotations and stretches, and the rotations between neighbours, on the GPU.
 
-Twins: ``surfhead.core.triangles.TriangleJacobians`` and ``relative_logarithms`` of the deformer ``jbs``
+Twins: ``surfhead.maths.triangles.TriangleJacobians`` and ``relative_logarithms`` of the deformer ``jbs``
 (docs/method.md, sections 3 and 4).
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels.cuda_operators import differentiate, register
-from surfhead.core.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
 
 THREADS = 128  # of triangles.cu
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
-
-from surfhead.core.types import RenderOutput
 
 SMALLEST_AREA = 1e-12  # square metres; two pixels at a hand's breadth from any real lens span far more
 
 
-def surface_depth(output: RenderOutput, depth_ratio: float) -> Tensor:
+class Depths(Protocol):
+    """Two depths of what was rendered, each (B, H, W) camera z in metres."""
+
+    @property
+    def depth(self) -> Tensor:
+        """Expected depth."""
+
+    @property
+    def median_depth(self) -> Tensor:
+        """Median depth."""
+
+
+def surface_depth(output: Depths, depth_ratio: float) -> Tensor:
     """(B, H, W) the surface's camera z in metres; 0 where nothing was drawn.
 
     Args:

@@ -1,7 +1,7 @@
 """Rotations and the polar decomposition: quaternions (w, x, y, z), axis-angle vectors, 3x3 matrices.
 
 All functions take any leading shape, work in float32 and float64, and have finite gradients at the
-identity. Results are stored plane by plane (see ``surfhead.core.planes``).
+identity. Results are stored plane by plane (see ``surfhead.maths.planes``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.planes import (
+from surfhead.maths.planes import (
     conjugated,
     dot,
     from_planes,

@@ -12,8 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from surfhead.core.errors import OptionError
-from surfhead.core.planes import from_planes, planes
+from surfhead.maths.planes import from_planes, planes
 
 MAX_DEGREE = 3
 
@@ -30,13 +29,9 @@ _Y3_2 = 0.25 * math.sqrt(105 / math.pi)
 
 
 def size(degree: int) -> int:
-    """Number of harmonics up to ``degree``. Raises OptionError outside 0 to 3."""
+    """Number of harmonics up to ``degree``. Raises ValueError outside 0 to 3."""
     if not 0 <= degree <= MAX_DEGREE:
-        raise OptionError(
-            f'The degree of spherical harmonics is "{degree}".',
-            f"Expected 0 to {MAX_DEGREE}.",
-            "Choose a degree in this range.",
-        )
+        raise ValueError(f"The degree of spherical harmonics is {degree}, expected 0 to {MAX_DEGREE}.")
     return (degree + 1) ** 2
 
 
@@ -51,7 +46,7 @@ def basis(directions: Tensor, degree: int) -> Tensor:
         (..., (degree + 1)²) values.
 
     Raises:
-        OptionError: the degree is outside 0 to 3.
+        ValueError: the degree is outside 0 to 3.
     """
     size(degree)
     x, y, z = planes(directions)

@@ -12,8 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from surfhead.core.geometry import matrix_to_quaternion
-from surfhead.core.planes import cross, dot, from_planes, matrix_from_planes, matrix_product, scaled
+from surfhead.maths.geometry import matrix_to_quaternion
+from surfhead.maths.planes import cross, dot, from_planes, matrix_from_planes, matrix_product, scaled
 
 DEGENERATE_AREA = 1e-12  # |c| at or below it, square metres
 DEGENERATE_RATIO = 1e-4  # |c| at or below this times the longest edge's square
@@ -29,7 +29,7 @@ class TriangleFrames:
     A degenerate triangle (|c| <= max(1e-12 m², 1e-4 longest edge²)) is replaced by a constant right
     triangle with legs of a millimetre before anything is divided by its size: its numbers are finite and
     carry no gradient; only its centroid is its own. Vectors are triples of planes (see
-    ``surfhead.core.planes``), each (..., F).
+    ``surfhead.maths.planes``), each (..., F).
 
     Attributes:
         edge1, edge2: e1 and e2, metres.
@@ -258,3 +258,11 @@ def symmetric(entries: Tensor) -> Tensor:
 def jacobians(rest: TriangleFrames, posed: TriangleFrames) -> TriangleJacobians:
     """The Jacobians from ``rest`` (F, ...) to ``posed`` (P, F, ...)."""
     return TriangleJacobians(rest, posed)
+
+
+def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
+    """(V, 3) area-weighted mean normals of the triangles around each vertex."""
+    corners = vertices[triangles]
+    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = torch.zeros_like(vertices).index_add_(0, triangles.flatten(), area.repeat_interleave(3, dim=0))
+    return torch.nn.functional.normalize(total, dim=-1)

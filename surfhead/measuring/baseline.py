@@ -6,15 +6,19 @@ mesh's own. Rays are cast, so nothing of the surfel renderer is used.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from surfhead.core.components import Rig
-from surfhead.core.evaluation import Drawing, spread
-from surfhead.core.feed import background_of, cameras_of
-from surfhead.core.meshcaster import MeshCaster, MeshHits
 from surfhead.core.scene import Scene
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.maths.triangles import vertex_normals
+from surfhead.measuring.evaluation import Drawing, Evaluation, evaluate_drawings, spread
+from surfhead.meshes.meshcaster import MeshCaster, MeshHits
 
 TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
 
@@ -82,9 +86,28 @@ class TriangleBaseline:
         return Drawing(*(torch.stack(group) for group in zip(*pictures, strict=True)))
 
 
-def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
-    """(V, 3) area-weighted mean normals of the triangles around each vertex."""
-    corners = vertices[triangles]
-    area = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = torch.zeros_like(vertices).index_add_(0, triangles.flatten(), area.repeat_interleave(3, dim=0))
-    return torch.nn.functional.normalize(total, dim=-1)
+def evaluate_baseline(
+    bare: TriangleBaseline,
+    split: str,
+    *,
+    limit: int = 0,
+    folder: Path | None = None,
+    backbone: str = "alex",
+) -> Evaluation:
+    """Measure the bare rig mesh, one mean colour of the training pictures a triangle.
+
+    Args:
+        bare: the mesh with its colours.
+        split, limit, folder, backbone: as in ``evaluate_drawings``.
+    """
+    found = evaluate_drawings(
+        bare.draw,
+        bare.scene,
+        split,
+        limit=limit,
+        folder=folder,
+        backbone=backbone,
+        title="one colour a triangle",
+    )
+    normals = "interpolated" if bare.smooth else "flat"
+    return replace(found, notes=(*found.notes, f"baseline: mean colour a triangle, {normals} normals"))

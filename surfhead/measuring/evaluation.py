@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,15 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from surfhead.core import metrics
-from surfhead.core.comparison import ComparisonSheet
 from surfhead.core.errors import DataError
-from surfhead.core.feed import background_of, cameras_of
-from surfhead.core.perceptual import Lpips, load_lpips
 from surfhead.core.scene import Frame, Scene
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.drawing.comparison import ComparisonSheet
+from surfhead.maths import metrics
+from surfhead.measuring.perceptual import Lpips, load_lpips
 
 if TYPE_CHECKING:
-    from surfhead.core.avatar import Avatar
-    from surfhead.core.baseline import TriangleBaseline
+    from surfhead.avatars.avatar import Avatar
 
 log = logging.getLogger("surfhead")
 
@@ -333,33 +332,6 @@ def evaluate(
     if avatar.device.type == "cuda":
         found.speed["peak_memory_bytes"] = torch.cuda.max_memory_allocated(avatar.device)
     return found
-
-
-def evaluate_baseline(
-    bare: TriangleBaseline,
-    split: str,
-    *,
-    limit: int = 0,
-    folder: Path | None = None,
-    backbone: str = "alex",
-) -> Evaluation:
-    """Measure the bare rig mesh, one mean colour of the training pictures a triangle.
-
-    Args:
-        bare: the mesh with its colours.
-        split, limit, folder, backbone: as in ``evaluate_drawings``.
-    """
-    found = evaluate_drawings(
-        bare.draw,
-        bare.scene,
-        split,
-        limit=limit,
-        folder=folder,
-        backbone=backbone,
-        title="one colour a triangle",
-    )
-    normals = "interpolated" if bare.smooth else "flat"
-    return replace(found, notes=(*found.notes, f"baseline: mean colour a triangle, {normals} normals"))
 
 
 def spread(views: Sequence[int] | np.ndarray, limit: int) -> np.ndarray:

@@ -22,8 +22,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.depth_pictures import DepthPatches, side_by_side
 from surfhead.core.errors import OptionError
+from surfhead.meshes.depth_pictures import DepthPatches, side_by_side
 
 BLOCK = 8  # voxels along each side of a block
 TRUNCATION = 4.0  # voxels

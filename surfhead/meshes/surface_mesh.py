@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.baseline import vertex_normals
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.maths.triangles import vertex_normals
 
 if TYPE_CHECKING:
-    from surfhead.core.fusion import TsdfVolume
+    from surfhead.meshes.fusion import TsdfVolume
 
 TAUBIN = (0.5, -0.53)  # shares of the way to the neighbours' mean, forth and back
 SUFFIXES = (".ply", ".obj", ".glb")

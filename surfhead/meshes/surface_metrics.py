@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.core.meshcaster import MeshCaster
 from surfhead.core.types import Cameras, check_finite, check_shape
+from surfhead.meshes.meshcaster import MeshCaster
 
 THRESHOLDS_MM = (1.0, 2.5, 5.0)
 SAMPLES = 100_000  # points on each surface; twice as many change a head's chamfer by less than 0.001 mm

@@ -23,20 +23,21 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from surfhead.core import metrics, surface_metrics
-from surfhead.core.baseline import vertex_normals
-from surfhead.core.depth_normals import depth_normals
 from surfhead.core.errors import DataError
-from surfhead.core.evaluation import FOREGROUND, spread
-from surfhead.core.feed import cameras_of
-from surfhead.core.mesh_extraction import MeshSettings, cameras_for, extract_mesh
-from surfhead.core.meshcaster import MeshCaster
 from surfhead.core.scene import Scene
-from surfhead.core.surface_metrics import Surface, compare_surfaces
 from surfhead.core.types import Cameras
+from surfhead.data.feed import cameras_of
+from surfhead.maths import metrics
+from surfhead.maths.depth_normals import depth_normals
+from surfhead.maths.triangles import vertex_normals
+from surfhead.measuring.evaluation import FOREGROUND, spread
+from surfhead.meshes import surface_metrics
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.meshes.surface_metrics import Surface, compare_surfaces
+from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
 
 if TYPE_CHECKING:
-    from surfhead.core.avatar import Avatar
+    from surfhead.avatars.avatar import Avatar
 
 NORMAL = "normal_error_deg"
 CONVENTIONS = {
@@ -154,8 +155,8 @@ def evaluate_run_geometry(
     Raises:
         DataError: the data know no true surface, or have no views in these splits.
     """
-    from surfhead.core.build import data_choice, open_scene
-    from surfhead.core.runs import load_avatar, read_config
+    from surfhead.data.opening import data_choice, open_scene
+    from surfhead.runs.run import load_avatar, read_config
 
     config = read_config(run)
     if data is not None:

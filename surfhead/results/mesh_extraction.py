@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.camera_path import around
-from surfhead.core.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, OptionError, unknown_name
-from surfhead.core.feed import cameras_of
-from surfhead.core.fusion import TsdfVolume
 from surfhead.core.scene import Scene
-from surfhead.core.surface_mesh import SurfaceMesh, zero_surface
 from surfhead.core.types import Cameras
+from surfhead.data.feed import cameras_of
+from surfhead.drawing.camera_path import around
+from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
+from surfhead.meshes.fusion import TsdfVolume
+from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
 
 Pose = Mapping[str, Tensor]
 

@@ -22,18 +22,18 @@ import torch
 from markupsafe import Markup
 from PIL import Image
 
-from surfhead.core import pictures
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
-from surfhead.core.channels import FULL_ERROR
-from surfhead.core.colour_maps import normal_colours
-from surfhead.core.curves import History, read_history, svg
-from surfhead.core.evaluation import spread
-from surfhead.core.monitoring import TITLES, summary
-from surfhead.core.runs import load_avatar, read_config
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
-from surfhead.core.shots import along_path, drawn, of_views
-from surfhead.core.variants import measure, results
+from surfhead.data.opening import open_scene
+from surfhead.drawing import pictures
+from surfhead.drawing.channels import FULL_ERROR
+from surfhead.drawing.colour_maps import normal_colours
+from surfhead.measuring.evaluation import spread
+from surfhead.results.curves import History, read_history, svg
+from surfhead.results.shots import along_path, drawn, of_views
+from surfhead.results.variants import measure, results
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.training.monitoring import TITLES, summary
 
 QUALITY = 95  # of WebP pictures, of 100
 FILES = ("config.toml", "command.txt", "environment.json")

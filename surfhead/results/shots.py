@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
-from surfhead.core.camera_path import UP, orbit, spiral
-from surfhead.core.channels import PARTS, check_channels, depth_limits, pictures_of
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.rendering import Rendering
 from surfhead.core.errors import DataError, OptionError, unknown_name
-from surfhead.core.feed import background_of, cameras_of
-from surfhead.core.key_frames import KeyFrames
-from surfhead.core.rendering import Rendering
-from surfhead.core.runs import read_config
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.drawing.camera_path import UP, orbit, spiral
+from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
+from surfhead.drawing.key_frames import KeyFrames
+from surfhead.runs.run import read_config
 
 PATHS = {"orbit": orbit, "spiral": spiral}
 FRAMES = 60  # pictures of a path round an avatar without motion

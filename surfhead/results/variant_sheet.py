@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from surfhead.core.build import open_scene
-from surfhead.core.channels import paint
-from surfhead.core.colour_maps import normal_colours
-from surfhead.core.contact_sheet import contact_sheet
 from surfhead.core.errors import DataError
-from surfhead.core.evaluation import spread
-from surfhead.core.feed import background_of, cameras_of
-from surfhead.core.pictures import to_bytes
-from surfhead.core.runs import load_avatar, read_config
 from surfhead.core.scene import Frame, Scene
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.drawing.channels import paint
+from surfhead.drawing.colour_maps import normal_colours
+from surfhead.drawing.contact_sheet import contact_sheet
+from surfhead.drawing.pictures import to_bytes
+from surfhead.measuring.evaluation import spread
+from surfhead.runs.run import load_avatar, read_config
 
 
 def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto") -> np.ndarray:

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.table import Table
 
-from surfhead.core import checkpoint
-from surfhead.core.build import open_scene
 from surfhead.core.errors import DataError
-from surfhead.core.monitoring import COLUMNS, TITLES, summary
-from surfhead.core.runs import evaluate_run, read_config
+from surfhead.data.opening import open_scene
+from surfhead.runs.measure import evaluate_run
+from surfhead.runs.run import read_config
+from surfhead.training import checkpoint
+from surfhead.training.monitoring import COLUMNS, TITLES, summary
 
 log = logging.getLogger("surfhead")
 HELD_OUT = ("val", "test")

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from surfhead.core import attached
 from surfhead.core.errors import OptionError
+from surfhead.runs import attached
 
 DONE = "finished.json"
 ARGUMENTS = "arguments.json"

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 PATIENCE = 60.0  # seconds a child has to leave a checkpoint before it is ended for good
 POLL = 0.2  # seconds between two looks at whether a child should stop
 LAUNCH = (
-    "import sys; from surfhead.core.attached import leave_with_parent; leave_with_parent(); "
+    "import sys; from surfhead.runs.attached import leave_with_parent; leave_with_parent(); "
     "from surfhead.cli import main; sys.exit(main(sys.argv[1:]))"
 )
 

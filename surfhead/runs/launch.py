@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from surfhead.core.attached import leave_with_starter
 from surfhead.core.errors import OptionError, UnavailableError
-from surfhead.core.ranks import VARIABLES
+from surfhead.runs.attached import leave_with_starter
+from surfhead.training.ranks import VARIABLES
 
 LAUNCH = (
-    "import sys; from surfhead.core.launch import take_part; from surfhead.cli import main; "
+    "import sys; from surfhead.runs.launch import take_part; from surfhead.cli import main; "
     "sys.exit(take_part(main))"
 )
 INTERRUPTED = 130

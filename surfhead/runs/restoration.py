@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import make_rig
+from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.components import Rig
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.parameters import ParameterSpec
-from surfhead.core.registry import registry
-from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.types import Topology
 
 
@@ -28,10 +27,7 @@ def restore_avatar(
     Raises:
         ValueError, KeyError, TypeError and others: it does not fit; see ``checkpoint.intact``.
     """
-    found = registry()
-    deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
-    rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
+    deformer, appearance, rasterizer = make_parts(config, device)
     part = parts(tensors)
     rig = make_rig(Choice(meta["rig"]["name"], meta["rig"]["options"]), "", {}, part("identity"), device)
     topology = rig.rest().topology if deformer.rig_bound else None
@@ -43,12 +39,10 @@ def restore_avatar(
     network = appearance.network()
     if network is not None:
         network.load_state_dict(part("network"))
-        network.to(device)
-    appearance.prepare(rig.rest() if deformer.rig_bound else None)
     motion, background = part("motion"), tensors["background"].to(device)
     _check_motion(rig, motion)
     _expect("background", background, (3,))
-    return Avatar(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
+    return assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
 
 
 def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:

@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surfhead.core import checkpoint
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import component_versions, data_choice, make_rig, open_scene
+from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.config import RunConfig, as_tables, merge, resolve
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
-from surfhead.core.registry import registry
-from surfhead.core.runfolder import CONFIG, run_folder
-from surfhead.core.runs import make_trainer
 from surfhead.core.scene import Scene
-from surfhead.core.surfels import Surfels, merge_specs
+from surfhead.data.opening import data_choice, open_scene
+from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.provenance import component_versions
+from surfhead.runs.train import make_trainer
+from surfhead.training import checkpoint
 
 log = logging.getLogger("surfhead")
 PICTURE = 512  # pixels; the size drawn by default where no data says another
@@ -95,10 +96,8 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     Raises:
         DataError: a host triangle does not exist in the rig, or nothing gives it a motion.
     """
-    found = registry()
     device = torch.device("cpu")
-    deformer = found.create("deformer", config.deformer.name, config.deformer.options)
-    appearance = found.create("appearance", config.appearance.name, config.appearance.options)
+    deformer, appearance, rasterizer = make_parts(config, device)
     identity = dict(stored.identity) or ({} if scene is None else dict(scene.identity))
     rig = make_rig(config.rig, stored.rig, stored.rig_options, identity, device)
     triangle = torch.from_numpy(np.asarray(stored.triangle, dtype=np.int64))
@@ -128,11 +127,9 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     network = appearance.network()
     if network is not None and stored.network and not adopt(network, stored.network):
         log.warning("The specular network has other sizes than %s's and starts anew.", appearance.name)
-    appearance.prepare(rig.rest() if deformer.rig_bound else None)
-    rasterizer = found.create("rasterizer", config.rasterizer.name, config.rasterizer.options, device.type)
     background = torch.tensor(stored.background)
     surfels = Surfels(specs, values, triangle, topology)
-    avatar = Avatar(surfels, rig, deformer, appearance, rasterizer, motion, background, identity)
+    avatar = assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, identity)
     avatar.advance(stored.images)
     return avatar
 

@@ -2,7 +2,7 @@
 
 In a plugin's own tests::
 
-    from surfhead.core.testing import conformance
+    from surfhead.testing import conformance
 
     test_mine = conformance(Mine())          # pytest shows one test a check
 
@@ -13,7 +13,7 @@ surfels that the checks work on, ``steps`` training steps, ``run`` a run: for us
 
 from __future__ import annotations
 
-from surfhead.core.testing import tiny
-from surfhead.core.testing.suite import Check, CheckResult, check, checks_of, conformance
+from surfhead.testing import tiny
+from surfhead.testing.suite import Check, CheckResult, check, checks_of, conformance
 
 __all__ = ["Check", "CheckResult", "check", "checks_of", "conformance", "tiny"]

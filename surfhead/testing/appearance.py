@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core import harmonics
 from surfhead.core.colour_model import ColourModel
 from surfhead.core.components import Appearance
 from surfhead.core.parameters import Schedule
-from surfhead.core.testing import tiny
-from surfhead.core.testing.declared import learning, require_valid
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
+from surfhead.core.types import Binding, Colour
+from surfhead.maths import harmonics
+from surfhead.testing import tiny
+from surfhead.testing.declared import learning, require_valid
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import (
     require_close,
     require_finite,
     require_repeatable,
@@ -22,7 +23,6 @@ from surfhead.core.testing.values import (
     require_unchanged,
     snapshot,
 )
-from surfhead.core.types import Binding, Colour
 
 MANY = 40
 MOMENTS = (0, 500, 1000, 2000, 2500, 3000, 5000, 30_000, 300_000, 10**9)  # images

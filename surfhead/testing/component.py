@@ -16,7 +16,7 @@ import tomli_w
 from surfhead.core.components import BASES
 from surfhead.core.errors import OptionError
 from surfhead.core.options import as_table, build_options
-from surfhead.core.testing.suite import EVERY_KIND, Subject, class_of, promise, require
+from surfhead.testing.suite import EVERY_KIND, Subject, class_of, promise, require
 
 NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 

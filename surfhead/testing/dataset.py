@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from surfhead.core.feed import cameras_of
 from surfhead.core.registry import registry
 from surfhead.core.scene import SPLITS, Frame, Scene
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import require_equal, require_finite, tensors_in
+from surfhead.data.feed import cameras_of
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import require_equal, require_finite, tensors_in
 
 SAMPLE = 6  # frames decoded by a check
 THREADS = 4

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from surfhead.avatars.surfels import merge_specs
 from surfhead.core.parameters import ParameterSpec, Schedule
-from surfhead.core.surfels import merge_specs
-from surfhead.core.testing import tiny
-from surfhead.core.testing.suite import require
-from surfhead.core.testing.values import require_finite, require_shape
 from surfhead.core.types import Binding
+from surfhead.testing import tiny
+from surfhead.testing.suite import require
+from surfhead.testing.values import require_finite, require_shape
 
 
 def require_valid(specs: Mapping[str, ParameterSpec]) -> None:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from surfhead.core.components import Deformer
-from surfhead.core.testing import tiny
-from surfhead.core.testing.declared import learning, require_valid
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
+from surfhead.core.types import AffineField, Binding, Mesh
+from surfhead.testing import tiny
+from surfhead.testing.declared import learning, require_valid
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import (
     require_close,
     require_finite,
     require_repeatable,
@@ -20,7 +21,6 @@ from surfhead.core.testing.values import (
     require_unchanged,
     snapshot,
 )
-from surfhead.core.types import AffineField, Binding, Mesh
 
 MANY = 40  # surfels: more than the tiny sheet's 18 triangles, so that hosts repeat
 ANGLES = (0.3, 1.2, 2.6, 3.1)  # of the rigid motions, radians

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from surfhead.avatars.surfels import CORE_PARAMETERS, Surfels
 from surfhead.core.densification import DensifyPlan, DensifyState
-from surfhead.core.surfels import CORE_PARAMETERS, Surfels
-from surfhead.core.testing import tiny
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
+from surfhead.testing import tiny
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import (
     require_finite,
     require_repeatable,
     require_shape,

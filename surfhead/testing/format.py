@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, SurfheadError
-from surfhead.core.testing import run
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import require_close, require_equal, require_unchanged, snapshot, tensors_in
+from surfhead.testing import run
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import require_close, require_equal, require_unchanged, snapshot, tensors_in
 
 
 def _writes(cls: Any) -> bool:

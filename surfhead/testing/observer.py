@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.testing import run
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import require_equal
+from surfhead.testing import run
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import require_equal
 
 
 class _Heard(logging.Handler):

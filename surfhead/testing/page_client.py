@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.viewing.viewpoint import Viewpoint
 
 PROTOCOL = "viser-v"
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from surfhead.core.registry import create
-from surfhead.core.testing import tiny
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
+from surfhead.core.types import Cameras, RenderOutput, WorldSurfels
+from surfhead.testing import tiny
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import (
     require_close,
     require_finite,
     require_repeatable,
@@ -19,7 +20,6 @@ from surfhead.core.testing.values import (
     require_unchanged,
     snapshot,
 )
-from surfhead.core.types import Cameras, RenderOutput, WorldSurfels
 
 MANY = 60
 HEIGHT, WIDTH = 28, 44

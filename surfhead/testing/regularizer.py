@@ -8,15 +8,10 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import DataError
-from surfhead.core.testing import steps
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
-    require_finite,
-    require_repeatable,
-    require_unchanged,
-    snapshot,
-)
 from surfhead.core.types import Step
+from surfhead.testing import steps
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import require_finite, require_repeatable, require_unchanged, snapshot
 
 ZERO = 1e-5
 

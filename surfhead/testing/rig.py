@@ -10,9 +10,10 @@ from torch import Tensor
 
 from surfhead.core.linear_rig import LinearRig
 from surfhead.core.rig_parameter import RigParameter
-from surfhead.core.testing import tiny
-from surfhead.core.testing.suite import Subject, promise, require
-from surfhead.core.testing.values import (
+from surfhead.core.types import Mesh, RestMesh
+from surfhead.testing import tiny
+from surfhead.testing.suite import Subject, promise, require
+from surfhead.testing.values import (
     require_close,
     require_equal,
     require_finite,
@@ -20,7 +21,6 @@ from surfhead.core.testing.values import (
     require_unchanged,
     snapshot,
 )
-from surfhead.core.types import Mesh, RestMesh
 
 HEAD_REGIONS = ("eyeballs", "teeth", "boundary", "face")
 CLOSE = 2e-6  # metres: rounding of a head's vertices in float32, a few steps long

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.assembly import assemble
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.components import Observer
 from surfhead.core.config import Occasions, RunConfig
-from surfhead.core.events import Events
 from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
-from surfhead.core.surfels import Surfels, merge_specs
-from surfhead.core.testing import tiny
-from surfhead.core.trainer import Trainer
-from surfhead.core.weighted_term import WeightedTerm
+from surfhead.testing import tiny
+from surfhead.training.events import Events
+from surfhead.training.trainer import Trainer
+from surfhead.training.weighted_term import WeightedTerm
 
 SURFELS = 40
 TIMESTEPS = 3
@@ -67,12 +68,11 @@ def avatar(seed: int = 0) -> Avatar:
         for value in made.parameters.values():
             value += 0.2 * torch.randn(value.shape, generator=random)
         made.parameters["log_scale"] += 1.5
-    appearance.prepare(rest)
     motion = {
         name: 0.05 * torch.randn(TIMESTEPS, info.size, generator=random)
         for name, info in rig.parameters().items()
     }
-    return Avatar(made, rig, deformer, appearance, create("rasterizer", "torch"), motion, torch.ones(3))
+    return assemble(made, rig, deformer, appearance, create("rasterizer", "torch"), motion, torch.ones(3))
 
 
 def train(folder: Path, observers: list[Observer], iterations: int = 6) -> tuple[Trainer, Events]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from surfhead.avatars.surfels import apply_field
 from surfhead.core.parameters import ParameterSpec, Schedule
-from surfhead.core.surfels import apply_field
-from surfhead.core.testing import tiny
-from surfhead.core.triangles import jacobians
 from surfhead.core.types import AffineField, Batch, Binding, Mesh, RenderOutput, Step
+from surfhead.maths.triangles import jacobians
+from surfhead.testing import tiny
 
 HEIGHT, WIDTH = 20, 28
 VIEWS = 2

@@ -120,7 +120,7 @@ def checks_of(cls: type[Component]) -> list[Check]:
     if cls.kind not in BASES:
         raise unknown_name("kind", cls.kind, BASES, "Derive from a base of surfhead.core.api.")
     for name in (EVERY_KIND, cls.kind):
-        importlib.import_module(f"surfhead.core.testing.{name}")
+        importlib.import_module(f"surfhead.testing.{name}")
     found = [*_CHECKS[EVERY_KIND], *_CHECKS[cls.kind]]
     return [check for check in found if check.applies(cls)]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from surfhead.core.geometry import axis_angle_to_matrix
+from surfhead.avatars.surfels import CORE_PARAMETERS
 from surfhead.core.parameters import ParameterSpec
-from surfhead.core.surfels import CORE_PARAMETERS
 from surfhead.core.types import Binding, Cameras, Mesh, RestMesh, Topology, WorldSurfels
+from surfhead.maths.geometry import axis_angle_to_matrix
 
 SIZE = 0.1  # half the side of the sheet, metres
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.testing.suite import require
+from surfhead.testing.suite import require
 
 
 def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:

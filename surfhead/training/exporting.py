@@ -13,7 +13,7 @@ from surfhead.core.errors import OptionError
 from surfhead.core.registry import registry
 
 if TYPE_CHECKING:
-    from surfhead.core.trainer import Trainer
+    from surfhead.training.trainer import Trainer
 
 log = logging.getLogger("surfhead")
 STEM = "point_cloud"  # as in the folders of 3DGS and its descendants

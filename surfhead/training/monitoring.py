@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from surfhead.core.baseline import TriangleBaseline
-from surfhead.core.evaluation import evaluate, evaluate_baseline
+from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
+from surfhead.measuring.evaluation import evaluate
 
 if TYPE_CHECKING:
-    from surfhead.core.trainer import Trainer
+    from surfhead.training.trainer import Trainer
 
 log = logging.getLogger("surfhead")
 SUMMARY = "summary.json"

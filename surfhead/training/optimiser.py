@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Selection
 from surfhead.core.config import Rate, RunConfig
 from surfhead.core.errors import SurfheadError, unknown_name
 from surfhead.core.parameters import Schedule
-from surfhead.core.ranks import Ranks
-from surfhead.core.surfels import Selection
+from surfhead.training.ranks import Ranks
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
 DECAYS = (0.9, 0.999)  # of Adam's two averages, an image
@@ -169,7 +169,7 @@ class Optimiser:
         self.adam.zero_grad(set_to_none=True)
 
     def _step_by_kernel(self) -> None:
-        from surfhead.core.kernels import cuda
+        from surfhead.kernels import cuda
 
         state = self.adam.state
         for _, value in self.named():
@@ -235,7 +235,7 @@ class Optimiser:
 
 def _kernel(named: list[tuple[str, Tensor]]) -> bool:
     """Whether the GPU's own kernel can take the steps of these parameters."""
-    from surfhead.core.kernels import cuda
+    from surfhead.kernels import cuda
 
     return (
         0 < len(named) <= cuda.MAX_PARAMETERS

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from surfhead.core.build import choose_device
+from surfhead.core.devices import choose_device
 from surfhead.core.errors import OptionError, SurfheadError, UnavailableError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them

@@ -8,9 +8,9 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from surfhead.core.optimiser import Optimiser
-from surfhead.core.rendering import Rendering
+from surfhead.avatars.rendering import Rendering
 from surfhead.core.types import Batch
+from surfhead.training.optimiser import Optimiser
 
 log = logging.getLogger("surfhead")
 

@@ -17,22 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core import checkpoint
-from surfhead.core.avatar import Avatar
-from surfhead.core.captured_work import CapturedWork
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.captured_work import CapturedWork
+from surfhead.avatars.rendering import Rendering
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
-from surfhead.core.densification import DensifyState, Statistics
+from surfhead.core.densification import DensifyState
 from surfhead.core.errors import ContractError, DataError, SurfheadError
-from surfhead.core.events import Events
-from surfhead.core.feed import Feed, Order
-from surfhead.core.optimiser import Optimiser
-from surfhead.core.ranks import ALONE, Ranks
-from surfhead.core.rendering import Rendering
 from surfhead.core.scene import Scene
-from surfhead.core.step_dump import dump_step
 from surfhead.core.types import Batch, Step
-from surfhead.core.weighted_term import WeightedTerm
+from surfhead.data.feed import Feed, Order
+from surfhead.training import checkpoint
+from surfhead.training.events import Events
+from surfhead.training.optimiser import Optimiser
+from surfhead.training.ranks import ALONE, Ranks
+from surfhead.training.statistics import Statistics
+from surfhead.training.step_dump import dump_step
+from surfhead.training.weighted_term import WeightedTerm
 
 log = logging.getLogger("surfhead")
 READ_BACK = 20  # steps between looks at device values that would stall a GPU

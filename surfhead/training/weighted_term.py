@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from surfhead.core.components import Regularizer
+from surfhead.core.config import RunConfig
+from surfhead.core.errors import OptionError
+from surfhead.core.registry import registry
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,19 @@ class WeightedTerm:
         if self.ramp <= 0:
             return self.weight
         return self.weight * min(1.0, (images - self.start + 1) / self.ramp)
+
+
+def make_terms(config: RunConfig) -> list[WeightedTerm]:
+    """The configured regularizers with weights and starts in images."""
+    terms = []
+    for name, row in config.regularizers.items():
+        cls: Any = registry().get("regularizer", name)
+        weight = cls.weight if row.weight is None else row.weight
+        start = round(cls.start * config.iterations) if row.start is None else row.start
+        if weight < 0:
+            raise OptionError(
+                f'The weight of regularizer "{name}" is {weight}.', "Expected >= 0.", "Mend --regularizer."
+            )
+        component = registry().create("regularizer", name, row.options)
+        terms.append(WeightedTerm(name, component, weight, start, row.ramp, row.optional))
+    return terms

@@ -5,8 +5,9 @@ Only ``page``, ``visitor`` and the ``*_panel`` modules know viser, which is an o
 
 from __future__ import annotations
 
-from surfhead.core.viewing.pace import Pace
-from surfhead.core.viewing.page import Page, check_settings, missing
-from surfhead.core.viewing.training import Curves, Training
+from surfhead.viewing.pace import Pace
+from surfhead.viewing.page import Page, missing
+from surfhead.viewing.settings import check_settings
+from surfhead.viewing.training import Curves, Training
 
 __all__ = ["Curves", "Pace", "Page", "Training", "check_settings", "missing"]

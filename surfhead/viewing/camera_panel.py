@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.wiring import when_changed, when_clicked
+from surfhead.viewing.shot import Request
+from surfhead.viewing.wiring import when_changed, when_clicked
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 MOST = 64  # cameras drawn in the scene
 SCALE = 0.06  # of a frustum, in distances from the camera to the head
@@ -22,7 +22,7 @@ SCALE = 0.06  # of a frustum, in distances from the camera to the head
 class CameraPanel:
     """The tab "Cameras" of one visitor."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Guest) -> None:
         self.visitor = visitor
         gui, page = visitor.handle.gui, visitor.page
         when_clicked(visitor, gui.add_button("To the front"), self._reset)

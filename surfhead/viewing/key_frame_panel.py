@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from surfhead.core.errors import DataError
-from surfhead.core.key_frames import KeyFrame, KeyFrames
-from surfhead.core.viewing.key_path import PathPlay, key_frame, read_key_frames
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.wiring import when_clicked, when_uploaded
+from surfhead.drawing.key_frames import KeyFrame, KeyFrames
+from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames
+from surfhead.viewing.shot import Request
+from surfhead.viewing.wiring import when_clicked, when_uploaded
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 FILE = "key_frames.json"
 RATE = 25.0  # pictures a second
@@ -27,7 +27,7 @@ class KeyFramePanel:
         on_start: called before the key frames play.
     """
 
-    def __init__(self, visitor: Visitor, on_start: Callable[[], None]) -> None:
+    def __init__(self, visitor: Guest, on_start: Callable[[], None]) -> None:
         self.visitor = visitor
         self.on_start = on_start
         gui = visitor.handle.gui

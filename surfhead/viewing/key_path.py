@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from surfhead.core.errors import DataError
-from surfhead.core.key_frames import KeyCamera, KeyFrame, KeyFrames
-from surfhead.core.viewing.play import Play
-from surfhead.core.viewing.puppet import Puppet, Stance, Track
-from surfhead.core.viewing.session import Shot
-from surfhead.core.viewing.viewpoint import Viewpoint, picture_size
+from surfhead.drawing.key_frames import KeyCamera, KeyFrame, KeyFrames
+from surfhead.viewing.play import Play
+from surfhead.viewing.puppet import Puppet, Stance, Track
+from surfhead.viewing.shot import Shot
+from surfhead.viewing.viewpoint import Viewpoint, picture_size
 
 LARGEST = 16 * 1024 * 1024  # bytes
 NAME = "key frames"

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
-import ipaddress
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.core.scene import Scene
-from surfhead.core.viewing.painter import Painter
-from surfhead.core.viewing.puppet import Track, controls_of
-from surfhead.core.viewing.session import Session, Shot
-from surfhead.core.viewing.streamer import Answer, Streamer
-from surfhead.core.viewing.training_views import TrainingViews
-from surfhead.core.viewing.variants import has_highlight, live_options
-from surfhead.core.viewing.viewpoint import Vector, start_viewpoint
+from surfhead.viewing.exhibit import Exhibit
+from surfhead.viewing.puppet import Track
+from surfhead.viewing.settings import HOST, PORT, QUALITY, SIZE, check_settings, is_local
+from surfhead.viewing.visitor import Visitor
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.pace import Pace
-    from surfhead.core.viewing.training import Training
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.training import Training
 
 log = logging.getLogger("surfhead")
-HOST, PORT = "127.0.0.1", 8080
-SIZE, QUALITY = 512, 80
-SIZES = (64, 4096)
-LOSSLESS = 100
-LOCAL = "localhost"
 
 
 def missing() -> str | None:
@@ -44,7 +33,7 @@ def missing() -> str | None:
     return None
 
 
-class Page:
+class Page(Exhibit):
     """Shows an avatar in browsers, to each its own camera, pose and settings.
 
     Args:
@@ -83,20 +72,9 @@ class Page:
             raise UnavailableError(
                 "The viewer cannot run here.", f"Reason: {reason}", 'Run: pip install "surfhead[viewer]"'
             )
-        self.avatar = avatar
-        self.size = size
-        self.quality = quality
-        self.tracks = list(tracks)
-        self.training = training
-        self.moving_seconds = 0.1 if training is None else 0.03
-        self.painter = Painter(avatar, None if scene is None else TrainingViews(scene), rate)
-        self.up = up_direction(avatar, scene)
-        self.start, self.target = start_viewpoint(avatar, up=self.up)
-        self.streamer = Streamer(self.painter.draw)
-        # asked now, in the thread in which the avatar may change
-        self.controls = controls_of(avatar.rig, avatar.motion) if avatar.deformer.rig_bound else {}
-        self.live_options, self.highlight = live_options(avatar), has_highlight(avatar)
-        self.visitors: dict[int, Visitor] = {}
+        super().__init__(
+            avatar, size=size, quality=quality, scene=scene, tracks=tracks, rate=rate, training=training
+        )
         self._server = _serve(host, port, title)
         self._set_up()
 
@@ -116,8 +94,6 @@ class Page:
         server.on_client_disconnect(self._leave)
 
     def _come(self, client: Any) -> None:
-        from surfhead.core.viewing.visitor import Visitor
-
         visitor = Visitor(self, client)
         self.visitors[client.client_id] = visitor
         self.streamer.add(visitor)
@@ -129,54 +105,11 @@ class Page:
         if visitor is not None:
             self.streamer.remove(visitor)
 
-    def session(self) -> Session:
-        """What a new browser sees."""
-        return Session(Shot(self.start), self.size, self.moving_seconds, self.streamer.wake)
-
-    def ask(self, work: Callable[[], Answer]) -> Answer:
-        """What ``work`` gives, computed in the thread that draws; see ``Streamer.ask``."""
-        return self.streamer.ask(work)
-
-    def run(self) -> None:
-        """Draw in a thread from now on."""
-        self.streamer.start()
-
-    def refresh(self) -> None:
-        """Draw anew everywhere, as the avatar itself has changed."""
-        for visitor in list(self.visitors.values()):
-            visitor.session.touch()
-
-    def serve(self, pace: Pace) -> bool:
-        """Draw one picture in this thread, if one is wanted and the pace allows it."""
-        return self.streamer.step_within(pace)
-
     def close(self) -> None:
         """Stop drawing, and close the server."""
         self.streamer.close()
         with _silence():
             self._server.stop()
-
-    def now(self) -> float:
-        """Seconds, on the clock by which pictures are drawn."""
-        return self.streamer.clock()
-
-
-def check_settings(port: int, size: int, quality: int) -> None:
-    """Raise OptionError for a port, size or quality out of range."""
-    rows = (("port", port, 0, 65535), ("size", size, *SIZES), ("quality", quality, 1, LOSSLESS))
-    for name, value, low, high in rows:
-        if not low <= value <= high:
-            raise OptionError(
-                f'"{name}" of the viewer is {value}.', f"Expected {low} to {high}.", "Choose a number in it."
-            )
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == LOCAL
 
 
 def _serve(host: str, port: int, title: str) -> Any:
@@ -212,18 +145,6 @@ def _serve(host: str, port: int, title: str) -> Any:
 def _silence() -> contextlib.AbstractContextManager[object]:
     """Viser prints boxes and notices; what is worth saying, the commands say."""
     return contextlib.redirect_stdout(io.StringIO())
-
-
-def up_direction(avatar: Avatar, scene: Scene | None) -> Vector:
-    """What is up: +y for heads, else the mean of what is up in the data's pictures."""
-    if avatar.deformer.rig_bound or scene is None:
-        return (0.0, 1.0, 0.0)
-    mean = -scene.views.camera_from_world[:, 1, :3].mean(axis=0)
-    length = float((mean**2).sum() ** 0.5)
-    if length < 1e-6:
-        return (0.0, 1.0, 0.0)
-    x, y, z = mean / length
-    return (float(x), float(y), float(z))
 
 
 def wait_for_interrupt() -> None:

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.channels import paint
-from surfhead.core.pictures import to_bytes
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.types import Cameras
-from surfhead.core.viewing.puppet import Puppet
-from surfhead.core.viewing.session import Request, Shot
-from surfhead.core.viewing.training_views import TrainingViews
-from surfhead.core.viewing.variants import Variants
-from surfhead.core.viewing.viewpoint import picture_size
+from surfhead.drawing.channels import paint
+from surfhead.drawing.pictures import to_bytes
+from surfhead.viewing.puppet import Puppet
+from surfhead.viewing.shot import Request, Shot
+from surfhead.viewing.training_views import TrainingViews
+from surfhead.viewing.variants import Variants
+from surfhead.viewing.viewpoint import picture_size
 
 RGB, ERROR = "rgb", "error"
 

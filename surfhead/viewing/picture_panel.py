@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.core.channels import CHANNELS
-from surfhead.core.viewing.page import LOSSLESS, SIZES
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.wiring import when_changed
+from surfhead.drawing.channels import CHANNELS
+from surfhead.viewing.settings import LOSSLESS, SIZES
+from surfhead.viewing.shot import Request
+from surfhead.viewing.wiring import when_changed
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.variants import LiveOption
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
+    from surfhead.viewing.variants import LiveOption
 
 BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
     "as trained": None,
@@ -29,7 +29,7 @@ SMOOTH = 0.9  # of the frame rate that is shown
 class PicturePanel:
     """The tab "View" of one visitor."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Guest) -> None:
         self.visitor = visitor
         gui, avatar = visitor.handle.gui, visitor.page.avatar
         self._last = 0.0

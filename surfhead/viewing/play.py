@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.session import Shot
+    from surfhead.viewing.shot import Shot
 
 
 @dataclass(frozen=True)

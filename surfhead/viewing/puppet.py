@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.components import Rig
-from surfhead.core.viewing.gaze import EYES, eyes_towards
-from surfhead.core.viewing.viewpoint import Vector
+from surfhead.viewing.gaze import EYES, eyes_towards
+from surfhead.viewing.viewpoint import Vector
 
 AXES = "xyz"
 MOST = 200  # values of a parameter worth a slider each; more are a mesh's vertices

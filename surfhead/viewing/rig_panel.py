@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.core.viewing.gaze import EYES
-from surfhead.core.viewing.pose_file import pose_json, pose_npz
-from surfhead.core.viewing.puppet import Control, Stance
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.viewpoint import Vector
-from surfhead.core.viewing.wiring import when_changed, when_clicked
+from surfhead.viewing.gaze import EYES
+from surfhead.viewing.pose_file import pose_json, pose_npz
+from surfhead.viewing.puppet import Control, Stance
+from surfhead.viewing.shot import Request
+from surfhead.viewing.viewpoint import Vector
+from surfhead.viewing.wiring import when_changed, when_clicked
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 FEW = 10  # sliders of a parameter that are shown at once
 AT_CAMERA, AT_POINT = "at the camera", "at a point"
@@ -30,7 +30,7 @@ class RigPanel:
     A slider that is moved holds its value against the motion; ``Reset`` lets go of all.
     """
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Guest) -> None:
         self.visitor = visitor
         gui = visitor.handle.gui
         self._sliders: dict[tuple[str, int], Any] = {}

@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from surfhead.core.errors import SurfheadError
-from surfhead.core.viewing.pace import Pace
-from surfhead.core.viewing.session import Request, Session
+from surfhead.viewing.pace import Pace
+from surfhead.viewing.session import Session
+from surfhead.viewing.shot import Request
 
 log = logging.getLogger("surfhead")
 LONGEST_WAIT = 1.0  # seconds between two looks when nothing is expected

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surfhead.core.viewing.key_frame_panel import KeyFramePanel
-from surfhead.core.viewing.play import TimelinePlay
-from surfhead.core.viewing.puppet import Track
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.uploads import motion_track
-from surfhead.core.viewing.wiring import when_changed, when_clicked, when_uploaded
+from surfhead.viewing.key_frame_panel import KeyFramePanel
+from surfhead.viewing.play import TimelinePlay
+from surfhead.viewing.puppet import Track
+from surfhead.viewing.shot import Request
+from surfhead.viewing.uploads import motion_track
+from surfhead.viewing.wiring import when_changed, when_clicked, when_uploaded
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 OWN = "its own motion"
 SPEEDS = ("0.25", "0.5", "1", "2", "4")
@@ -25,7 +25,7 @@ REPORT = 0.2  # seconds between two moves of the slider while a motion plays
 class TimePanel:
     """The tab "Time" of one visitor."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(self, visitor: Guest) -> None:
         self.visitor = visitor
         gui = visitor.handle.gui
         self._tracks: dict[str, Track | None] = {OWN: None}

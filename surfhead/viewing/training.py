@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from surfhead.core.viewing.pace import Pace
+from surfhead.viewing.pace import Pace
 
 KEPT = 500  # points of a curve; when there are more, every second one goes
 

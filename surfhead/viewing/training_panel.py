@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.core.viewing.session import Request
-from surfhead.core.viewing.training import Training
-from surfhead.core.viewing.wiring import when_changed
+from surfhead.viewing.shot import Request
+from surfhead.viewing.training import Training
+from surfhead.viewing.wiring import when_changed
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 COLOURS = ("#4c9be8", "#f0a030", "#58c472", "#e05d5d", "#b07cd8", "#8c8c8c", "#d8c24a", "#3fb8b8")
 
@@ -19,7 +19,7 @@ COLOURS = ("#4c9be8", "#f0a030", "#58c472", "#e05d5d", "#b07cd8", "#8c8c8c", "#d
 class TrainingPanel:
     """The tab "Training" of one visitor."""
 
-    def __init__(self, visitor: Visitor, training: Training) -> None:
+    def __init__(self, visitor: Guest, training: Training) -> None:
         self.visitor = visitor
         self.training = training
         gui = visitor.handle.gui

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from surfhead.core.errors import unknown_name
-from surfhead.core.feed import cameras_of
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.data.feed import cameras_of
+from surfhead.viewing.viewpoint import Viewpoint
 
 KEPT = 16  # decoded pictures
 

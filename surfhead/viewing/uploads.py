@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError
-from surfhead.core.reenactment import Driver, reenact
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion
-from surfhead.core.viewing.puppet import Track
+from surfhead.results.drivers import Driver
+from surfhead.results.reenactment import reenact
+from surfhead.viewing.puppet import Track
 
 
 class Upload(io.BytesIO):

@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.assembly import make_ready
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.components import Appearance, Component
 from surfhead.core.types import Binding, Colour
 
@@ -158,8 +159,7 @@ class Variants:
         trained = avatar.appearance.network()
         if network is not None and trained is not None:
             network.load_state_dict(trained.state_dict())
-            network.to(avatar.device)
-        made.prepare(avatar.rig.rest() if avatar.deformer.rig_bound else None)
+        make_ready(made, avatar.rig, avatar.deformer, avatar.device)
         made.advance(avatar.images)
         return made
 

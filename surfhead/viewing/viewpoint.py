@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core import geometry
-from surfhead.core.avatar import Avatar
-from surfhead.core.camera_path import orbit
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.types import Cameras
+from surfhead.drawing.camera_path import orbit
+from surfhead.maths import geometry
 
 Vector = tuple[float, float, float]
 START_FIELD_OF_VIEW = 25.0  # degrees
@@ -48,7 +48,7 @@ class Viewpoint:
     @classmethod
     def looking(cls, position: Sequence[float], target: Sequence[float], up: Vector, fov: float) -> Viewpoint:
         """The viewpoint at ``position`` that looks at ``target``. Raises OptionError when that is ``up``."""
-        from surfhead.core.camera_path import look_at
+        from surfhead.drawing.camera_path import look_at
 
         eye, aim, axis = (torch.tensor([*v], dtype=torch.float64) for v in (position, target, up))
         return cls.of(look_at(eye[None], aim, axis)[0], fov)

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.core.viewing.camera_panel import CameraPanel
-from surfhead.core.viewing.page import LOSSLESS
-from surfhead.core.viewing.picture_panel import PicturePanel
-from surfhead.core.viewing.rig_panel import RigPanel
-from surfhead.core.viewing.session import Request, Shot
-from surfhead.core.viewing.time_panel import TimePanel
-from surfhead.core.viewing.training_panel import TrainingPanel
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.viewing.camera_panel import CameraPanel
+from surfhead.viewing.picture_panel import PicturePanel
+from surfhead.viewing.rig_panel import RigPanel
+from surfhead.viewing.settings import LOSSLESS
+from surfhead.viewing.shot import Request, Shot
+from surfhead.viewing.time_panel import TimePanel
+from surfhead.viewing.training_panel import TrainingPanel
+from surfhead.viewing.viewpoint import Viewpoint
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.page import Page
+    from surfhead.viewing.exhibit import Exhibit
 
 SETTLES = 5.0  # seconds in which a slow browser may still report the place it was moved away from
 NOTICE = 6.0  # seconds a message is shown
@@ -32,7 +32,7 @@ class Visitor:
         quality: of the encoding, see ``Page``.
     """
 
-    def __init__(self, page: Page, handle: Any) -> None:
+    def __init__(self, page: Exhibit, handle: Any) -> None:
         self.page = page
         self.handle = handle
         self.quality = page.quality

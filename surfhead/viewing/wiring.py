@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from surfhead.core.errors import SurfheadError
 
 if TYPE_CHECKING:
-    from surfhead.core.viewing.visitor import Visitor
+    from surfhead.viewing.exhibit import Guest
 
 
-def when_changed(visitor: Visitor, handle: Any, act: Callable[[Any], object]) -> None:
+def when_changed(visitor: Guest, handle: Any, act: Callable[[Any], object]) -> None:
     """Call ``act(value)`` for every value a person gives, in order; it must be quick."""
 
     async def changed(event: Any) -> None:
@@ -21,13 +21,13 @@ def when_changed(visitor: Visitor, handle: Any, act: Callable[[Any], object]) ->
     handle.on_update(changed)
 
 
-def when_clicked(visitor: Visitor, handle: Any, act: Callable[[], object]) -> None:
+def when_clicked(visitor: Guest, handle: Any, act: Callable[[], object]) -> None:
     """Call ``act()`` for every click, in a thread of its own; it may take long."""
 
     handle.on_click(lambda _event: _guarded(visitor, act))
 
 
-def when_uploaded(visitor: Visitor, handle: Any, act: Callable[[str, bytes], object]) -> None:
+def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], object]) -> None:
     """Call ``act(name, content)`` for every file that is sent, in a thread of its own."""
 
     def uploaded(event: Any) -> None:
@@ -37,7 +37,7 @@ def when_uploaded(visitor: Visitor, handle: Any, act: Callable[[str, bytes], obj
     handle.on_upload(uploaded)
 
 
-def _guarded(visitor: Visitor, act: Callable[[], object]) -> None:
+def _guarded(visitor: Guest, act: Callable[[], object]) -> None:
     """Show a person's mistake to the person."""
     try:
         act()

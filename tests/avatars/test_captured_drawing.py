@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core.captured_drawing import KEPT, CapturedDrawing, _copied
-from surfhead.core.captured_work import tensors_in
-from surfhead.core.rendering import Sight
+from surfhead.avatars.captured_drawing import KEPT, CapturedDrawing, _copied
+from surfhead.avatars.captured_work import tensors_in
+from surfhead.avatars.rendering import Sight
 from surfhead.core.types import Cameras
-from tests.core.tiny_run import tiny_avatar
+from tests.runs.tiny_run import tiny_avatar
 
 
 def sight(height: int = 16, poses: int = 1, hidden: bool = False) -> Sight:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core import captured_work
-from surfhead.core.captured_work import TRIES, CapturedWork, tensors_in, with_tensors
+from surfhead.avatars import captured_work
+from surfhead.avatars.captured_work import TRIES, CapturedWork, tensors_in, with_tensors
 from surfhead.core.types import Batch, Cameras
 
 
@@ -61,7 +61,7 @@ def test_an_error_of_the_work_itself_is_not_swallowed(tries: list[int]) -> None:
 def test_too_little_room_begins_anew(
     monkeypatch: pytest.MonkeyPatch, tries: list[int], cramped: bool
 ) -> None:
-    from surfhead.core.kernels import cuda
+    from surfhead.kernels import cuda
 
     met = [0]
     monkeypatch.setattr(cuda, "overflows", lambda: met[0])

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.api import create, geometry
-from surfhead.core.avatar import Avatar
-from surfhead.core.surfels import Surfels, merge_specs
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
+from surfhead.core.api import create
 from surfhead.core.types import Cameras, Mesh
-from tests.core.tiny_run import Octahedron
+from surfhead.maths import geometry
+from tests.runs.tiny_run import Octahedron
 
 SIZE = 32
 

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
+from surfhead.avatars.surfels import CORE_PARAMETERS, Surfels, apply_field, merge_specs
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
-from surfhead.core.geometry import quaternion_to_matrix
 from surfhead.core.parameters import ParameterSpec, Schedule
-from surfhead.core.surfels import CORE_PARAMETERS, Surfels, apply_field, merge_specs
-from surfhead.core.testing import tiny
-from surfhead.core.testing.steps import host_field
+from surfhead.maths.geometry import quaternion_to_matrix
+from surfhead.testing import tiny
+from surfhead.testing.steps import host_field
 
 EXTRA = {"feature": ParameterSpec((2,), 0.5, Schedule(1e-3), frozen_regions=("teeth",))}
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import DataError
-from surfhead.core.feed import Feed, Order, cameras_of
 from surfhead.core.scene import Frame
-from surfhead.core.testing.run import HEIGHT, TIMESTEPS, WIDTH, NoiseScene
+from surfhead.data.feed import Feed, Order, cameras_of
+from surfhead.testing.run import HEIGHT, TIMESTEPS, WIDTH, NoiseScene
 
 CPU = torch.device("cpu")
 
@@ -167,7 +167,7 @@ def test_views_without_masks_give_none(scene: Counting) -> None:
 def test_no_more_is_kept_than_there_is_room_for(scene: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     one = scene.frame(0)
     size = one.image.nbytes + (0 if one.mask is None else one.mask.nbytes)
-    monkeypatch.setattr("surfhead.core.feed.RAM_BUDGET", 2 * size)
+    monkeypatch.setattr("surfhead.data.feed.RAM_BUDGET", 2 * size)
     scene.decoded.clear()
     feed = Feed(scene, CPU, "ram")
     for _ in range(3):

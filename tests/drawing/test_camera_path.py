@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from surfhead.core.camera_path import intrinsics_of, orbit, spiral
 from surfhead.core.errors import OptionError
 from surfhead.core.types import Cameras
-from tests.core.tiny_run import tiny_avatar
+from surfhead.drawing.camera_path import intrinsics_of, orbit, spiral
+from tests.runs.tiny_run import tiny_avatar
 
 SIZE = {"height": 40, "width": 60}
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.channels import CHANNELS, depth_limits, paint, stretch
-from surfhead.core.colour_maps import LONGER, NEUTRAL, distinct_colours, heat
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.components import Appearance
 from surfhead.core.errors import OptionError, ShapeError, UnknownNameError
-from surfhead.core.testing import tiny
 from surfhead.core.types import Binding, Cameras, Colour, Mesh
-from tests.core.tiny_run import tiny_avatar
+from surfhead.drawing.channels import CHANNELS, depth_limits, paint, stretch
+from surfhead.drawing.colour_maps import LONGER, NEUTRAL, distinct_colours, heat
+from surfhead.testing import tiny
+from tests.runs.tiny_run import tiny_avatar
 
 BACKGROUND = torch.tensor([0.2, 0.4, 0.6])
 

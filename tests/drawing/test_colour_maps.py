@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from surfhead.core.colour_maps import (
+from surfhead.drawing.colour_maps import (
     LONGER,
     NEUTRAL,
     SHORTER,

@@ -14,8 +14,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from surfhead.core.errors import DataError, SurfheadError
-from surfhead.core.key_frames import KeyFrames
 from surfhead.core.rig_parameter import RigParameter
+from surfhead.drawing.key_frames import KeyFrames
 
 KNOWN = {
     "jaw": RigParameter(3, axis_angle=True),

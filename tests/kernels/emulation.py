@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_driver
-from surfhead.core.kernels.sources import kernel_sources
+from surfhead.kernels import cuda_driver
+from surfhead.kernels.sources import kernel_sources
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from surfhead.core.errors import UnavailableError
-from surfhead.core.kernels import cuda, cuda_compiler, cuda_driver, cuda_pictures, cuda_rasterizer, cuda_room
-from surfhead.core.kernels.sources import kernel_sources
+from surfhead.kernels import cuda, cuda_compiler, cuda_driver, cuda_pictures, cuda_rasterizer, cuda_room
+from surfhead.kernels.sources import kernel_sources
 
 try:
     cuda_compiler.nvrtc_version()

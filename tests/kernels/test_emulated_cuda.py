@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core import metrics
-from surfhead.core.kernels import cuda_pictures, cuda_skinning
-from surfhead.core.surfels import apply_field
+from surfhead.avatars.surfels import apply_field
 from surfhead.core.types import AffineField, Binding, Mesh
+from surfhead.kernels import cuda_pictures, cuda_skinning
+from surfhead.maths import metrics
 from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
 from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
 from tests.core.kernels.emulation import close, emulated_kernels
@@ -127,7 +127,7 @@ def _field_of(
     axes: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The blend in plain PyTorch from the triangles' quantities."""
-    from surfhead.core import geometry, triangles
+    from surfhead.maths import geometry, triangles
 
     count = quaternion.shape[1]
     pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, count)

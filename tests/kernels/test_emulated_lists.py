@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_rasterizer
+from surfhead.kernels import cuda_rasterizer
 from surfhead.plugins.rasterizers.reference import Torch
 from tests.core.kernels.emulation import emulated_kernels
 from tests.gpu.scenes import Drawing, random_scene

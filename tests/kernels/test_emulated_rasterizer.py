@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda_rasterizer, cuda_room
 from surfhead.core.types import RenderOutput
+from surfhead.kernels import cuda_rasterizer, cuda_room
 from surfhead.plugins.rasterizers.reference import Torch
 from tests.core.kernels.emulation import emulated_kernels
 from tests.gpu.scenes import (

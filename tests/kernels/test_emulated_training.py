@@ -10,10 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core import depth_normals, geometry
-from surfhead.core.avatar import rest_directions
-from surfhead.core.densification import Statistics
-from surfhead.core.kernels import cuda_colours, cuda_optimiser, cuda_surface, cuda_triangles
+from surfhead.avatars.avatar import rest_directions
 from surfhead.core.types import (
     AffineField,
     Batch,
@@ -24,10 +21,13 @@ from surfhead.core.types import (
     Step,
     WorldSurfels,
 )
+from surfhead.kernels import cuda_colours, cuda_optimiser, cuda_surface, cuda_triangles
+from surfhead.maths import depth_normals, geometry
 from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.deformers.blending import deformation
 from surfhead.plugins.deformers.jbs import relative_logarithms
 from surfhead.plugins.regularizers.normal_length import NormalLength
+from surfhead.training.statistics import Statistics
 from tests.core.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
 

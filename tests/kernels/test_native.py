@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core import kernels
+from surfhead import kernels
 from surfhead.core.errors import UnavailableError, UnknownNameError
-from surfhead.core.kernels import build, sources
 from surfhead.core.registry import registry
+from surfhead.kernels import build, sources
 
 ROOT = Path(__file__).parents[3]
 
@@ -143,4 +143,4 @@ def test_where_a_compiler_is_the_kernels_are_built() -> None:
     """Otherwise every test of theirs would be skipped and nobody would notice."""
     compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     reason = kernels.unavailable("cpu")
-    assert compiler is None or reason is None, f"{reason} Run `python -m surfhead.core.kernels.build`."
+    assert compiler is None or reason is None, f"{reason} Run `python -m surfhead.kernels.build`."

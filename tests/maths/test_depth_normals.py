@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core.depth_normals import depth_normals, surface_depth
 from surfhead.core.types import RenderOutput
+from surfhead.maths.depth_normals import depth_normals, surface_depth
 
 HEIGHT, WIDTH = 40, 52
 INTRINSICS = torch.tensor([[[90.0, 0.0, 23.0], [0.0, 80.0, 21.5], [0.0, 0.0, 1.0]]], dtype=torch.float64)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from surfhead.core import geometry
+from surfhead.maths import geometry
 
 ANGLES = [0.0, 1e-9, 1e-6, 9.9e-5, 1.01e-4, 1e-2, 1.0, 3.0, math.pi - 1e-6]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage, signal
 
-from surfhead.core import metrics
+from surfhead.maths import metrics
 
 
 def pictures(

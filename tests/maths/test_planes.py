@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core import planes
+from surfhead.maths import planes
 
 
 def random(*shape: int) -> Tensor:

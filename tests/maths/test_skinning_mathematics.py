@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core import geometry, planes, triangles
-from surfhead.core.kernels.sources import kernel_sources
-from surfhead.core.surfels import apply_field
+from surfhead.avatars.surfels import apply_field
 from surfhead.core.types import AffineField, Binding
+from surfhead.kernels.sources import kernel_sources
+from surfhead.maths import geometry, planes, triangles
 
 COMPILER = shutil.which("c++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from surfhead.core import geometry
-from surfhead.core.triangles import TriangleFrames, TriangleJacobians, jacobians, triangle_frames
+from surfhead.maths import geometry
+from surfhead.maths.triangles import TriangleFrames, TriangleJacobians, jacobians, triangle_frames
 
 
 def soup(count: int, poses: int, dtype: torch.dtype = torch.float64):

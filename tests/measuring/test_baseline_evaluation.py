@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.baseline import TriangleBaseline
-from surfhead.core.evaluation import evaluate, evaluate_baseline
-from surfhead.core.feed import cameras_of
-from surfhead.core.meshcaster import MeshCaster
 from surfhead.core.scene import Frame, Scene, Views
-from tests.core.tiny_run import tiny_avatar
+from surfhead.data.feed import cameras_of
+from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
+from surfhead.measuring.evaluation import evaluate
+from surfhead.meshes.meshcaster import MeshCaster
+from tests.runs.tiny_run import tiny_avatar
 
 SIZE = 40
 PALETTE = np.arange(8, dtype=np.uint8)[:, None] * np.array([30, 20, 10], dtype=np.uint8) + 20

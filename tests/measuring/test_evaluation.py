@@ -20,13 +20,13 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from surfhead.core import evaluation, perceptual
-from surfhead.core.colour_maps import heat
-from surfhead.core.comparison import ComparisonSheet
 from surfhead.core.errors import DataError, UnknownNameError
-from surfhead.core.evaluation import Evaluation, evaluate, score_view, spread
 from surfhead.core.scene import Frame, Scene, Views
 from surfhead.core.types import Cameras, RenderOutput
+from surfhead.drawing.colour_maps import heat
+from surfhead.drawing.comparison import ComparisonSheet
+from surfhead.measuring import evaluation, perceptual
+from surfhead.measuring.evaluation import Evaluation, evaluate, score_view, spread
 
 HEIGHT, WIDTH = 12, 16
 FACING = torch.tensor([0.0, 0.0, -1.0])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.camera_path import around
-from surfhead.core.depth_pictures import DepthPictures
 from surfhead.core.types import Cameras
+from surfhead.drawing.camera_path import around
+from surfhead.meshes.depth_pictures import DepthPictures
 
 RADIUS = 0.05  # metres
 

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from surfhead.core.depth_pictures import DepthPictures, picture_colours, prepare, side_by_side
 from surfhead.core.errors import ShapeError
 from surfhead.core.types import Cameras
-from tests.core.depth_scenes import facing_plane, sphere
+from surfhead.meshes.depth_pictures import DepthPictures, picture_colours, prepare, side_by_side
+from tests.meshes.depth_scenes import facing_plane, sphere
 
 
 def say(pictures: DepthPictures, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.depth_pictures import DepthPictures, prepare
 from surfhead.core.errors import OptionError
-from surfhead.core.fusion import BLOCK, TsdfVolume
-from surfhead.core.surface_mesh import SurfaceMesh, zero_surface
-from tests.core.depth_scenes import RADIUS, facing_plane, sphere
+from surfhead.meshes.depth_pictures import DepthPictures, prepare
+from surfhead.meshes.fusion import BLOCK, TsdfVolume
+from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
+from tests.meshes.depth_scenes import RADIUS, facing_plane, sphere
 
 
 def fused(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from surfhead.core.errors import ShapeError
-from surfhead.core.meshcaster import MeshCaster
 from surfhead.core.types import Cameras
+from surfhead.meshes.meshcaster import MeshCaster
 
 
 def camera(distance=2.0, focal=20.0, size=16, shift=0.0) -> Cameras:

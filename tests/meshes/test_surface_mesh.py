@@ -10,7 +10,7 @@ import torch
 import trimesh
 
 from surfhead.core.errors import OptionError, UnknownNameError
-from surfhead.core.surface_mesh import SUFFIXES, SurfaceMesh, linear_light
+from surfhead.meshes.surface_mesh import SUFFIXES, SurfaceMesh, linear_light
 
 
 def ball(radius: float = 0.1, centre: float = 0.0, subdivisions: int = 3) -> SurfaceMesh:

@@ -7,9 +7,9 @@ import pytest
 import torch
 import trimesh
 
-from surfhead.core.camera_path import around
 from surfhead.core.errors import ShapeError
-from surfhead.core.surface_metrics import (
+from surfhead.drawing.camera_path import around
+from surfhead.meshes.surface_metrics import (
     Surface,
     compare_surfaces,
     distances,

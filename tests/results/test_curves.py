@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, read_history, svg
+from surfhead.results.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, read_history, svg
 
 
 def drawing(text: str) -> ET.Element:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.camera_path import HIGHEST, LOWEST, around
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, OptionError, UnknownNameError
-from surfhead.core.mesh_extraction import (
+from surfhead.core.scene import Frame, Scene, Views
+from surfhead.drawing.camera_path import HIGHEST, LOWEST, around
+from surfhead.results.mesh_extraction import (
     MARGIN,
     MeshSettings,
     cameras_for,
@@ -23,8 +24,7 @@ from surfhead.core.mesh_extraction import (
     pose_at,
     training_cameras,
 )
-from surfhead.core.scene import Frame, Scene, Views
-from tests.core.tiny_run import tiny_avatar
+from tests.runs.tiny_run import tiny_avatar
 
 QUICK = MeshSettings(voxel=0.006, views=8, size=40, smooth=0)
 

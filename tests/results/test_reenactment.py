@@ -13,17 +13,10 @@ import pytest
 import torch
 
 from surfhead.core.errors import DataError, OptionError, SurfheadError, UnknownNameError
-from surfhead.core.reenactment import (
-    Driver,
-    fitted,
-    mean_parameters,
-    read_driver,
-    reenact,
-    same_identity,
-    smoothed,
-)
 from surfhead.core.rig_parameter import RigParameter
-from surfhead.core.runs import load_avatar
+from surfhead.results.drivers import Driver, read_driver
+from surfhead.results.reenactment import fitted, mean_parameters, reenact, same_identity, smoothed
+from surfhead.runs.run import load_avatar
 
 QUARTER = math.pi / 2
 KNOWN = {

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surfhead.core.build import open_scene
-from surfhead.core.report import data_uri, write_report
-from surfhead.core.runs import read_config
+from surfhead.data.opening import open_scene
+from surfhead.results.report import data_uri, write_report
+from surfhead.runs.run import read_config
 
 
 class Page(HTMLParser):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.camera_path import orbit, spiral
-from surfhead.core.channels import paint
 from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.core.scene import Frame, Scene, Views
-from surfhead.core.shots import along_path, drawn, geometry_of, of_views, resized
-from surfhead.core.testing import tiny
-from tests.core.tiny_run import tiny_avatar
+from surfhead.drawing.camera_path import orbit, spiral
+from surfhead.drawing.channels import paint
+from surfhead.results.shots import along_path, drawn, geometry_of, of_views, resized
+from surfhead.testing import tiny
+from tests.runs.tiny_run import tiny_avatar
 
 
 class Stripes(Scene):

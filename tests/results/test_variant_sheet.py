@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surfhead.core.build import open_scene
-from surfhead.core.contact_sheet import GAP, LABEL
 from surfhead.core.errors import DataError
-from surfhead.core.runs import read_config
-from surfhead.core.variant_sheet import variant_sheet
+from surfhead.data.opening import open_scene
+from surfhead.drawing.contact_sheet import GAP, LABEL
+from surfhead.results.variant_sheet import variant_sheet
+from surfhead.runs.run import read_config
 
 SIZE = 48
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from surfhead.core import variants
 from surfhead.core.errors import DataError
-from surfhead.core.variants import collect, measure, results, rich_table, write_tables
+from surfhead.results import variants
+from surfhead.results.variants import collect, measure, results, rich_table, write_tables
 
 
 def made(root: Path, name: str, images: int = 20, **splits: dict[str, Any]) -> Path:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core import ablation, attached
-from surfhead.core.ablation import Member, finished, members, run_members
 from surfhead.core.errors import OptionError
+from surfhead.runs import ablation, attached
+from surfhead.runs.ablation import Member, finished, members, run_members
 
 Call = tuple[list[str], Mapping[str, str]]
 

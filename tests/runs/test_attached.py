@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core import attached
+from surfhead.runs import attached
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 SLEEPER = """
 import sys, time, pathlib
-from surfhead.core.attached import leave_with_parent
+from surfhead.runs.attached import leave_with_parent
 leave_with_parent()
 pathlib.Path(sys.argv[1]).write_text("began")
 try:

@@ -11,8 +11,6 @@ import pytest
 import torch
 
 import surfhead
-from surfhead.core import checkpoint
-from surfhead.core.build import open_scene
 from surfhead.core.config import resolve
 from surfhead.core.errors import (
     ContractError,
@@ -22,10 +20,15 @@ from surfhead.core.errors import (
     SurfheadError,
     UnknownNameError,
 )
-from surfhead.core.feed import cameras_of
-from surfhead.core.monitoring import summary, summary_table
-from surfhead.core.runs import configure, evaluate_run, read_config, train
-from surfhead.core.trainer import Trainer
+from surfhead.data.feed import cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.measure import evaluate_run
+from surfhead.runs.run import read_config
+from surfhead.runs.train import train
+from surfhead.training import checkpoint
+from surfhead.training.monitoring import summary, summary_table
+from surfhead.training.trainer import Trainer
 
 
 def test_the_run_folder_is_complete(trained_run: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from surfhead.core.api import Cameras, DataError, create
-from surfhead.core.runs import evaluate_run, load_avatar, train
-from surfhead.core.takeover import import_run
+from surfhead.runs.measure import evaluate_run
+from surfhead.runs.run import load_avatar
+from surfhead.runs.takeover import import_run
+from surfhead.runs.train import train
 
 CAMERA = Cameras(
     torch.tensor([[[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 0.6], [0, 0, 0, 1]]]),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
-from surfhead.core.avatar import Avatar
 from surfhead.core.components import Rig
 from surfhead.core.rig_parameter import RigParameter
-from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.types import Mesh, RestMesh, Topology
 
 

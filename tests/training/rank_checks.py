@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.densification import Statistics
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.core.ranks import Ranks, joined
+from surfhead.training.ranks import Ranks, joined
+from surfhead.training.statistics import Statistics
 
 
 def check(ranks: Ranks) -> None:

@@ -10,8 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from surfhead.core import checkpoint
 from surfhead.core.errors import DataError
+from surfhead.training import checkpoint
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -47,7 +47,7 @@ def test_it_appears_only_when_complete(tmp_path: Path, monkeypatch: pytest.Monke
     def fails(*arguments: Any, **settings: Any) -> None:
         raise OSError("no space left")
 
-    for broken in ("safetensors.torch.save_file", "surfhead.core.checkpoint._sync"):
+    for broken in ("safetensors.torch.save_file", "surfhead.training.checkpoint._sync"):
         with monkeypatch.context() as patched:
             patched.setattr(broken, fails)
             with pytest.raises(OSError, match="no space left"):

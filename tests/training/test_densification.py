@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from surfhead.core.densification import Statistics
 from surfhead.core.registry import create
-from surfhead.core.testing import tiny
 from surfhead.core.types import Cameras, RenderOutput, WorldSurfels
+from surfhead.testing import tiny
+from surfhead.training.statistics import Statistics
 
 HEIGHT, WIDTH = 20, 30
 

@@ -10,7 +10,7 @@ import pytest
 
 from surfhead.core.components import Observer
 from surfhead.core.errors import ContractError
-from surfhead.core.events import EVENTS, Events
+from surfhead.training.events import EVENTS, Events
 
 
 class Listens(Observer):

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from surfhead.core.config import Rate, RunConfig
-from surfhead.core.densification import DensifyPlan, Statistics
+from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import SurfheadError, UnknownNameError
-from surfhead.core.optimiser import Optimiser
 from surfhead.core.parameters import Schedule
 from surfhead.core.types import Cameras, RenderOutput
-from tests.core.tiny_run import tiny_avatar
+from surfhead.training.optimiser import Optimiser
+from surfhead.training.statistics import Statistics
+from tests.runs.tiny_run import tiny_avatar
 
 
 def make(**settings: object) -> tuple[Optimiser, RunConfig]:

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from surfhead.cli import main
-from surfhead.core import checkpoint, launch
 from surfhead.core.errors import SurfheadError
-from surfhead.core.ranks import ALONE
-from tests.core.test_resume import SETTINGS, count, finish, start
+from surfhead.runs import launch
+from surfhead.training import checkpoint
+from surfhead.training.ranks import ALONE
+from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
     *(*SETTINGS, "--iterations", "60", "--set", "densifier.threshold=1e-4"),
@@ -59,7 +60,7 @@ def test_exchanges() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"),
-            *("-m", "tests.core.rank_checks"),
+            *("-m", "tests.training.rank_checks"),
         ],
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from surfhead.core import checkpoint
+from surfhead.training import checkpoint
 
 SETTINGS = (
     *("--preset", "tiny", "--iterations", "90", "--device", "cpu", "--quiet", "--batch-size", "2"),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from surfhead.core.build import open_scene
-from surfhead.core.runs import configure, make_trainer
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.train import make_trainer
 
 ERRORS = {"translation": (0.008, 2e-4), "rotation": (0.06, 2e-3), "expression": (0.5, 1e-2)}
 """Error put on a parameter (metres, radians, coefficients), and the rate it is refined with."""

@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.build import make_terms
 from surfhead.core.components import Observer, Regularizer
 from surfhead.core.config import Occasions, RunConfig, Term
 from surfhead.core.errors import ContractError, DataError, SurfheadError
-from surfhead.core.events import Events
-from surfhead.core.feed import Feed, cameras_of
 from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
-from surfhead.core.trainer import Trainer
-from surfhead.core.weighted_term import WeightedTerm
-from tests.core.tiny_run import tiny_avatar
+from surfhead.data.feed import Feed, cameras_of
+from surfhead.training.events import Events
+from surfhead.training.trainer import Trainer
+from surfhead.training.weighted_term import WeightedTerm, make_terms
+from tests.runs.tiny_run import tiny_avatar
 
 SIZE = 24
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from surfhead.core.api import create
 from surfhead.core.components import Rig
-from surfhead.core.viewing.gaze import MOST, eyes_towards, rotation_between
+from surfhead.viewing.gaze import MOST, eyes_towards, rotation_between
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from surfhead.core.errors import DataError, SurfheadError
-from surfhead.core.key_frames import KeyFrames
-from surfhead.core.viewing.key_path import PathPlay, key_frame, read_key_frames, shorter_fov, shot_at
-from surfhead.core.viewing.puppet import Puppet
-from surfhead.core.viewing.session import Shot
-from surfhead.core.viewing.viewpoint import Viewpoint
-from tests.core.tiny_run import tiny_avatar
+from surfhead.drawing.key_frames import KeyFrames
+from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames, shorter_fov, shot_at
+from surfhead.viewing.puppet import Puppet
+from surfhead.viewing.shot import Shot
+from surfhead.viewing.viewpoint import Viewpoint
+from tests.runs.tiny_run import tiny_avatar
 
 FRONT = Shot(Viewpoint.looking((0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.5))
 SIDE = Shot(Viewpoint.looking((1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from surfhead.core.viewing.pace import Pace
+from surfhead.viewing.pace import Pace
 
 
 @pytest.mark.parametrize("share", [0.05, 0.08, 0.5, 1.0])

@@ -16,19 +16,20 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError, UnavailableError
-from surfhead.core.key_frames import KeyFrames
-from surfhead.core.runs import load_avatar, read_config
 from surfhead.core.scene import Scene
-from surfhead.core.testing.page_client import PageClient
-from surfhead.core.viewing import page as page_module
-from surfhead.core.viewing.key_path import shot_at
-from surfhead.core.viewing.page import Page, is_local
-from surfhead.core.viewing.pose_file import pose_npz
-from surfhead.core.viewing.puppet import Stance, Track
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.data.opening import open_scene
+from surfhead.drawing.key_frames import KeyFrames
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.testing.page_client import PageClient
+from surfhead.viewing import page as page_module
+from surfhead.viewing.key_path import shot_at
+from surfhead.viewing.page import Page
+from surfhead.viewing.pose_file import pose_npz
+from surfhead.viewing.puppet import Stance, Track
+from surfhead.viewing.settings import is_local
+from surfhead.viewing.viewpoint import Viewpoint
 
 SIZE = 128
 pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
@@ -360,7 +361,7 @@ def test_closing_leaves_no_thread_that_draws(avatar: Avatar) -> None:
 
 
 def test_a_static_scene_is_shown_without_a_rig(avatar: Avatar) -> None:
-    from tests.core.tiny_run import tiny_avatar
+    from tests.runs.tiny_run import tiny_avatar
 
     static = tiny_avatar("static")
     with torch.no_grad():

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
-from surfhead.core.channels import CHANNELS, paint
-from surfhead.core.feed import cameras_of
-from surfhead.core.pictures import to_bytes
-from surfhead.core.runs import load_avatar, read_config
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
-from surfhead.core.viewing.painter import Painter, framed
-from surfhead.core.viewing.puppet import Stance, Track
-from surfhead.core.viewing.session import Request, Shot
-from surfhead.core.viewing.training_views import TrainingViews
-from surfhead.core.viewing.variants import Look
-from surfhead.core.viewing.viewpoint import start_viewpoint
+from surfhead.data.feed import cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.drawing.channels import CHANNELS, paint
+from surfhead.drawing.pictures import to_bytes
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.viewing.painter import Painter, framed
+from surfhead.viewing.puppet import Stance, Track
+from surfhead.viewing.shot import Request, Shot
+from surfhead.viewing.training_views import TrainingViews
+from surfhead.viewing.variants import Look
+from surfhead.viewing.viewpoint import start_viewpoint
 
 
 @pytest.fixture(scope="module")

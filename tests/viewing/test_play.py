@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from surfhead.core.viewing.play import TimelinePlay
-from surfhead.core.viewing.session import Shot
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.viewing.play import TimelinePlay
+from surfhead.viewing.shot import Shot
+from surfhead.viewing.viewpoint import Viewpoint
 
 SHOT = Shot(Viewpoint((0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), 0.5))
 

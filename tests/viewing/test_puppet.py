@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.runs import load_avatar
-from surfhead.core.viewing.puppet import MOST, Puppet, Stance, Track, controls_of
-from tests.core.tiny_run import tiny_avatar
+from surfhead.avatars.avatar import Avatar
+from surfhead.runs.run import load_avatar
+from surfhead.viewing.puppet import MOST, Puppet, Stance, Track, controls_of
+from tests.runs.tiny_run import tiny_avatar
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from surfhead.core.viewing.play import TimelinePlay
-from surfhead.core.viewing.session import COARSE, SMALLEST, STILL, Request, Session, Shot
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.viewing.play import TimelinePlay
+from surfhead.viewing.session import COARSE, SMALLEST, STILL, Session
+from surfhead.viewing.shot import Request, Shot
+from surfhead.viewing.viewpoint import Viewpoint
 
 FRONT = Viewpoint((0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), 0.5)
 

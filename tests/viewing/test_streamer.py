@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.core.viewing.pace import Pace
-from surfhead.core.viewing.session import Request, Session, Shot
-from surfhead.core.viewing.streamer import Streamer
-from surfhead.core.viewing.viewpoint import Viewpoint
+from surfhead.viewing.pace import Pace
+from surfhead.viewing.session import Session
+from surfhead.viewing.shot import Request, Shot
+from surfhead.viewing.streamer import Streamer
+from surfhead.viewing.viewpoint import Viewpoint
 
 SHOT = Shot(Viewpoint((0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0), 0.5))
 
@@ -138,7 +139,7 @@ def test_questions_are_answered_in_the_thread_that_draws() -> None:
 
 
 def test_a_question_that_nobody_answers_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surfhead.core.viewing.streamer.PATIENCE", 0.01)
+    monkeypatch.setattr("surfhead.viewing.streamer.PATIENCE", 0.01)
     streamer = Streamer(draw)
     with pytest.raises(SurfheadError, match="busy or closing"):
         streamer.ask(lambda: 1)

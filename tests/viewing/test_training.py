@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surfhead.core.viewing.training import Curves
+from surfhead.viewing.training import Curves
 
 
 def test_curves_are_thinned_evenly() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.build import open_scene
 from surfhead.core.errors import UnknownNameError
-from surfhead.core.runs import read_config
-from surfhead.core.viewing.training_views import KEPT, TrainingViews
+from surfhead.data.opening import open_scene
+from surfhead.runs.run import read_config
+from surfhead.viewing.training_views import KEPT, TrainingViews
 
 
 @pytest.fixture(scope="module")

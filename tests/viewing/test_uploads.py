@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError
-from surfhead.core.runs import load_avatar
-from surfhead.core.viewing import uploads
-from surfhead.core.viewing.pose_file import pose_json, pose_npz
-from surfhead.core.viewing.uploads import motion_track
+from surfhead.runs.run import load_avatar
+from surfhead.viewing import uploads
+from surfhead.viewing.pose_file import pose_json, pose_npz
+from surfhead.viewing.uploads import motion_track
 
 
 @pytest.fixture(scope="module")

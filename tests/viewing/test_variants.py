@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.camera_path import orbit
-from surfhead.core.runs import load_avatar
-from surfhead.core.viewing.variants import Look, Variants, has_highlight, live_options
-from tests.core.tiny_run import tiny_avatar
+from surfhead.avatars.avatar import Avatar
+from surfhead.drawing.camera_path import orbit
+from surfhead.runs.run import load_avatar
+from surfhead.viewing.variants import Look, Variants, has_highlight, live_options
+from tests.runs.tiny_run import tiny_avatar
 
 # nearly backwards, where averages of absolute rotations go wrong, and the skull turned on the neck
 POSE = {"rotation": torch.tensor([[0.0, 2.9, 0.3]]), "neck": torch.tensor([[0.0, 0.5, 0.2]])}

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from surfhead.core.types import Cameras
-from surfhead.core.viewing.viewpoint import Viewpoint, picture_size, start_viewpoint
-from tests.core.tiny_run import tiny_avatar
+from surfhead.viewing.viewpoint import Viewpoint, picture_size, start_viewpoint
+from tests.runs.tiny_run import tiny_avatar
 
 
 def projected(cameras: Cameras, point: list[float]) -> tuple[float, float]:

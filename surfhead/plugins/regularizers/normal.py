@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, kernels, option
+from surfhead import kernels
+from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
+from surfhead.maths import depth_normals
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surfhead.core.api import RestMesh
-from surfhead.plugins.datasets.synthetic_face import face_frame
+from surfhead.plugins.datasets.synthetic.face import face_frame
 
 DISTANCE = 1.0
 """From the cameras to the head's middle, metres."""

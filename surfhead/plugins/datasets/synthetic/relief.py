@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import RestMesh
-from surfhead.plugins.datasets.synthetic_face import SOLID, Array, FaceFrame, bump, ramp, vertex_masks
-from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
-from surfhead.plugins.datasets.synthetic_texture import brow_strength, hair_direction, lattice
+from surfhead.plugins.datasets.synthetic.face import SOLID, Array, FaceFrame, bump, ramp, vertex_masks
+from surfhead.plugins.datasets.synthetic.noise import fractal_noise, spots, value_noise
+from surfhead.plugins.datasets.synthetic.texture import brow_strength, hair_direction, lattice
 
 
 def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from surfhead.core.api import Cameras, Frame, MeshCaster, RestMesh
-from surfhead.plugins.datasets.synthetic_face import face_frame
-from surfhead.plugins.datasets.synthetic_relief import Relief, vertex_normals
-from surfhead.plugins.datasets.synthetic_texture import SolidTexture, bake
+from surfhead.core.api import Cameras, Frame, RestMesh
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.plugins.datasets.synthetic.face import face_frame
+from surfhead.plugins.datasets.synthetic.relief import Relief, vertex_normals
+from surfhead.plugins.datasets.synthetic.texture import SolidTexture, bake
 
 VERSION = 5
 """Counts changes of what is drawn: pictures of another version are made anew."""

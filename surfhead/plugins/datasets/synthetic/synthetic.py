@@ -40,17 +40,17 @@ from surfhead.core.api import (
     create,
     option,
 )
-from surfhead.plugins.datasets.synthetic_cameras import (
+from surfhead.plugins.datasets.synthetic.cameras import (
     camera_ring,
     held_out_camera,
     test_cameras,
     train_cameras,
 )
-from surfhead.plugins.datasets.synthetic_face import face_frame
-from surfhead.plugins.datasets.synthetic_motion import motion
-from surfhead.plugins.datasets.synthetic_relief import Relief
-from surfhead.plugins.datasets.synthetic_renderer import VERSION, Renderer
-from surfhead.plugins.datasets.synthetic_store import FrameStore, cache_key
+from surfhead.plugins.datasets.synthetic.face import face_frame
+from surfhead.plugins.datasets.synthetic.motion import motion
+from surfhead.plugins.datasets.synthetic.relief import Relief
+from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
+from surfhead.plugins.datasets.synthetic.store import FrameStore, cache_key
 
 Report = Callable[[int, int], None]
 MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from surfhead.core.api import RestMesh
-from surfhead.plugins.datasets.synthetic_face import (
+from surfhead.plugins.datasets.synthetic.face import (
     EYE_DEPTH,
     HALF_PUPIL_DISTANCE,
     SOLID,
@@ -22,7 +22,7 @@ from surfhead.plugins.datasets.synthetic_face import (
     ramp,
     vertex_masks,
 )
-from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
+from surfhead.plugins.datasets.synthetic.noise import fractal_noise, spots, value_noise
 
 SKIN = np.array([0.87, 0.665, 0.56])
 RED = np.array([0.80, 0.45, 0.40])

@@ -13,8 +13,8 @@ from PIL import Image
 
 from surfhead.core.api import Scene
 from surfhead.plugins.datasets.transforms import OPENCV_FROM_OPENGL
-from surfhead.plugins.datasets.vhap import CANONICAL, EXTENSION, SPLITS
-from surfhead.plugins.datasets.vhap_tracking import IDENTITY, Fields, timestep_fields
+from surfhead.plugins.datasets.vhap.layout import CANONICAL, EXTENSION, SPLITS
+from surfhead.plugins.datasets.vhap.tracking import IDENTITY, Fields, timestep_fields
 
 NEUTRAL_JAW = 0.3  # radians; VHAP's canonical pose has the mouth a little open
 

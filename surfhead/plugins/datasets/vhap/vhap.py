@@ -35,11 +35,8 @@ from surfhead.plugins.datasets.images import (
     header_size,
 )
 from surfhead.plugins.datasets.transforms import Record, inside, one_size, read_frames, wrong
-from surfhead.plugins.datasets.vhap_tracking import read_other_rig, read_tracking
-
-CANONICAL = "canonical_flame_param.npz"
-SPLITS = ("train", "val", "test")
-EXTENSION = "surfhead"  # the key of the .json files that names another rig than FLAME
+from surfhead.plugins.datasets.vhap.layout import CANONICAL, EXTENSION, SPLITS
+from surfhead.plugins.datasets.vhap.tracking import read_other_rig, read_tracking
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ class Vhap(Dataset):
 
     def write(self, scene: Scene, folder: Path) -> list[Path]:
         """Write a scene in this layout, pictures and all; gives the .json files."""
-        from surfhead.plugins.datasets.vhap_export import write_layout
+        from surfhead.plugins.datasets.vhap.export import write_layout
 
         return write_layout(scene, folder)
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Avatar, Binding, DataError, LinearRig, harmonics
-from surfhead.plugins.formats.web_numbers import Numbers
+from surfhead.core.api import AvatarView, Binding, DataError, LinearRig
+from surfhead.maths import harmonics
+from surfhead.plugins.formats.html.numbers import Numbers
 
 DEFORMERS = ("static", "similarity", "jacobian", "lbs", "jbs")  # written again in web/deform.js
 ALPHA_MIN = 1 / 255  # surfels that never reach it are never seen
@@ -36,7 +37,7 @@ class Carrier:
     host: np.ndarray
 
 
-def carrier(avatar: Avatar, triangle: np.ndarray) -> Carrier:
+def carrier(avatar: AvatarView, triangle: np.ndarray) -> Carrier:
     """The part of the rig's mesh that surfels with these hosts need."""
     topology = avatar.rig.rest().topology
     triangles, across = topology.triangles.cpu().numpy(), topology.neighbours.cpu().numpy()
@@ -63,7 +64,7 @@ def add_mesh(numbers: Numbers, part: Carrier, rest: Tensor) -> None:
     numbers.add("mesh/rest", rest.cpu().numpy()[part.vertices], "f4")
 
 
-def add_surfels(numbers: Numbers, avatar: Avatar) -> tuple[dict[str, Any], np.ndarray]:
+def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], np.ndarray]:
     """The surfels that can be seen; gives their description and their indices.
 
     Raises:
@@ -132,7 +133,7 @@ def _add_harmonics(numbers: Numbers, rest: Tensor | None, count: int, degree: in
     return [float(value) for value in scale]
 
 
-def _weights(avatar: Avatar, binding: Binding) -> Tensor:
+def _weights(avatar: AvatarView, binding: Binding) -> Tensor:
     """(N, 4) blend weights of host and neighbours; the host alone where they are not learnt (method: 4)."""
     activated = torch.sigmoid(avatar.surfels.parameters["blend"].detach().cpu().float())
     made = activated / activated.sum(dim=1, keepdim=True)
@@ -170,7 +171,9 @@ def add_linear_rig(
     }
 
 
-def add_baked_rig(numbers: Numbers, avatar: Avatar, part: Carrier, every: int) -> tuple[dict[str, Any], int]:
+def add_baked_rig(
+    numbers: Numbers, avatar: AvatarView, part: Carrier, every: int
+) -> tuple[dict[str, Any], int]:
     """The posed vertices of every so many timesteps; gives a description and the number of poses."""
     steps = torch.arange(0, max(avatar.timesteps, 1), every)
     frames = []
@@ -182,7 +185,7 @@ def add_baked_rig(numbers: Numbers, avatar: Avatar, part: Carrier, every: int) -
     return {"kind": "baked"}, len(steps)
 
 
-def first_view(avatar: Avatar, triangle: np.ndarray) -> dict[str, Any]:
+def first_view(avatar: AvatarView, triangle: np.ndarray) -> dict[str, Any]:
     """Where the page's camera starts: before the face in the first pose, or before a scene's middle."""
     front, up = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 0.0])
     with torch.no_grad():

@@ -25,9 +25,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from surfhead.core.api import Avatar, Format, LinearRig, OptionError, option
-from surfhead.plugins.formats.point_cloud import refuse
-from surfhead.plugins.formats.web_avatar import (
+from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
+from surfhead.plugins.formats.html.avatar import (
     Carrier,
     add_baked_rig,
     add_linear_rig,
@@ -36,7 +35,8 @@ from surfhead.plugins.formats.web_avatar import (
     carrier,
     first_view,
 )
-from surfhead.plugins.formats.web_numbers import Numbers
+from surfhead.plugins.formats.html.numbers import Numbers
+from surfhead.plugins.formats.point_cloud import refuse
 
 log = logging.getLogger("surfhead")
 SCRIPTS = ("payload", "rig", "triangles", "deform", "highlight", "painter", "orbit", "panel", "player")
@@ -72,7 +72,7 @@ class Html(Format):
                     "1 keeps all of them.",
                 )
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the page; gives the file.
 
         Raises:
@@ -102,7 +102,7 @@ class Html(Format):
         log.info("%s: %d surfels, %s rig, %.1f MB", path, len(kept), head["rig"]["kind"], len(text) / 1e6)
         return [path]
 
-    def _rig(self, numbers: Numbers, avatar: Avatar, part: Carrier) -> tuple[dict[str, Any], int]:
+    def _rig(self, numbers: Numbers, avatar: AvatarView, part: Carrier) -> tuple[dict[str, Any], int]:
         model = self._embedded(avatar)
         if model is None:
             self._check_own_shape(avatar)
@@ -110,7 +110,7 @@ class Html(Format):
         sizes = {name: info.size for name, info in avatar.rig.parameters().items()}
         return add_linear_rig(numbers, model, part, avatar.motion, sizes), max(avatar.timesteps, 1)
 
-    def _check_own_shape(self, avatar: Avatar) -> None:
+    def _check_own_shape(self, avatar: AvatarView) -> None:
         """Raise OptionError where the mesh at rest is the average head of a rig that may not be passed on."""
         own = any(bool(value.any()) for value in avatar.identity.values())
         if not (own or avatar.rig.shareable or self.options.i_may_share_the_rig):
@@ -120,7 +120,7 @@ class Html(Format):
                 "Give --i-may-share-the-rig if you have that right.",
             )
 
-    def _embedded(self, avatar: Avatar) -> LinearRig | None:
+    def _embedded(self, avatar: AvatarView) -> LinearRig | None:
         """The rig to embed, or None for baked motion. Raises OptionError where it was asked for in vain."""
         rig, wanted = avatar.rig, self.options.motion
         if wanted == "baked":
@@ -157,7 +157,7 @@ class Html(Format):
 
 def _page(head: dict[str, Any], numbers: str) -> str:
     """The page's text: the template with styles, scripts, shaders and numbers put in."""
-    folder = resources.files("surfhead.plugins.formats") / "web"
+    folder = resources.files("surfhead.plugins.formats.html") / "web"
 
     def part(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8").strip()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.plugins.rigs.flame_teeth import LOWER_LIP, UPPER_LIP
+from surfhead.plugins.rigs.flame.teeth import LOWER_LIP, UPPER_LIP
 
 ROWS, RING = 30, 131  # the head: a pole and 30 rings, 3931 vertices as in FLAME
 EYE_ROWS, EYE_RING = 17, 32  # an eyeball: two poles and 17 rings, 546 vertices as in FLAME

@@ -37,12 +37,12 @@ from surfhead.core.api import (
     ShapeError,
     Topology,
     check_finite,
-    geometry,
     option,
     unknown_name,
 )
-from surfhead.plugins.rigs import flame_teeth
-from surfhead.plugins.rigs.flame_model import (
+from surfhead.maths import geometry
+from surfhead.plugins.rigs.flame import teeth as flame_teeth
+from surfhead.plugins.rigs.flame.model import (
     EXPRESSIONS,
     JOINTS,
     SHAPES,
@@ -90,7 +90,7 @@ class Flame(Rig):
     @classmethod
     def example(cls, folder: Path) -> Flame:
         """A model of FLAME's size and shape, made by code."""
-        from surfhead.plugins.rigs.flame_example import write_example
+        from surfhead.plugins.rigs.flame.example import write_example
 
         return cls(cls.Options(path=str(write_example(folder))))
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surfhead.core.api import DataError
-from surfhead.plugins.rigs.flame_pickle import read_pickle
+from surfhead.plugins.rigs.flame.pickle import read_pickle
 from surfhead.plugins.rigs.wavefront import read_wavefront
 
 SHAPES, EXPRESSIONS = 300, 100

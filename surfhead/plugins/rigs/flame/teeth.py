@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from surfhead.plugins.rigs.flame_model import JAW_JOINT, NECK_JOINT, FlameModel
+from surfhead.plugins.rigs.flame.model import JAW_JOINT, NECK_JOINT, FlameModel
 
 UPPER_LIP = (1713, 1715, 1716, 1735, 1696, 1694, 1657, 3543, 2774, 2811, 2813, 2850, 2833, 2832, 2830)
 LOWER_LIP = (1576, 1577, 1773, 1774, 1795, 1802, 1865, 3503, 2948, 2905, 2898, 2881, 2880, 2713, 2712)

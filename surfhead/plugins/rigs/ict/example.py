@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.plugins.rigs.flame_example import rings
+from surfhead.plugins.rigs.flame.example import rings
 
 EXPRESSIONS = ("browInnerUp_L", "jawOpen", "mouthSmile_L")
 HEAD_ROWS, HEAD_RING = 12, 24

@@ -35,11 +35,11 @@ from surfhead.core.api import (
     Topology,
     check_finite,
     check_shape,
-    geometry,
     option,
     unknown_name,
 )
-from surfhead.plugins.rigs.ict_model import PARTS, IctModel, read_folder, read_imported, write_model
+from surfhead.maths import geometry
+from surfhead.plugins.rigs.ict.model import PARTS, IctModel, read_folder, read_imported, write_model
 from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
 
 JOINTS = ("root", "neck", "left_eye", "right_eye")
@@ -78,7 +78,7 @@ class Ict(Rig):
     @classmethod
     def example(cls, folder: Path) -> Ict:
         """A small head in the official layout, made by code."""
-        from surfhead.plugins.rigs.ict_example import write_example
+        from surfhead.plugins.rigs.ict.example import write_example
 
         return cls(cls.Options(path=str(write_example(folder))))
 

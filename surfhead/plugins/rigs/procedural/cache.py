@@ -24,7 +24,7 @@ log = logging.getLogger("surfhead")
 def sources_hash() -> str:
     """A hash of the modules that sculpt the head."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("procedural*.py")):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

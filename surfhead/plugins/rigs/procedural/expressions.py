@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from surfhead.plugins.rigs.procedural_head import HeadBuilder, HeadMesh
-from surfhead.plugins.rigs.procedural_skin import Lids
-from surfhead.plugins.rigs.procedural_surface import MOUTH_HEIGHT, Array, HeadShape, smooth_step
+from surfhead.plugins.rigs.procedural.head import HeadBuilder, HeadMesh
+from surfhead.plugins.rigs.procedural.skin import Lids
+from surfhead.plugins.rigs.procedural.surface import MOUTH_HEIGHT, Array, HeadShape, smooth_step
 
 EXPRESSIONS = (
     "mouth_open",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surfhead.plugins.rigs.procedural_parts import ear, eyeball, lid_rims, mouth_bag, teeth, tongue
-from surfhead.plugins.rigs.procedural_skin import (
+from surfhead.plugins.rigs.procedural.parts import ear, eyeball, lid_rims, mouth_bag, teeth, tongue
+from surfhead.plugins.rigs.procedural.skin import (
     Indices,
     Lids,
     SkinGrid,
@@ -19,7 +19,7 @@ from surfhead.plugins.rigs.procedural_skin import (
     skin_triangles,
     slit_indices,
 )
-from surfhead.plugins.rigs.procedural_surface import EYE_CENTRE, MOUTH_HEIGHT, Array, HeadShape, proportion
+from surfhead.plugins.rigs.procedural.surface import EYE_CENTRE, MOUTH_HEIGHT, Array, HeadShape, proportion
 
 PARTS = (
     "skin",

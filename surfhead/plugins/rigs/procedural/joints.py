@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from surfhead.plugins.rigs.procedural_head import HeadMesh
-from surfhead.plugins.rigs.procedural_skin import MOUTH_CORNER
-from surfhead.plugins.rigs.procedural_surface import MOUTH_HEIGHT, Array, smooth_step
+from surfhead.plugins.rigs.procedural.head import HeadMesh
+from surfhead.plugins.rigs.procedural.skin import MOUTH_CORNER
+from surfhead.plugins.rigs.procedural.surface import MOUTH_HEIGHT, Array, smooth_step
 
 JOINTS = ("root", "neck", "jaw", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1, 1)

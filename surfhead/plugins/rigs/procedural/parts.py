@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from surfhead.plugins.rigs.procedural_skin import Indices, ring_strip
-from surfhead.plugins.rigs.procedural_surface import EYE_RADIUS, Array, smooth_step
+from surfhead.plugins.rigs.procedural.skin import Indices, ring_strip
+from surfhead.plugins.rigs.procedural.surface import EYE_RADIUS, Array, smooth_step
 
 EYE_RINGS = (7, 14, 21, 27, 32, 40, 52, 68, 88, 112, 145)
 """Angles of an eyeball's rings from its forward pole, degrees; the iris ends at 29 degrees."""

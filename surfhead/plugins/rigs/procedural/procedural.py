@@ -35,14 +35,14 @@ from surfhead.core.api import (
     Topology,
     check_finite,
     check_shape,
-    geometry,
 )
-from surfhead.plugins.rigs.procedural_cache import cached_tensors
-from surfhead.plugins.rigs.procedural_expressions import EXPRESSIONS, expression_basis
-from surfhead.plugins.rigs.procedural_head import HeadBuilder
-from surfhead.plugins.rigs.procedural_joints import JOINT_POSITIONS, JOINTS, PARENTS, skin_weights
-from surfhead.plugins.rigs.procedural_regions import head_regions
-from surfhead.plugins.rigs.procedural_surface import IDENTITY_SHAPES, HeadShape
+from surfhead.maths import geometry
+from surfhead.plugins.rigs.procedural.cache import cached_tensors
+from surfhead.plugins.rigs.procedural.expressions import EXPRESSIONS, expression_basis
+from surfhead.plugins.rigs.procedural.head import HeadBuilder
+from surfhead.plugins.rigs.procedural.joints import JOINT_POSITIONS, JOINTS, PARENTS, skin_weights
+from surfhead.plugins.rigs.procedural.regions import head_regions
+from surfhead.plugins.rigs.procedural.surface import IDENTITY_SHAPES, HeadShape
 from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
 
 METRES = 1e-3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from surfhead.plugins.rigs.procedural_head import PARTS, HeadMesh
-from surfhead.plugins.rigs.procedural_surface import EYE_CENTRE, MOUTH_HEIGHT
+from surfhead.plugins.rigs.procedural.head import PARTS, HeadMesh
+from surfhead.plugins.rigs.procedural.surface import EYE_CENTRE, MOUTH_HEIGHT
 
 Mask = NDArray[np.bool_]
 

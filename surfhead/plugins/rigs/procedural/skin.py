@@ -12,13 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surfhead.plugins.rigs.procedural_surface import (
-    MOUTH_HEIGHT,
-    Array,
-    HeadShape,
-    project,
-    smooth_step,
-)
+from surfhead.plugins.rigs.procedural.surface import MOUTH_HEIGHT, Array, HeadShape, project, smooth_step
 
 Indices = NDArray[np.int64]
 
