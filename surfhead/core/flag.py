@@ -52,4 +52,5 @@ class Flag:
 
 
 def toml_text(value: Any) -> str:
+    """A setting's value as it stands in a TOML file."""
     return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ from surfhead.core.errors import UnavailableError, UnknownNameError
 from surfhead.core.registry import registry
 from surfhead.kernels import build, sources
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
