@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from surfhead.core import pictures
-from surfhead.core.avatar import Avatar
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.registry import create
-from surfhead.core.runs import load_avatar
 from surfhead.core.types import Cameras
+from surfhead.drawing import pictures
+from surfhead.runs.run import load_avatar
 
 SOFTWARE = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 SIDE = 512  # pixels

@@ -32,12 +32,15 @@ from typing import Any
 
 import torch
 
-from surfhead.core.baseline import TriangleBaseline
-from surfhead.core.build import choose_device, make_rig, open_scene
-from surfhead.core.evaluation import evaluate_baseline
-from surfhead.core.monitoring import summary
-from surfhead.core.runfolder import environment
-from surfhead.core.runs import configure, load_avatar, train
+from surfhead.avatars.assembly import make_rig
+from surfhead.core.devices import choose_device
+from surfhead.data.opening import open_scene
+from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import environment
+from surfhead.runs.run import load_avatar
+from surfhead.runs.train import train
+from surfhead.training.monitoring import summary
 
 PUBLISHED = 300_000  # images, for which the preset's schedule is
 SUBJECT, DRIVER = [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]  # weights of the first identities

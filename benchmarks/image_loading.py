@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from surfhead.core.feed import Feed, Order
 from surfhead.core.scene import Views
+from surfhead.data.feed import Feed, Order
 from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene
 
 WIDTH, HEIGHT = 550, 802

@@ -25,15 +25,21 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.head_scene import head_scene
-from surfhead.core import pictures
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
-from surfhead.core.camera_path import around
-from surfhead.core.contact_sheet import contact_sheet
-from surfhead.core.depth_pictures import DepthPictures, prepare
-from surfhead.core.fusion import TsdfVolume
-from surfhead.core.geometry_evaluation import evaluate_geometry, rig_surface
-from surfhead.core.mesh_extraction import (
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.registry import registry
+from surfhead.core.scene import Scene
+from surfhead.core.types import Cameras
+from surfhead.data.opening import open_scene
+from surfhead.drawing import pictures
+from surfhead.drawing.camera_path import around
+from surfhead.drawing.contact_sheet import contact_sheet
+from surfhead.meshes.depth_pictures import DepthPictures, prepare
+from surfhead.meshes.fusion import TsdfVolume
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.meshes.surface_mesh import zero_surface
+from surfhead.meshes.surface_metrics import Surface, distances, sample_surface
+from surfhead.results.geometry_evaluation import evaluate_geometry, rig_surface
+from surfhead.results.mesh_extraction import (
     LEAST_WEIGHT,
     MeshSettings,
     cameras_for,
@@ -44,13 +50,7 @@ from surfhead.core.mesh_extraction import (
     head_box,
     pose_at,
 )
-from surfhead.core.meshcaster import MeshCaster
-from surfhead.core.registry import registry
-from surfhead.core.runs import load_avatar, read_config
-from surfhead.core.scene import Scene
-from surfhead.core.surface_mesh import zero_surface
-from surfhead.core.surface_metrics import Surface, distances, sample_surface
-from surfhead.core.types import Cameras
+from surfhead.runs.run import load_avatar, read_config
 
 Draw = Callable[[], tuple[list[DepthPictures], tuple[Tensor, Tensor]]]
 RADIUS = 0.09  # metres

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from surfhead.core.build import open_scene
 from surfhead.core.config import merge, nested
-from surfhead.core.evaluation import evaluate
-from surfhead.core.runfolder import environment
-from surfhead.core.runs import configure, make_trainer
+from surfhead.data.opening import open_scene
+from surfhead.measuring.evaluation import evaluate
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import environment
+from surfhead.runs.train import make_trainer
 
 FIGURES = ("foreground_psnr", "psnr", "ssim", "angular_error", "depth_error_mm")
 SPLITS = ("val", "test")

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.head_scene import head_scene
-from surfhead.core.api import Rasterizer, RenderOutput, WorldSurfels, kernels
+from surfhead import kernels
+from surfhead.core.api import Rasterizer, RenderOutput, WorldSurfels
 from surfhead.plugins.rasterizers.cpu import Cpu
 from surfhead.plugins.rasterizers.reference import Torch
 

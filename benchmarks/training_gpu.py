@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from surfhead.core.build import open_scene
-from surfhead.core.monitoring import summary
-from surfhead.core.runfolder import environment, run_folder
-from surfhead.core.runs import configure, make_trainer
-from surfhead.core.trainer import Trainer
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import environment, run_folder
+from surfhead.runs.train import make_trainer
+from surfhead.training.monitoring import summary
+from surfhead.training.trainer import Trainer
 
 # Published schedule scaled from 300k images to a run's length, as fractions of it.
 SCALE = 300_000

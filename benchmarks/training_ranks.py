@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from benchmarks import training_gpu
-from surfhead.core.build import open_scene
-from surfhead.core.ranks import ALONE, Ranks, joined
-from surfhead.core.runfolder import environment
-from surfhead.core.runs import configure, make_trainer
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import environment
+from surfhead.runs.train import make_trainer
+from surfhead.training.ranks import ALONE, Ranks, joined
 
 ROUNDS = 7
 

@@ -22,16 +22,19 @@ from typing import Any
 import torch
 from PIL import Image
 
-from surfhead.core.build import choose_device, open_scene
+from surfhead.core.devices import choose_device
 from surfhead.core.registry import create
-from surfhead.core.runs import configure, load_avatar, make_trainer, train
-from surfhead.core.testing.page_client import PageClient
-from surfhead.core.trainer import Trainer
-from surfhead.core.viewing.page import Page
-from surfhead.core.viewing.painter import Painter
-from surfhead.core.viewing.puppet import Stance
-from surfhead.core.viewing.session import Shot
-from surfhead.core.viewing.viewpoint import start_viewpoint
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.run import load_avatar
+from surfhead.runs.train import make_trainer, train
+from surfhead.testing.page_client import PageClient
+from surfhead.training.trainer import Trainer
+from surfhead.viewing.page import Page
+from surfhead.viewing.painter import Painter
+from surfhead.viewing.puppet import Stance
+from surfhead.viewing.shot import Shot
+from surfhead.viewing.viewpoint import start_viewpoint
 
 SIZES = ((256, 256), (512, 512), (550, 802))  # height, width; the last is the papers'
 SECONDS = 3.0  # of each measurement

@@ -1,5 +1,5 @@
 // Directions from the camera in rest space, and real spherical harmonics to degree 3 with their gradient:
-// docs/method.md, section 6. Reference twins: core/avatar.py (rest_directions) and core/harmonics.py (basis).
+// docs/method.md, section 6. Reference twins: avatars/avatar.py (rest_directions) and maths/harmonics.py (basis).
 #pragma once
 
 #include "skinning.h"

@@ -1,5 +1,5 @@
 // From canonical parameters to world surfels: the per-surfel mathematics of docs/method.md, section 4, and its
-// reverse. Reference twins: core/surfels.py (apply_field) and plugins/deformers/jbs.py (rotation_blend
+// reverse. Reference twins: avatars/surfels.py (apply_field) and plugins/deformers/jbs.py (rotation_blend
 // "relative"). Matrices are row major. Host and device code alike, templated on the number type.
 #pragma once
 
@@ -74,7 +74,7 @@ SURFEL_FN void quaternion_product(const T* a, const T* b, T* out) {
   out[3] = a[0] * b[3] + a[1] * b[2] - a[2] * b[1] + a[3] * b[0];
 }
 
-// ---- core/surfels.py, apply_field ------------------------------------------------------------------------------
+// ---- avatars/surfels.py, apply_field ------------------------------------------------------------------------------
 
 // A surfel's own parameters, raw.
 template <class T>
@@ -182,7 +182,7 @@ struct Neighbourhood {
   T quaternion[4], logarithm[3][3], stretch[4][6];
 };
 
-// A unit quaternion (real, factor vector) of a rotation vector, as core/geometry.py makes it.
+// A unit quaternion (real, factor vector) of a rotation vector, as maths/geometry.py makes it.
 template <class T>
 struct Turn {
   T vector[3], quaternion[4], factor, curvature;  // curvature: d(factor)/d|v| / |v|

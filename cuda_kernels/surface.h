@@ -1,5 +1,5 @@
 // The mathematics of two terms of the loss that shape the surface, and its reverse: docs/method.md, sections 5
-// (depth normals) and 7. Reference twins: core/depth_normals.py with plugins/regularizers/normal.py, and
+// (depth normals) and 7. Reference twins: maths/depth_normals.py with plugins/regularizers/normal.py, and
 // plugins/regularizers/normal_length.py.
 #pragma once
 

@@ -1,6 +1,6 @@
 // From posed triangles to the rotations and stretches of their Jacobians, and from two rotations to the vector
 // between them: docs/method.md, section 3 and `jbs` of section 4, and their reverse. Reference twins:
-// core/triangles.py (TriangleJacobians) and plugins/deformers/jbs.py (relative_logarithms).
+// maths/triangles.py (TriangleJacobians) and plugins/deformers/jbs.py (relative_logarithms).
 #pragma once
 
 #include "skinning.h"

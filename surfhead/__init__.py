@@ -13,10 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 __all__ = ["__version__", "load_avatar", "orbit", "rasterize", "train"]
 
 _HOME = {
-    "load_avatar": "surfhead.core.runs",
-    "orbit": "surfhead.core.camera_path",
-    "rasterize": "surfhead.core.rasterize",
-    "train": "surfhead.core.runs",
+    "load_avatar": "surfhead.runs.run",
+    "orbit": "surfhead.drawing.camera_path",
+    "rasterize": "surfhead.drawing.rasterize",
+    "train": "surfhead.runs.train",
 }
 
 

@@ -18,6 +18,7 @@ from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
+from surfhead.commands.familiar_flags import translate
 from surfhead.commands.flags import flags
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
@@ -31,7 +32,6 @@ from surfhead.commands.synth import synth
 from surfhead.commands.train import train
 from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
-from surfhead.core.familiar_flags import translate
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,

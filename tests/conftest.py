@@ -42,7 +42,7 @@ def small_settings() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished small run on the built-in head; read only."""
-    from surfhead.core.runs import train
+    from surfhead.runs.train import train
 
     out = tmp_path_factory.mktemp("trained") / "run"
     return train(preset="tiny", settings=SMALL, out=out)

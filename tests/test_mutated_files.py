@@ -26,7 +26,7 @@ from PIL import Image
 from surfhead.core.api import SurfheadError, create
 from surfhead.plugins.formats.point_cloud import write_points
 from surfhead.plugins.formats.surfhead_avatar import SurfheadAvatar
-from surfhead.plugins.rigs.flame import Flame
+from surfhead.plugins.rigs.flame.flame import Flame
 from tests.mutation import mutants
 from tests.plugins.datasets.test_colmap import write_binary
 from tests.plugins.formats.conftest import make_avatar
@@ -65,7 +65,7 @@ def blender_points(folder: Path) -> Target:
     """Initial points of a NeRF-synthetic scene."""
     file, read = data_set("blender", "points3d.ply", folder)
     rows = np.zeros(9, [(n, "<f4") for n in "xyz"] + [(n, "u1") for n in ("red", "green", "blue")])
-    from surfhead.core.ply import write_ply
+    from surfhead.meshes.ply import write_ply
 
     write_ply(file, rows)
     return file, read
@@ -221,7 +221,8 @@ def scene_cloud(layout: str, folder: Path) -> Target:
 
 def motion(own: bool, folder: Path) -> Target:
     """A motion of FLAME or of a rig with names of its own, and its use as a driver."""
-    from surfhead.core.reenactment import fitted, read_driver, smoothed
+    from surfhead.results.drivers import read_driver
+    from surfhead.results.reenactment import fitted, smoothed
 
     path = folder / "motion.npz"
     if own:
@@ -238,7 +239,7 @@ def motion(own: bool, folder: Path) -> Target:
 def configuration(folder: Path) -> Target:
     """A run's configuration."""
     from surfhead.core.config import dump
-    from surfhead.core.runs import configure
+    from surfhead.runs.configuration import configure
 
     path = folder / "config.toml"
     path.write_text(dump(configure(preset="paper")), encoding="utf-8")
@@ -247,9 +248,10 @@ def configuration(folder: Path) -> Target:
 
 def run(file: str, use: str, trained: Path, folder: Path) -> Target:
     """A run's checkpoint or configuration: loaded and drawn, resumed, or used as a driver."""
-    from surfhead.core.build import open_scene
-    from surfhead.core.reenactment import read_driver
-    from surfhead.core.runs import load_avatar, make_trainer, read_config
+    from surfhead.data.opening import open_scene
+    from surfhead.results.drivers import read_driver
+    from surfhead.runs.run import load_avatar, read_config
+    from surfhead.runs.train import make_trainer
 
     shutil.copytree(trained / "checkpoints" / "00000030", folder / "checkpoints" / "00000030")
     shutil.copy(trained / "config.toml", folder)

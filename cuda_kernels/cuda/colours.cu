@@ -10,7 +10,7 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kRestCount = 15;
 
-// core/avatar.py, rest_directions.
+// avatars/avatar.py, rest_directions.
 struct Directions {
   int views, surfels;
   const float *mean, *normal, *rotation, *centre;   // (B, N, 3), (B, N, 3), (B, N, 3, 3), (B, 3)

@@ -1,5 +1,5 @@
 // What every rasterizer kernel is given: one structure by value, filled once a call by
-// surfhead/core/kernels/cuda_rasterizer.py (class Launch mirrors it field by field, in this order).
+// surfhead/kernels/cuda_rasterizer.py (class Launch mirrors it field by field, in this order).
 #pragma once
 
 #include "../surfel.h"

@@ -1,5 +1,5 @@
 // What follows the backward pass: the densification statistic of docs/method.md, section 5, and one step of Adam
-// (Kingma and Ba 2015) over all parameters in one launch. Reference twins: core/densification.py (Statistics) and
+// (Kingma and Ba 2015) over all parameters in one launch. Reference twins: training/statistics.py and
 // torch.optim.Adam.
 #include "rows.h"
 

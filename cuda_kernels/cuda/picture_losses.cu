@@ -1,5 +1,5 @@
 // Mean absolute error and structural similarity of pictures in one pass, and their gradient in another.
-// Reference twins: surfhead/core/metrics.py (ssim: 11x11 Gaussian window of sigma 1.5, zero padding) and the
+// Reference twins: surfhead/maths/metrics.py (ssim: 11x11 Gaussian window of sigma 1.5, zero padding) and the
 // regularizer `l1`. Pictures are (views, height, width, 3); a row is handled as 3 width interleaved columns, in
 // which horizontal neighbours lie 3 apart.
 

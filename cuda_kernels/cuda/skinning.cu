@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 128;
 
-// core/surfels.py, apply_field.
+// avatars/surfels.py, apply_field.
 struct Field {
   int poses, surfels;
   const float *offset, *log_scale, *quaternion;  // (N, 3), (N, 2), (N, 4)

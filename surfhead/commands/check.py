@@ -23,7 +23,7 @@ def check(
     import traceback
 
     from surfhead.core.registry import registry
-    from surfhead.core.testing import check as run_checks
+    from surfhead.testing import check as run_checks
 
     cls = registry().get(kind, name)
     reason = cls.available()

@@ -27,7 +27,7 @@ def compare(
 
     Results that are there are used; a run without them is measured first.
     """
-    from surfhead.core.variants import measure
+    from surfhead.results.variants import measure
 
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
@@ -55,15 +55,15 @@ def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: 
     import logging
 
     from surfhead.core.errors import DataError
-    from surfhead.core.variants import collect, rich_table, write_tables
+    from surfhead.results.variants import collect, rich_table, write_tables
 
     rows = collect(variants)
     console().print(rich_table(rows))
     _say("Tables: " + ", ".join(str(path) for path in write_tables(rows, out)))
     if views == 0:
         return
-    from surfhead.core.pictures import save
-    from surfhead.core.variant_sheet import variant_sheet
+    from surfhead.drawing.pictures import save
+    from surfhead.results.variant_sheet import variant_sheet
 
     try:
         save(

@@ -47,12 +47,13 @@ def check_data(
     """
     from rich.table import Table
 
-    from surfhead.core import pictures
-    from surfhead.core.build import make_rig, open_scene
+    from surfhead.avatars.assembly import make_rig
     from surfhead.core.config import merge, nested
-    from surfhead.core.data_check import check_scene
     from surfhead.core.options import parse_setting
-    from surfhead.core.runs import configure
+    from surfhead.data.data_check import check_scene
+    from surfhead.data.opening import open_scene
+    from surfhead.drawing import pictures
+    from surfhead.runs.configuration import configure
 
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))

@@ -72,7 +72,7 @@ def devices() -> list[tuple[str, str]]:
 
 def kernels() -> list[tuple[str, str]]:
     """What the native kernels say of themselves."""
-    from surfhead.core.kernels import report
+    from surfhead.kernels import report
 
     return list(report().items())
 

@@ -39,13 +39,13 @@ def evaluate(
     debug: Debug = -1,
 ) -> None:
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
-    from surfhead.core.runs import evaluate_run
+    from surfhead.runs.measure import evaluate_run
 
     results = evaluate_run(run, data=data, splits=tuple(split or SPLITS), device=device, out=out, limit=limit)
     for result in results.values():
         console().print(result.table())
     if geometry > 0:
-        from surfhead.core.geometry_evaluation import evaluate_run_geometry
+        from surfhead.results.geometry_evaluation import evaluate_run_geometry
 
         found = evaluate_run_geometry(
             run, data=data, splits=list(results), count=geometry, device=device, out=out

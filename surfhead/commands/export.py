@@ -14,7 +14,7 @@ from surfhead.core.errors import OptionError, unknown_name
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from surfhead.core.avatar import Avatar
+    from surfhead.avatars.avatar import Avatar
 
 
 def export(
@@ -50,7 +50,7 @@ def export(
     """Write an avatar for other programs: the whole of it, or one pose."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
-    from surfhead.core.runs import load_avatar
+    from surfhead.runs.run import load_avatar
 
     cls: Any = registry().get("format", layout)
     if not cls.writes:

@@ -41,8 +41,8 @@ def flags(
 
 def table_rows() -> list[dict[str, str]]:
     """The table: flag, its default there, and what it does here; declarations of one flag in one row."""
-    from surfhead.core.familiar_flags import familiar_flags, plain
-    from surfhead.core.run_flags import OWN_FLAGS
+    from surfhead.commands.familiar_flags import familiar_flags, plain
+    from surfhead.commands.run_flags import OWN_FLAGS
 
     rows: dict[str, dict[str, str]] = {}
     for flag in [*OWN_FLAGS, *familiar_flags()]:

@@ -39,7 +39,7 @@ def import_avatar(
     from surfhead.core.exchange import StoredAvatar
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
-    from surfhead.core.takeover import import_run
+    from surfhead.runs.takeover import import_run
 
     cls: Any = registry().get("format", layout)
     if not cls.reads:

@@ -14,7 +14,7 @@ from surfhead.core.errors import OptionError, SurfheadError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from surfhead.core.avatar import Avatar
+    from surfhead.avatars.avatar import Avatar
     from surfhead.core.scene import Scene
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -76,9 +76,9 @@ def mesh(
 
     from rich.progress import track
 
-    from surfhead.core.mesh_extraction import MeshSettings, cameras_for, extract_mesh
-    from surfhead.core.runs import load_avatar
-    from surfhead.core.surface_mesh import check_suffix
+    from surfhead.meshes.surface_mesh import check_suffix
+    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+    from surfhead.runs.run import load_avatar
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
         raise OptionError(
@@ -129,10 +129,11 @@ def _poses(
     avatar: Avatar, timestep: int | None, canonical: bool, motion: Path | None
 ) -> tuple[str, dict[str, Tensor]]:
     """What the files are called, and the rig parameters (T, d)."""
-    from surfhead.core.mesh_extraction import canonical_pose, pose_at
+    from surfhead.results.mesh_extraction import canonical_pose, pose_at
 
     if motion is not None:
-        from surfhead.core.reenactment import read_driver, reenact
+        from surfhead.results.drivers import read_driver
+        from surfhead.results.reenactment import reenact
 
         return motion.resolve().stem, reenact(avatar, read_driver(motion))
     if canonical:
@@ -144,8 +145,8 @@ def _scene(run: Path, required: bool) -> Scene | None:
     """The run's data, or None with a warning where they cannot be opened and need not be."""
     import logging
 
-    from surfhead.core.build import open_scene
-    from surfhead.core.runs import read_config
+    from surfhead.data.opening import open_scene
+    from surfhead.runs.run import read_config
 
     try:
         return open_scene(read_config(run)).scene

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from surfhead.core.avatar import Avatar
-    from surfhead.core.reenactment import Driver
+    from surfhead.avatars.avatar import Avatar
     from surfhead.core.scene import Scene
     from surfhead.core.types import Cameras
+    from surfhead.results.drivers import Driver
 
 SAMPLES = 16  # timesteps by which the orbit finds where the head is
 
@@ -72,11 +72,11 @@ def reenact(
 
     from rich.progress import track
 
-    from surfhead.core import pictures
-    from surfhead.core.channels import paint
-    from surfhead.core.reenactment import read_driver
-    from surfhead.core.reenactment import reenact as follow
-    from surfhead.core.runs import load_avatar
+    from surfhead.drawing import pictures
+    from surfhead.drawing.channels import paint
+    from surfhead.results.drivers import read_driver
+    from surfhead.results.reenactment import reenact as follow
+    from surfhead.runs.run import load_avatar
 
     if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
@@ -110,7 +110,7 @@ def reenact(
             if index in moments:
                 kept[index] = pixels
     if sheet:
-        from surfhead.core.contact_sheet import contact_sheet
+        from surfhead.drawing.contact_sheet import contact_sheet
 
         front = avatar.rig.rest().topology.front
         rows = {"driver": _driver_pictures(motion, driver, device, moments, camera, size, front)}
@@ -140,7 +140,7 @@ def _orbit(
 
     import torch
 
-    from surfhead.core.camera_path import orbit
+    from surfhead.drawing.camera_path import orbit
 
     cameras = orbit(avatar, count, height=size, width=size, turn=turn, elevation=elevation, field_of_view=fov)
     rows = torch.arange(min(count, SAMPLES)) * count // min(count, SAMPLES)
@@ -154,9 +154,9 @@ def _orbit(
 
 def _training_camera(run: Path, number: int) -> Cameras:
     """A camera of the run's data, as in its first picture."""
-    from surfhead.core.build import open_scene
-    from surfhead.core.feed import cameras_of
-    from surfhead.core.runs import read_config
+    from surfhead.data.feed import cameras_of
+    from surfhead.data.opening import open_scene
+    from surfhead.runs.run import read_config
 
     scene = open_scene(read_config(run)).scene
     known = scene.views.camera.tolist()
@@ -175,9 +175,9 @@ def _driver_pictures(
     front: tuple[float, float, float],
 ) -> list[np.ndarray]:
     """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
-    from surfhead.core import pictures
-    from surfhead.core.channels import paint
-    from surfhead.core.runs import load_avatar
+    from surfhead.drawing import pictures
+    from surfhead.drawing.channels import paint
+    from surfhead.runs.run import load_avatar
 
     if motion.scene is not None:
         rows = _views_of(motion.scene, moments, camera, front)

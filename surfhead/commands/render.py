@@ -86,10 +86,10 @@ def render(
     import numpy as np
     from rich.progress import track
 
-    from surfhead.core import pictures
-    from surfhead.core.channels import check_channels
-    from surfhead.core.runs import load_avatar
-    from surfhead.core.shots import SIZE, along_path, drawn, geometry_of, of_split
+    from surfhead.drawing import pictures
+    from surfhead.drawing.channels import check_channels
+    from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
+    from surfhead.runs.run import load_avatar
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
     check_channels(channels, split is not None)

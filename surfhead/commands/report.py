@@ -34,7 +34,7 @@ def report(
     """
     from rich.progress import track
 
-    from surfhead.core.report import write_report
+    from surfhead.results.report import write_report
 
     for name, value in (("views", views), ("frames", frames)):
         if value < 0:

@@ -72,9 +72,10 @@ def train(
     debug: Debug = -1,
 ) -> None:
     """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
-    from surfhead.core import launch, runs
     from surfhead.core.config import merge, nested, read_file
     from surfhead.core.options import parse_setting
+    from surfhead.runs import launch
+    from surfhead.runs.train import train as train_run
 
     launch.check_count(processes)
     if processes > 1 and not launch.started_together():
@@ -102,7 +103,7 @@ def train(
         settings["debug"] = debug
     if preset is None:
         preset = read_file(config).get("preset", DEFAULT_PRESET) if config else DEFAULT_PRESET
-    folder = runs.train(
+    folder = train_run(
         data,
         preset=preset,
         file=config,
@@ -135,14 +136,15 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
 
     Options that repeat what the run has are welcome: the same command with --resume added continues it.
     """
-    from surfhead.core import runs
     from surfhead.core.config import as_tables
-    from surfhead.core.runfolder import CONFIG
+    from surfhead.runs.configuration import configure
+    from surfhead.runs.folder import CONFIG
+    from surfhead.runs.run import read_config
 
     if out is None or not (asked or data):
         return
-    saved = runs.read_config(out)
-    wanted = runs.configure(data, preset=None, file=out / CONFIG, settings=asked)
+    saved = read_config(out)
+    wanted = configure(data, preset=None, file=out / CONFIG, settings=asked)
     before, after = as_tables(saved), as_tables(wanted)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if changed:
@@ -155,7 +157,7 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
 
 def report(folder: Path) -> None:
     """Print what the run reached, and where it is."""
-    from surfhead.core.monitoring import summary, summary_table
+    from surfhead.training.monitoring import summary, summary_table
 
     out = console()
     if summary(folder):

@@ -50,10 +50,11 @@ def view(
 ) -> None:
     """Look at a run's avatar and drive it, in a browser; Ctrl-C ends it."""
     from surfhead.core.errors import OptionError
-    from surfhead.core.reenactment import read_driver
-    from surfhead.core.runs import load_avatar
-    from surfhead.core.viewing.page import Page, check_settings, wait_for_interrupt
-    from surfhead.core.viewing.uploads import driven
+    from surfhead.results.drivers import read_driver
+    from surfhead.runs.run import load_avatar
+    from surfhead.viewing.page import Page, wait_for_interrupt
+    from surfhead.viewing.settings import check_settings
+    from surfhead.viewing.uploads import driven
 
     check_settings(port, size, quality)
     if fps <= 0:
@@ -85,8 +86,8 @@ def view(
 
 def _data(run: Path) -> Scene | None:
     """The run's data; None, and a notice, where it is no longer there."""
-    from surfhead.core.build import open_scene
-    from surfhead.core.runs import read_config
+    from surfhead.data.opening import open_scene
+    from surfhead.runs.run import read_config
 
     try:
         return open_scene(read_config(run)).scene

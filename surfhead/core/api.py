@@ -6,18 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from surfhead.core import depth_normals as depth_normals
-    from surfhead.core import geometry as geometry
-    from surfhead.core import harmonics as harmonics
-    from surfhead.core import metrics as metrics
-    from surfhead.core import planes as planes
-    from surfhead.core import triangles as triangles
-    from surfhead.core import viewing as viewing
-    from surfhead.core.avatar import Avatar as Avatar
     from surfhead.core.cache import cache_folder as cache_folder
     from surfhead.core.colour_model import ColourModel as ColourModel
     from surfhead.core.colour_model import Highlight as Highlight
     from surfhead.core.components import Appearance as Appearance
+    from surfhead.core.components import AvatarView as AvatarView
     from surfhead.core.components import Component as Component
     from surfhead.core.components import Dataset as Dataset
     from surfhead.core.components import Deformer as Deformer
@@ -40,11 +33,9 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
-    from surfhead.core.familiar_flags import Flag as Flag
+    from surfhead.core.flag import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.linear_rig import LinearRig as LinearRig
-    from surfhead.core.meshcaster import MeshCaster as MeshCaster
-    from surfhead.core.meshcaster import MeshHits as MeshHits
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
     from surfhead.core.registry import create as create
@@ -53,7 +44,6 @@ if TYPE_CHECKING:
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
     from surfhead.core.scene import Views as Views
-    from surfhead.core.surfels import apply_field as apply_field
     from surfhead.core.types import AffineField as AffineField
     from surfhead.core.types import Batch as Batch
     from surfhead.core.types import Binding as Binding
@@ -67,12 +57,19 @@ if TYPE_CHECKING:
     from surfhead.core.types import WorldSurfels as WorldSurfels
     from surfhead.core.types import check_finite as check_finite
     from surfhead.core.types import check_shape as check_shape
+    from surfhead.maths import depth_normals as depth_normals
+    from surfhead.maths import geometry as geometry
+    from surfhead.maths import harmonics as harmonics
+    from surfhead.maths import metrics as metrics
+    from surfhead.maths import planes as planes
+    from surfhead.maths import triangles as triangles
 
 _HOME = {
     "cache_folder": "cache",
     "ColourModel": "colour_model",
     "Highlight": "colour_model",
     "Appearance": "components",
+    "AvatarView": "components",
     "Component": "components",
     "Dataset": "components",
     "Deformer": "components",
@@ -95,10 +92,8 @@ _HOME = {
     "UnavailableError": "errors",
     "UnknownNameError": "errors",
     "unknown_name": "errors",
-    "Avatar": "avatar",
     "StoredAvatar": "exchange",
-    "Flag": "familiar_flags",
-    "apply_field": "surfels",
+    "Flag": "flag",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",
     "ParameterSpec": "parameters",
@@ -122,17 +117,12 @@ _HOME = {
     "check_finite": "types",
     "check_shape": "types",
     # modules of mathematics, as modules
-    "MeshCaster": "meshcaster",
-    "MeshHits": "meshcaster",
     "geometry": "",
     "planes": "",
     "triangles": "",
     "harmonics": "",
-    "kernels": "",
-    "ply": "",
     "metrics": "",
     "depth_normals": "",
-    "viewing": "",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list
@@ -143,5 +133,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOME[name]
     if not home:
-        return importlib.import_module(f"surfhead.core.{name}")
+        return importlib.import_module(f"surfhead.maths.{name}")
     return getattr(importlib.import_module(f"surfhead.core.{home}"), name)

@@ -12,19 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from surfhead.core.errors import OptionError
 from surfhead.core.parameters import ParameterSpec, Schedule
+from surfhead.core.views import BareView
 
 if TYPE_CHECKING:
-    from surfhead.core.avatar import Avatar
     from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
-    from surfhead.core.familiar_flags import Flag
+    from surfhead.core.flag import Flag
     from surfhead.core.linear_rig import LinearRig
     from surfhead.core.rig_parameter import RigParameter
     from surfhead.core.scene import Scene
@@ -330,6 +330,14 @@ class Densifier(Component):
         """The plan."""
 
 
+class AvatarView(BareView, Protocol):
+    """What a format reads of an avatar, ``surfhead.avatars.avatar.Avatar``."""
+
+    rig: Rig
+    deformer: Deformer
+    appearance: Appearance
+
+
 class Format(Component):
     """Reads and/or writes a file format.
 
@@ -343,7 +351,7 @@ class Format(Component):
     reads: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write ``avatar`` (and what belongs to it) to ``path``; gives the files written."""
         raise OptionError(f'Format "{self.name}" cannot write.', "", "See `surfhead list format` for others.")
 
@@ -355,7 +363,7 @@ class Format(Component):
 class Observer(Component):
     """Listens to a run's events. One that raises is reported and switched off; the run goes on.
 
-    ``run`` is the running ``surfhead.core.trainer.Trainer``, to be read only.
+    ``run`` is the running ``surfhead.training.trainer.Trainer``, to be read only.
 
     Attributes:
         display: True where it only shows what happens, so that a quiet run leaves it out.

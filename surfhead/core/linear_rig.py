@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.core.geometry import axis_angle_to_matrix
+from surfhead.maths.geometry import axis_angle_to_matrix
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ def unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list
     """What of a component's schedule lies beyond a run of ``length`` images, a sentence each."""
     found = []
     fields = dataclasses.fields(cls.Options)
-    counts = {field.name: field.default for field in fields} | options_in_images(cls, options, length)
+    counts: dict[str, Any] = {field.name: field.default for field in fields}
+    counts |= options_in_images(cls, options, length)
     for field in fields:
         if "of" not in field.metadata or field.metadata.get("end", False):
             continue

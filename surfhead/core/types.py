@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from surfhead.core.errors import ShapeError
 
 if TYPE_CHECKING:
-    from surfhead.core.triangles import TriangleFrames
+    from surfhead.maths.triangles import TriangleFrames
 
 
 def check_shape(name: str, tensor: Tensor, *shape: int | None) -> None:
@@ -51,6 +51,9 @@ def check_all_finite(tensors: Mapping[str, Tensor]) -> None:
     if values and not math.isfinite(float(torch.cat(values).sum())):
         for name, value in tensors.items():
             check_finite(name, value)
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ class RestMesh:
     @cached_property
     def frames(self) -> TriangleFrames:
         """The rest triangles' frames, scales and inverse edge matrices, computed once."""
-        from surfhead.core.triangles import triangle_frames
+        from surfhead.maths.triangles import triangle_frames
 
         return triangle_frames(self.vertices, self.topology.triangles)
 
@@ -201,7 +204,7 @@ class Mesh:
     @cached_property
     def frames(self) -> TriangleFrames:
         """The posed triangles' frames (P, F, ...), computed at most once for this mesh."""
-        from surfhead.core.triangles import triangle_frames
+        from surfhead.maths.triangles import triangle_frames
 
         return triangle_frames(self.vertices, self.topology.triangles)
 
@@ -377,20 +380,14 @@ class Step:
     mesh: Mesh | None
     extent: float
     rig_parameters: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    _found: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @cached_property
-    def picture_losses(self) -> tuple[Tensor, Tensor] | None:
-        """(B,) mean absolute colour error and (B,) structural similarity from one pass of the GPU's kernels.
-
-        None where these kernels cannot run: then compute what you need with ``metrics``.
-        """
-        if not self.output.rgb.is_cuda:
-            return None
-        from surfhead.core.kernels import cuda
-
-        if not cuda.serves(self.output.rgb):
-            return None
-        return cuda.picture_losses(self.output.rgb, self.batch.image)
+    def once(self, work: Callable[[Step], Found]) -> Found:
+        """What ``work`` gives for this step, computed when first asked for and shared by all who ask."""
+        if work not in self._found:
+            self._found[work] = work(self)
+        found: Found = self._found[work]
+        return found
 
     @cached_property
     def seen(self) -> Tensor:

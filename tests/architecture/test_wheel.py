@@ -34,8 +34,8 @@ def test_the_wheel_holds_everything_that_is_no_python(tmp_path: Path) -> None:
     presets = {f"surfhead/presets/{p.name}" for p in (ROOT / "surfhead" / "presets").glob("*.toml")}
     templates = {f"surfhead/templates/{p.name}" for p in (ROOT / "surfhead" / "templates").iterdir()}
     assert len(templates) > 0
-    folder = ROOT / "surfhead" / "plugins" / "formats" / "web"
-    web = {f"surfhead/plugins/formats/web/{p.name}" for p in folder.iterdir()}
+    folder = ROOT / "surfhead" / "plugins" / "formats" / "html" / "web"
+    web = {f"surfhead/plugins/formats/html/web/{p.name}" for p in folder.iterdir()}
     assert len(web) > 10
     assert kernels | presets | templates | web <= held
     assert any(name.endswith(".dist-info/entry_points.txt") for name in held)

@@ -10,7 +10,7 @@ import pytest
 
 from surfhead import cli
 from surfhead.core import registry
-from surfhead.core.perceptual import load_lpips
+from surfhead.measuring.perceptual import load_lpips
 
 TINY = Path(__file__).with_name("tiny_plugin.py")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surfhead.core import checkpoint
+from surfhead.training import checkpoint
 from tests.commands.conftest import TINY, Surfhead
 
 BASE = (

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from surfhead.core.api import Frame, Rig, Scene, create
-from surfhead.core.data_check import GOOD, check_scene, overlap
+from surfhead.data.data_check import GOOD, check_scene, overlap
 from tests.commands.conftest import TINY, Surfhead
 
 SMALL = {

@@ -82,7 +82,7 @@ def test_broken_plugins_are_told(surfhead: Surfhead, tmp_path: Path, monkeypatch
 
 
 def test_what_to_install_keeps_its_brackets(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    from surfhead.core import kernels
+    from surfhead import kernels
 
     remedy = 'missing: Install them: pip install "surfhead[cuda13]"'
     monkeypatch.setattr(kernels, "report", lambda: {"nvrtc": remedy})

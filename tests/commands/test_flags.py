@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
+from surfhead.commands.familiar_flags import familiar_flags, plain
 from surfhead.commands.flags import table_rows
-from surfhead.core import runs
+from surfhead.commands.run_flags import OWN_FLAGS
 from surfhead.core.config import RunConfig, as_tables
-from surfhead.core.familiar_flags import familiar_flags, plain
-from surfhead.core.optimiser import Optimiser
 from surfhead.core.registry import registry
-from surfhead.core.run_flags import OWN_FLAGS
+from surfhead.runs import configuration as configured
+from surfhead.runs import train as training
+from surfhead.training.optimiser import Optimiser
 from tests.commands.conftest import Said, Surfhead
-from tests.core.tiny_run import tiny_avatar
+from tests.runs.tiny_run import tiny_avatar
 
 RATES = {
     "--feature_lr": "sh",
@@ -142,10 +143,10 @@ def ask(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         def train(data: str | None, **given: Any) -> Path:
             asked.arguments = {"data": data, **given}
             configuration = {key: given[key] for key in ("preset", "file", "settings")}
-            asked.config = runs.configure(None, **configuration)
+            asked.config = configured.configure(None, **configuration)
             return tmp_path
 
-        monkeypatch.setattr(runs, "train", train)
+        monkeypatch.setattr(training, "train", train)
         asked.said = surfhead("train", *words)
         return asked
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.feed import cameras_of
 from surfhead.core.registry import create
-from surfhead.core.runs import load_avatar
-from surfhead.plugins.rigs.flame_example import write_example
+from surfhead.data.feed import cameras_of
+from surfhead.plugins.rigs.flame.example import write_example
+from surfhead.runs.run import load_avatar
 from tests.commands.conftest import Surfhead
 
 SMALL = {

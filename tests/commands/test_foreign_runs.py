@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from surfhead.core.feed import cameras_of
 from surfhead.core.registry import create
-from surfhead.core.runs import load_avatar
-from surfhead.plugins.rigs.flame_example import write_example
+from surfhead.data.feed import cameras_of
+from surfhead.plugins.rigs.flame.example import write_example
+from surfhead.runs.run import load_avatar
 from tests.commands.conftest import Surfhead
 
 SMALL = {
@@ -28,7 +28,7 @@ ORBIT = ("--size", "32", "--device", "cpu")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a FLAME-shaped model, data of it, a short run, and that run as both projects write it."""
-    from surfhead.core.runs import train
+    from surfhead.runs.train import train
 
     root = tmp_path_factory.mktemp("foreign")
     model = write_example(root / "published")

@@ -12,10 +12,10 @@ import pytest
 import torch
 import trimesh
 
-from surfhead.core.build import open_scene
-from surfhead.core.feed import cameras_of
-from surfhead.core.meshcaster import MeshCaster
-from surfhead.core.runs import load_avatar, read_config
+from surfhead.data.feed import cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.runs.run import load_avatar, read_config
 from tests.commands.conftest import Surfhead
 
 QUICK = ("--voxel-mm", "5", "--views", "8", "--size", "64", "--device", "cpu")

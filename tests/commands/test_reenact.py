@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from surfhead.core.contact_sheet import GAP, LABEL, contact_sheet
-from surfhead.core.runs import load_avatar
+from surfhead.drawing.contact_sheet import GAP, LABEL, contact_sheet
+from surfhead.runs.run import load_avatar
 from tests.commands.conftest import Surfhead
 
 ORBIT = ("--size", "40", "--device", "cpu")
@@ -72,9 +72,9 @@ def test_pictures_without_a_video_need_no_ffmpeg(posed: Surfhead, monkeypatch: p
 
 
 def test_the_subject_keeps_its_identity_and_is_seen_by_a_training_camera(posed: Surfhead) -> None:
-    from surfhead.core.build import open_scene
-    from surfhead.core.feed import cameras_of
-    from surfhead.core.runs import read_config
+    from surfhead.data.feed import cameras_of
+    from surfhead.data.opening import open_scene
+    from surfhead.runs.run import read_config
 
     rows = motion(2)
     write("theirs.npz", **rows, shape=np.full((1, 4), 3.0))  # the driver's own identity

@@ -53,9 +53,9 @@ def test_a_split_is_seen_from_its_cameras(trained: Surfhead) -> None:
     assert [p.name for p in sorted(Path("pictures/rgb").iterdir())] == [f"{i:05d}.png" for i in range(3)]
     assert not list(Path("pictures").glob("*.mp4"))
 
-    from surfhead.core.build import open_scene
-    from surfhead.core.feed import cameras_of
-    from surfhead.core.runs import load_avatar, read_config
+    from surfhead.data.feed import cameras_of
+    from surfhead.data.opening import open_scene
+    from surfhead.runs.run import load_avatar, read_config
 
     scene = open_scene(read_config(Path("run"))).scene
     expected = load_avatar("run", device="cpu").render(cameras_of(scene, [1], "cpu"), 0).output.rgb[0]
@@ -64,7 +64,7 @@ def test_a_split_is_seen_from_its_cameras(trained: Surfhead) -> None:
 
 
 def test_every_channel_and_the_arrays_of_a_split_at_another_size(trained: Surfhead) -> None:
-    from surfhead.core.channels import CHANNELS
+    from surfhead.drawing.channels import CHANNELS
 
     arguments = [text for name in CHANNELS for text in ("--channel", name)]
     said = trained(
@@ -121,7 +121,7 @@ def test_a_spiral_over_a_background(trained: Surfhead) -> None:
 
 
 def test_help_names_every_channel(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
-    from surfhead.core.channels import CHANNELS
+    from surfhead.drawing.channels import CHANNELS
 
     monkeypatch.setenv("COLUMNS", "200")
     told = surfhead("render", "--help").out

@@ -39,7 +39,7 @@ def test_bad_input(surfhead: Surfhead, arguments: tuple[str, ...], message: str)
 @pytest.fixture(scope="module")
 def page_file(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a small run."""
-    from surfhead.core.report import write_report
+    from surfhead.results.report import write_report
 
     run = tmp_path_factory.mktemp("browser") / "run"
     shutil.copytree(trained_run, run)

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from surfhead.core.registry import create
-from surfhead.core.runs import load_avatar
+from surfhead.runs.run import load_avatar
 from tests.commands.conftest import Surfhead
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])

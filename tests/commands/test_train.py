@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core import trainer
+from surfhead.training import trainer
 from tests.commands.conftest import TINY, Surfhead
 
 FILES = {"config.toml", "command.txt", "environment.json", "checkpoints", "metrics.jsonl", "eval", "log"}

@@ -20,12 +20,13 @@ from PIL import Image
 
 from surfhead.commands.view import view
 from surfhead.core.errors import DataError
-from surfhead.core.runs import load_avatar
-from surfhead.core.viewing import page as page_module
-from surfhead.core.viewing.painter import Painter
-from surfhead.core.viewing.puppet import Stance
-from surfhead.core.viewing.session import Shot
-from surfhead.core.viewing.viewpoint import start_viewpoint
+from surfhead.runs.run import load_avatar
+from surfhead.viewing import page as page_module
+from surfhead.viewing import settings
+from surfhead.viewing.painter import Painter
+from surfhead.viewing.puppet import Stance
+from surfhead.viewing.shot import Shot
+from surfhead.viewing.viewpoint import start_viewpoint
 from tests.commands.conftest import Surfhead
 
 WIDTH, HEIGHT = 900, 480  # of the window; the controls cover its right side
@@ -211,8 +212,8 @@ def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, browser: Any, url
 
 def test_its_defaults_are_the_pages() -> None:
     defaults = {name: row.default for name, row in inspect.signature(view).parameters.items()}
-    assert (defaults["host"], defaults["port"]) == (page_module.HOST, page_module.PORT)
-    assert (defaults["size"], defaults["quality"]) == (page_module.SIZE, page_module.QUALITY)
+    assert (defaults["host"], defaults["port"]) == (settings.HOST, settings.PORT)
+    assert (defaults["size"], defaults["quality"]) == (settings.SIZE, settings.QUALITY)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ def test_without_its_data_an_avatar_is_shown_all_the_same(
     def gone(config: object) -> None:
         raise DataError('"heads/her" does not exist.')
 
-    monkeypatch.setattr("surfhead.core.build.open_scene", gone)
+    monkeypatch.setattr("surfhead.data.opening.open_scene", gone)
     monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
     said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
     assert said.code == 0

@@ -7,9 +7,10 @@ import shlex
 from pathlib import Path
 
 from surfhead.cli import COMMANDS
-from surfhead.core import config, data_check
+from surfhead.core import config
 from surfhead.core.scene import Scene
-from surfhead.plugins.datasets.vhap import Vhap
+from surfhead.data import data_check
+from surfhead.plugins.datasets.vhap.vhap import Vhap
 from tests.commands.conftest import Surfhead
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "monocular.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from surfhead.core.components import Component
-from surfhead.core.testing.suite import EVERY_KIND, Subject, checks_of, class_of
+from surfhead.testing.suite import EVERY_KIND, Subject, checks_of, class_of
 
 
 def error_of(source: Any, name: str, folder: Path) -> BaseException | None:
@@ -29,6 +29,6 @@ def checks_of_kind_alone(cls: type[Component]) -> set[str]:
 
 
 def _common() -> list[Any]:
-    from surfhead.core.testing import suite
+    from surfhead.testing import suite
 
     return suite._CHECKS[EVERY_KIND]

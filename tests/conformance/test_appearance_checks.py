@@ -11,17 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from surfhead.core.api import (
-    Appearance,
-    Binding,
-    Colour,
-    ColourModel,
-    Highlight,
-    ParameterSpec,
-    Schedule,
-    harmonics,
-)
-from surfhead.core.testing import check
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Highlight, ParameterSpec, Schedule
+from surfhead.maths import harmonics
+from surfhead.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 START = 2000  # images before the network speaks

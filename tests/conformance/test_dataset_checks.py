@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from surfhead.core.api import DataError, Dataset, Frame, Scene, create
-from surfhead.core.testing import check, run
+from surfhead.testing import check, run
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 MARK = "noise.txt"

@@ -12,8 +12,8 @@ import torch
 
 from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, Schedule
 from surfhead.core.registry import registry
-from surfhead.core.testing import check
-from surfhead.core.testing.steps import host_field
+from surfhead.testing import check
+from surfhead.testing.steps import host_field
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 

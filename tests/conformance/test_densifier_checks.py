@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from surfhead.core.api import Densifier, DensifyPlan, DensifyState
-from surfhead.core.testing import check
+from surfhead.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 EVERY = 10_000  # images

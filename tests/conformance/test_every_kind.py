@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step, option
-from surfhead.core.testing import check
+from surfhead.testing import check
 from tests.conformance.planted import error_of
 
 

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.api import DataError, Format
-from surfhead.core.avatar import Avatar
-from surfhead.core.testing import check, run
+from surfhead.testing import check, run
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 

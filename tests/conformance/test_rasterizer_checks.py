@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, create
-from surfhead.core.testing import check
+from surfhead.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from surfhead.core.api import create
 from surfhead.core.registry import KINDS, registry
-from surfhead.core.testing import conformance
+from surfhead.testing import conformance
 
 BUILT_IN = [row for row in registry().registrations() if row.source.origin == "built-in"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step
-from surfhead.core.testing import check
+from surfhead.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import LinearRig, Mesh, RestMesh, Rig, RigParameter
-from surfhead.core.testing import check, tiny
+from surfhead.testing import check, tiny
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
 

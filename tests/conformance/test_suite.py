@@ -14,14 +14,14 @@ import torch
 
 from surfhead.core.errors import ContractError, UnavailableError, UnknownNameError
 from surfhead.core.registry import KINDS
-from surfhead.core.testing import check, checks_of, conformance
+from surfhead.testing import check, checks_of, conformance
 from tests.conformance.test_dataset_checks import Noise
 from tests.conformance.test_regularizer_checks import Difference, NeverZero
 
 ROOT = Path(__file__).resolve().parents[2]
 
 PLUGIN_TEST = """
-from surfhead.core.testing import conformance
+from surfhead.testing import conformance
 from mine import Mine, Unavailable, Wrong
 
 test_mine = conformance(Mine())

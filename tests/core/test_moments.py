@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from surfhead.core.build import make_terms, unfit_schedules
 from surfhead.core.config import Occasions, preset_names
 from surfhead.core.errors import OptionError
 from surfhead.core.moments import in_images
 from surfhead.core.registry import create, registry
-from surfhead.core.runs import configure
+from surfhead.runs.configuration import configure, unfit_schedules
+from surfhead.training.weighted_term import make_terms
 
 
 @pytest.mark.parametrize(

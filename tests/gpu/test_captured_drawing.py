@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
-from surfhead.core.build import open_scene
-from surfhead.core.captured_work import tensors_in
-from surfhead.core.feed import cameras_of
-from surfhead.core.rendering import Rendering
-from surfhead.core.runs import configure, make_trainer
-from surfhead.core.trainer import Trainer
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.captured_work import tensors_in
+from surfhead.avatars.rendering import Rendering
 from surfhead.core.types import Cameras
+from surfhead.data.feed import cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.train import make_trainer
+from surfhead.training.trainer import Trainer
 
 pytestmark = pytest.mark.gpu
 SETTINGS = {

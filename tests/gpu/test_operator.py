@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.kernels import cuda as cuda_kernels
-from surfhead.core.kernels import cuda_room
+from surfhead.kernels import cuda as cuda_kernels
+from surfhead.kernels import cuda_room
 from surfhead.plugins.rasterizers.cuda import Cuda
 from tests.gpu.scenes import IMAGES, Drawing, gradients, loss_weights, random_scene
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core import metrics
 from surfhead.core.errors import ShapeError
-from surfhead.core.kernels.cuda_pictures import picture_losses
+from surfhead.kernels.cuda_pictures import picture_losses
+from surfhead.maths import metrics
 
 pytestmark = pytest.mark.gpu
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from surfhead.core import checkpoint
-from surfhead.core.build import open_scene
-from surfhead.core.monitoring import summary
-from surfhead.core.runs import configure, make_trainer
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.train import make_trainer
+from surfhead.training import checkpoint
+from surfhead.training.monitoring import summary
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.head_scene import head_scene
 from surfhead.core.api import ShapeError
-from surfhead.core.kernels import cuda as cuda_kernels
-from surfhead.core.kernels import cuda_room
+from surfhead.kernels import cuda as cuda_kernels
+from surfhead.kernels import cuda_room
 from surfhead.plugins.rasterizers.cuda import Cuda
 from surfhead.plugins.rasterizers.reference import Torch
 from tests.gpu.scenes import (

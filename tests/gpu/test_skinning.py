@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.surfels import apply_field
+from surfhead.avatars.surfels import apply_field
 from surfhead.core.types import AffineField, Binding, Mesh, RestMesh
 from surfhead.plugins.deformers.jbs import Jbs
 from tests.plugins.deformers.conftest import make_patch

@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core import geometry
-from surfhead.core.avatar import rest_directions
-from surfhead.core.build import open_scene
-from surfhead.core.densification import Statistics
-from surfhead.core.kernels import cuda
-from surfhead.core.runfolder import run_folder
-from surfhead.core.runs import configure, make_trainer
-from surfhead.core.trainer import Trainer
+from surfhead.avatars.avatar import rest_directions
 from surfhead.core.types import AffineField, Batch, Binding, Cameras, RenderOutput, Step, WorldSurfels
+from surfhead.data.opening import open_scene
+from surfhead.kernels import cuda
+from surfhead.maths import geometry
 from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.regularizers.normal import Normal
 from surfhead.plugins.regularizers.normal_length import NormalLength
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import run_folder
+from surfhead.runs.train import make_trainer
+from surfhead.training.statistics import Statistics
+from surfhead.training.trainer import Trainer
 
 pytestmark = pytest.mark.gpu
 VIEWS, COUNT, HEIGHT, WIDTH = 3, 700, 45, 61

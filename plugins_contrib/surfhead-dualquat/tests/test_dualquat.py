@@ -8,8 +8,9 @@ import pytest
 import torch
 from surfhead_dualquat.deformer import DualQuaternion
 
-from surfhead.core.api import Binding, Mesh, OptionError, create, geometry
-from surfhead.core.testing import conformance, tiny
+from surfhead.core.api import Binding, Mesh, OptionError, create
+from surfhead.maths import geometry
+from surfhead.testing import conformance, tiny
 
 Options = DualQuaternion.Options
 

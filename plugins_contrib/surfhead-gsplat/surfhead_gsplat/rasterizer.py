@@ -14,15 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import (
-    Cameras,
-    Rasterizer,
-    RenderOutput,
-    ShapeError,
-    WorldSurfels,
-    geometry,
-    option,
-)
+from surfhead.core.api import Cameras, Rasterizer, RenderOutput, ShapeError, WorldSurfels, option
+from surfhead.maths import geometry
 
 
 class Gsplat(Rasterizer):

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, ParameterSpec, Schedule, harmonics, kernels, planes
+from surfhead import kernels
+from surfhead.core.api import OptionError, ParameterSpec, Schedule
+from surfhead.maths import harmonics, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
 

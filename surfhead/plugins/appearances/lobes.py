@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from surfhead.core.api import geometry
+from surfhead.maths import geometry
 
 FEATURES = 24  # length of the specular feature every surfel carries
 AMPLITUDES = 2  # channels of a lobe's response

@@ -12,7 +12,7 @@ def register_datasets(register: Any) -> None:
     """Register the built-in data sets."""
     register(
         "synthetic",
-        "surfhead.plugins.datasets.synthetic:Synthetic",
+        "surfhead.plugins.datasets.synthetic.synthetic:Synthetic",
         "Ray-cast pictures of a rig, with true normals and depth.",
     )
     register(
@@ -32,6 +32,6 @@ def register_datasets(register: Any) -> None:
     )
     register(
         "vhap",
-        "surfhead.plugins.datasets.vhap:Vhap",
+        "surfhead.plugins.datasets.vhap.vhap:Vhap",
         "VHAP exports with tracked FLAME: NeRSemble, GaussianAvatars, SurFhead, monocular.",
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option, ply
+from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene, header_size
 from surfhead.plugins.datasets.transforms import Record, inside, one_size, read_frames, read_json, wrong
 

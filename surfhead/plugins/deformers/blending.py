@@ -7,16 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from surfhead.core.api import (
-    AffineField,
-    Binding,
-    Mesh,
-    OptionError,
-    ParameterSpec,
-    Schedule,
-    planes,
-    triangles,
-)
+from surfhead.core.api import AffineField, Binding, Mesh, OptionError, ParameterSpec, Schedule
+from surfhead.maths import planes, triangles
 
 HOST_ONLY = ("eyeballs", "boundary")  # regions whose surfels follow their host alone
 

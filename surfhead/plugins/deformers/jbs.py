@@ -25,20 +25,9 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from surfhead.core.api import (
-    AffineField,
-    Binding,
-    Deformer,
-    Flag,
-    Mesh,
-    OptionError,
-    ParameterSpec,
-    geometry,
-    kernels,
-    option,
-    planes,
-    triangles,
-)
+from surfhead import kernels
+from surfhead.core.api import AffineField, Binding, Deformer, Flag, Mesh, OptionError, ParameterSpec, option
+from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
     BLEND,
     affine_field,

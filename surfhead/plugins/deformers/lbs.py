@@ -16,7 +16,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, geometry, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, option
+from surfhead.maths import geometry
 from surfhead.plugins.deformers.blending import (
     BLEND,
     affine_field,

@@ -12,7 +12,8 @@ from typing import final
 
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option, planes
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option
+from surfhead.maths import planes
 from surfhead.plugins.deformers.blending import of_host, rigged
 
 

@@ -32,7 +32,7 @@ def register_formats(register: Any) -> None:
     )
     register(
         "html",
-        "surfhead.plugins.formats.html:Html",
+        "surfhead.plugins.formats.html.html:Html",
         "A web page that plays the avatar anywhere: one file, no server, no network.",
     )
     register(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import Avatar, DataError, Format
+from surfhead.core.api import AvatarView, DataError, Format
 from surfhead.plugins.formats.axes import to_gaussian_avatars
 from surfhead.plugins.formats.point_cloud import refuse, write_points
 from surfhead.plugins.formats.tracked import write_tracked
@@ -31,7 +31,7 @@ class GaussianAvatars(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; gives the files. Raises DataError when it has no rig."""
         refuse(settings, self.name)
         if bool((avatar.surfels.triangle < 0).any()):

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import Avatar, Format, harmonics
+from surfhead.core.api import AvatarView, Format
+from surfhead.maths import harmonics
 from surfhead.plugins.formats.posed import posed, settings_of
 
 EXTENSION = "KHR_gaussian_splatting"
@@ -36,7 +37,7 @@ class Gltf(Format):
     suffixes = (".glb",)
     writes = True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
         timestep, parameters = settings_of(settings, self.name)
         attributes = splat_attributes(posed(avatar, timestep, parameters))

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from surfhead.core.api import Avatar, DataError, Format
+from surfhead.core.api import AvatarView, DataError, Format
 from surfhead.core.api import Motion as Moved
 from surfhead.plugins.formats.point_cloud import refuse
 from surfhead.plugins.formats.tracked import FIELDS, Source, opened, read_motion, write_tracked
@@ -40,7 +40,7 @@ class Motion(Format):
         except Exception:  # what is wrong with the file is said where it is read
             return True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the motion the avatar was trained on. Raises DataError when it has none."""
         refuse(settings, self.name)
         if not avatar.motion:

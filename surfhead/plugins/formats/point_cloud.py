@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, OptionError, ply
+from surfhead.core.api import DataError, OptionError
+from surfhead.meshes import ply
 
 Arrays = Mapping[str, np.ndarray]
 HARMONICS = (0, 3, 8, 15)  # coefficients beyond the constant one, by degree

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Avatar, OptionError, apply_field, geometry, harmonics
+from surfhead.avatars.surfels import apply_field
+from surfhead.core.api import AvatarView, OptionError
+from surfhead.maths import geometry, harmonics
 
 CHUNK = 100_000  # surfels whose harmonics are turned at once, to bound memory
 FULL = 15  # harmonics beyond the constant one at degree 3
 
 
 def posed(
-    avatar: Avatar, timestep: int | None = None, parameters: Mapping[str, Tensor] | None = None
+    avatar: AvatarView, timestep: int | None = None, parameters: Mapping[str, Tensor] | None = None
 ) -> dict[str, np.ndarray]:
     """Raw surfel arrays (see ``point_cloud``) of one pose, harmonics of degree 3 included.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.api import Avatar, Format
+from surfhead.core.api import AvatarView, Format
 from surfhead.plugins.formats.point_cloud import write_points
 from surfhead.plugins.formats.posed import posed, settings_of
 
@@ -23,7 +23,7 @@ class Splats2dgs(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
         timestep, parameters = settings_of(settings, self.name)
         write_points(path, posed(avatar, timestep, parameters), ("SplatRenderMode: 2dgs",))

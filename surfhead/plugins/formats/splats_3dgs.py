@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import Avatar, Format
+from surfhead.core.api import AvatarView, Format
 from surfhead.plugins.formats.point_cloud import write_points
 from surfhead.plugins.formats.posed import posed, settings_of
 
@@ -29,7 +29,7 @@ class Splats3dgs(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
         timestep, parameters = settings_of(settings, self.name)
         arrays = posed(avatar, timestep, parameters)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from surfhead.core.api import Avatar, DataError, Format, StoredAvatar
+from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
 from surfhead.plugins.formats.point_cloud import check_numbers, read_points, refuse, write_points
 from surfhead.plugins.formats.tracked import read_identity, read_motion, write_tracked
@@ -42,7 +42,7 @@ class SurfheadAvatar(Format):
     reads = True
     writes = True
 
-    def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
         refuse(settings, self.name)
         cloud = path if path.suffix == ".ply" else path / CLOUD

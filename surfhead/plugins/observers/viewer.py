@@ -18,7 +18,8 @@ from typing import Any
 
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option, viewing
+from surfhead import viewing
+from surfhead.core.api import Observer, OptionError, option
 
 CURVE_STEPS = 20  # between two points of a curve: reading a loss waits for the GPU
 WAIT = 0.02  # seconds between two looks while the run is paused

@@ -17,7 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, kernels
+from surfhead import kernels
+from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels
 
 CHANNELS = 3  # the kernels' colour channels
 

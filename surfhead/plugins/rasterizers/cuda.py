@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, check_shape, kernels
+from surfhead import kernels
+from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, check_shape
 
 
 class Cuda(Rasterizer):

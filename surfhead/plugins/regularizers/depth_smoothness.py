@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, depth_normals, option
+from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.maths import depth_normals
 
 
 class DepthSmoothness(Regularizer):

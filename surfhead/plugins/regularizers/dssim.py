@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, metrics
+from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.maths import metrics
+from surfhead.plugins.regularizers.picture_losses import picture_losses
 
 
 class Dssim(Regularizer):
@@ -21,6 +23,7 @@ class Dssim(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """The dissimilarity, in [0, 2]."""
-        if step.picture_losses is not None:
-            return 1.0 - step.picture_losses[1].mean()
+        fused = step.once(picture_losses)
+        if fused is not None:
+            return 1.0 - fused[1].mean()
         return 1.0 - metrics.ssim(step.output.rgb, step.batch.target).mean()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.plugins.regularizers.picture_losses import picture_losses
 
 
 def rest(dssim: str) -> float:
@@ -28,6 +29,7 @@ class L1(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """The error in [0, 1] units of colour."""
-        if step.picture_losses is not None:
-            return step.picture_losses[0].mean()
+        fused = step.once(picture_losses)
+        if fused is not None:
+            return fused[0].mean()
         return (step.output.rgb - step.batch.target).abs().mean()

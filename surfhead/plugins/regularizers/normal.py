@@ -19,7 +19,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, kernels, option
+from surfhead import kernels
+from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
+from surfhead.maths import depth_normals
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 

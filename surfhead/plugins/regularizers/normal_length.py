@@ -13,7 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, geometry, kernels
+from surfhead import kernels
+from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.maths import geometry
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 SMALLEST_DETERMINANT = 1e-3  # of A; the deformations of real heads stay above 0.1

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, geometry
+from surfhead.core.api import Appearance, Binding, Colour
+from surfhead.maths import geometry
 
 EYES = (2, 5, 6)
 

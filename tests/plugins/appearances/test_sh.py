@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from surfhead.core.api import OptionError, harmonics
+from surfhead.core.api import OptionError
+from surfhead.maths import harmonics
 from surfhead.plugins.appearances.sh import Sh
 
 from .conftest import View, lit, make_binding, make_view

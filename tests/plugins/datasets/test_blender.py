@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surfhead.core.api import DataError, ply
+from surfhead.core.api import DataError
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.blender import Blender
-from surfhead.plugins.datasets.vhap import Vhap
+from surfhead.plugins.datasets.vhap.vhap import Vhap
 
 SIZE = 8
 

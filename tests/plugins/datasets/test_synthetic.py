@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, DataError, MeshCaster, OptionError, Scene, create
-from surfhead.core.feed import cameras_of
-from surfhead.plugins.datasets.synthetic import Synthetic, SyntheticScene
-from surfhead.plugins.datasets.synthetic_cameras import held_out_camera, train_cameras
-from surfhead.plugins.datasets.synthetic_motion import TRAIN_STRENGTH, motion
-from surfhead.plugins.datasets.synthetic_renderer import Renderer
+from surfhead.core.api import Cameras, DataError, OptionError, Scene, create
+from surfhead.data.feed import cameras_of
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.plugins.datasets.synthetic.cameras import held_out_camera, train_cameras
+from surfhead.plugins.datasets.synthetic.motion import TRAIN_STRENGTH, motion
+from surfhead.plugins.datasets.synthetic.renderer import Renderer
+from surfhead.plugins.datasets.synthetic.synthetic import Synthetic, SyntheticScene
 
 SIZE = 64
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surfhead.plugins.datasets.synthetic_noise import fractal_noise, spots, value_noise
+from surfhead.plugins.datasets.synthetic.noise import fractal_noise, spots, value_noise
 
 
 def points(count: int = 4000) -> np.ndarray:

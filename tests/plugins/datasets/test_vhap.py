@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from surfhead.core.api import DataError
-from surfhead.plugins.datasets.vhap import Vhap
+from surfhead.plugins.datasets.vhap.vhap import Vhap
 from tests.plugins.datasets.vhap_layout import (
     CX,
     CY,

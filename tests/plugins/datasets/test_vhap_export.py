@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from surfhead.core.api import Frame, Scene, Views
-from surfhead.plugins.datasets.vhap import Vhap
+from surfhead.plugins.datasets.vhap.vhap import Vhap
 
 WIDTH, HEIGHT = 9, 7
 SPLITS = ["train", "train", "val", "test"]

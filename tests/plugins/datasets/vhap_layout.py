@@ -7,7 +7,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from surfhead.plugins.datasets.vhap import Vhap
+from surfhead.plugins.datasets.vhap.vhap import Vhap
 
 WIDTH, HEIGHT = 10, 8
 CX, CY, FX, FY = 3.25, 5.5, 21.0, 19.0

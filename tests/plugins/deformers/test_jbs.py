@@ -11,7 +11,8 @@ import torch
 from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
-from surfhead.core.api import OptionError, RestMesh, geometry
+from surfhead.core.api import OptionError, RestMesh
+from surfhead.maths import geometry
 from surfhead.plugins.deformers.blending import BLEND, weights
 from surfhead.plugins.deformers.jacobian import Jacobian
 from surfhead.plugins.deformers.jbs import Jbs

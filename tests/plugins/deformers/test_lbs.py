@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from surfhead.core.api import Binding, Mesh, RestMesh, Topology, geometry
+from surfhead.core.api import Binding, Mesh, RestMesh, Topology
+from surfhead.maths import geometry
 from surfhead.plugins.deformers.lbs import Lbs
 
 from .conftest import Patch

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, OptionError, geometry
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, OptionError
+from surfhead.maths import geometry
 from surfhead.plugins.deformers.jacobian import Jacobian
 from surfhead.plugins.deformers.jbs import Jbs
 from surfhead.plugins.deformers.lbs import Lbs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
-from surfhead.core.avatar import Avatar
-from surfhead.core.surfels import Surfels, merge_specs
 
 
 def make_avatar(

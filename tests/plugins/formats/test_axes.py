@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from surfhead.core.api import geometry, triangles
+from surfhead.maths import geometry, triangles
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars, multiply, to_gaussian_avatars
 
 # a right triangle in the plane y = 1: first edge 3 along +x, the second 4 along -z, so its normal is +y

@@ -10,9 +10,9 @@ import pytest
 import torch
 from plyfile import PlyData
 
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
-from surfhead.core.avatar import Avatar
-from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.plugins.formats.gltf import Gltf, splat_attributes
 from surfhead.plugins.formats.posed import posed
 from surfhead.plugins.formats.splats_2dgs import Splats2dgs

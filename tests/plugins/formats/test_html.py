@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import DataError, OptionError, create, harmonics
-from surfhead.plugins.formats.html import Html
-from surfhead.plugins.formats.web_numbers import KINDS, Numbers
+from surfhead.core.api import DataError, OptionError, create
+from surfhead.maths import harmonics
+from surfhead.plugins.formats.html.html import Html
+from surfhead.plugins.formats.html.numbers import KINDS, Numbers
 
 
 def page(avatar, folder, settings=None, **options):

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from surfhead.core import pictures
-from surfhead.core.api import Cameras, apply_field
-from surfhead.core.channels import paint
-from surfhead.core.runs import load_avatar
-from surfhead.plugins.formats.html import Html
+from surfhead.avatars.surfels import apply_field
+from surfhead.core.api import Cameras
+from surfhead.drawing import pictures
+from surfhead.drawing.channels import paint
+from surfhead.plugins.formats.html.html import Html
+from surfhead.runs.run import load_avatar
 from tests.plugins.formats.conftest import make_avatar
 from tests.plugins.formats.test_html import make_like
 

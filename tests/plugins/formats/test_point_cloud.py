@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from surfhead.core.api import DataError, ply
+from surfhead.core.api import DataError
+from surfhead.meshes import ply
 from surfhead.plugins.formats.point_cloud import read_points, write_points
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, OptionError, apply_field, create, geometry, harmonics
-from surfhead.core.avatar import Avatar
-from surfhead.core.surfels import Surfels, merge_specs
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, apply_field, merge_specs
+from surfhead.core.api import Cameras, OptionError, create
+from surfhead.maths import geometry, harmonics
 from surfhead.plugins.formats.point_cloud import read_points
 from surfhead.plugins.formats.posed import posed, principal_axes, turn_harmonics
 from surfhead.plugins.formats.splats_2dgs import Splats2dgs

@@ -123,7 +123,7 @@ def test_it_is_chosen_by_a_setting_and_watches_a_real_run(
     tmp_path: Path, small_settings: dict[str, Any]
 ) -> None:
     from surfhead.core.options import parse_setting
-    from surfhead.core.runs import train as train_run
+    from surfhead.runs.train import train as train_run
 
     assert parse_setting("observers.tensorboard={}") == ("observers.tensorboard", {})
     settings = {**small_settings, "iterations": 4, "observers": {"tensorboard": {}}, "baseline": False}

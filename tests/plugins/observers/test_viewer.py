@@ -15,11 +15,14 @@ import pytest
 import torch
 
 from surfhead.core.api import OptionError, create
-from surfhead.core.build import choose_device, open_scene
-from surfhead.core.runfolder import run_folder
-from surfhead.core.runs import configure, load_avatar, make_trainer
-from surfhead.core.testing.page_client import PageClient
-from surfhead.core.trainer import Trainer
+from surfhead.core.devices import choose_device
+from surfhead.data.opening import open_scene
+from surfhead.runs.configuration import configure
+from surfhead.runs.folder import run_folder
+from surfhead.runs.run import load_avatar
+from surfhead.runs.train import make_trainer
+from surfhead.testing.page_client import PageClient
+from surfhead.training.trainer import Trainer
 
 pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
 OPTIONS = {"port": "0", "size": "64", "every": "0.05"}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, SurfheadError, WorldSurfels, kernels
+from surfhead import kernels
+from surfhead.core.api import Cameras, SurfheadError, WorldSurfels
 from surfhead.plugins.rasterizers.cpu import Cpu
 from surfhead.plugins.rasterizers.reference import Torch
 from tests.gpu.scenes import (

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, kernels
+from surfhead import kernels
+from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels
 from surfhead.plugins.rasterizers.cpu import Cpu
 from surfhead.plugins.rasterizers.reference import Torch
 

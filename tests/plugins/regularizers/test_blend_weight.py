@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import OptionError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.blend_weight import BlendWeight
+from surfhead.testing import steps
 
 
 def step_with(weights: list[list[float]], visible: list[bool]) -> Step:

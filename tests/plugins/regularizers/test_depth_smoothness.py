@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import OptionError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.depth_smoothness import DepthSmoothness
+from surfhead.testing import steps
 
 
 def step_with(inverse: torch.Tensor, truth: torch.Tensor) -> Step:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from surfhead.core.testing import steps
 from surfhead.plugins.regularizers.distortion import Distortion
+from surfhead.testing import steps
 
 
 def test_it_is_the_mean_of_the_map() -> None:

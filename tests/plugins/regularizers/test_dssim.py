@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from surfhead.core.testing import steps
 from surfhead.plugins.regularizers.dssim import Dssim
+from surfhead.testing import steps
 
 
 def test_a_picture_of_one_pixel_by_hand() -> None:

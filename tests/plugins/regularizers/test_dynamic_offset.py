@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from surfhead.core.errors import ShapeError
-from surfhead.core.testing import steps
 from surfhead.plugins.regularizers.dynamic_offset import DynamicOffset
+from surfhead.testing import steps
 
 
 def test_it_is_the_mean_length_whether_flat_or_not() -> None:

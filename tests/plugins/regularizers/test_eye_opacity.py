@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import UnknownNameError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.eye_opacity import EyeOpacity
+from surfhead.testing import steps
 
 
 def step_with(opacity: torch.Tensor, regions: dict[str, list[int]]) -> Step:

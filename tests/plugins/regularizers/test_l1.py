@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from surfhead.core.testing import steps
 from surfhead.plugins.regularizers.l1 import L1
+from surfhead.testing import steps
 
 
 def test_it_is_the_mean_absolute_error() -> None:

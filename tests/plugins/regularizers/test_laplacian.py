@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from surfhead.core.testing import steps
 from surfhead.core.types import Mesh, RestMesh, Step, Topology
 from surfhead.plugins.regularizers.laplacian import Laplacian
+from surfhead.testing import steps
 
 # a closed octahedron: every vertex has four neighbours, all but its opposite
 CORNERS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from surfhead.core.errors import DataError
-from surfhead.core.testing import steps
 from surfhead.plugins.regularizers.mask import Mask
+from surfhead.testing import steps
 
 
 def test_it_is_the_mean_absolute_error_of_alpha() -> None:

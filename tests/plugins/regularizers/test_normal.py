@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import OptionError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.normal import Normal
+from surfhead.testing import steps
 
 INSIDE = (steps.HEIGHT - 2) * (steps.WIDTH - 2)
 TURNED = torch.tensor([0.0, 0.6, -0.8])

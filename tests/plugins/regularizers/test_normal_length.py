@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from surfhead.core.geometry import quaternion_to_matrix
-from surfhead.core.testing import steps
 from surfhead.core.types import AffineField
+from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.plugins.regularizers.normal_length import NormalLength
+from surfhead.testing import steps
 
 
 def test_it_is_the_change_of_length_over_views_and_visible_surfels() -> None:

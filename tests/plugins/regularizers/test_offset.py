@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import OptionError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.offset import Offset
+from surfhead.testing import steps
 
 
 def step_with(offsets: list[list[float]], visible: list[bool], triangle: int = 0) -> Step:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from surfhead.core.errors import OptionError
-from surfhead.core.testing import steps
 from surfhead.core.types import Step
 from surfhead.plugins.regularizers.scale import Scale
+from surfhead.testing import steps
 
 
 def step_with(scales: list[list[float]], visible: list[bool], triangle: int = 0) -> Step:

@@ -11,9 +11,9 @@ import torch
 from scipy.linalg import expm
 
 from surfhead.core.api import DataError, ShapeError, UnknownNameError
-from surfhead.plugins.rigs.flame import Flame
-from surfhead.plugins.rigs.flame_example import write_example
-from surfhead.plugins.rigs.flame_teeth import LOWER_LIP, UPPER_LIP, tooth_vertices
+from surfhead.plugins.rigs.flame.example import write_example
+from surfhead.plugins.rigs.flame.flame import Flame
+from surfhead.plugins.rigs.flame.teeth import LOWER_LIP, UPPER_LIP, tooth_vertices
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import scipy.sparse
 import torch
 
 from surfhead.core.api import DataError
-from surfhead.plugins.rigs.flame import Flame
-from surfhead.plugins.rigs.flame_example import write_example
-from surfhead.plugins.rigs.flame_model import read_imported
-from surfhead.plugins.rigs.flame_pickle import read_pickle
+from surfhead.plugins.rigs.flame.example import write_example
+from surfhead.plugins.rigs.flame.flame import Flame
+from surfhead.plugins.rigs.flame.model import read_imported
+from surfhead.plugins.rigs.flame.pickle import read_pickle
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_a_pickle_cannot_change_the_readers_classes(tmp_path):
     path.write_bytes(b"cnumpy\nndarray\n(N(dVharm\nI1\nstb.")
     with pytest.raises(DataError, match=r"x\.pkl"):
         read_pickle(path)
-    from surfhead.plugins.rigs.flame_pickle import ALLOWED
+    from surfhead.plugins.rigs.flame.pickle import ALLOWED
 
     assert not hasattr(ALLOWED["numpy", "ndarray"], "harm")
 

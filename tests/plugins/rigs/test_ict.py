@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from surfhead.core.api import DataError, ShapeError, UnknownNameError
-from surfhead.plugins.rigs.ict import Ict
-from surfhead.plugins.rigs.ict_example import write_example
+from surfhead.plugins.rigs.ict.example import write_example
+from surfhead.plugins.rigs.ict.ict import Ict
 from surfhead.plugins.rigs.wavefront import read_vertices, read_wavefront
 
 REPOSITORY = Path(__file__).parents[3]

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, ContractError, MeshCaster, ShapeError
-from surfhead.plugins.rigs.procedural import IDENTITY_SHAPES, Procedural
-from surfhead.plugins.rigs.procedural_expressions import EXPRESSIONS
+from surfhead.core.api import Cameras, ContractError, ShapeError
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.plugins.rigs.procedural.expressions import EXPRESSIONS
+from surfhead.plugins.rigs.procedural.procedural import IDENTITY_SHAPES, Procedural
 
 
 @pytest.fixture(scope="module")

@@ -36,10 +36,9 @@ from surfhead.core.api import (
     OptionError,
     ParameterSpec,
     Schedule,
-    geometry,
     option,
-    triangles,
 )
+from surfhead.maths import geometry, triangles
 
 HOST_ONLY = ("eyeballs", "boundary")  # regions whose surfels follow their host alone
 STRETCHES = ("host", "isotropic", "none")

@@ -1,0 +1,242 @@
+"""An avatar: surfels, a rig and the chosen components, and how they make pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from surfhead.avatars.captured_drawing import CapturedDrawing
+from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.surfels import Surfels, apply_field
+from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
+from surfhead.core.errors import OptionError, ShapeError, unknown_name
+from surfhead.core.types import (
+    Cameras,
+    WorldSurfels,
+    check_all_finite,
+    check_shape,
+)
+from surfhead.maths import planes
+
+
+class Avatar:
+    """A riggable head (or a static scene) that can be drawn from any camera in any pose.
+
+    Attributes:
+        surfels: the learnable surfels.
+        rig: turns parameters into meshes, already prepared for this identity.
+        deformer, appearance, rasterizer: the chosen components.
+        motion: name -> (T, d) rig parameters of the timesteps it was trained on.
+        identity: name -> tensor, the rig's identity.
+        background: (3,) RGB in [0, 1].
+        images: training images seen.
+        graphs: replay pictures on a GPU as CUDA graphs where every component allows it.
+    """
+
+    def __init__(
+        self,
+        surfels: Surfels,
+        rig: Rig,
+        deformer: Deformer,
+        appearance: Appearance,
+        rasterizer: Rasterizer,
+        motion: Mapping[str, Tensor],
+        background: Tensor,
+        identity: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.surfels = surfels
+        self.rig = rig
+        self.deformer = deformer
+        self.appearance = appearance
+        self.rasterizer = rasterizer
+        self.motion = dict(motion)
+        self.background = background
+        self.identity = dict(identity or {})
+        self.images = 0
+        self.graphs = True
+        self._drawing = CapturedDrawing(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the surfels live."""
+        return self.surfels.triangle.device
+
+    @property
+    def timesteps(self) -> int:
+        """Number of timesteps of its own motion."""
+        return next((len(v) for v in self.motion.values()), 0)
+
+    def advance(self, images: int) -> None:
+        """Set the number of images seen, which sets the appearance model's stage."""
+        self.images = images
+        self.appearance.advance(images)
+
+    def poses(self, timesteps: Tensor) -> dict[str, Tensor]:
+        """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""
+        if not self.motion:
+            return {}
+        return {name: values[timesteps] for name, values in self.motion.items()}
+
+    @torch.no_grad()
+    def render(
+        self,
+        cameras: Cameras,
+        timesteps: Tensor | int | Mapping[str, Tensor],
+        *,
+        pose_of_view: Tensor | None = None,
+        background: Tensor | None = None,
+        parts: bool = False,
+        opacity_scale: Tensor | None = None,
+        borrow: bool = False,
+    ) -> Rendering:
+        """Draw B views without gradients.
+
+        Args:
+            cameras: B cameras.
+            timesteps: timesteps of the avatar's own motion, an int or (P,) integers, or rig parameters
+                name -> (P, d).
+            pose_of_view: (B,) index of each view's pose; by default view b shows pose b, or the only one.
+            background: (3,) or (B, 3) RGB; by default the avatar's own.
+            parts: also draw the colour's parts.
+            opacity_scale: (N,) factor of each surfel's opacity; 0 hides it.
+            borrow: what is given may be overwritten by the next picture of this avatar, which is faster; for
+                whoever draws in one thread and looks at each picture before the next.
+
+        Raises:
+            ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
+            OptionError: a timestep outside the motion.
+        """
+        cameras = cameras.validate().to(self.device, self.background.dtype)  # looking at a GPU's would wait
+        if isinstance(timesteps, Mapping):
+            known = self.rig.parameters()
+            for name in timesteps:
+                if name not in known:
+                    raise unknown_name("rig parameter", name, known, "Rename or drop it.")
+            parameters = {}
+            for name, value in timesteps.items():
+                rows = value[None] if value.ndim == 1 else value
+                check_shape(name, rows, None, known[name].size)
+                parameters[name] = rows.to(self.device, self.background.dtype)
+            check_all_finite(parameters)
+            if len({len(rows) for rows in parameters.values()}) > 1:
+                counts = ", ".join(f"{name} {len(rows)}" for name, rows in parameters.items())
+                raise ShapeError(
+                    f"The rig parameters have different numbers of poses: {counts}.",
+                    "Expected the same number P of rows in each.",
+                    "Repeat the single ones with expand(P, -1).",
+                )
+        else:
+            index = torch.as_tensor(timesteps, device=self.device).reshape(-1).long()
+            outside = [i for i in index.tolist() if not 0 <= i < self.timesteps]
+            if self.motion and (outside or not len(index)):
+                raise OptionError(
+                    f"Timestep {outside[0] if outside else 'of none'} is outside the avatar's motion.",
+                    f"It has timesteps 0 to {self.timesteps - 1}.",
+                    "Choose one of these or give rig parameters.",
+                )
+            parameters = self.poses(index)
+        poses = max((len(v) for v in parameters.values()), default=1)
+        paired = pose_of_view is None and poses == len(cameras)
+        if pose_of_view is None:
+            if poses not in (1, len(cameras)):
+                raise ShapeError(
+                    f"{poses} poses do not fit {len(cameras)} cameras.",
+                    "Expected one pose, or one for each camera.",
+                    "Give pose_of_view.",
+                )
+            pose_of_view = torch.arange(len(cameras), device=self.device) % poses
+        chosen = self.background if background is None else background.to(self.background)
+        if opacity_scale is not None:
+            check_shape("opacity_scale", opacity_scale, len(self.surfels))
+            opacity_scale = opacity_scale.to(self.background)
+        sight = Sight(
+            cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), opacity_scale, paired, parts
+        )
+        return self._drawing(sight, borrow)
+
+    def draw(
+        self,
+        cameras: Cameras,
+        parameters: Mapping[str, Tensor],
+        pose_of_view: Tensor,
+        background: Tensor,
+        *,
+        paired: bool = False,
+        parts: bool = False,
+        track: bool = False,
+        opacity_scale: Tensor | None = None,
+    ) -> Rendering:
+        """The differentiable way from parameters to pictures; inputs are trusted.
+
+        Args:
+            paired: every view has a pose of its own, in order (``pose_of_view`` is 0, 1, ..., B - 1), so
+                that nothing is gathered.
+            track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
+                the rasterizer alone, without the part that flows through view directions.
+            opacity_scale: (N,) factor of each surfel's opacity.
+        """
+        mesh = self.rig(parameters) if self.deformer.rig_bound else None
+        if mesh is None:  # a static scene has one pose
+            pose_of_view = torch.zeros_like(pose_of_view)
+            paired = len(cameras) == 1
+        binding = self.surfels.binding()
+        field = self.deformer(mesh, binding)
+        world = apply_field(field, binding)
+        if opacity_scale is not None:
+            world = replace(world, opacity=world.opacity * opacity_scale)
+        seen = (world.mean, world.normal, field.rotation)
+        means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
+        directions, normals = rest_directions(means, normals.detach(), rotation, cameras.centre)
+        colour = self.appearance(binding, directions, normals, rotation, parts)
+        if track:
+            if paired:
+                mean = world.mean.view_as(world.mean)
+            else:  # the densifier wants a gradient per view, not summed over the views of a pose
+                mean = world.mean[pose_of_view]
+                world = WorldSurfels(
+                    mean, world.tangents[pose_of_view], world.normal[pose_of_view], world.opacity
+                )
+                pose_of_view = torch.arange(len(cameras), device=mean.device)
+            mean.retain_grad()
+            world = WorldSurfels(mean, world.tangents, world.normal, world.opacity)
+        output = self.rasterizer(world, colour.rgb, cameras, pose_of_view, background)
+        pictures = {
+            name: self.rasterizer(world, value, cameras, pose_of_view, torch.zeros_like(background)).rgb
+            for name, value in colour.parts.items()
+        }
+        return Rendering(output, world, field, mesh, colour, parameters, pictures)
+
+
+def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Where appearance models look from (method: section 6).
+
+    Args:
+        mean: (B, N, 3) the surfels' world centres in each view.
+        normal: (B, N, 3) their world normals, constants.
+        rotation: (B, N, 3, 3) world from rest.
+        centre: (B, 3) the cameras' centres.
+
+    Returns:
+        (B, N, 3) unit directions from the camera to the surfel, and (B, N, 3) normals turned towards the
+        camera, which carry no gradient; both in rest space.
+    """
+    if mean.is_cuda:
+        from surfhead.kernels import cuda
+
+        if cuda.serves(mean):
+            return cuda.rest_directions(mean, normal, rotation, centre)
+    directions = mean - centre[:, None, :]
+    directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    facing = (normal * directions.detach()).sum(-1, keepdim=True)
+    normal = torch.where(facing > 0, -normal, normal)
+    return _to_rest(rotation, directions), _to_rest(rotation.detach(), normal)
+
+
+def _to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
+    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
+    x, y, z = planes.planes(vectors)
+    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]

@@ -1,0 +1,170 @@
+"""Work as CUDA graphs: the host launches one graph instead of hundreds of kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger("surfhead")
+Inputs = TypeVar("Inputs")
+Tree = TypeVar("Tree")
+Result = TypeVar("Result")
+TRIES = 3  # other work on the GPU may disturb a capture
+RENEWAL = 8  # captures in one pool: of growing sizes, they leave it in pieces that nothing fits into again
+
+
+class CapturedWork(Generic[Inputs, Result]):
+    """Does the same work on inputs after inputs, from a CUDA graph where it can.
+
+    Captured work is right only while everything the host decided in it stays decided that way: the caller
+    names all of that in a key. With a new key the work is first done as it is, which also compiles and loads
+    what it needs; the second time it is captured, and from then on replayed. Where capturing has failed
+    TRIES times, everything runs as it is.
+
+    Args:
+        work: from the inputs, a dataclass of tensors, to a result; it must neither wait for the GPU nor copy
+            from the host, and change tensors in place only.
+    """
+
+    def __init__(self, work: Callable[[Inputs], Result]) -> None:
+        self._work = work
+        self._key: Hashable = None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
+        self._result: Result | None = None
+        self._pool: Any = None
+        self._keeper: torch.cuda.CUDAGraph | None = None
+        self._captures = 0  # in the present pool
+        self._failures = 0
+        self._overflows = 0  # of the rasterizer, when it was captured
+        self.failure: BaseException | None = None  # the last one
+
+    @property
+    def captured(self) -> bool:
+        """Whether there is a graph to replay."""
+        return self._graph is not None
+
+    def __call__(self, key: Hashable, inputs: Inputs) -> Result:
+        """The work's result; that of captured work lives in the graph's memory until the next."""
+        if self._failures >= TRIES:
+            return self._work(inputs)
+        if key != self._key:
+            self.drop()
+            result = self._work(inputs)
+            self._key = key
+            return result
+        given = tensors_in(inputs)
+        guard = torch.cuda.device_of(given[0])  # type: ignore[no-untyped-call]
+        with guard:  # a capture takes place on the current device
+            if self._graph is None and not self._capture(inputs, given[0].device):
+                return self._work(inputs)
+        assert self._graph is not None
+        copy_all(self._inputs, given)
+        self._graph.replay()
+        return cast(Result, self._result)
+
+    def drop(self) -> None:
+        """Forget the graph; the next time the work is done as it is."""
+        self._key = self._graph = self._result = None
+        self._inputs = []
+
+    def make_room(self) -> None:
+        """Capture anew where the rasterizer had too little room lately, which makes it slow."""
+        from surfhead.kernels import cuda
+
+        if cuda.overflows() > self._overflows:
+            self.drop()
+
+    def _capture(self, inputs: Inputs, device: torch.device) -> bool:
+        from surfhead.kernels import cuda
+
+        try:
+            self._overflows = cuda.overflows()
+            self._renew_pool()
+            pool = self._shared_pool(device)
+            graph, own = torch.cuda.CUDAGraph(), with_tensors(inputs, torch.clone)
+            # other threads decode pictures meanwhile, which must not break the capture
+            with torch.cuda.graph(graph, pool, _stream(device), capture_error_mode="thread_local"):
+                result = self._work(own)
+        except Exception as failure:  # whatever a component did that a graph cannot hold
+            self.failure = failure
+            self._failures += 1
+            self._pool = self._keeper = None  # the broken capture may still hold it
+            if self._failures == TRIES:
+                log.info("Work is done without CUDA graphs: %s", (str(failure).splitlines() or [""])[0])
+            return False
+        self._graph, self._inputs, self._result = graph, tensors_in(own), result
+        self._captures += 1
+        return True
+
+    def _renew_pool(self) -> None:
+        """Give the pool's memory back after some captures: a run that densifies often must not grow."""
+        if self._captures >= RENEWAL:
+            self._captures, self._pool, self._keeper = 0, None, None
+            torch.cuda.empty_cache()
+
+    def _shared_pool(self, device: torch.device) -> Any:
+        """The memory of all graphs. It would die with its last graph, so an empty one keeps it."""
+        if self._pool is None:
+            pool = torch.cuda.graph_pool_handle()
+            keeper = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(keeper, pool, _stream(device), capture_error_mode="thread_local"):
+                torch.zeros(1, device=device)
+            self._pool, self._keeper = pool, keeper
+        return self._pool
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """What captures on a device run on; PyTorch's own belongs to the first device that captured."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass; none for other types."""
+    return tuple(item.name for item in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
+
+
+def tensors_in(value: object) -> list[Tensor]:
+    """The tensors of a dataclass or mapping of tensors, dataclasses and mappings, in a fixed order."""
+    found: list[Tensor] = []
+    _gather(value, found)
+    return found
+
+
+def _gather(value: object, found: list[Tensor]) -> None:
+    if isinstance(value, Tensor):
+        found.append(value)
+    elif isinstance(value, Mapping):
+        for name in sorted(value):
+            _gather(value[name], found)
+    else:
+        for name in _names(cast(Any, type(value))):
+            _gather(getattr(value, name), found)
+
+
+def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copy tensors into others, most of them together in a launch or two."""
+    floats = [i for i, value in enumerate(sources) if value.dtype == torch.float32]
+    torch._foreach_copy_([targets[i] for i in floats], [sources[i] for i in floats])
+    for i in set(range(len(sources))) - set(floats):
+        targets[i].copy_(sources[i], non_blocking=True)
+
+
+def with_tensors(value: Tree, change: Callable[[Tensor], Tensor]) -> Tree:
+    """A copy whose tensors are ``change`` of the original's, taken in the order of ``tensors_in``."""
+    found: Any = value
+    if isinstance(value, Tensor):
+        found = change(value)
+    elif isinstance(value, Mapping):
+        found = {name: with_tensors(value[name], change) for name in sorted(value)}
+    elif names := _names(cast(Any, type(value))):
+        found = type(value)(**{name: with_tensors(getattr(value, name), change) for name in names})
+    return cast(Tree, found)

@@ -1,0 +1,182 @@
+"""The learnable surfels: raw parameters by name, their hosts, and what a densifying plan does to them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.densification import DensifyPlan
+from surfhead.core.errors import ContractError
+from surfhead.core.parameters import ParameterSpec, Schedule
+from surfhead.core.types import AffineField, Binding, Topology, WorldSurfels
+from surfhead.maths import planes
+from surfhead.maths.geometry import quaternion_to_matrix
+
+CORE_PARAMETERS: dict[str, ParameterSpec] = {
+    "offset": ParameterSpec((3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True),
+    "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale"),
+    "quaternion": ParameterSpec(
+        (4,), (1.0, 0.0, 0.0, 0.0), Schedule(1e-3), group="rotation", detachable=True
+    ),
+    "opacity": ParameterSpec((), math.log(0.1 / 0.9), Schedule(0.05)),
+}
+
+_GENERATIONS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How the surfels after a plan come from those before it.
+
+    Attributes:
+        source: (M,) int64 index of the surfel each new one comes from.
+        fresh: (M,) bool, made by cloning or splitting: its optimiser state starts at zero.
+    """
+
+    source: Tensor
+    fresh: Tensor
+
+
+class Surfels:
+    """N surfels with named raw parameters (method: section 2).
+
+    Attributes:
+        specs: name -> declaration, the core's and those of deformer and appearance.
+        parameters: name -> leaf tensor (N, *shape).
+        triangle: (N,) int64 host triangle, -1 without a rig.
+        generation: a number that no other set of tensors in this process has had.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, ParameterSpec],
+        parameters: Mapping[str, Tensor],
+        triangle: Tensor,
+        topology: Topology | None,
+    ) -> None:
+        self.specs = dict(specs)
+        self.parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+        self.triangle = triangle
+        self.topology = topology
+        self.generation = next(_GENERATIONS)
+        self._regions: dict[str, Tensor] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        specs: Mapping[str, ParameterSpec],
+        triangle: Tensor,
+        topology: Topology | None,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Surfels:
+        """Surfels with the declared starting values, one for each entry of ``triangle``."""
+        count = len(triangle)
+        values = {name: spec.start(count, generator).to(device) for name, spec in specs.items()}
+        return cls(specs, values, triangle.to(device), topology)
+
+    def __len__(self) -> int:
+        return len(self.triangle)
+
+    @property
+    def regions(self) -> dict[str, Tensor]:
+        """Indices of the surfels in each region of the rig, made once after every change of hosts."""
+        if self._regions is None:
+            self._regions = {}
+            if self.topology is not None:
+                for name, inside in self.topology.regions.items():
+                    self._regions[name] = inside[self.triangle].nonzero().squeeze(1)
+        return self._regions
+
+    def binding(self) -> Binding:
+        """What deformers and appearance models see."""
+        return Binding(self.triangle, self.parameters, self.regions)
+
+    def frozen(self, name: str, detached: Iterable[str]) -> list[Tensor]:
+        """Index tensors of the surfels that get no gradient on this parameter."""
+        spec = self.specs[name]
+        regions = set(spec.frozen_regions) | (set(detached) if spec.detachable else set())
+        return [self.regions[r] for r in sorted(regions) if r in self.regions and len(self.regions[r])]
+
+    def apply(self, plan: DensifyPlan, generator: torch.Generator) -> Selection:
+        """Clone, split and prune; gives where every surviving surfel came from.
+
+        Split children are drawn inside the surfel from its own Gaussian (3DGS, section 5.2), with the
+        scale divided by ``plan.shrink``; children keep host and blend logits.
+        """
+        device = self.triangle.device
+        count = len(self)
+        index = torch.arange(count, device=device)
+        keep = index[~(plan.prune | plan.split)]
+        clones = index[plan.clone & ~plan.prune]
+        parents = index[plan.split & ~plan.prune].repeat_interleave(plan.children)
+        source = torch.cat([keep, clones, parents])
+        fresh = torch.zeros(len(source), dtype=torch.bool, device=device)
+        fresh[len(keep) :] = True
+        values = {name: value.detach()[source].clone() for name, value in self.parameters.items()}
+        if len(parents):
+            rows = slice(len(source) - len(parents), None)
+            scale = values["log_scale"][rows].exp()
+            noise = torch.randn(len(parents), 2, generator=generator).to(scale)
+            turn = quaternion_to_matrix(values["quaternion"][rows])[:, :, :2]
+            values["offset"][rows] += torch.einsum("nij,nj->ni", turn, noise * scale)
+            values["log_scale"][rows] -= math.log(plan.shrink)
+        if plan.opacity_ceiling is not None:
+            ceiling = plan.opacity_ceiling
+            values["opacity"].clamp_(max=math.log(ceiling / (1.0 - ceiling)))
+        self.triangle = self.triangle[source]
+        self.parameters = {name: value.requires_grad_() for name, value in values.items()}
+        self.generation = next(_GENERATIONS)
+        self._regions = None
+        return Selection(source, fresh)
+
+
+def merge_specs(*declared: Mapping[str, ParameterSpec]) -> dict[str, ParameterSpec]:
+    """The core's parameters with those of the components. Raises ContractError when two claim a name."""
+    merged = dict(CORE_PARAMETERS)
+    for specs in declared:
+        for name, spec in specs.items():
+            if name in merged:
+                raise ContractError(
+                    f'Two components declare the per-surfel parameter "{name}".',
+                    f"Taken: {', '.join(merged)}.",
+                    "Rename it in the plugin.",
+                )
+            merged[name] = spec
+    return merged
+
+
+def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
+    """Carry the canonical surfels into the world (method: section 4).
+
+    ``mean = L x + o``, ``[t_u t_v] = L r[:, :2] diag(s)``, ``n`` parallel to ``t_u x t_v``.
+    """
+    raw = binding.parameters
+    if field.linear.is_cuda:
+        from surfhead.kernels import cuda
+
+        if cuda.serves(field.linear):
+            parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])
+            fused = cuda.apply_field(field.linear, field.origin, *parameters)
+            return WorldSurfels(*fused, torch.sigmoid(raw["opacity"]))
+    axes = planes.planes(quaternion_to_matrix(raw["quaternion"]))
+    columns = [raw["offset"], axes[0], axes[1]]
+    local = torch.stack([torch.stack(planes.planes(column)) for column in columns], dim=1)
+    world = planes.matrix_product(field.linear, local.movedim((0, 1), (-2, -1)))
+    # the unscaled columns also give the normal, free of the scales' range
+    x, u, v = world.movedim((-1, -2), (0, 1)).unbind(0)
+    normal = planes.cross(u.unbind(0), v.unbind(0))
+    inverse = planes.dot(normal, normal).clamp_min(1e-24).rsqrt()
+    scale = planes.planes(raw["log_scale"].exp())
+    tangents = torch.stack([u * scale[0], v * scale[1]])
+    return WorldSurfels(
+        x.movedim(0, -1) + field.origin,
+        tangents.movedim((1, 0), (-2, -1)),
+        planes.from_planes(*planes.scaled(normal, inverse)),
+        torch.sigmoid(raw["opacity"]),
+    )

@@ -1,0 +1,1 @@
+"""Data sets as a run uses them: opening, checking, feeding."""

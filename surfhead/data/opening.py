@@ -1,0 +1,57 @@
+"""Opens a run's data set with the reader that recognises it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surfhead.core.components import Dataset
+from surfhead.core.config import Choice, RunConfig
+from surfhead.core.errors import DataError
+from surfhead.core.registry import registry
+from surfhead.core.scene import Scene
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An opened data set and the reader that opened it."""
+
+    scene: Scene
+    dataset: Dataset
+
+
+def data_choice(data: str | None) -> Choice:
+    """The data set plugin for a path, recognised by its content; None is the built-in head."""
+    if data is None:
+        return Choice("synthetic")
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise DataError(
+            f'Data set "{data}" does not exist.',
+            "Expected a folder, or no DATA at all for the built-in head.",
+            "Check the path.",
+        )
+    found = registry()
+    for name in found.names("dataset"):
+        cls: Any = found.get("dataset", name)
+        if cls.recognises(path):
+            return Choice(name)
+    raise DataError(
+        f'No data set reader recognises "{data}".',
+        f"Readers: {', '.join(found.names('dataset'))}.",
+        "Name one with --set data.name=NAME, or see `surfhead show dataset NAME` for its layout.",
+    )
+
+
+def open_scene(config: RunConfig) -> Opened:
+    """Open the run's data set."""
+    options = dict(config.data.options)
+    cls: Any = registry().get("dataset", config.data.name)
+    fields = cls.Options.__dataclass_fields__
+    if config.background is not None and "background" in fields:
+        options.setdefault("background", config.background)
+    if config.cache != "auto" and "cache" in fields:
+        options.setdefault("cache", "ram" if config.cache == "gpu" else config.cache)
+    dataset: Dataset = registry().create("dataset", config.data.name, options)
+    return Opened(dataset.open(Path(config.path).expanduser() if config.path else None), dataset)

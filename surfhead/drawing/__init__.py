@@ -1,0 +1,1 @@
+"""Pictures to look at: channels, comparisons, camera paths, key frames."""

@@ -1,0 +1,95 @@
+"""The door to the CUDA kernels: what can run here, why not, and the kernels themselves.
+
+Importing this module needs neither a GPU nor the CUDA packages.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from surfhead.core.errors import UnavailableError
+from surfhead.kernels import cuda_compiler, cuda_driver
+from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions
+from surfhead.kernels.cuda_driver import unavailable
+from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
+from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
+from surfhead.kernels.cuda_pictures import picture_losses
+from surfhead.kernels.cuda_rasterizer import rasterize
+from surfhead.kernels.cuda_room import check_overflow, overflows
+from surfhead.kernels.cuda_skinning import apply_field, blend_triangles
+from surfhead.kernels.cuda_surface import length_term, normal_term
+from surfhead.kernels.cuda_triangles import pose_triangles, relative_logarithms
+from surfhead.kernels.sources import kernel_sources
+
+__all__ = [
+    "MAX_PARAMETERS",
+    "Moments",
+    "adam_step",
+    "apply_field",
+    "blend_triangles",
+    "check_overflow",
+    "compile_kernels",
+    "harmonic_colours",
+    "length_term",
+    "normal_term",
+    "overflows",
+    "picture_losses",
+    "pose_triangles",
+    "rasterize",
+    "relative_logarithms",
+    "report",
+    "rest_directions",
+    "screen_gradients",
+    "serves",
+    "unavailable",
+]
+
+
+def serves(tensor: torch.Tensor) -> bool:
+    """Whether the fused kernels can stand in for PyTorch's operations on this tensor."""
+    return tensor.is_cuda and tensor.dtype == torch.float32 and unavailable() is None
+
+
+def compile_kernels(device: int | None = None) -> float:
+    """Compile (or read from the cache) and load every kernel of a device; gives the seconds it took.
+
+    Raises:
+        UnavailableError: the kernels cannot run here; says why.
+    """
+    began = time.perf_counter()
+    index = torch.cuda.current_device() if device is None else device
+    cuda_driver.kernels(index).compile_all()
+    return time.perf_counter() - began
+
+
+def report() -> dict[str, str]:
+    """What `surfhead doctor` prints: device, architecture, versions, cache folder, compile time."""
+    found: dict[str, str] = {}
+    reason = unavailable()
+    if reason is not None:
+        found["cuda kernels"] = f"not available: {reason}"
+    try:
+        found["nvrtc"] = ".".join(map(str, cuda_compiler.nvrtc_version()))
+        found["cache folder"] = str(cuda_compiler.kernel_folder())
+    except UnavailableError as error:
+        found["nvrtc"] = f"missing: {error.remedy}"
+    if reason is not None:
+        return found
+    index = torch.cuda.current_device()
+    capability = cuda_driver.capability(index)
+    found["device"] = torch.cuda.get_device_name(index)
+    found["architecture"] = cuda_compiler.target(capability)[0]
+    found["driver understands CUDA"] = ".".join(map(str, cuda_driver.driver_version()))
+    folder = kernel_sources()
+    cached = all(
+        cuda_compiler.cache_path(module, capability, folder).is_file() for module in cuda_compiler.MODULES
+    )
+    try:
+        seconds = compile_kernels(index)
+    except UnavailableError as error:
+        found["cuda kernels"] = f"not available: {error.what}"
+        return found
+    found["cuda kernels"] = f"ready after {seconds:.2f} s " + ("(cached)" if cached else "(compiled now)")
+    return found

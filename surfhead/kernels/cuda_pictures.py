@@ -1,0 +1,119 @@
+"""Mean absolute error and structural similarity of pictures as one PyTorch operator on the GPU.
+
+The twin of ``surfhead.maths.metrics.ssim`` (11x11 Gaussian window of sigma 1.5, zero padding) and of the mean
+absolute error, in one pass over the pictures forward and one backward, with the truth read as uint8.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surfhead.core.errors import ShapeError
+from surfhead.kernels import cuda_driver
+from surfhead.kernels.cuda_operators import differentiate, register
+
+TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
+
+
+class Pictures(ctypes.Structure):
+    """The kernels' one argument: struct Pictures of picture_losses.cu, field by field."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("views", "height", "width", "bytes")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("image", "truth", "partial", "derivative", "g_sums", "g_image")
+        ),
+    ]
+
+
+def _grid(image: Tensor) -> tuple[int, int, int]:
+    views, height, width, _ = image.shape
+    return -(-width // TILE_PIXELS), -(-height // TILE_ROWS), views
+
+
+def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
+    pictures = Pictures()
+    pictures.views, pictures.height, pictures.width = image.shape[:3]
+    pictures.bytes = truth.dtype == torch.uint8
+    for field, tensor in {"image": image, "truth": truth, **others}.items():
+        setattr(pictures, field, tensor.data_ptr())
+    cuda_driver.run("picture_losses", name, pictures, _grid(image), THREADS, image.device)
+
+
+def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    image, truth = image.contiguous(), truth.contiguous()
+    across, down, views = _grid(image)
+    partial = image.new_empty(views, across * down, 2)
+    derivative = image.new_empty(3, *image.shape)
+    _run("picture_losses", image, truth, partial=partial, derivative=derivative)
+    return partial.sum(dim=1), derivative
+
+
+def _backward(g_sums: Tensor, image: Tensor, truth: Tensor, derivative: Tensor) -> Tensor:
+    image, truth, g_sums = image.contiguous(), truth.contiguous(), g_sums.contiguous()
+    g_image = torch.empty_like(image)
+    _run("picture_losses_backward", image, truth, derivative=derivative, g_sums=g_sums, g_image=g_image)
+    return g_image
+
+
+def _fake_forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    return image.new_empty(image.shape[0], 2), image.new_empty(3, *image.shape)
+
+
+def _fake_backward(g_sums: Tensor, image: Tensor, truth: Tensor, derivative: Tensor) -> Tensor:
+    return image.new_empty(image.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs, output[1])
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _autograd(ctx: Any, g_sums: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, None]:
+    if g_sums is None:
+        return None, None
+    return torch.ops.surfhead.picture_losses_cuda_backward(g_sums, *ctx.saved_tensors), None
+
+
+register("picture_losses_cuda", "(Tensor image, Tensor truth) -> (Tensor, Tensor)", _forward, _fake_forward)
+register(
+    "picture_losses_cuda_backward",
+    "(Tensor g_sums, Tensor image, Tensor truth, Tensor derivative) -> Tensor",
+    _backward,
+    _fake_backward,
+)
+differentiate("picture_losses_cuda", _autograd, _setup_context)
+
+
+def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) mean absolute error and (B,) mean structural similarity of pictures on a GPU.
+
+    Args:
+        image: (B, H, W, 3) float32, differentiable.
+        truth: (B, H, W, 3) uint8, or float32 in [0, 1]; a constant.
+
+    Raises:
+        ShapeError: a shape or type is not one of these.
+        UnavailableError: the kernels cannot run here.
+    """
+    if (
+        image.shape != truth.shape
+        or image.ndim != 4
+        or image.shape[-1] != 3
+        or image.dtype != torch.float32
+        or truth.dtype not in (torch.uint8, torch.float32)
+    ):
+        raise ShapeError(
+            f'"image" is {image.dtype} {tuple(image.shape)} and "truth" {truth.dtype} {tuple(truth.shape)}.',
+            "Expected (B, H, W, 3) float32, and the same of uint8 or float32.",
+            "Convert them.",
+        )
+    count = image[0].numel() if len(image) else 1
+    error, similarity = (torch.ops.surfhead.picture_losses_cuda(image, truth)[0] / count).unbind(dim=1)
+    return error, similarity

@@ -1,0 +1,222 @@
+"""From canonical parameters to world surfels on the GPU: the stages that cost most, one kernel each way.
+
+Twins: ``surfhead.avatars.surfels.apply_field`` and the blend of the deformer ``jbs`` (docs/method.md,
+section 4).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
+
+THREADS = 128  # of skinning.cu
+
+
+class Field(ctypes.Structure):
+    """struct Field of skinning.cu."""
+
+    _fields_ = structure_fields(
+        "poses surfels",
+        "offset log_scale quaternion linear origin mean tangents normal g_mean g_tangents g_normal "
+        "g_offset g_log_scale g_quaternion g_linear",
+    )
+
+
+class Blend(ctypes.Structure):
+    """struct Blend of skinning.cu."""
+
+    _fields_ = structure_fields(
+        "poses surfels triangles",
+        "host neighbours weights quaternion logarithm stretch axes linear rotation g_linear g_rotation "
+        "g_weights g_quaternion g_logarithm g_stretch",
+    )
+
+
+def _run(name: str, structure: Any, device: torch.device, tensors: dict[str, Tensor | None]) -> None:
+    run_over("skinning", name, structure, (-(-structure.surfels // THREADS), 1), THREADS, device, tensors)
+
+
+# ---- apply_field -----------------------------------------------------------------------------------------
+
+
+def _field(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    poses, surfels = linear.shape[:2]
+    mean = linear.new_empty(poses, surfels, 3)
+    tangents = linear.new_empty(poses, surfels, 3, 2)
+    normal = linear.new_empty(poses, surfels, 3)
+    tensors: dict[str, Tensor | None] = {
+        "offset": offset, "log_scale": log_scale, "quaternion": quaternion, "linear": linear,
+        "origin": origin, "mean": mean, "tangents": tangents, "normal": normal,
+    }  # fmt: skip
+    _run("apply_field", Field(poses, surfels), linear.device, tensors)
+    return mean, tangents, normal
+
+
+def _field_backward(
+    g_mean: Tensor | None, g_tangents: Tensor | None, g_normal: Tensor | None,
+    linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    poses, surfels = linear.shape[:2]
+    g_linear = linear.new_empty(poses, surfels, 3, 3)
+    found = tuple(value.new_empty(value.shape) for value in (offset, log_scale, quaternion))
+    tensors: dict[str, Tensor | None] = {
+        "offset": offset, "log_scale": log_scale, "quaternion": quaternion, "linear": linear,
+        "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal,
+        "g_offset": found[0], "g_log_scale": found[1], "g_quaternion": found[2], "g_linear": g_linear,
+    }  # fmt: skip
+    _run("apply_field_backward", Field(poses, surfels), linear.device, tensors)
+    return g_linear, found[0], found[1], found[2]
+
+
+def _fake_field(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    leading = linear.shape[:2]
+    return linear.new_empty(*leading, 3), linear.new_empty(*leading, 3, 2), linear.new_empty(*leading, 3)
+
+
+def _fake_field_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    return tuple(value.new_empty(value.shape) for value in arguments[3:])
+
+
+def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    linear, _, offset, log_scale, quaternion = inputs
+    ctx.save_for_backward(linear, offset, log_scale, quaternion)
+    ctx.set_materialize_grads(False)
+
+
+def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    g_linear, *own = torch.ops.surfhead.apply_field_cuda_backward(*gradients, *ctx.saved_tensors)
+    return g_linear, gradients[0], *own
+
+
+# ---- blend_triangles -------------------------------------------------------------------------------------
+
+
+def _blend_shapes(weights: Tensor, quaternion: Tensor) -> Blend:
+    return Blend(quaternion.shape[0], weights.shape[0], quaternion.shape[1])
+
+
+def _blend(
+    host: Tensor, neighbours: Tensor, weights: Tensor, quaternion: Tensor, logarithm: Tensor,
+    stretch: Tensor, axes: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    shape = (quaternion.shape[0], weights.shape[0], 3, 3)
+    linear, rotation = weights.new_empty(shape), weights.new_empty(shape)
+    tensors: dict[str, Tensor | None] = {
+        "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
+        "logarithm": logarithm, "stretch": stretch, "axes": axes, "linear": linear, "rotation": rotation,
+    }  # fmt: skip
+    _run("blend_triangles", _blend_shapes(weights, quaternion), weights.device, tensors)
+    return linear, rotation
+
+
+def _blend_backward(
+    g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
+    quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, rig: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    g_weights = weights.new_empty(weights.shape)
+    of_rig = [value.new_zeros(value.shape) for value in (quaternion, logarithm, stretch)]
+    tensors: dict[str, Tensor | None] = {
+        "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
+        "logarithm": logarithm, "stretch": stretch, "axes": axes, "g_linear": g_linear,
+        "g_rotation": g_rotation, "g_weights": g_weights,
+    }  # fmt: skip
+    if rig:
+        tensors |= {"g_quaternion": of_rig[0], "g_logarithm": of_rig[1], "g_stretch": of_rig[2]}
+    _run("blend_triangles_backward", _blend_shapes(weights, quaternion), weights.device, tensors)
+    return g_weights, of_rig[0], of_rig[1], of_rig[2]
+
+
+def _fake_blend(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+    weights, quaternion = arguments[2:4]
+    shape = (quaternion.shape[0], weights.shape[0], 3, 3)
+    return weights.new_empty(shape), weights.new_empty(shape)
+
+
+def _fake_blend_backward(*arguments: Any) -> tuple[Tensor, ...]:
+    return tuple(value.new_empty(value.shape) for value in arguments[4:8])
+
+
+def _keep_blend(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs)
+    ctx.set_materialize_grads(False)
+
+
+def _blend_autograd(
+    ctx: Any, g_linear: Tensor | None, g_rotation: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    rig = any(ctx.needs_input_grad[3:6])
+    g_weights, *of_rig = torch.ops.surfhead.blend_triangles_cuda_backward(
+        g_linear, g_rotation, *ctx.saved_tensors, rig
+    )
+    return None, None, g_weights, *(of_rig if rig else (None, None, None)), None
+
+
+_FIELD = "Tensor linear, Tensor origin, Tensor offset, Tensor log_scale, Tensor quaternion"
+_BLEND = (
+    "Tensor host, Tensor neighbours, Tensor weights, Tensor quaternion, Tensor logarithm, Tensor stretch, "
+    "Tensor axes"
+)
+register("apply_field_cuda", f"({_FIELD}) -> (Tensor, Tensor, Tensor)", _field, _fake_field)
+register(
+    "apply_field_cuda_backward",
+    "(Tensor? g_mean, Tensor? g_tangents, Tensor? g_normal, Tensor linear, Tensor offset, Tensor log_scale, "
+    "Tensor quaternion) -> (Tensor, Tensor, Tensor, Tensor)",
+    _field_backward,
+    _fake_field_backward,
+)
+differentiate("apply_field_cuda", _field_autograd, _keep_field)
+register("blend_triangles_cuda", f"({_BLEND}) -> (Tensor, Tensor)", _blend, _fake_blend)
+register(
+    "blend_triangles_cuda_backward",
+    f"(Tensor? g_linear, Tensor? g_rotation, {_BLEND}, bool rig) -> (Tensor, Tensor, Tensor, Tensor)",
+    _blend_backward,
+    _fake_blend_backward,
+)
+differentiate("blend_triangles_cuda", _blend_autograd, _keep_blend)
+
+
+def apply_field(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (P, N, 3), tangents (P, N, 3, 2) and normal (P, N, 3) of canonical surfels under an affine field.
+
+    Args:
+        linear: (P, N, 3, 3), metres per unit. origin: (P, N, 3), metres.
+        offset: (N, 3) units. log_scale: (N, 2). quaternion: (N, 4), of any length.
+    """
+    found: tuple[Tensor, Tensor, Tensor] = torch.ops.surfhead.apply_field_cuda(
+        linear, origin, offset, log_scale, quaternion
+    )
+    return found
+
+
+def blend_triangles(
+    host: Tensor,
+    neighbours: Tensor,
+    weights: Tensor,
+    quaternion: Tensor,
+    logarithm: Tensor,
+    stretch: Tensor,
+    axes: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Jacobian blend skinning: the field's linear part R_b U_b k R̄ and the rotation R_b, each (P, N, 3, 3).
+
+    Args:
+        host: (N,) int64. neighbours: (F, 3) int64. weights: (N, 4), of the host and its neighbours.
+        quaternion: (P, F, 4) rotations R. logarithm: (P, 3 F, 3) log(R_iᵀ R_j), all first neighbours first.
+        stretch: (P, F, 6) entries of U. axes: (F, 3, 3) the constant k R̄ of the rest triangles.
+    """
+    found: tuple[Tensor, Tensor] = torch.ops.surfhead.blend_triangles_cuda(
+        host, neighbours, weights, quaternion, logarithm, stretch, axes
+    )
+    return found

@@ -1,0 +1,183 @@
+"""Two terms of the loss that shape the surface, each one kernel each way on the GPU.
+
+Twins: the regularizers ``normal`` (with ``surfhead.maths.depth_normals``) and ``normal_length``
+(docs/method.md, sections 5 and 7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_structures import run_over, structure_fields
+
+THREADS, WIDE, TALL = 256, 32, 8  # of surface_terms.cu
+
+
+class NormalTerm(ctypes.Structure):
+    """struct NormalTerm of surface_terms.cu."""
+
+    _fields_ = structure_fields(
+        "views height width",
+        "depth alpha normal intrinsics mask partial g_sum g_depth g_normal",
+    )
+
+
+class LengthTerm(ctypes.Structure):
+    """struct LengthTerm of surface_terms.cu."""
+
+    _fields_ = structure_fields(
+        "views surfels",
+        "quaternion linear scale visible partial g_sum g_quaternion g_linear",
+    )
+
+
+def _picture_grid(depth: Tensor) -> tuple[int, int, int]:
+    views, height, width = depth.shape
+    return -(-width // WIDE), -(-height // TALL), views
+
+
+# ---- normal ----------------------------------------------------------------------------------------------
+
+
+def _normal(depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None) -> Tensor:
+    across, down, views = _picture_grid(depth)
+    partial = depth.new_empty(views * across * down, 2)
+    tensors = {
+        "depth": depth, "alpha": alpha, "normal": normal, "intrinsics": intrinsics, "mask": mask,
+        "partial": partial,
+    }  # fmt: skip
+    sizes, grid = NormalTerm(*depth.shape), (across, down, views)
+    run_over("surface_terms", "normal_term", sizes, grid, THREADS, depth.device, tensors)
+    return partial.sum(dim=0)
+
+
+def _normal_backward(
+    g_sum: Tensor, depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    g_depth, g_normal = depth.new_empty(depth.shape), normal.new_empty(normal.shape)
+    tensors = {
+        "depth": depth, "alpha": alpha, "normal": normal, "intrinsics": intrinsics, "mask": mask,
+        "g_sum": g_sum, "g_depth": g_depth, "g_normal": g_normal,
+    }  # fmt: skip
+    sizes, grid = NormalTerm(*depth.shape), _picture_grid(depth)
+    run_over("surface_terms", "normal_term_backward", sizes, grid, THREADS, depth.device, tensors)
+    return g_depth, g_normal
+
+
+def _fake_normal(
+    depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
+) -> Tensor:
+    return depth.new_empty(2)
+
+
+def _fake_normal_backward(
+    g_sum: Tensor, depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    return depth.new_empty(depth.shape), normal.new_empty(normal.shape)
+
+
+def _keep_normal(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, mask = inputs
+    ctx.save_for_backward(*tensors, *([] if mask is None else [mask]))
+
+
+def _normal_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    saved = [*ctx.saved_tensors, None][:5]
+    g_depth, g_normal = torch.ops.surfhead.normal_term_cuda_backward(gradient[0], *saved)
+    return g_depth, None, g_normal, None, None
+
+
+# ---- normal_length ---------------------------------------------------------------------------------------
+
+
+def _length(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:
+    views, surfels = visible.shape
+    blocks = -(-surfels // THREADS)
+    partial = linear.new_empty(blocks, 2)
+    tensors: dict[str, Tensor | None] = {
+        "quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible, "partial": partial
+    }  # fmt: skip
+    sizes = LengthTerm(views, surfels)
+    run_over("surface_terms", "length_term", sizes, (blocks, 1), THREADS, linear.device, tensors)
+    return partial.sum(dim=0)
+
+
+def _length_backward(
+    g_sum: Tensor, quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    g_quaternion, g_linear = quaternion.new_empty(quaternion.shape), linear.new_empty(linear.shape)
+    tensors: dict[str, Tensor | None] = {
+        "quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible, "g_sum": g_sum,
+        "g_quaternion": g_quaternion, "g_linear": g_linear,
+    }  # fmt: skip
+    sizes, grid = LengthTerm(*visible.shape), (-(-visible.shape[1] // THREADS), 1)
+    run_over("surface_terms", "length_term_backward", sizes, grid, THREADS, linear.device, tensors)
+    return g_quaternion, g_linear
+
+
+def _fake_length(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:
+    return linear.new_empty(2)
+
+
+def _fake_length_backward(
+    g_sum: Tensor, quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    return quaternion.new_empty(quaternion.shape), linear.new_empty(linear.shape)
+
+
+def _keep_length(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _length_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    found = torch.ops.surfhead.length_term_cuda_backward(gradient[0], *ctx.saved_tensors)
+    return *found, None, None
+
+
+_NORMAL = "Tensor depth, Tensor alpha, Tensor normal, Tensor intrinsics, Tensor? mask"
+_LENGTH = "Tensor quaternion, Tensor linear, Tensor scale, Tensor visible"
+register("normal_term_cuda", f"({_NORMAL}) -> Tensor", _normal, _fake_normal)
+register(
+    "normal_term_cuda_backward",
+    f"(Tensor g_sum, {_NORMAL}) -> (Tensor, Tensor)",
+    _normal_backward,
+    _fake_normal_backward,
+)
+differentiate("normal_term_cuda", _normal_autograd, _keep_normal)
+register("length_term_cuda", f"({_LENGTH}) -> Tensor", _length, _fake_length)
+register(
+    "length_term_cuda_backward",
+    f"(Tensor g_sum, {_LENGTH}) -> (Tensor, Tensor)",
+    _length_backward,
+    _fake_length_backward,
+)
+differentiate("length_term_cuda", _length_autograd, _keep_length)
+
+
+def normal_term(
+    depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
+) -> Tensor:
+    """The mean of 1 - N·N_depth over the mask, pixels without a normal of the depth counting as 0.
+
+    Args:
+        depth: (B, H, W) camera z of the surface, metres. alpha: (B, H, W), a constant.
+        normal: (B, H, W, 3) drawn normals. intrinsics: (B, 3, 3). mask: (B, H, W) uint8, or None: all.
+    """
+    found: Tensor = torch.ops.surfhead.normal_term_cuda(depth, alpha, normal, intrinsics, mask)
+    return found[0] / found[1].clamp_min(1.0)
+
+
+def length_term(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:
+    """The mean of | |A^-T R̄ r e3| - 1 | over the visible surfels of all views; 0 where none is.
+
+    Args:
+        quaternion: (N, 4), of any length. linear: (B, N, 3, 3), every view with its own pose.
+        scale: (N,) the length k in ``linear``, a constant. visible: (B, N) bool.
+    """
+    found: Tensor = torch.ops.surfhead.length_term_cuda(quaternion, linear, scale, visible)
+    return found[0] / found[1].clamp_min(1.0)

@@ -1,0 +1,1 @@
+"""Mathematics that knows nothing of surfhead: planes, rotations, triangles, harmonics, metrics."""

@@ -1,0 +1,1 @@
+"""Figures of an avatar's pictures, and of the baseline it must beat."""

@@ -1,0 +1,113 @@
+"""The baseline every trained avatar must beat: the bare rig mesh, one mean colour a triangle.
+
+Each triangle takes the mean of the training pixels whose rays meet it first; normals and depth are the
+mesh's own. Rays are cast, so nothing of the surfel renderer is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.core.components import Rig
+from surfhead.core.scene import Scene
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.maths.triangles import vertex_normals
+from surfhead.measuring.evaluation import Drawing, Evaluation, evaluate_drawings, spread
+from surfhead.meshes.meshcaster import MeshCaster, MeshHits
+
+TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
+
+
+class TriangleBaseline:
+    """Mean colours of a rig's triangles, and their pictures.
+
+    Args:
+        scene: the data.
+        rig: prepared for the scene's identity; it moves by the data's own parameters, not refined ones.
+        views: views the colours are taken from; by default the split ``train``.
+        smooth: interpolate the mean normals of the vertices instead of the flat triangles' own.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        rig: Rig,
+        views: np.ndarray | None = None,
+        *,
+        smooth: bool = False,
+    ) -> None:
+        self.scene = scene
+        self.rig = rig
+        device = rig.rest().vertices.device
+        self.motion = {name: rows.to(device) for name, rows in scene.rig_parameters.items()}
+        self.smooth = smooth
+        self.triangles = rig.rest().topology.triangles.cpu()
+        count = len(self.triangles)
+        total, hits = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+        chosen = scene.views.of("train") if views is None else views
+        for view in spread(chosen, TRAINING_VIEWS).tolist():
+            index = self._cast(view)[0].triangle[0].flatten()
+            image = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).reshape(-1, 3)
+            met = index >= 0
+            total.index_add_(0, index[met], image[met].double() / 255.0)
+            hits.index_add_(0, index[met], torch.ones(int(met.sum()), dtype=torch.float64))
+        overall = total.sum(0) / hits.sum().clamp_min(1)
+        # triangles no training ray met take the mean of all
+        mean = torch.where(hits[:, None] > 0, total / hits[:, None].clamp_min(1), overall)
+        self.colours = mean.float()
+
+    def _cast(self, view: int) -> tuple[MeshHits, Tensor]:
+        timestep = int(self.scene.views.timestep[view])
+        with torch.no_grad():
+            mesh = self.rig({name: rows[timestep : timestep + 1] for name, rows in self.motion.items()})
+        vertices = mesh.vertices[0].cpu()
+        return MeshCaster(vertices, self.triangles).cast(cameras_of(self.scene, [view], "cpu")), vertices
+
+    def draw(self, views: np.ndarray) -> Drawing:
+        """The baseline's pictures of some views of the scene."""
+        pictures: list[tuple[Tensor, ...]] = []
+        for view in views.tolist():
+            hits, vertices = self._cast(view)
+            mask = hits.mask[0]
+            colour = self.colours[hits.triangle[0].clamp_min(0)]
+            rgb = torch.where(mask[..., None], colour, background_of(self.scene))
+            normal = hits.normal[0]
+            if self.smooth:
+                turn = torch.from_numpy(self.scene.views.camera_from_world[view][:3, :3]).float()
+                corners = hits.interpolate(self.triangles, vertex_normals(vertices, self.triangles))[0]
+                normal = torch.nn.functional.normalize(corners @ turn.T, dim=-1)
+            facing = normal * mask[..., None]
+            pictures.append((rgb, mask.float(), facing, hits.depth[0]))
+        return Drawing(*(torch.stack(group) for group in zip(*pictures, strict=True)))
+
+
+def evaluate_baseline(
+    bare: TriangleBaseline,
+    split: str,
+    *,
+    limit: int = 0,
+    folder: Path | None = None,
+    backbone: str = "alex",
+) -> Evaluation:
+    """Measure the bare rig mesh, one mean colour of the training pictures a triangle.
+
+    Args:
+        bare: the mesh with its colours.
+        split, limit, folder, backbone: as in ``evaluate_drawings``.
+    """
+    found = evaluate_drawings(
+        bare.draw,
+        bare.scene,
+        split,
+        limit=limit,
+        folder=folder,
+        backbone=backbone,
+        title="one colour a triangle",
+    )
+    normals = "interpolated" if bare.smooth else "flat"
+    return replace(found, notes=(*found.notes, f"baseline: mean colour a triangle, {normals} normals"))

@@ -1,0 +1,1 @@
+"""Triangle meshes: casting rays at them, fusing and measuring surfaces, PLY files."""

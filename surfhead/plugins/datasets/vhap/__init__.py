@@ -1,0 +1,1 @@
+"""VHAP exports: read and written."""

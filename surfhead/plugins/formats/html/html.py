@@ -1,0 +1,178 @@
+"""One HTML file that plays the avatar in any browser with WebGL 2: no server, no network, nothing to install.
+
+    surfhead export RUN --format html
+
+It holds the surfels, the triangles that carry them, and either the rig as blendshapes and skinning, with a
+slider for every expression and joint, or the posed vertices of every timestep (``motion=baked``, the default
+for a rig that may not be passed on, that is not linear, or whose motion its linear part does not explain). A
+rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``; without it the
+page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
+
+The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
+and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
+the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
+Scripts find ``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``pixels``.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
+from surfhead.plugins.formats.html.avatar import (
+    Carrier,
+    add_baked_rig,
+    add_linear_rig,
+    add_mesh,
+    add_surfels,
+    carrier,
+    first_view,
+)
+from surfhead.plugins.formats.html.numbers import Numbers
+from surfhead.plugins.formats.point_cloud import refuse
+
+log = logging.getLogger("surfhead")
+SCRIPTS = ("payload", "rig", "triangles", "deform", "highlight", "painter", "orbit", "panel", "player")
+SHADERS = ("present.vert", "shade.frag", "surfel.vert", "surfel.frag", "present.frag")
+
+
+class Html(Format):
+    """Writes a self-contained web page."""
+
+    name = "html"
+    summary = "A web page that plays the avatar anywhere: one file, no server, no network."
+    suffixes = (".html",)
+    writes = True
+
+    @dataclass(frozen=True)
+    class Options:
+        """What of the rig goes into the page."""
+
+        motion: Literal["auto", "rig", "baked"] = option(
+            "auto", "Embed the rig, with sliders, or only posed vertices (baked); auto: the rig if it may be."
+        )
+        every: int = option(1, "Baked motion: keep every so many timesteps.")
+        title: str = option("Avatar", "Title of the page.")
+        i_may_share_the_rig: bool = option(
+            False, "You have the right to pass on a rig whose licence forbids it to others."
+        )
+
+        def __post_init__(self) -> None:
+            if self.every < 1:
+                raise OptionError(
+                    f'Option "every" of format "html" is {self.every}.',
+                    "Expected a number of timesteps >= 1.",
+                    "1 keeps all of them.",
+                )
+
+    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+        """Write the page; gives the file.
+
+        Raises:
+            OptionError: the rig may not, or cannot, be embedded as asked.
+            DataError: the page cannot evaluate a component of the avatar.
+        """
+        refuse(settings, self.name)
+        numbers = Numbers()
+        head, kept = add_surfels(numbers, avatar)
+        triangle = avatar.surfels.triangle.cpu().numpy()[kept]
+        if avatar.deformer.rig_bound:
+            part = carrier(avatar, triangle)
+            add_mesh(numbers, part, avatar.rig.rest().vertices)
+            head["rig"], head["timesteps"] = self._rig(numbers, avatar, part)
+        else:
+            head["rig"], head["timesteps"] = {"kind": "none"}, 1
+        head |= {
+            "title": self.options.title,
+            "note": f"{len(kept)} surfels.",
+            "background": [float(value) for value in avatar.background],
+            "home": first_view(avatar, triangle),
+            "arrays": numbers.entries,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = _page(head, numbers.text())
+        path.write_text(text, encoding="utf-8")
+        log.info("%s: %d surfels, %s rig, %.1f MB", path, len(kept), head["rig"]["kind"], len(text) / 1e6)
+        return [path]
+
+    def _rig(self, numbers: Numbers, avatar: AvatarView, part: Carrier) -> tuple[dict[str, Any], int]:
+        model = self._embedded(avatar)
+        if model is None:
+            self._check_own_shape(avatar)
+            return add_baked_rig(numbers, avatar, part, self.options.every)
+        sizes = {name: info.size for name, info in avatar.rig.parameters().items()}
+        return add_linear_rig(numbers, model, part, avatar.motion, sizes), max(avatar.timesteps, 1)
+
+    def _check_own_shape(self, avatar: AvatarView) -> None:
+        """Raise OptionError where the mesh at rest is the average head of a rig that may not be passed on."""
+        own = any(bool(value.any()) for value in avatar.identity.values())
+        if not (own or avatar.rig.shareable or self.options.i_may_share_the_rig):
+            raise OptionError(
+                f'The avatar has no shape of its own: at rest it is rig "{avatar.rig.name}"\'s average head.',
+                "The licence of this rig forbids passing that on.",
+                "Give --i-may-share-the-rig if you have that right.",
+            )
+
+    def _embedded(self, avatar: AvatarView) -> LinearRig | None:
+        """The rig to embed, or None for baked motion. Raises OptionError where it was asked for in vain."""
+        rig, wanted = avatar.rig, self.options.motion
+        if wanted == "baked":
+            return None
+        allowed = rig.shareable or self.options.i_may_share_the_rig
+        if not allowed:
+            if wanted == "auto":
+                return None
+            raise OptionError(
+                f'The licence of rig "{rig.name}" forbids passing its shapes and weights on.',
+                "Baked motion holds none of them.",
+                "Set motion=baked, or give --i-may-share-the-rig if you have that right.",
+            )
+        model = rig.linear_model()
+        if model is None and wanted == "rig":
+            raise OptionError(
+                f'Rig "{rig.name}" is not linear, so a page cannot pose it.',
+                "Baked motion works with every rig.",
+                "Set motion=baked.",
+            )
+        if model is None:
+            return None
+        beyond = [
+            name
+            for name, values in avatar.motion.items()
+            if name not in model.parameters() and bool(values.any())
+        ]
+        if beyond and wanted == "auto":
+            return None
+        if beyond:
+            log.warning("The page leaves out what its rig does not follow: %s", ", ".join(beyond))
+        return model
+
+
+def _page(head: dict[str, Any], numbers: str) -> str:
+    """The page's text: the template with styles, scripts, shaders and numbers put in."""
+    folder = resources.files("surfhead.plugins.formats.html") / "web"
+
+    def part(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8").strip()
+
+    filled = {
+        "title": html.escape(str(head["title"])),
+        "style": part("style.css"),
+        "code": "\n".join(part(f"{name}.js") for name in SCRIPTS),
+        "head": _script_safe(head),
+        "shaders": _script_safe({name: part(f"{name}.glsl") for name in SHADERS}),
+        "numbers": numbers,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], part("page.html")) + "\n"
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that can stand in a script: no ``<`` that could end it."""
+    return json.dumps(value).replace("<", "\\u003c")

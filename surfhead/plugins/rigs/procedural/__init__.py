@@ -1,0 +1,1 @@
+"""The built-in head, made by code."""

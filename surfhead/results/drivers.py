@@ -1,0 +1,96 @@
+"""The motions an avatar can follow: of a run, of a data set, or in a motion file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from surfhead.core.errors import DataError
+from surfhead.core.registry import registry
+from surfhead.core.scene import Motion, Scene
+from surfhead.data.opening import data_choice
+from surfhead.runs.folder import CONFIG
+from surfhead.runs.run import read_config
+from surfhead.training import checkpoint
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A motion to follow.
+
+    Attributes:
+        name: what it is called in messages.
+        parameters: rig parameter -> (T, d).
+        rig: registered name of the rig they are for; empty where the file does not say.
+        identity: name -> tensor, the driver's own; empty where it is not known.
+        rate: timesteps a second.
+        scene: the data set it came from, whose pictures show the driver, or None.
+    """
+
+    name: str
+    parameters: Parameters
+    rig: str = ""
+    identity: Parameters = field(default_factory=dict)
+    rate: float = 25.0
+    scene: Scene | None = None
+
+
+def read_driver(source: Path) -> Driver:
+    """The motion of a run, of a data set or in a motion file.
+
+    Args:
+        source: a run folder, a folder of any data set that is recognised, or a file of a format that holds a
+            motion.
+
+    Raises:
+        DataError: it is none of these, or damaged.
+    """
+    name = str(source)
+    if not source.exists():
+        raise DataError(
+            f'Driver "{name}" does not exist.',
+            "Expected a data set, a motion file (.npz) or a run.",
+            "Check the path.",
+        )
+    if source.is_file():
+        found = _read_file(source)
+        return Driver(name, found.parameters, rate=found.rate)
+    if (source / CONFIG).is_file():
+        return _read_run(source)
+    choice = data_choice(name)
+    scene = registry().create("dataset", choice.name, choice.options).open(source)
+    return Driver(name, scene.rig_parameters, scene.rig, scene.identity, scene=scene)
+
+
+def _read_file(path: Path) -> Motion:
+    formats: dict[str, Any] = {name: registry().get("format", name) for name in registry().names("format")}
+    for name, cls in formats.items():
+        if cls.reads and path.suffix.lower() in cls.suffixes:
+            found = registry().create("format", name).read(path)
+            if isinstance(found, Motion):
+                return found
+    raise DataError(
+        f'Driver "{path}" is no motion file.',
+        "Expected rig parameters over time, such as an .npz; see `surfhead show format motion`.",
+        "Give a motion file, a data set or a run.",
+    )
+
+
+def _read_run(folder: Path) -> Driver:
+    read_config(folder)  # loads the run's plugin files
+    newest = checkpoint.latest(folder)
+    if newest is None:
+        raise DataError(f'Run "{folder}" has no checkpoint.', "", "Train it further with --resume.")
+    tensors, meta = checkpoint.read(newest)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    with checkpoint.intact(newest):
+        return Driver(str(folder), part("motion/"), str(meta["rig"]["name"]), part("identity/"))

@@ -1,0 +1,222 @@
+"""One HTML file about a run: figures, curves, comparison pictures and a turntable, all of it inside.
+
+The page loads nothing from anywhere: pictures and video are data URIs, and its content security policy
+forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+from markupsafe import Markup
+from PIL import Image
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.scene import Scene
+from surfhead.data.opening import open_scene
+from surfhead.drawing import pictures
+from surfhead.drawing.channels import FULL_ERROR
+from surfhead.drawing.colour_maps import normal_colours
+from surfhead.measuring.evaluation import spread
+from surfhead.results.curves import History, read_history, svg
+from surfhead.results.shots import along_path, drawn, of_views
+from surfhead.results.variants import measure, results
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.training.monitoring import TITLES, summary
+
+QUALITY = 95  # of WebP pictures, of 100
+FILES = ("config.toml", "command.txt", "environment.json")
+SHOWN = ("psnr", "ssim", "lpips", "ncs", "angular_error")  # below a view, and as curves where there are some
+Watch = Callable[[Iterable[Any], str, int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The means of one split, and every view's."""
+
+    title: str
+    head: list[str]
+    body: list[list[str]]
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def write_report(
+    run: Path,
+    out: Path | None = None,
+    *,
+    views: int = 4,
+    frames: int = 96,
+    size: int = 384,
+    turn: float = 360.0,
+    device: str = "auto",
+    watch: Watch = lambda steps, what, count: steps,
+) -> Path:
+    """Write the report of a run; gives the file.
+
+    Args:
+        run: run folder; what was not measured yet is.
+        out: the file; by default report.html in the run.
+        views: held-out views with a comparison slider, evenly spread over val and test.
+        frames: of the turntable; 0 leaves it out.
+        size: pixels of the turntable.
+        turn: degrees it sweeps; 360 goes all round.
+        device: where to draw.
+        watch: wraps what takes long, to show its progress: (steps, what, how many).
+
+    Raises:
+        DataError: it is no run, or has no checkpoint.
+    """
+    config = read_config(run)
+    measure(run, device)
+    scene = open_scene(config).scene
+    avatar = load_avatar(run, device=device)
+    splits = [split for split in ("val", "test", "train") if results(run, split)]
+    known = {split: results(run, split) or {} for split in splits}
+    history = read_history(run)
+    conventions: dict[str, str] = {}
+    notes: list[str] = []
+    for document in known.values():
+        conventions |= document.get("conventions", {})
+        notes += [note for note in document.get("notes", []) if note not in notes]
+    data = Path(config.path).name if config.path else "the built-in data set"
+    page = {
+        "title": run.resolve().name,
+        "subtitle": f"{avatar.deformer.name} + {avatar.appearance.name} on {data} ({config.data.name})",
+        "cards": _cards(avatar, known),
+        "full_error": f"{FULL_ERROR:g}",
+        "views": _views(avatar, scene, views, known, watch),
+        "video": _turntable(avatar, frames, size, turn, watch) if frames else "",
+        "tables": [_figures(run, split, document) for split, document in known.items()],
+        "conventions": list(conventions.items()),
+        "notes": notes,
+        "curves": _curves(history),
+        "files": [(name, (run / name).read_text("utf-8")) for name in FILES if (run / name).exists()],
+    }
+    text = (resources.files("surfhead") / "templates" / "report.html").read_text(encoding="utf-8")
+    made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(text)
+    target = out or run / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.partial")
+    temporary.write_text(made.render(page), encoding="utf-8")
+    temporary.replace(target)
+    return target
+
+
+def _cards(avatar: Avatar, known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    cards = [(f"{avatar.images}", "training images"), (f"{len(avatar.surfels)}", "surfels")]
+    for split, document in known.items():
+        for name, unit in (("psnr", " dB"), ("ssim", ""), ("angular_error", "°")):
+            value = document["means"].get(name)
+            if value is not None:
+                what = {"psnr": "PSNR", "ssim": "SSIM", "angular_error": "normal error"}[name]
+                cards.append((f"{_text(value)}{unit}", f"{what}, {split}{_seen(document)}"))
+    speed = next((d["speed"] for d in known.values() if d.get("speed")), None)
+    if speed:
+        rate = f"{speed['images_per_second']:.3g}"
+        cards.append((rate, f"pictures a second, {speed['width']} x {speed['height']}, {speed['device']}"))
+    return cards
+
+
+def _figures(run: Path, split: str, document: Mapping[str, Any]) -> Figures:
+    """First evaluation, baselines and the newest checkpoint's, then every view."""
+    names = list(document["means"])
+    rows = [row for row in summary(run) if row["split"] == split]
+    numbered = sorted((row for row in rows if row["label"] not in TITLES), key=lambda row: int(row["label"]))
+    before = [(f"{row['label']} images", row) for row in numbered[:1] if len(numbered) > 1]
+    before += [(TITLES[row["label"]], row) for row in rows if row["label"] in TITLES]
+    lines = [[what, str(row["views"]), *(_text(row.get(n)) for n in names)] for what, row in before]
+    last = [f"{document['views']}", *(_text(document["means"][n]) for n in names)]
+    lines.append(["this avatar", *last])
+    return Figures(
+        f"{split}{_seen(document)}, means over views",
+        ["", "views", *map(_words, names)],
+        lines,
+        ["view", *map(_words, names)],
+        [[str(row["view"]), *(_text(row.get(n)) for n in names)] for row in document.get("rows", [])],
+    )
+
+
+def _views(
+    avatar: Avatar, scene: Scene, count: int, known: Mapping[str, Mapping[str, Any]], watch: Watch
+) -> list[dict[str, str]]:
+    everything = np.concatenate([scene.views.of(split) for split in known])
+    rows = spread(everything, count) if count else everything[:0]
+    if len(rows) == 0:
+        return []
+    shots = of_views(scene, rows)
+    figures = {row["view"]: row for document in known.values() for row in document.get("rows", [])}
+    made = []
+    steps = watch(drawn(avatar, shots, ["rgb", "normal", "error"]), "Views", len(rows))
+    for view, (_, channels) in zip(rows, steps, strict=True):
+        name, frame = scene.views.names[view], scene.frame(int(view))
+        row = figures.get(name, {})
+        shown = [f"{_words(key)} {_text(row[key])}" for key in SHOWN if row.get(key) is not None]
+        true_normal = ""
+        if frame.normal is not None:
+            normal = torch.from_numpy(np.ascontiguousarray(frame.normal)).float()
+            there = normal.square().sum(dim=-1, keepdim=True) > 0
+            true_normal = data_uri(pictures.to_bytes(normal_colours(normal) * there))
+        made.append(
+            {
+                "name": name,
+                "split": str(scene.views.split[view]),
+                "truth": data_uri(frame.image),
+                "true_normal": true_normal,
+                "figures": ", ".join(shown),
+                **{key: data_uri(pictures.to_bytes(colours)) for key, colours in channels.items()},
+            }
+        )
+    return made
+
+
+def _turntable(avatar: Avatar, frames: int, size: int, turn: float, watch: Watch) -> str:
+    """A video round the avatar while its motion plays, as a data URI."""
+    shots = along_path(avatar, "orbit", height=size, width=size, frames=frames, turn=turn)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "turntable.mp4"
+        with pictures.video(path, size, size, shots.rate) as film:
+            for _, channels in watch(drawn(avatar, shots, ["rgb"]), "Turntable", frames):
+                film(pictures.to_bytes(channels["rgb"]))
+        return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _curves(history: History) -> list[tuple[str, Markup]]:
+    made = [("loss terms, weighted", svg(history.losses, logarithmic=True, label="loss terms"))]
+    for name in [*SHOWN, *(other for other in history.metrics if other not in SHOWN)]:
+        if name in history.metrics:
+            made.append((_words(name), svg(history.metrics[name], label=name)))
+    made.append(("surfels", svg({"surfels": history.surfels}, label="number of surfels")))
+    return [(title, Markup(drawing)) for title, drawing in made if drawing]  # svg() escapes names
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 as a WebP data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _seen(document: Mapping[str, Any]) -> str:
+    return " (seen in training)" if document.get("seen") else ""
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

@@ -1,0 +1,82 @@
+"""A picture of several runs side by side: the truth and every run, colours and normals of held-out views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from surfhead.core.errors import DataError
+from surfhead.core.scene import Frame, Scene
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.drawing.channels import paint
+from surfhead.drawing.colour_maps import normal_colours
+from surfhead.drawing.contact_sheet import contact_sheet
+from surfhead.drawing.pictures import to_bytes
+from surfhead.measuring.evaluation import spread
+from surfhead.runs.run import load_avatar, read_config
+
+
+def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto") -> np.ndarray:
+    """(H, W, 3) uint8: two rows a view, colours above normals; the truth, then a column a run.
+
+    Args:
+        runs: what it is called -> run folder; all were trained on the same data.
+        views: how many, evenly spread over val and test, or over train where nothing is held out.
+        device: where to draw.
+
+    Raises:
+        DataError: the runs' data have other views.
+    """
+    scene, first = None, ""
+    rows: dict[str, list[np.ndarray]] = {}
+    for label, folder in runs.items():
+        opened = open_scene(read_config(folder)).scene
+        if scene is None:
+            scene, first = opened, label
+            chosen = _chosen(scene, views)
+            for view in chosen.tolist():
+                name, frame = scene.views.names[view], scene.frame(view)
+                rows[name] = [frame.image]
+                rows[f"{name}, normals"] = [_true_normals(frame)]
+        elif not _same_views(scene, opened):
+            raise DataError(
+                f'Runs "{first}" and "{label}" have other views.',
+                "Expected runs trained on the same data.",
+                "Compare runs of one data set.",
+            )
+        avatar = load_avatar(folder, device=device)
+        for view in chosen.tolist():
+            camera = cameras_of(scene, [view], avatar.device)
+            pose = int(scene.views.timestep[view])
+            drawn = paint(avatar, camera, pose, ["rgb", "normal"], background=background_of(scene))
+            name = scene.views.names[view]
+            rows[name].append(to_bytes(drawn["rgb"]))
+            rows[f"{name}, normals"].append(to_bytes(drawn["normal"]))
+    return contact_sheet(["truth", *runs], rows)
+
+
+def _chosen(scene: Scene, count: int) -> np.ndarray:
+    held_out = np.concatenate([scene.views.of("val"), scene.views.of("test")])
+    return spread(held_out if len(held_out) else scene.views.of("train"), count)
+
+
+def _same_views(one: Scene, other: Scene) -> bool:
+    a, b = one.views, other.views
+    return (
+        a.names == b.names
+        and (a.height, a.width) == (b.height, b.width)
+        and np.array_equal(a.split, b.split)
+        and np.allclose(a.camera_from_world, b.camera_from_world)
+    )
+
+
+def _true_normals(frame: Frame) -> np.ndarray:
+    if frame.normal is None:
+        return np.full_like(frame.image, 255)
+    normal = torch.from_numpy(np.ascontiguousarray(frame.normal)).float()
+    there = normal.square().sum(dim=-1, keepdim=True) > 0
+    return to_bytes(normal_colours(normal) * there)

@@ -1,0 +1,92 @@
+"""The configuration of a run, checked before anything is made on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
+from surfhead.core.config import preset as preset_tables
+from surfhead.core.moments import options_in_images, unfit
+from surfhead.core.options import build_options
+from surfhead.core.registry import registry
+from surfhead.data.opening import data_choice
+from surfhead.training.weighted_term import make_terms
+
+
+def configure(
+    data: str | None = None,
+    *,
+    preset: str | None = "fast",
+    file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of a run: defaults < preset < file < settings.
+
+    Args:
+        data: folder of the data set; None is the built-in head (or what the file says).
+        preset: name of a preset; None starts from the bare defaults.
+        file: a TOML file such as a run's config.toml.
+        settings: nested tables, such as ``{"deformer": {"name": "jbs"}}``.
+
+    Raises:
+        UnknownNameError, OptionError, DataError: naming what is wrong and what exists.
+    """
+    tables: dict[str, Any] = {}
+    if preset:
+        tables = merge(tables, {**preset_tables(preset), "preset": preset})
+    if file is not None:
+        tables = merge(tables, read_file(file))
+    if data is not None:
+        tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
+    tables = merge(tables, dict(settings or {}))
+    for plugin in plugin_files(tables):
+        registry().load_file(plugin)
+    options = tables.get("data", {})
+    found = isinstance(tables.get("path"), str) and tables["path"]
+    if found and isinstance(options, Mapping) and "name" not in options:
+        tables["data"] = {"name": data_choice(tables["path"]).name, **options}
+    config = resolve(tables)
+    check_choices(config)
+    return config
+
+
+def default_folder(config: RunConfig) -> Path:
+    """runs/<data>-<deformer>-<appearance>-<n>, the first free n."""
+    data = Path(config.path).name if config.path else "head"
+    stem = f"{data}-{config.deformer.name}-{config.appearance.name}"
+    number = 1
+    while (Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{stem}-{number}"
+
+
+def check_choices(config: RunConfig) -> None:
+    """Raise the error of a wrong name or option now, before anything is made on disk."""
+    found = registry()
+    for kind in ("deformer", "appearance", "densifier", "rasterizer", "rig"):
+        choice: Choice = getattr(config, kind)
+        if choice.name != "auto":
+            cls = found.get(kind, choice.name)
+            build_options(cls, options_in_images(cls, choice.options, config.iterations))
+    found.registration("dataset", config.data.name)
+    make_terms(config)
+    for name, options in config.observers.items():
+        build_options(found.get("observer", name), options)
+
+
+def unfit_schedules(config: RunConfig) -> list[str]:
+    """What of the run's schedule lies beyond its end, a sentence each."""
+    found = []
+    for kind in ("appearance", "densifier"):
+        choice: Choice = getattr(config, kind)
+        if choice.name != "auto":
+            found += unfit(registry().get(kind, choice.name), choice.options, config.iterations)
+    for term in make_terms(config):
+        if term.weight > 0 and 0 < config.iterations <= term.start:
+            found.append(
+                f'Regularizer "{term.name}" starts at image {term.start}, after the end of the run of '
+                f"{config.iterations}; a fraction, such as 0.1, scales with the run."
+            )
+    return found

@@ -1,0 +1,111 @@
+"""Starts a command line in several processes of this machine that train together (through torchrun)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from surfhead.core.errors import OptionError, UnavailableError
+from surfhead.runs.attached import leave_with_starter
+from surfhead.training.ranks import VARIABLES
+
+LAUNCH = (
+    "import sys; from surfhead.runs.launch import take_part; from surfhead.cli import main; "
+    "sys.exit(take_part(main))"
+)
+INTERRUPTED = 130
+LATER = 3.0  # seconds for the first process to word an error that all meet
+
+
+def started_together() -> int:
+    """How many processes this one was started with; 0 where it was started alone."""
+    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in VARIABLES) else 0
+
+
+def started_first() -> bool:
+    """Whether this process is the one that displays."""
+    return not started_together() or os.environ["RANK"] == "0"
+
+
+def take_part(main: Callable[[list[str]], int]) -> int:
+    """Run the command line in one of the processes; ends with the one that started them."""
+    leave_with_starter()
+    code = 1
+    try:
+        code = main(sys.argv[1:])
+    finally:
+        if code not in (0, INTERRUPTED) and not started_first():
+            time.sleep(LATER)
+    return code
+
+
+def run_together(arguments: Sequence[str], count: int) -> int:
+    """Run ``surfhead`` with these arguments in ``count`` processes; the first one displays.
+
+    An interruption is passed on once, and the processes have half a minute to leave a checkpoint. Where one
+    fails the others are ended, and what it said is printed.
+
+    Returns:
+        An exit code.
+
+    Raises:
+        UnavailableError: this PyTorch has no torch.distributed.
+    """
+    import torch
+
+    if not torch.distributed.is_available():
+        raise UnavailableError(
+            "Several processes cannot train together here.",
+            f"PyTorch {torch.__version__} was built without torch.distributed.",
+            "Leave --processes out.",
+        )
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we word it ourselves
+    # as torchrun does: one thread each, unless told otherwise; else each would take all processors
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    with tempfile.TemporaryDirectory(prefix="surfhead-") as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            run_id="surfhead",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(folder, dict.fromkeys(range(1, count), Std.ALL)),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-u", "-c", LAUNCH, *arguments)
+        except ChildFailedError as failure:
+            number, first = failure.get_first_failure()
+            if number > 0:
+                _repeat(Path(folder), number)
+            if first.exitcode < 0:  # it could say nothing itself
+                print(f"Process {number} was ended by signal {-first.exitcode}.", file=sys.stderr)
+            return INTERRUPTED if first.exitcode == INTERRUPTED else max(first.exitcode, 1)
+        except SignalException:
+            return INTERRUPTED
+    return 0
+
+
+def _repeat(folder: Path, number: int) -> None:
+    """Print what a process that does not display said before it failed."""
+    said = "\n".join(
+        file.read_text(encoding="utf-8", errors="replace").strip()
+        for file in sorted(folder.glob(f"**/{number}/stderr.log"))
+    )
+    print(f"Process {number} failed:\n{said}", file=sys.stderr)
+
+
+def check_count(count: int) -> None:
+    """Raise OptionError for a number of processes that cannot be."""
+    if count < 1:
+        raise OptionError(f"--processes is {count}.", "Expected at least 1.", "Mend --processes.")

@@ -1,0 +1,83 @@
+"""Which components a run was made with, and whether they are here and unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.config import RunConfig
+from surfhead.core.errors import ContractError
+from surfhead.core.registry import registry
+
+
+def component_versions(config: RunConfig, avatar: Avatar) -> dict[str, Any]:
+    """Each component's name, package, version and, for plugin files, path and hash."""
+    found = registry()
+    chosen = {
+        "deformer": [avatar.deformer.name],
+        "appearance": [avatar.appearance.name],
+        "rig": [avatar.rig.name],
+        "dataset": [config.data.name],
+        "densifier": [config.densifier.name],
+        "rasterizer": [config.rasterizer.name] if config.rasterizer.name != "auto" else [],
+        "observer": list(config.observers),
+        "regularizer": list(config.regularizers),
+    }
+    rows = []
+    for kind, names in chosen.items():
+        for name in names:
+            source = found.registration(kind, name).source
+            rows.append(
+                {
+                    "kind": kind,
+                    "name": name,
+                    "package": source.package,
+                    "version": source.version,
+                    "file": source.file if source.origin == "file" else "",
+                    "sha256": source.sha256,
+                }
+            )
+    return {"components": rows}
+
+
+def check_plugin_files(meta: Mapping[str, Any]) -> None:
+    """See that the plugin files a checkpoint names are as they were, before they are executed.
+
+    Raises:
+        ContractError: a file is missing or changed since.
+    """
+    for row in meta.get("components", []):
+        kind, name = row["kind"], row["name"]
+        if row["sha256"]:
+            path = Path(row["file"])
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+                raise ContractError(
+                    f'Plugin file "{path}" is missing or changed since the run used it ({kind} "{name}").',
+                    f"Expected the file with SHA-256 {row['sha256'][:16]}….",
+                    "Restore that version of the file; code that changed is not loaded silently.",
+                )
+
+
+def check_components(meta: Mapping[str, Any]) -> None:
+    """Load the plugin files a checkpoint names and see that every component it needs is here.
+
+    Raises:
+        ContractError: a plugin file changed since, or a component is missing; says what to install.
+    """
+    check_plugin_files(meta)
+    found = registry()
+    for row in meta.get("components", []):
+        kind, name = row["kind"], row["name"]
+        if row["sha256"]:
+            found.load_file(Path(row["file"]))
+        if name not in found.names(kind):
+            package = row["package"] or "the plugin that provides it"
+            version = f"=={row['version']}" if row["version"] else ""
+            raise ContractError(
+                f'This run needs {kind} "{name}", which is not installed.',
+                f"It came from {package} {row['version']}.",
+                f"Install it: pip install {package}{version}",
+            )

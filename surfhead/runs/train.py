@@ -1,0 +1,227 @@
+"""Trains an avatar, or goes on training it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels
+from surfhead.core.config import RunConfig
+from surfhead.core.errors import DataError, OptionError
+from surfhead.core.registry import registry
+from surfhead.data.opening import Opened, open_scene
+from surfhead.runs.configuration import configure, default_folder, unfit_schedules
+from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.provenance import check_components, component_versions
+from surfhead.runs.restoration import parts, restore_avatar, same_rig
+from surfhead.runs.run import read_config
+from surfhead.training import checkpoint
+from surfhead.training.composition import colour_from_data, make_avatar
+from surfhead.training.events import Events
+from surfhead.training.ranks import ALONE, Ranks, joined
+from surfhead.training.trainer import Trainer
+from surfhead.training.weighted_term import make_terms
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("surfhead")
+
+
+def train(
+    data: str | None = None,
+    *,
+    preset: str | None = "fast",
+    file: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    start_from: Path | None = None,
+    quiet: bool = False,
+    debug: int = -1,
+) -> Path:
+    """Train an avatar and evaluate it.
+
+    Args:
+        data, preset, file, settings: see ``configure``; ignored with ``resume``.
+        out: run folder; by default a new one below ``runs``.
+        resume: continue the run in ``out`` as if it had not stopped.
+        start_from: checkpoint folder (or run) whose surfels a new run starts from.
+        quiet: leave out the observers that only display.
+        debug: with ``resume``, check every step from this image on; otherwise a setting.
+
+    Under torchrun (or `surfhead train --processes`) every process calls this, and they train together: each
+    draws its share of every batch. How many there are is not part of the run.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        OptionError: the processes cannot share the batches equally.
+        DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
+    """
+    config, folder = _chosen(data, preset, file, settings, out, resume, debug)
+    with joined(config.device) as (ranks, device):
+        folder = ranks.tell(folder)  # the default is the first free one
+        ranks.check_batch(config.batch_size)
+        with ranks.in_turn():  # the first process draws or converts data that the others then read
+            opened = open_scene(config)
+        how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
+        trainer = make_trainer(config, opened, folder, device, **how)
+        for sentence in unfit_schedules(config) if ranks.first else ():
+            log.warning("%s", sentence)
+        ranks.wait()
+        # made only once everything fits together
+        with run_folder(folder, config) if ranks.first else nullcontext():
+            trainer.run()
+    return folder
+
+
+def _chosen(
+    data: str | None,
+    preset: str | None,
+    file: Path | None,
+    settings: Mapping[str, Any] | None,
+    out: Path | str | None,
+    resume: bool,
+    debug: int,
+) -> tuple[RunConfig, Path]:
+    """The configuration and the folder of a run, new or continued."""
+    if resume:
+        if out is None:
+            raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
+        folder = Path(out)
+        config = read_config(folder)
+        return replace(config, debug=max(debug, config.debug)), folder
+    config = configure(data, preset=preset, file=file, settings=settings)
+    folder = Path(out) if out is not None else default_folder(config)
+    if (folder / CONFIG).exists():
+        raise DataError(
+            f'"{folder}" already holds a run.',
+            f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
+            "Add --resume to continue it, or choose another --out.",
+        )
+    return config, folder
+
+
+def make_trainer(
+    config: RunConfig,
+    opened: Opened,
+    folder: Path,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    start_from: Path | None = None,
+    quiet: bool = False,
+    ranks: Ranks = ALONE,
+) -> Trainer:
+    """Compose a trainer; with ``resume`` it continues the folder's newest checkpoint.
+
+    Of several processes that train together, ``ranks``, the first alone observes, evaluates and writes.
+    """
+    from surfhead.training.exporting import exporter
+    from surfhead.training.monitoring import evaluate_during_training
+
+    scene = opened.scene
+    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
+    views = scene.views.of("train") if held_out else scene.views.of("all")
+    newest = checkpoint.latest(folder) if resume else None
+    tensors: dict[str, Tensor] = {}
+    meta: dict[str, Any] = {}
+    if newest is not None:
+        tensors, meta = checkpoint.read(newest, device)
+        with checkpoint.intact(newest):
+            check_components(meta)
+            avatar = restore_avatar(config, tensors, meta, device)
+            same_rig(avatar, meta, newest)
+    else:
+        avatar = make_avatar(config, scene, device)
+        if config.initial_colours == "mean":
+            colour_from_data(avatar, scene, views)
+        if start_from is not None:
+            _start_from(avatar, start_from, device)
+    centre = None
+    if avatar.deformer.rig_bound:
+        centre = avatar.rig.rest().vertices.mean(dim=0).cpu().numpy().astype(np.float64)
+    if newest is None:
+        extent = scene.extent(centre)
+    else:
+        with checkpoint.intact(newest):
+            extent = float(meta["extent"])
+    wanted = config.observers if ranks.first else {}
+    observers = [registry().create("observer", name, options) for name, options in wanted.items()]
+    observers = [observer for observer in observers if not (quiet and observer.display)]
+
+    def describe() -> dict[str, Any]:
+        return {
+            **component_versions(config, avatar),
+            "rig": {"name": avatar.rig.name, "options": _plain_options(avatar.rig.options)},
+            "fingerprint": avatar.rig.fingerprint(),
+            "resolution": [scene.views.height, scene.views.width],
+        }
+
+    trainer = Trainer(
+        config,
+        scene,
+        avatar,
+        make_terms(config),
+        registry().create(
+            "densifier", config.densifier.name, config.densifier.options, length=config.iterations
+        ),
+        Events(observers),
+        folder,
+        extent=extent,
+        views=views,
+        describe=describe,
+        evaluate=evaluate_during_training if ranks.first else lambda trainer, final: None,
+        export=exporter(config) if ranks.first else None,
+        ranks=ranks,
+    )
+    if newest is not None:
+        with checkpoint.intact(newest):
+            trainer.restore(tensors, meta)
+    return trainer
+
+
+def _plain_options(options: Any) -> dict[str, Any]:
+    from surfhead.core.options import as_table
+
+    return {k: str(v) if isinstance(v, Path) else v for k, v in as_table(options).items()}
+
+
+def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
+    path = source if (source / checkpoint.META).exists() else checkpoint.latest(source)
+    if path is None:
+        raise DataError(f'"{source}" is no checkpoint.', "Expected a checkpoint or a run.", "Mend --from.")
+    tensors, meta = checkpoint.read(path, device)
+    with checkpoint.intact(path):
+        same_rig(avatar, meta, path)
+    part = parts(tensors)
+    values, triangle = part("surfels"), tensors["triangle"].to(device)
+    generator = torch.Generator().manual_seed(0)
+    kept = {
+        name: values[name]
+        if name in values and values[name].shape[1:] == spec.shape
+        else spec.start(len(triangle), generator).to(device)
+        for name, spec in avatar.surfels.specs.items()
+    }
+    avatar.surfels = Surfels(avatar.surfels.specs, kept, triangle, avatar.surfels.topology)
+    for name, value in part("motion").items():
+        if name in avatar.motion and avatar.motion[name].shape == value.shape:
+            avatar.motion[name] = value
+    network = avatar.appearance.network()
+    saved = part("network")
+    if network is not None and saved:
+        try:
+            network.load_state_dict(saved)
+        except RuntimeError as error:
+            log.warning("The network of %s does not fit this run and starts anew: %s", path, error)

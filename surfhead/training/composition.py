@@ -1,0 +1,108 @@
+"""From a configuration and an opened data set to a new avatar with its starting values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels, merge_specs
+from surfhead.core.components import Rig
+from surfhead.core.config import RunConfig
+from surfhead.core.errors import DataError, OptionError, UnavailableError
+from surfhead.core.registry import registry
+from surfhead.core.scene import Scene
+from surfhead.data.feed import background_of
+
+SH_DC = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
+
+
+def initial_triangles(rig: Rig, per_triangle: int) -> Tensor:
+    """(N,) host triangles of the first surfels."""
+    count = len(rig.rest().topology.triangles)
+    return torch.arange(count).repeat_interleave(per_triangle)
+
+
+def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar:
+    """A new avatar with the declared starting values."""
+    torch.manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
+    deformer, appearance, rasterizer = make_parts(config, device)
+    if not type(rasterizer).supports(device.type):
+        raise UnavailableError(
+            f'Rasterizer "{rasterizer.name}" cannot draw on {device.type}.',
+            f"For {device.type}: {', '.join(registry().usable('rasterizer', device.type))}.",
+            "Choose one of these, or --device.",
+        )
+    rig = make_rig(config.rig, scene.rig, scene.rig_options, scene.identity, device)
+    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    if deformer.rig_bound:
+        if scene.rig == "none" and config.rig.name in ("auto", "none"):
+            raise OptionError(
+                f'Deformer "{deformer.name}" needs a rig, and this data set has none.',
+                "Without a rig: static.",
+                "Add --deformer static, or give data tracked with a head model.",
+            )
+        triangle = initial_triangles(rig, config.surfels_per_triangle)
+        surfels = Surfels.create(specs, triangle, rig.rest().topology, generator, device)
+        if config.surfels_per_triangle > 1:
+            # spread them over the triangle's plane, so that they do not stay equal for ever
+            with torch.no_grad():
+                noise = 0.3 * torch.randn(len(triangle), 2, generator=generator)
+                surfels.parameters["offset"][:, :2] += noise.to(device)
+    else:
+        surfels = _from_points(specs, scene, generator, device)
+    motion = {k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}
+    return assemble(
+        surfels,
+        rig,
+        deformer,
+        appearance,
+        rasterizer,
+        motion if deformer.rig_bound else {},
+        background_of(scene).to(device),
+        scene.identity,
+    )
+
+
+def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
+    """Start every surfel in the mean colour of the training pixels that show its triangle."""
+    from surfhead.measuring.baseline import TriangleBaseline
+
+    if not avatar.deformer.rig_bound or "sh_dc" not in avatar.surfels.parameters:
+        return
+    colours = TriangleBaseline(scene, avatar.rig, views).colours.to(avatar.device)
+    with torch.no_grad():
+        start = (colours[avatar.surfels.triangle] - 0.5) / SH_DC
+        avatar.surfels.parameters["sh_dc"].copy_(start)
+
+
+def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:
+    """Surfels at the data set's points, sized by the distance to their three nearest neighbours (3DGS)."""
+    from scipy.spatial import cKDTree
+
+    if scene.points is None or len(scene.points) == 0:
+        raise DataError(
+            "This data set has no initial points.",
+            "Expected points for a scene without a rig.",
+            "Choose a rig-bound deformer, such as --deformer jbs.",
+        )
+    points = np.asarray(scene.points, dtype=np.float64)
+    count = len(points)
+    surfels = Surfels.create(specs, torch.full((count,), -1), None, generator, device)
+    neighbours = min(4, count)
+    distance = np.atleast_2d(cKDTree(points).query(points, k=neighbours)[0]).reshape(count, -1)[:, 1:]
+    mean = np.sqrt(np.maximum((distance**2).mean(axis=1), 1e-14)) if neighbours > 1 else np.full(count, 0.01)
+    raw = surfels.parameters
+    with torch.no_grad():
+        raw["offset"].copy_(torch.from_numpy(points))
+        raw["log_scale"].copy_(torch.from_numpy(np.log(mean))[:, None].expand(-1, 2))
+        raw["quaternion"].copy_(torch.randn(count, 4, generator=generator))
+        if scene.point_colours is not None and "sh_dc" in raw:
+            colours = torch.from_numpy(np.asarray(scene.point_colours)).double() / 255.0
+            raw["sh_dc"].copy_((colours - 0.5) / SH_DC)
+    return surfels

@@ -1,0 +1,93 @@
+"""What a run measures of itself: evaluations on the way, the baseline, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
+from surfhead.measuring.evaluation import evaluate
+
+if TYPE_CHECKING:
+    from surfhead.training.trainer import Trainer
+
+log = logging.getLogger("surfhead")
+SUMMARY = "summary.json"
+BASELINE = "baseline"
+SMOOTH = "baseline-smooth"
+TITLES = {BASELINE: "one colour a triangle", SMOOTH: "the same, smooth normals"}
+COLUMNS = ("psnr", "foreground_psnr", "ssim", "lpips", "ncs", "angular_error")
+
+
+def evaluate_during_training(trainer: Trainer, final: bool) -> None:
+    """Measure val and test (or, where nothing is held out, what was trained on) and tell the observers."""
+    config, scene = trainer.config, trainer.scene
+    trained = set(trainer.order.views.tolist())
+    splits = [s for s in ("val", "test") if len(scene.views.of(s))] or ["train"]
+    folder = trainer.folder / "eval" / f"{trainer.images:08d}"
+    limit = 0 if final else config.evaluate.limit
+    for split in splits:
+        seen = bool(trained & set(scene.views.of(split).tolist()))
+        result = evaluate(trainer.avatar, scene, split, folder=folder, limit=limit, seen=seen)
+        result.write(folder)
+        _note(trainer.folder, str(trainer.images), split, result.means, len(result.rows))
+        trainer.events.tell("evaluated", run=trainer, images=trainer.images, split=split, means=result.means)
+    if final and config.baseline and trainer.avatar.deformer.rig_bound:
+        _measure_baselines(trainer, splits)
+
+
+def _measure_baselines(trainer: Trainer, splits: list[str]) -> None:
+    for label, smooth in ((BASELINE, False), (SMOOTH, True)):
+        base = TriangleBaseline(trainer.scene, trainer.avatar.rig, trainer.order.views, smooth=smooth)
+        folder = trainer.folder / "eval" / label
+        for split in splits:
+            result = evaluate_baseline(base, split, folder=folder)
+            result.write(folder)
+            _note(trainer.folder, label, split, result.means, len(result.rows))
+
+
+def _note(folder: Path, label: str, split: str, means: dict[str, float], views: int) -> None:
+    path = folder / "eval" / SUMMARY
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    rows = [r for r in rows if (r["label"], r["split"]) != (label, split)]
+    rows.append({"label": label, "split": split, "views": views, **means})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def summary(folder: Path) -> list[dict[str, Any]]:
+    """Every evaluation of a run: ``label`` is the image count, or a baseline's name."""
+    path = folder / "eval" / SUMMARY
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return rows
+
+
+def summary_table(folder: Path) -> Table:
+    """First, baseline and last evaluation of every split, side by side."""
+    rows = summary(folder)
+    numbers = sorted({int(r["label"]) for r in rows if r["label"] not in TITLES})
+    labels = {str(n) for n in ([numbers[0], numbers[-1]] if numbers else [])} | set(TITLES)
+    kept = [r for r in rows if r["label"] in labels]
+    columns = [c for c in COLUMNS if any(c in r for r in kept)]
+    table = Table(title="Measured on held-out views (means over views)")
+    table.add_column("split")
+    table.add_column("what")
+    table.add_column("views", justify="right")
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right")
+    for split in dict.fromkeys(r["split"] for r in kept):
+        mine = [r for r in kept if r["split"] == split]
+        mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
+        for row in mine:
+            what = TITLES.get(row["label"], f"{row['label']} images")
+            cells = [f"{row[c]:.3f}" if c in row else "" for c in columns]
+            table.add_row(split, what, str(row["views"]), *cells)
+    return table

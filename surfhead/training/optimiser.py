@@ -1,0 +1,264 @@
+"""Adam over everything that learns: a group a parameter, rates scheduled in images, frozen regions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Selection
+from surfhead.core.config import Rate, RunConfig
+from surfhead.core.errors import SurfheadError, unknown_name
+from surfhead.core.moments import in_images
+from surfhead.core.parameters import Schedule
+from surfhead.training.ranks import Ranks
+
+EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
+DECAYS = (0.9, 0.999)  # of Adam's two averages, an image
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters with one schedule.
+
+    Attributes:
+        kind: ``surfels``, ``network`` or ``rig``.
+        schedule: the rate over the run.
+        factor: constant factor on it (extent, batch size).
+    """
+
+    kind: str
+    schedule: Schedule
+    factor: float
+
+
+class Optimiser:
+    """Adam (Kingma and Ba 2015) with the method's groups (section 8).
+
+    Args:
+        avatar: whose parameters learn.
+        config: rates, freezes, batch size.
+        extent: the scene's extent, metres.
+    """
+
+    def __init__(self, avatar: Avatar, config: RunConfig, extent: float) -> None:
+        self.avatar = avatar
+        self.length = config.iterations
+        self.detached = [n for n in ("eyeballs", "boundary") if getattr(config.freeze, n)]
+        self.groups: dict[str, Group] = {}
+        rates = dict(config.rate)
+        batch = math.sqrt(config.batch_size) if config.scale_rates else 1.0
+        rows = []
+        for name, spec in avatar.surfels.specs.items():
+            schedule = _override(spec.rate, rates.get(spec.group or name), self.length)
+            if name == "sh_rest" and "sh" in rates:
+                schedule = _scaled(schedule, 1 / 20)
+            self.groups[name] = Group("surfels", schedule, batch * (extent if spec.scaled_by_extent else 1.0))
+            rows.append({"params": [avatar.surfels.parameters[name]], "name": name})
+        known = {spec.group or name for name, spec in avatar.surfels.specs.items()}
+        network = avatar.appearance.network()
+        if network is not None:
+            known.add("network")
+            schedule = _override(avatar.appearance.network_rate(), rates.get("network"), self.length)
+            self.groups["network"] = Group("network", schedule, batch)
+            rows.append({"params": list(network.parameters()), "name": "network"})
+        for name, info in avatar.rig.parameters().items():
+            known.add(f"rig.{name}")
+            if config.train_rig and info.rate is not None and name in avatar.motion:
+                schedule = _override(Schedule(info.rate), rates.get(f"rig.{name}"), self.length)
+                self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
+                avatar.motion[name] = avatar.motion[name].detach().clone().requires_grad_()
+                rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
+        for name in rates:
+            if name not in known:
+                raise unknown_name("rate", name, known, "Choose one of these groups.")
+        reach = config.batch_size if config.scale_momenta else 1
+        betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
+        self.adam = torch.optim.Adam(rows, lr=0.0, betas=betas, eps=EPSILON, fused=True)
+        self._finite: Tensor | None = None  # of the steps since it was last asked
+        self._kernel = _kernel(self.named())
+        if self._kernel:
+            device, count = avatar.device, len(self.named())
+            self._rates = torch.zeros(count, device=device)
+            self._broken = torch.zeros(count, dtype=torch.int32, device=device)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether ``step`` can be captured in a CUDA graph, once it ran outside one."""
+        return self._kernel
+
+    def set_rates(self, images: int) -> None:
+        """Set every group's rate for the step that starts after ``images`` images."""
+        for row in self.adam.param_groups:
+            group = self.groups[row["name"]]
+            row["lr"] = group.schedule.at(images, self.length) * group.factor
+        if self._kernel:
+            rates = [row["lr"] for row in self.adam.param_groups for _ in row["params"]]
+            self._rates.copy_(torch.tensor(rates), non_blocking=True)
+
+    def named(self) -> list[tuple[str, Tensor]]:
+        """Every learning tensor by a readable name."""
+        found = []
+        for row in self.adam.param_groups:
+            many = len(row["params"]) > 1
+            for i, value in enumerate(row["params"]):
+                found.append((f"{row['name']}.{i}" if many else row["name"], value))
+        return found
+
+    def share_gradients(self, ranks: Ranks) -> None:
+        """Give all processes that train together the mean of their gradients."""
+        ranks.average([value.grad for _, value in self.named() if value.grad is not None])
+
+    def freeze(self) -> None:
+        """Zero the gradients of frozen surfels."""
+        surfels = self.avatar.surfels
+        for name, value in surfels.parameters.items():
+            if value.grad is not None:
+                for index in surfels.frozen(name, self.detached):
+                    value.grad.index_fill_(0, index, 0.0)
+
+    def watch(self, now: bool = False) -> None:
+        """Take note of gradients that are not finite; nothing waits for the device.
+
+        The kernel's step takes note by itself, unless it is to be known ``now``, before the step.
+        """
+        if self._kernel and not now:
+            return
+        checks = [
+            torch.isfinite(value.grad).all()
+            if value.grad is not None
+            else torch.ones((), dtype=torch.bool, device=value.device)
+            for _, value in self.named()
+        ]
+        finite = torch.stack(checks)
+        self._finite = finite if self._finite is None else self._finite & finite
+
+    def blame(self, images: int) -> None:
+        """Raise an error naming the parameters whose gradient was not finite since the last such look."""
+        if self._kernel:
+            unbroken = self._broken == 0
+            self._finite = unbroken if self._finite is None else self._finite & unbroken
+        if self._finite is None:
+            return
+        flags = self._finite.tolist()
+        self._finite = None
+        if not all(flags):
+            bad = [name for (name, _), fine in zip(self.named(), flags, strict=True) if not fine]
+            raise SurfheadError(
+                f'The gradient of parameter "{bad[0]}" is NaN or infinite near image {images}'
+                + (f" (also: {', '.join(bad[1:])})." if bad[1:] else "."),
+                "Training stopped; the last checkpoint is from before that.",
+                "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
+            )
+
+    def step(self) -> None:
+        """One Adam step; gradients are dropped afterwards."""
+        if self._kernel:
+            self._step_by_kernel()
+        else:
+            self.adam.step()
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget all gradients, such as those of a step that was broken off."""
+        self.adam.zero_grad(set_to_none=True)
+
+    def _step_by_kernel(self) -> None:
+        from surfhead.kernels import cuda
+
+        state = self.adam.state
+        for _, value in self.named():
+            if value.grad is not None and value not in state:
+                start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
+                state[value] = {"step": torch.zeros((), device=value.device), **start}
+        active = [value for _, value in self.named() if value in state and value.grad is not None]
+        if not active:
+            return
+        torch._foreach_add_([state[value]["step"] for value in active], 1.0)
+        nothing = torch.empty(0, device=self.avatar.device)
+        moments = [
+            cuda.Moments(value, *(state[value][key] for key in (*MOMENTS, "step")))
+            if value in state
+            else cuda.Moments(value, nothing, nothing, nothing)
+            for _, value in self.named()
+        ]
+        betas = self.adam.param_groups[0]["betas"]
+        cuda.adam_step(moments, self._rates, self._broken, betas, EPSILON)
+
+    def select(self, selection: Selection, reset_opacity: bool) -> None:
+        """Follow a densifying plan: survivors keep their state, fresh surfels start at zero."""
+        parameters = self.avatar.surfels.parameters
+        for row in self.adam.param_groups:
+            name = row["name"]
+            if self.groups[name].kind != "surfels":
+                continue
+            old, new = row["params"][0], parameters[name]
+            state = self.adam.state.pop(old, None)
+            row["params"] = [new]
+            if state is None:
+                continue
+            moved = {"step": state["step"]}
+            for key in MOMENTS:
+                value = state[key][selection.source]
+                value[selection.fresh] = 0.0
+                if reset_opacity and name == "opacity":
+                    value.zero_()
+                moved[key] = value
+            self.adam.state[new] = moved
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Adam's state for a checkpoint."""
+        found: dict[str, Tensor] = {}
+        for name, value in self.named():
+            for key, state in self.adam.state.get(value, {}).items():
+                found[f"{name}/{key}"] = torch.as_tensor(state)
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take Adam's state from a checkpoint."""
+        for name, value in self.named():
+            keys = ("step", *MOMENTS)
+            if f"{name}/step" in tensors:
+                state = {key: tensors[f"{name}/{key}"].clone().to(value.device) for key in keys}
+                for key in keys[1:]:
+                    if state[key].shape != value.shape:
+                        raise ValueError(f'"adam/{name}/{key}" has shape {tuple(state[key].shape)}')
+                if value.device.type == "cpu":
+                    state["step"] = state["step"].cpu()
+                self.adam.state[value] = state
+
+
+def _kernel(named: list[tuple[str, Tensor]]) -> bool:
+    """Whether the GPU's own kernel can take the steps of these parameters."""
+    from surfhead.kernels import cuda
+
+    return (
+        0 < len(named) <= cuda.MAX_PARAMETERS
+        and named[0][1].is_cuda
+        and all(cuda.serves(value) and value.is_contiguous() for _, value in named)
+    )
+
+
+def _override(schedule: Schedule, rate: Rate | None, length: int) -> Schedule:
+    if rate is None:
+        return schedule
+    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate)}
+    changes = {k: v for k, v in changes.items() if v is not None}
+    for key in ("steps", "delay_steps"):
+        if key in changes:
+            changes[key] = in_images(changes[key], length, f"rate.{key}")
+    if "initial" in changes and "final" not in changes and schedule.final is not None:
+        # a lone number moves the whole schedule
+        changes["final"] = schedule.final * changes["initial"] / max(schedule.initial, 1e-30)
+    return dataclasses.replace(schedule, **changes)
+
+
+def _scaled(schedule: Schedule, factor: float) -> Schedule:
+    final = None if schedule.final is None else schedule.final * factor
+    return dataclasses.replace(schedule, initial=schedule.initial * factor, final=final)

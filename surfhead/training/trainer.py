@@ -1,0 +1,397 @@
+"""The training loop: batches, losses, optimiser, densifier, evaluation, checkpoints; tells observers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.captured_work import CapturedWork
+from surfhead.avatars.rendering import Rendering
+from surfhead.core.components import Densifier
+from surfhead.core.config import RunConfig, as_tables
+from surfhead.core.densification import DensifyState
+from surfhead.core.errors import ContractError, DataError, SurfheadError
+from surfhead.core.scene import Scene
+from surfhead.core.types import Batch, Step
+from surfhead.data.feed import Feed, Order
+from surfhead.training import checkpoint
+from surfhead.training.events import Events
+from surfhead.training.optimiser import Optimiser
+from surfhead.training.ranks import ALONE, Ranks
+from surfhead.training.statistics import Statistics
+from surfhead.training.step_dump import dump_step
+from surfhead.training.weighted_term import WeightedTerm
+
+log = logging.getLogger("surfhead")
+READ_BACK = 20  # steps between looks at device values that would stall a GPU
+
+
+class Trainer:
+    """One run.
+
+    Attributes:
+        config, scene, avatar: what is trained on what.
+        ranks: the processes that train it together.
+        images: training images seen.
+        losses: the last step's weighted terms, detached, on the device.
+        psnr: of the last read-back batch, dB.
+        rate: images a second since the run (or its continuation) began.
+        length: images of the whole run.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        scene: Scene,
+        avatar: Avatar,
+        terms: list[WeightedTerm],
+        densifier: Densifier,
+        events: Events,
+        folder: Path,
+        *,
+        extent: float,
+        views: np.ndarray,
+        describe: Callable[[], dict[str, Any]],
+        evaluate: Callable[[Trainer, bool], None],
+        export: Callable[[Trainer], None] | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.config = config
+        self.scene = scene
+        self.avatar = avatar
+        avatar.graphs = config.graphs
+        self.terms = [t for t in terms if t.weight > 0.0]
+        self.densifier = densifier
+        self.events = events
+        self.folder = folder
+        self.extent = extent
+        self.ranks = ranks
+        self.length = config.iterations
+        self.images = 0
+        self.losses: dict[str, Tensor] = {}
+        self.psnr = math.nan
+        self.rate = 0.0
+        self.feed = Feed(scene, avatar.device, config.cache)
+        self.order = Order(views, config.seed)
+        self.optimiser = Optimiser(avatar, config, extent)
+        self.statistics = Statistics(len(avatar.surfels), avatar.device)
+        self.generator = torch.Generator().manual_seed(config.seed + 1)
+        self._describe = describe
+        self._evaluate = evaluate
+        self._export = export
+        self._captured = CapturedWork(self._learn) if self._capturable() else None
+        self._steps = 0
+        self._whole = True
+        self._interrupted = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run was asked to end after the step in hand."""
+        return self._interrupted
+
+    # ---- one step --------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch, rendering: Rendering) -> Tensor:
+        """The weighted sum of the terms that are on; fills ``losses``."""
+        step = Step(
+            self.images,
+            batch,
+            rendering.output,
+            rendering.surfels,
+            self.avatar.surfels.binding(),
+            rendering.field,
+            rendering.mesh,
+            self.extent,
+            rendering.rig_parameters,
+        )
+        total: Tensor | None = None
+        self.losses = {}
+        for term in self.terms:
+            weight = term.weight_at(self.images)
+            if weight == 0.0:
+                continue
+            try:
+                value = term.component(step)
+            except DataError as error:
+                if not term.optional:
+                    raise
+                log.warning('Regularizer "%s" is left out: %s', term.name, error.what)
+                self.terms = [t for t in self.terms if t is not term]
+                continue
+            if value.ndim != 0:
+                raise ContractError(
+                    f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
+                    "Expected a scalar.",
+                    "Run `surfhead check regularizer NAME` on it.",
+                )
+            weighted = weight * value
+            self.losses[term.name] = weighted.detach()
+            total = weighted if total is None else total + weighted
+        if total is None:
+            raise SurfheadError(
+                f"No regularizer is on at image {self.images}.",
+                "Expected at least one with weight > 0.",
+                "For example: --regularizer l1=0.8 --regularizer dssim=0.2",
+            )
+        return total
+
+    def step(self) -> None:
+        """Train on the next batch."""
+        count = min(self.config.batch_size, self.length - self.images)
+        avatar = self.avatar
+        avatar.advance(self.images)
+        self.optimiser.set_rates(self.images)
+        batch = self.feed.batch(self.ranks.share(self.order.take(count)))
+        if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
+            batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
+        ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
+        self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
+        if self._captured is not None:
+            rendering, self.losses = self._captured(self._decided(count), batch)
+            self._check(batch, rendering)
+        else:
+            rendering = self._differentiate(batch)
+            self.optimiser.watch(self._debugging)
+            self._check(batch, rendering)
+            self.optimiser.step()
+        before, self.images = self.images, self.images + count
+        self._steps += 1
+        if self.densifier.due(before, self.images, self.length):
+            self._densify(rendering)
+
+    def _differentiate(self, batch: Batch) -> Rendering:
+        """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
+        rendering = self.avatar.draw(
+            batch.cameras,
+            self.avatar.poses(batch.timesteps),
+            batch.pose_of_view,
+            batch.background,
+            paired=batch.paired,
+            track=True,
+        )
+        total = self.loss(batch, rendering)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
+        self.optimiser.share_gradients(self.ranks)
+        self.optimiser.freeze()
+        return rendering
+
+    def _learn(self, batch: Batch) -> tuple[Rendering, dict[str, Tensor]]:
+        """A step without a look from the host: what a CUDA graph can hold."""
+        self.optimiser.drop_gradients()  # a capture that failed half way left some that nothing had computed
+        rendering = self._differentiate(batch)
+        self.optimiser.step()
+        return rendering, self.losses
+
+    def _capturable(self) -> bool:
+        """Whether every part of a step says that a CUDA graph can hold it."""
+        avatar = self.avatar
+        parts = [avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer]
+        parts += [term.component for term in self.terms]
+        return (
+            self.config.graphs
+            and avatar.device.type == "cuda"
+            and self.config.debug < 0
+            and self.optimiser.capturable
+            and all(part.capturable for part in parts)
+        )
+
+    def _decided(self, count: int) -> tuple[Any, ...]:
+        """All that the host decides in a step."""
+        weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
+        return count, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
+
+    @property
+    def _debugging(self) -> bool:
+        return 0 <= self.config.debug <= self.images
+
+    def _check(self, batch: Batch, rendering: Rendering) -> None:
+        """Look for NaN gradients: each step on the CPU, now and then on a GPU, where looking stalls."""
+        debug, look = self._debugging, self._steps % READ_BACK == 0
+        if look:
+            error = self.ranks.sum((rendering.output.rgb.detach() - batch.target).square().mean())
+            error /= self.ranks.count
+            self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
+        if debug or look or self.avatar.device.type == "cpu":
+            try:
+                self.optimiser.blame(self.images)
+            except SurfheadError:
+                if self.config.debug >= 0:
+                    dump_step(self.folder / "debug", self.images, batch, rendering, self.optimiser)
+                raise
+            if self._captured is not None:
+                self._captured.make_room()
+
+    def _densify(self, rendering: Rendering) -> None:
+        surfels = self.avatar.surfels
+        with torch.no_grad():
+            scale = rendering.surfels.tangents.detach().norm(dim=-2).amax(-1).amax(0)
+            seen = self.statistics.gather(self.ranks)
+            state = DensifyState(
+                self.images,
+                self.length,
+                seen.mean_gradient(),
+                seen.radius,
+                self.ranks.largest(scale),
+                torch.sigmoid(surfels.parameters["opacity"].detach()),
+                surfels.binding(),
+                self.extent,
+                (self.scene.views.height, self.scene.views.width),
+            )
+            plan = self.densifier.plan(state)
+            before = len(surfels)
+            selection = surfels.apply(plan, self.generator)
+            self.optimiser.select(selection, plan.opacity_ceiling is not None)
+            if len(surfels) != before or bool(selection.fresh.any()):
+                self.statistics = Statistics(len(surfels), self.avatar.device)
+            self._agree("after densifying")
+        if len(surfels) == 0:
+            raise SurfheadError(
+                f"The densifier removed every surfel at image {self.images}.",
+                "",
+                "Lower densifier.cull, or check that the pictures show the rig (`surfhead data check`).",
+            )
+        log.debug("densified at image %d: %d -> %d surfels", self.images, before, len(surfels))
+
+    def _agree(self, moment: str) -> None:
+        self.ranks.agree(dict(self.optimiser.named()), moment)
+
+    # ---- the run ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the end, or to an interruption, which leaves a checkpoint."""
+        error: BaseException | None = None
+        config = self.config
+        evaluate, save = config.evaluate.within(self.length), config.checkpoint.within(self.length)
+        export = config.export.within(self.length)
+        self.events.tell("run_started", run=self)
+        restore = self._catch_interrupts()
+        try:
+            self.ranks.spread([value for _, value in self.optimiser.named()])
+            if self.images == 0 and 0 in config.evaluate.at:
+                self._evaluate(self, False)
+            began, first = time.perf_counter(), self.images
+            while self.images < self.length:
+                before = self.images
+                self._whole = False
+                self.step()
+                self._whole = True
+                self.rate = (self.images - first) / max(time.perf_counter() - began, 1e-9)
+                self.events.tell("stepped", run=self, images=self.images, losses=self.losses)
+                last = self.images >= self.length
+                if evaluate.due(before, self.images) and not last:
+                    pause = time.perf_counter()
+                    self._evaluate(self, False)
+                    began += time.perf_counter() - pause
+                if save.due(before, self.images) or last:
+                    self.save()
+                if self._export is not None and (export.due(before, self.images) or last):
+                    self._export(self)
+                if self._asked_to_end():
+                    raise KeyboardInterrupt
+            if self.length == 0:
+                self.save()
+            self.avatar.advance(self.images)
+            self._evaluate(self, True)
+            self.ranks.wait()
+        except KeyboardInterrupt as interruption:
+            error = interruption
+            if self._whole:  # half a step is not a state to continue from; the last checkpoint is
+                self.save()
+            raise
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            restore()
+            self.feed.close()
+            if self._captured is not None:
+                self._captured.drop()  # processes cannot part while a graph holds their exchange
+            self.events.tell("run_finished", run=self, error=error)
+
+    def _asked_to_end(self) -> bool:
+        """Whether to end after this step; processes that train together end after the same one."""
+        if self.ranks.count > 1 and (self._steps % READ_BACK == 0 or self.avatar.device.type == "cpu"):
+            self._interrupted = self.ranks.any(self._interrupted)
+            return self._interrupted
+        return self._interrupted and self.ranks.count == 1
+
+    def _catch_interrupts(self) -> Callable[[], object]:
+        """Let the first Ctrl-C end the run after the step in hand; gives what undoes it."""
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None
+
+        def note(number: int, stack: FrameType | None) -> None:
+            if self._interrupted:
+                self._whole = self._whole and self.ranks.count == 1  # the others are elsewhere
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, note)
+        return partial(signal.signal, signal.SIGINT, before)
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def save(self) -> Path:
+        """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
+        avatar = self.avatar
+        self.optimiser.blame(self.images)
+        self._agree(f"at image {self.images}")
+        statistics = self.statistics.gather(self.ranks)
+        path = self.folder / "checkpoints" / f"{self.images:08d}"
+        if not self.ranks.first:
+            return path
+        tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
+        tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
+        tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}
+        tensors |= {f"identity/{k}": v for k, v in avatar.identity.items()}
+        network = avatar.appearance.network()
+        if network is not None:
+            tensors |= {f"network/{k}": v for k, v in network.state_dict().items()}
+        tensors |= {f"adam/{k}": v for k, v in self.optimiser.tensors().items()}
+        tensors |= {f"statistics/{k}": v for k, v in statistics.tensors().items()}
+        tensors["random/densifier"] = self.generator.get_state()
+        tensors["random/torch"] = torch.get_rng_state()
+        meta = {
+            "images": self.images,
+            "order": [self.order.epoch, self.order.position],
+            "steps": self._steps,
+            "extent": self.extent,
+            "config": as_tables(self.config),
+            **self._describe(),
+        }
+        checkpoint.write(path, tensors, meta)
+        self.events.tell("checkpointed", run=self, images=self.images, path=path)
+        return path
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Take the optimiser's and the data's state; the avatar was built from the same checkpoint."""
+        self.images = int(meta["images"])
+        self._steps = int(meta["steps"])
+        self.order.restore(*meta["order"])
+        self.optimiser.restore(
+            {k.removeprefix("adam/"): v for k, v in tensors.items() if k.startswith("adam/")}
+        )
+        for name, value in self.statistics.tensors().items():
+            kept = tensors[f"statistics/{name}"].to(self.avatar.device)
+            if kept.shape != value.shape:
+                raise ValueError(f'"statistics/{name}" has shape {tuple(kept.shape)}')
+            # the first process keeps those of all
+            setattr(self.statistics, name, kept if self.ranks.first else torch.zeros_like(kept))
+        self.generator.set_state(tensors["random/densifier"].cpu())
+        torch.set_rng_state(tensors["random/torch"].cpu())
+        self.avatar.advance(self.images)

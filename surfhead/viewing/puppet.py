@@ -1,0 +1,163 @@
+"""The rig as a page drives it: which values it has, and the parameters a stance stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.components import Rig
+from surfhead.viewing.gaze import EYES, eyes_towards
+from surfhead.viewing.viewpoint import Vector
+
+AXES = "xyz"
+MOST = 200  # values of a parameter worth a slider each; more are a mesh's vertices
+TURNS = {"rotation": 1.6}  # radians either way; the other joints:
+TURN = 0.7
+SHIFT = 0.1  # metres either way
+STEPS = 200  # of a slider
+
+
+@dataclass(frozen=True)
+class Control:
+    """One value of a rig's parameters as a slider.
+
+    Attributes:
+        name, index: which.
+        label: for people.
+        low, high, step: of the slider, in the parameter's unit.
+    """
+
+    name: str
+    index: int
+    label: str
+    low: float
+    high: float
+    step: float
+
+
+def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Control]]:
+    """Every value worth a slider, by parameter; the range reaches over what ``motion`` (T, d) needs."""
+    made: dict[str, list[Control]] = {}
+    for name, parameter in rig.parameters().items():
+        if parameter.size > MOST:
+            continue
+        rows = motion.get(name)
+        seen = 0.0 if rows is None or not rows.numel() else 1.2 * float(rows.detach().abs().max())
+        if parameter.axis_angle:
+            bound = max(TURNS.get(name, TURN), seen)
+        else:
+            bound = max(SHIFT if name == "translation" else 1.0, seen)
+        bound = float(f"{bound:.2g}")
+        made[name] = [
+            Control(name, index, label, -bound, bound, 2 * bound / STEPS)
+            for index, label in enumerate(
+                _labels(name, parameter.size, parameter.axis_angle, parameter.labels)
+            )
+        ]
+    return made
+
+
+def _labels(name: str, size: int, axis_angle: bool, known: tuple[str, ...]) -> list[str]:
+    if len(known) == size:
+        return [label.replace("_", " ") for label in known]
+    if axis_angle or name == "translation":
+        if size == 3:
+            return [f"{name} {axis}" for axis in AXES]
+        if name == EYES and size == 6:
+            return [f"{side} eye {axis}" for side in ("left", "right") for axis in AXES]
+    return [f"{name} {index + 1}" for index in range(size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A motion to play; equal only to itself.
+
+    Attributes:
+        name: for people.
+        parameters: rig parameter -> (T, d).
+        rate: timesteps a second.
+    """
+
+    name: str
+    parameters: Mapping[str, Tensor]
+    rate: float = 25.0
+
+    def __len__(self) -> int:
+        return next((len(rows) for rows in self.parameters.values()), 0)
+
+
+@dataclass(frozen=True)
+class Stance:
+    """What the rig is asked to do.
+
+    Attributes:
+        track: the motion; None is the avatar's own, as it is at that moment.
+        timestep: of the motion; the nearest there is.
+        held: (parameter, index) -> value that replaces the motion's.
+        gaze: where the eyes turn: a point in the world, ``camera``, or None for where the motion turns them.
+    """
+
+    track: Track | None = None
+    timestep: int = 0
+    held: Mapping[tuple[str, int], float] = field(default_factory=dict)
+    gaze: Vector | str | None = None
+
+    def with_held(self, name: str, index: int, value: float) -> dict[tuple[str, int], float]:
+        """``held`` and one more value."""
+        return {**self.held, (name, index): value}
+
+
+class Puppet:
+    """An avatar's rig and its motion.
+
+    Args:
+        avatar: whose own motion may change while it trains.
+        rate: timesteps a second of that motion.
+    """
+
+    def __init__(self, avatar: Avatar, rate: float = 25.0) -> None:
+        self.avatar = avatar
+        self.rate = rate
+
+    def length(self, stance: Stance) -> int:
+        """Timesteps of the stance's motion; 1 where nothing moves."""
+        return max(self.avatar.timesteps if stance.track is None else len(stance.track), 1)
+
+    def rate_of(self, stance: Stance) -> float:
+        """Timesteps a second of the stance's motion."""
+        return self.rate if stance.track is None else stance.track.rate
+
+    def pose(self, stance: Stance, eye: Vector | None = None) -> dict[str, Tensor]:
+        """Rig parameters, name -> (1, d), on the avatar's device; empty without a rig.
+
+        Args:
+            stance: what is asked for.
+            eye: where the camera is, for eyes that look at it.
+        """
+        avatar = self.avatar
+        if not avatar.deformer.rig_bound:
+            return {}
+        source = avatar.motion if stance.track is None else stance.track.parameters
+        row = min(max(stance.timestep, 0), self.length(stance) - 1)
+        like = avatar.background
+        made = {name: rows[row : row + 1].detach().to(like) for name, rows in source.items()}
+        known = avatar.rig.parameters()
+        for (name, index), value in stance.held.items():
+            if name not in known or not 0 <= index < known[name].size:
+                continue
+            if name not in made:
+                made[name] = like.new_zeros(1, known[name].size)
+            made[name] = made[name].clone()
+            made[name][0, index] = value
+        if not made:
+            first = next(iter(known))
+            made[first] = like.new_zeros(1, known[first].size)
+        target = eye if stance.gaze == "camera" else stance.gaze
+        if target is not None and not isinstance(target, str) and EYES in known:
+            point = torch.tensor(target, dtype=like.dtype, device=like.device)
+            made[EYES] = eyes_towards(avatar.rig, made, point)
+        return made

@@ -1,0 +1,140 @@
+"""The fused CUDA kernels, compiled for the CPU and run thread by thread, against their twins in PyTorch."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from surfhead.avatars.surfels import apply_field
+from surfhead.core.types import AffineField, Binding, Mesh
+from surfhead.kernels import cuda_pictures, cuda_skinning
+from surfhead.maths import metrics
+from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
+from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
+from tests.core.kernels.emulation import close, emulated_kernels
+from tests.plugins.deformers.conftest import make_patch
+
+KERNELS = {
+    "skinning": {
+        "apply_field": "Field", "apply_field_backward": "Field",
+        "blend_triangles": "Blend", "blend_triangles_backward": "Blend",
+    },
+    "picture_losses": {"picture_losses": "Pictures", "picture_losses_backward": "Pictures"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
+    """Launches go to the emulator."""
+    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45)])
+@pytest.mark.parametrize("bytes_", [True, False])
+def test_picture_losses(size: tuple[int, int, int], bytes_: bool) -> None:
+    """Sums, and the gradient of both, on pictures that are no multiple of a tile."""
+    g = torch.Generator().manual_seed(0)
+    image = torch.rand(*size, 3, generator=g)
+    truth = torch.randint(0, 256, (*size, 3), generator=g, dtype=torch.uint8)
+    exact_truth = truth.double() / 255.0
+    if not bytes_:
+        truth = exact_truth.float()
+    sums, derivative = cuda_pictures._forward(image, truth)
+    exact = image.double().requires_grad_()
+    count = image[0].numel()
+    error = (exact - exact_truth).abs().sum(dim=(1, 2, 3))
+    similarity = metrics.ssim(exact, exact_truth) * count
+    close(sums, torch.stack([error, similarity], dim=1).detach(), "sums")
+    upstream = torch.rand(size[0], 2, generator=g)
+    found = cuda_pictures._backward(upstream, image, truth, derivative)
+    total = (upstream[:, 0] * error + upstream[:, 1] * similarity).sum()
+    close(found, torch.autograd.grad(total, exact)[0], "gradient")
+
+
+@pytest.mark.parametrize("count", [1, 150])
+def test_apply_field(count: int) -> None:
+    """World surfels of three poses and the gradients of everything they are made of."""
+    g = torch.Generator().manual_seed(0)
+    shapes = {
+        "linear": (3, count, 3, 3), "origin": (3, count, 3), "offset": (count, 3),
+        "log_scale": (count, 2), "quaternion": (count, 4),
+    }  # fmt: skip
+    start = {k: torch.randn(*s, generator=g, dtype=torch.float64) for k, s in shapes.items()}
+    leaves = {k: v.requires_grad_() for k, v in start.items()}
+    own = {k: leaves[k] for k in ("offset", "log_scale", "quaternion")}
+    binding = Binding(
+        torch.zeros(count, dtype=torch.int64), {**own, "opacity": torch.zeros(count, dtype=torch.float64)}
+    )
+    field = AffineField(leaves["linear"], leaves["origin"], leaves["linear"], torch.ones(1, count))
+    world = apply_field(field, binding)
+    exact = (world.mean, world.tangents, world.normal)
+    upstream = [torch.randn(v.shape, generator=g, dtype=torch.float64) for v in exact]
+    wanted = dict(zip(leaves, torch.autograd.grad(exact, list(leaves.values()), upstream), strict=True))
+
+    single = {k: v.detach().float() for k, v in leaves.items()}
+    for value, reference in zip(cuda_skinning._field(*single.values()), exact, strict=True):
+        close(value, reference.detach(), "world")
+    del single["origin"]
+    found = cuda_skinning._field_backward(*(v.float() for v in upstream), *single.values())
+    for (name, _), value in zip(single.items(), found, strict=True):
+        close(value, wanted[name], name)
+    # without a gradient of tangents and normal only the mean's part is left
+    only_mean = cuda_skinning._field_backward(upstream[0].float(), None, None, *single.values())
+    assert not bool(only_mean[2].any())
+    assert not bool(only_mean[3].any())
+
+
+@pytest.mark.parametrize("rig", [True, False])
+def test_blend(rig: bool) -> None:
+    """The field of ``jbs`` over a mesh in three poses, and the gradients of weights and triangles."""
+    patch = make_patch()
+    mesh = Mesh(patch.vertices(3), patch.rest)
+    deformed = deformation(mesh, True)
+    topology, binding = mesh.topology, patch.binding
+    logarithm = relative_logarithms(deformed.quaternion, topology.neighbours)
+    rest = mesh.rest.frames
+    axes = rest.scale[:, None, None] * rest.rotation
+    factors = weights(binding)
+    exact = Jbs()(mesh, binding)
+    floats = (factors, deformed.quaternion, logarithm, deformed.stretch_entries, axes)
+    single = [binding.triangle, topology.neighbours, *(v.float().contiguous() for v in floats)]
+    linear, rotation = cuda_skinning._blend(*single)
+    close(linear, exact.linear, "linear")
+    close(rotation, exact.rotation, "rotation")
+
+    inputs = [v.detach().contiguous().requires_grad_() for v in (factors, deformed.quaternion, logarithm)]
+    stretch = deformed.stretch_entries.detach().contiguous().requires_grad_()
+    again = _field_of(binding, neighbourhood(mesh, binding), *inputs, stretch, axes)
+    g = torch.Generator().manual_seed(3)
+    upstream = [torch.randn(v.shape, generator=g, dtype=torch.float64) for v in again]
+    wanted = torch.autograd.grad(again, [*inputs, stretch], upstream)
+    found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, rig)
+    names = ("weights", "quaternion", "logarithm", "stretch")
+    for name, value, reference in zip(names, found, wanted, strict=True):
+        if rig or name == "weights":
+            close(value, reference, name, 1e-4)
+        else:
+            assert not bool(value.any()), name
+
+
+def _field_of(
+    binding: Binding, near: Tensor, factors: Tensor, quaternion: Tensor, logarithm: Tensor, stretch: Tensor,
+    axes: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The blend in plain PyTorch from the triangles' quantities."""
+    from surfhead.maths import geometry, triangles
+
+    count = quaternion.shape[1]
+    pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, count)
+    turn = (factors[:, 1:, None] * logarithm[:, pairs]).sum(2)
+    blended = geometry.quaternion_multiply(
+        quaternion[:, binding.triangle], geometry.axis_angle_to_quaternion(turn)
+    )
+    rotation = geometry.unit_quaternion_to_matrix(blended)
+    mixed = triangles.symmetric((factors[..., None] * stretch[:, near]).sum(2))
+    return rotation @ mixed @ axes[binding.triangle], rotation

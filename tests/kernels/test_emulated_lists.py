@@ -1,0 +1,205 @@
+"""Projection and tile lists of the rasterizer `cuda`, compiled for the CPU and run thread by thread."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from surfhead.kernels import cuda_rasterizer
+from surfhead.plugins.rasterizers.reference import Torch
+from tests.core.kernels.emulation import emulated_kernels
+from tests.gpu.scenes import Drawing, random_scene
+
+KERNELS = {
+    "projection": {"project_surfels": "Launch"},
+    "tile_lists": {"scan_tiles": "Launch", "scatter_entries": "Launch", "sort_tiles": "Launch"},
+}
+TILE = cuda_rasterizer.TILE
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, ctypes.CDLL]]:
+    """The kernels for the CPU."""
+    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("lists")) as found:
+        yield found
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What the kernels leave: sizes, records (views, surfels, 20), and each tile's keys in order."""
+
+    launch: cuda_rasterizer.Launch
+    records: Tensor
+    visible: Tensor
+    radius: Tensor
+    needed: int
+    tiles: list[list[int]]
+
+
+def make_lists(
+    libraries: Mapping[str, ctypes.CDLL], scene: Drawing, capacity: int, blocks: int = 3, sort: bool = True
+) -> Lists:
+    """Run projection, scan, scatter and, if wanted, sort (Python sorts otherwise)."""
+    s, cameras = scene.surfels, scene.cameras
+    height, width = cameras.height, cameras.width
+    launch = cuda_rasterizer._sizes(s.mean, scene.colour, height, width, cameras.near, capacity)
+    views, surfels = launch.views, launch.surfels
+    tiles = views * launch.tiles_x * launch.tiles_y
+    layout = cuda_rasterizer.state_layout(views, surfels, height, width, capacity)
+    # words that no kernel may rely on are filled with ones
+    state = torch.full((layout.total + 256,), 255, dtype=torch.uint8)
+    begin = -state.data_ptr() % 256
+    state = state[begin : begin + layout.total]
+    tensors = {
+        "mean": s.mean, "tangents": s.tangents, "normal": s.normal, "opacity": s.opacity,
+        "colour": scene.colour, "camera_from_world": cameras.camera_from_world,
+        "intrinsics": cameras.intrinsics, "pose_of_view": scene.pose_of_view,
+        "visible": torch.empty(views, surfels, dtype=torch.bool), "radius": torch.empty(views, surfels),
+        "reserved": torch.zeros(2 + 2 * views + tiles, dtype=torch.int32),
+        "places": torch.full((capacity, 4), -1, dtype=torch.int32),
+        "keys": torch.full((max(capacity, surfels),), -1, dtype=torch.int64),
+        "needed": torch.zeros(1, dtype=torch.int64),
+    }  # fmt: skip
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    cuda_rasterizer._point(launch, tensors, state, layout)
+    cuda_rasterizer._point_counts(launch)
+    scan = min(-(-tiles // 1024), 2)
+    for module, name, grid, threads in (
+        ("projection", "project_surfels", (-(-surfels // 256), views), 256),
+        ("tile_lists", "scan_tiles", (scan, 1), 1024),
+        ("tile_lists", "scatter_entries", (blocks, 1), 256),
+        *([("tile_lists", "sort_tiles", (tiles, 1), 128)] if sort else []),
+    ):
+        getattr(libraries[module], f"launch_{name}")(ctypes.byref(launch), *grid, 1, threads)
+    offsets = state[layout.offsets : layout.offsets + 4 * (tiles + 1)].view(torch.int32).tolist()
+    entries = state[layout.entries : layout.entries + 4 * capacity].view(torch.int32)
+    lists = []
+    for first, end in itertools.pairwise(offsets):
+        keys = tensors["keys"][first:end].tolist() if end <= capacity else []
+        by_entry = {key & 0xFFFFFFFF: key % 2**64 for key in keys}
+        assert len(by_entry) == len(keys)
+        order = [entry & 0xFFFFFFFF for entry in entries[first:end].tolist()] if keys else []
+        lists.append([by_entry[entry] for entry in order] if sort else sorted(by_entry.values()))
+    size = 80 * views * surfels
+    records = state[layout.records : layout.records + size].view(torch.float32)
+    return Lists(
+        launch, records.reshape(views, surfels, 20), tensors["visible"], tensors["radius"],
+        int(tensors["needed"]), lists,
+    )  # fmt: skip
+
+
+def touched_patches(found: Lists, view: int) -> Tensor:
+    """(surfels, patch rows, patch columns) whether alpha reaches 1/255 at a pixel, in double."""
+    r = found.records[view].double()
+    height, width = found.launch.height, found.launch.width
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    dx = x + 0.5 - (r[:, 0] + r[:, 2])[:, None, None]
+    dy = y + 0.5 - (r[:, 1] + r[:, 3])[:, None, None]
+    part = {
+        name: r[:, i][:, None, None] for i, name in enumerate(["ux", "uy", "vx", "vy", "w0", "wx", "wy"], 4)
+    }
+    w = part["w0"] + part["wx"] * dx + part["wy"] * dy
+    u = (part["ux"] * dx + part["uy"] * dy) / w
+    v = (part["vx"] * dx + part["vy"] * dy) / w
+    rho = torch.minimum((u**2 + v**2).nan_to_num(torch.inf), 2.0 * (dx**2 + dy**2))
+    alpha = r[:, 13][:, None, None] * torch.exp(-0.5 * rho)
+    counts = (alpha >= 1.0 / 255.0) & found.visible[view][:, None, None]
+    down, right = -height % TILE, -width % TILE
+    padded = torch.nn.functional.pad(counts, (0, right, 0, down))
+    patches = padded.reshape(len(r), padded.shape[1] // 4, 4, padded.shape[2] // 8, 8)
+    return patches.any(4).any(2)
+
+
+SCENES = {
+    "ordinary": {"count": 300},
+    "two blocks, large and edge-on": {"count": 270, "size": 0.4, "spread": 0.5},
+    "around the cameras": {"count": 200, "size": 0.1, "spread": 1.5},
+    "small": {"count": 520, "size": 0.01, "views": 2},
+    "one tile": {"count": 40, "height": 9, "width": 14},
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_lists(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
+    """Every patch that a surfel touches has it in its tile's list, once, in the order of depth."""
+    scene = random_scene(**SCENES[name], device="cpu")  # type: ignore[arg-type]
+    found = make_lists(libraries, scene, 60_000)
+    launch = found.launch
+    exact = replace(scene).to("cpu", torch.float64).draw(Torch())
+    assert (found.visible == exact.visible).all()
+    torch.testing.assert_close(found.radius, exact.radius.float(), rtol=1e-4, atol=1e-3)
+    assert found.needed == sum(len(keys) for keys in found.tiles)
+    per_view = launch.tiles_x * launch.tiles_y
+    listed = total = 0
+    for view in range(launch.views):
+        touched = touched_patches(found, view)
+        depth = found.records[view, :, 11].double() + found.records[view, :, 12].double()
+        for tile in range(per_view):
+            keys = found.tiles[view * per_view + tile]
+            assert keys == sorted(keys)
+            names = [key >> 8 & 0xFFFFFF for key in keys]
+            assert len(set(names)) == len(names)
+            z = depth[names]
+            assert (z[1:] >= z[:-1]).all()
+            top, left = 4 * (tile // launch.tiles_x), 2 * (tile % launch.tiles_x)
+            block = touched[:, top : top + 4, left : left + 2].reshape(-1, 8)
+            mask = torch.zeros(launch.surfels, 8, dtype=torch.bool)
+            for index, key in zip(names, keys, strict=True):
+                mask[index] = torch.tensor([bool(key >> bit & 1) for bit in range(8)])
+            assert not (block & ~mask).any()
+            listed += int(mask.sum())
+        total += int(touched.sum())
+    assert total > 0
+    if name in (
+        "ordinary",
+        "small",
+    ):  # no surfel there spans the whole screen: most of what is listed is touched
+        assert listed < 1.6 * total
+
+
+@pytest.mark.parametrize("depths", ["distinct", "three", "one"])
+@pytest.mark.parametrize("count", [1, 2, 33, 128, 129, 250, 500, 513, 1000, 1100])
+def test_order_within_a_tile(libraries: Mapping[str, ctypes.CDLL], count: int, depths: str) -> None:
+    """Lists of every length by depth, and by index where depths are equal or nearly so."""
+    scene = random_scene(count=count, views=1, poses=1, size=1.0, height=16, width=16, device="cpu")
+    mean = scene.surfels.mean
+    if depths != "distinct":
+        choice = torch.arange(count) % (3 if depths == "three" else 1)
+        mean = mean[:, choice.clamp(max=count - 1)]
+    surfels = replace(scene.surfels, mean=mean, opacity=torch.full_like(scene.surfels.opacity, 0.9))
+    found = make_lists(libraries, replace(scene, surfels=surfels), 2000)
+    (keys,) = found.tiles
+    names = [key >> 8 & 0xFFFFFF for key in keys]
+    depth = (found.records[0, :, 11].double() + found.records[0, :, 12].double()).tolist()
+    assert len(names) > 0.6 * count
+    assert set(names) <= set(torch.nonzero(found.visible[0]).flatten().tolist())
+    assert names == sorted(names, key=lambda index: (depth[index], index))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.99])
+def test_too_little_room(libraries: Mapping[str, ctypes.CDLL], share: float) -> None:
+    """The tiles that fit have whole lists, whatever became of the notes; the need is reported."""
+    scene = random_scene(count=300, device="cpu")
+    whole = make_lists(libraries, scene, 60_000, sort=False)
+    capacity = max(int(share * whole.needed), 1)
+    found = make_lists(libraries, scene, capacity, sort=False)
+    assert found.needed == whole.needed
+    end = 0
+    for keys, wanted in zip(found.tiles, whole.tiles, strict=True):
+        end += len(wanted)
+        assert keys == (wanted if end <= capacity else [])
+
+
+def test_every_number_of_blocks(libraries: Mapping[str, ctypes.CDLL]) -> None:
+    """More tiles than one block of the scan takes; any number of blocks that scatter."""
+    scene = random_scene(count=60, views=3, height=310, width=330, device="cpu")
+    first, second = (make_lists(libraries, scene, 60_000, blocks, sort=False) for blocks in (1, 7))
+    assert len(first.tiles) > 1024
+    assert first.needed == sum(len(keys) for keys in first.tiles) > 100
+    assert first.tiles == second.tiles

@@ -1,0 +1,116 @@
+"""The whole rasterizer `cuda`, compiled for the CPU and run thread by thread, against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from surfhead.core.types import RenderOutput
+from surfhead.kernels import cuda_rasterizer, cuda_room
+from surfhead.plugins.rasterizers.reference import Torch
+from tests.core.kernels.emulation import emulated_kernels
+from tests.gpu.scenes import (
+    IMAGES,
+    PARAMETERS,
+    Drawing,
+    compare_gradients,
+    compare_outputs,
+    gradients,
+    loss_weights,
+    random_scene,
+)
+
+KERNELS = {
+    "projection": {"project_surfels": "Launch"},
+    "tile_lists": {"scan_tiles": "Launch", "scatter_entries": "Launch", "sort_tiles": "Launch"},
+    "forward": {"composite_tiles": "Launch", "composite_spilled_tiles": "Launch"},
+    "backward": dict.fromkeys(
+        ("backward_colour", "backward_normal", "backward_depth", "backward_all", "backward_spilled_tiles",
+         "project_backward_surfels"),
+        "Launch",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Launches go to the emulator, and nothing asks for a GPU."""
+    needed = torch.zeros(1, dtype=torch.int64)
+    with (
+        emulated_kernels(KERNELS, tmp_path_factory.mktemp("rasterizer")),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(torch.cuda, "current_device", lambda: None)
+        patch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
+        patch.setattr(cuda_room, "report_address", lambda *_: needed.data_ptr())
+        patch.setattr(cuda_rasterizer, "SCATTER_BLOCKS", 2)
+        patch.setattr(cuda_rasterizer, "MAX_SPILL_BLOCKS", 2)
+        yield
+
+
+def draw(
+    scene: Drawing, capacity: int, chosen: tuple[str, ...]
+) -> tuple[RenderOutput, dict[str, Tensor], Any]:
+    """Pictures, the gradients of a weighted sum of the chosen ones, and the weights."""
+    s, c = scene.surfels, scene.cameras
+    inputs = (
+        s.mean, s.tangents, s.normal, s.opacity, scene.colour, c.camera_from_world, c.intrinsics,
+        scene.pose_of_view, scene.background,
+    )  # fmt: skip
+    sizes = (c.height, c.width, c.near, capacity)
+    *pictures, state = cuda_rasterizer._forward(*inputs, *sizes)
+    output = RenderOutput(*pictures)
+    weights = {name: weight for name, weight in loss_weights(output).items() if name in chosen}
+    upstream = [weights.get(name) for name in IMAGES]
+    found = cuda_rasterizer._backward(*upstream, *inputs, output.visible, output.depth, state, *sizes)
+    return output, dict(zip(PARAMETERS, found, strict=True)), weights
+
+
+def assert_agreement(scene: Drawing, capacity: int = 20_000, chosen: tuple[str, ...] = IMAGES) -> None:
+    """Within docs/method.md, section 5, with a few pixels more in these small pictures."""
+    output, found, weights = draw(scene, capacity, chosen)
+    exact_output, exact = gradients(Torch(), scene.to("cpu", torch.float64), weights)
+    rows = compare_outputs(output, exact_output) + compare_gradients(found, exact)
+    report = "\n".join(f"{r.name:20s} {r.fraction:.2e} {r.norm:.2e} {r.median:.2e}" for r in rows)
+    assert all(r.fraction <= 2e-3 and r.norm <= 2e-3 and r.median <= 5e-5 for r in rows), report
+
+
+SMALL: dict[str, Any] = {"views": 2, "height": 22, "width": 37, "device": "cpu"}
+SCENES: dict[str, dict[str, Any]] = {
+    "one": {"count": 1, "size": 0.2},
+    "ordinary": {"count": 70},
+    "deep": {"count": 90, "size": 0.4, "spread": 0.2, "poses": 1},
+    "around the cameras": {"count": 60, "size": 0.15, "spread": 1.5},
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_agrees_with_the_reference(name: str) -> None:
+    """Every picture and the gradient of every input."""
+    assert_agreement(random_scene(**(SMALL | SCENES[name])))
+
+
+@pytest.mark.parametrize("chosen", [("rgb",), ("rgb", "alpha", "normal"), ("rgb", "depth", "distortion")])
+def test_gradients_of_some_pictures(chosen: tuple[str, ...]) -> None:
+    """The kernels that leave out what no gradient comes through."""
+    assert_agreement(random_scene(**(SMALL | {"count": 50})), chosen=chosen)
+
+
+def test_tiles_that_spill() -> None:
+    """With room for half of the entries the same comes out; opaque surfels finish their pixels."""
+    scene = random_scene(**(SMALL | {"count": 60, "size": 0.15}))
+    scene.surfels.opacity.fill_(0.98)
+    whole, gradient, _ = draw(scene, 20_000, IMAGES)
+    for capacity in (1, 120):
+        found, again, _ = draw(scene, capacity, IMAGES)
+        for name in (*IMAGES, "visible", "radius"):
+            assert torch.equal(getattr(found, name), getattr(whole, name)), name
+        for name, value in again.items():
+            assert float((value - gradient[name]).norm() / gradient[name].norm()) < 1e-5, name
+    assert_agreement(scene)
+    assert float(whole.alpha.max()) > 0.999

@@ -1,0 +1,117 @@
+"""Tables that compare runs, from evaluations as they lie in run folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from surfhead.core.errors import DataError
+from surfhead.results import variants
+from surfhead.results.variants import collect, measure, results, rich_table, write_tables
+
+
+def made(root: Path, name: str, images: int = 20, **splits: dict[str, Any]) -> Path:
+    """A run folder with one checkpoint and some evaluations of it."""
+    run = root / name
+    (run / "checkpoints" / f"{images:08d}").mkdir(parents=True)
+    (run / "checkpoints" / f"{images:08d}" / "state.json").write_text("{}")
+    folder = run / "eval" / f"{images:08d}"
+    folder.mkdir(parents=True)
+    for split, means in splits.items():
+        document = {"views": 4, "seen": split == "train", "means": means}
+        (folder / f"{split}.json").write_text(json.dumps(document))
+    return run
+
+
+def cells(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_seeds_are_averaged_and_val_comes_first(tmp_path: Path) -> None:
+    one = made(tmp_path, "one", val={"psnr": 20.0, "ssim": 0.9, "l1": 0.1}, test={"psnr": 18.0})
+    two = made(tmp_path, "two", val={"psnr": 24.0, "ssim": 0.8}, test={"psnr": 19.0, "ssim": None})
+    alone = made(tmp_path, "alone", val={"psnr": 30.0})
+    rows = collect({"jbs & sh": [one, two], "x_y": [alone]})
+    assert [(row.variant, row.split, row.runs) for row in rows] == [
+        ("jbs & sh", "val", 2),
+        ("x_y", "val", 1),
+        ("jbs & sh", "test", 2),
+    ]
+    assert rows[0].metrics["psnr"] == pytest.approx((22.0, 8**0.5))
+    files = write_tables(rows, tmp_path / "out")
+    assert cells(files[0]) == [
+        ["split", "variant", "seeds", "psnr", "ssim"],
+        ["val", "jbs & sh", "2", "22.00 ± 2.83", "0.8500 ± 0.0707"],
+        ["val", "x_y", "1", "30.00", ""],
+        ["test", "jbs & sh", "2", "18.50 ± 0.71", ""],
+    ]
+    markdown = files[1].read_text().splitlines()
+    assert markdown[:3] == [
+        "| split | variant | seeds | psnr | ssim |",
+        "|---|---|---|---|---|",
+        "| val | jbs & sh | 2 | 22.00 ± 2.83 | 0.8500 ± 0.0707 |",
+    ]
+    latex = files[2].read_text()
+    assert "\\begin{tabular}{llrrr}" in latex
+    assert "val & jbs \\& sh & 2 & 22.00 $\\pm$ 2.83 & 0.8500 $\\pm$ 0.0707 \\\\" in latex
+    assert "x\\_y" in latex
+    with Console(width=120) as console, console.capture() as shown:
+        console.print(rich_table(rows))
+    assert "22.00 ± 2.83" in shown.get()
+
+
+def test_single_runs_have_no_column_of_seeds_and_seen_views_are_marked(tmp_path: Path) -> None:
+    run = made(tmp_path, "run", train={"psnr": 33.0})
+    baseline = [{"label": "baseline", "split": "val", "psnr": 10.0}, {"label": "20", "split": "val"}]
+    (run / "eval" / "summary.json").write_text(json.dumps(baseline))
+    files = write_tables(collect({"run": [run]}), tmp_path)
+    assert cells(files[0]) == [["split", "variant", "psnr"], ["train (seen)", "run", "33.00"]]
+    other = made(tmp_path, "other", val={"psnr": 22.0})
+    (other / "eval" / "summary.json").write_text(json.dumps(baseline))
+    table = cells(write_tables(collect({"other": [other]}), tmp_path)[0])
+    assert table[1:] == [["val", "one colour a triangle", "10.00"], ["val", "other", "22.00"]]
+
+
+def test_results_are_those_of_the_newest_checkpoint(tmp_path: Path) -> None:
+    run = made(tmp_path, "run", 20, val={"psnr": 20.0})
+    assert results(run, "val") == {"views": 4, "seen": False, "means": {"psnr": 20.0}}
+    assert results(run, "test") is None
+    made(tmp_path, "run", 30)
+    assert results(run, "val") is None
+    (run / "eval" / "00000030" / "val.json").write_text('{"views": 4')  # cut short
+    assert results(run, "val") is None
+    with pytest.raises(DataError, match="No run has results"):
+        collect({"run": [run]})
+
+
+def test_only_what_is_missing_is_measured(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    asked: list[tuple[str, ...]] = []
+    real = variants.evaluate_run
+
+    def evaluate(folder: Path, *, splits: tuple[str, ...], device: str) -> Any:
+        asked.append(splits)
+        return real(folder, splits=splits, device=device, limit=0)
+
+    monkeypatch.setattr(variants, "evaluate_run", evaluate)
+    assert not measure(run, "cpu")
+    newest = run / "eval" / "00000030"
+    whole = json.loads((newest / "val.json").read_text())
+    (newest / "val.json").write_text(json.dumps({**whole, "views": whole["views"] - 1}))  # some of them only
+    assert measure(run, "cpu")
+    assert not measure(run, "cpu")
+    (newest / "test.json").unlink()
+    assert measure(run, "cpu")
+    assert asked == [("val",), ("test",)]
+    again = json.loads((newest / "val.json").read_text())
+    assert again["means"] == pytest.approx(whole["means"])

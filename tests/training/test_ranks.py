@@ -1,0 +1,195 @@
+"""Several processes that train together: one result, one writer, one end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from surfhead.cli import main
+from surfhead.core.errors import SurfheadError
+from surfhead.runs import launch
+from surfhead.training import checkpoint
+from surfhead.training.ranks import ALONE
+from tests.training.test_resume import SETTINGS, count, finish, start
+
+WORDS = (
+    *(*SETTINGS, "--iterations", "60", "--set", "densifier.threshold=1e-4"),
+    *("--set", "densifier.max_surfels=100000"),
+    # means over the surfels that a batch shows are taken by each process over its own part
+    *("--regularizer", "scale=0", "--regularizer", "offset=0", "--regularizer", "normal_length=0"),
+)
+SLOW = ("--set", "checkpoint.every=0", "--set", "densifier.start=100000")  # nothing but steps
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_each(processes: int, *arguments: str) -> list[subprocess.Popen[bytes]]:
+    """As torchrun starts them, but each is ours to kill."""
+    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "surfhead.cli", "train", *arguments],
+            env={**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(processes)
+    ]
+
+
+def wait_for(folder: Path, images: int, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 120
+    while count(folder) < images and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
+def test_exchanges() -> None:
+    """Every exchange between three processes, under torchrun itself."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"),
+            *("-m", "tests.training.rank_checks"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(f"process {i} is content" in done.stdout for i in range(3))
+
+
+def test_alone_exchanges_nothing() -> None:
+    value = torch.arange(3.0)
+    ALONE.average([value])
+    assert ALONE.sum(value) is value
+    assert ALONE.largest(value) is value
+    assert ALONE.tell("x") == "x"
+    assert ALONE.first
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
+    ALONE.check_batch(7)
+    ALONE.agree({"x": value}, "now")
+
+
+def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None:
+    """The same avatar as one up to rounding, densified alike; and bit for bit as if never killed."""
+    alone, together, broken = (tmp_path / name for name in ("alone", "together", "broken"))
+    for process in start_each(2, *WORDS, "--out", str(together)):
+        finish(process)
+
+    finish(start(*WORDS, "--out", str(alone)))
+    first, _ = checkpoint.read(alone / "checkpoints" / "00000010")
+    second, _ = checkpoint.read(together / "checkpoints" / "00000010")
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value.shape == second[name].shape, name
+        if value.is_floating_point():
+            # Adam turns the rounding of gradients near zero into whole steps of a few values
+            error = (value - second[name]).abs().double().mean() / value.abs().max().clamp_min(1e-6)
+            assert float(error) < 2e-3, f"{name}: {float(error):.1e}"
+    # rounding decides about a few surfels, after which rows are others
+    begun = len(first["triangle"])
+    counts = [len(checkpoint.read(f / "checkpoints" / "00000060")[0]["triangle"]) for f in (alone, together)]
+    assert 1.2 * begun < counts[0] < 3.0 * begun, "none or all were densified: the test proved too little"
+    assert abs(counts[1] - counts[0]) < 0.01 * counts[0]
+
+    running = start_each(2, *WORDS, "--out", str(broken))
+    wait_for(broken, 30, running[0])
+    assert running[0].poll() is None, "the run ended before it could be killed: nothing was tested"
+    for process in running:
+        process.kill()
+        process.communicate()
+    assert 30 <= count(broken) < 60
+    for process in start_each(2, "--out", str(broken), "--resume", "--quiet"):
+        finish(process)
+    first, meta = checkpoint.read(together / "checkpoints" / "00000060")
+    second, other = checkpoint.read(broken / "checkpoints" / "00000060")
+    assert meta["config"] == other["config"]
+    for name, value in first.items():
+        assert value.view(-1).numpy().tobytes() == second[name].view(-1).numpy().tobytes(), name
+
+
+def test_interrupted_together(tmp_path: Path) -> None:
+    """Ctrl-C ends all after the same step, with a checkpoint."""
+    folder = tmp_path / "run"
+    words = [*SETTINGS, *SLOW, "--iterations", "100000", "--processes", "2", "--out", str(folder)]
+    process = start(*words)
+    limit = time.monotonic() + 120
+    while not (folder / "log" / "train.log").exists() and time.monotonic() < limit:
+        time.sleep(0.05)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors.decode()
+    assert 0 < count(folder) < 100000
+    assert count(folder) % 2 == 0
+
+
+FAILING = """
+import os
+
+from surfhead.core.api import Regularizer, hookimpl
+
+
+class Failing(Regularizer):
+    name = "failing"
+    summary = "Fails in the second process."
+
+    def __call__(self, step):
+        if os.environ.get("RANK") == "1" and step.images >= 6:
+            raise RuntimeError("the second process has had enough")
+        return step.output.rgb.mean() * 0.0
+
+
+@hookimpl
+def register_regularizers(register):
+    register(Failing)
+"""
+
+
+def test_a_failing_process_ends_all(tmp_path: Path) -> None:
+    plugin = tmp_path / "failing.py"
+    plugin.write_text(FAILING)
+    words = [*SETTINGS, "--processes", "2", "--out", str(tmp_path / "run")]
+    words += ["--plugin", str(plugin), "--regularizer", "failing=1"]
+    process = start(*words)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode not in (0, 130)
+    said = errors.decode()
+    assert "the second process has had enough" in said
+    assert "ChildFailedError" not in said
+
+
+def test_errors_are_said_once(tmp_path: Path) -> None:
+    """By the first process; nothing is made."""
+    process = start(*SETTINGS, "--out", str(tmp_path / "run"), "--processes", "2", "--batch-size", "3")
+    _, errors = process.communicate(timeout=100)
+    said = errors.decode()
+    assert process.returncode == 2, said
+    assert said.count("2 processes cannot share batches of 3") == 1, said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--processes", "0"]) == 2
+    assert "--processes is 0" in capsys.readouterr().err
+
+
+def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    with pytest.raises(SurfheadError, match="without torch.distributed"):
+        launch.run_together(["train"], 2)
