@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
-    from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
@@ -97,7 +96,6 @@ _HOME = {
     "unknown_name": "errors",
     "Avatar": "avatar",
     "StoredAvatar": "exchange",
-    "Flag": "familiar_flags",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",

@@ -105,6 +105,7 @@ class Freeze:
 
     eyeballs: bool = True
     boundary: bool = False
+    teeth: bool = False
 
 
 @dataclass(frozen=True)

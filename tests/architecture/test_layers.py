@@ -69,7 +69,8 @@ def test_the_import_contracts_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("list",), ("list", "--json"), ("list", "rig"), ("train", "--help")]
+    "arguments",
+    [("--help",), ("list",), ("list", "--json"), ("list", "rig"), ("train", "--help"), ("flags",)],
 )
 def test_listing_and_help_import_no_torch(arguments: tuple[str, ...]) -> None:
     code = f"""

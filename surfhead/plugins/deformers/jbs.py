@@ -29,7 +29,6 @@ from surfhead.core.api import (
     AffineField,
     Binding,
     Deformer,
-    Flag,
     Mesh,
     OptionError,
     ParameterSpec,
@@ -58,7 +57,6 @@ class Jbs(Deformer):
     name = "jbs"
     summary = "Jacobian blend skinning: rotations and stretches blended apart (SurFhead)."
     capturable = True
-    flags = (Flag(("--train_kinematic",), "off", ("deformer.name",), takes="nothing", value="jbs"),)
 
     @dataclass(frozen=True)
     class Options:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, metrics
+from surfhead.core.api import Regularizer, Step, metrics
 
 
 class Dssim(Regularizer):
@@ -17,7 +17,6 @@ class Dssim(Regularizer):
     summary = "One minus the structural similarity."
     capturable = True
     weight = 0.2
-    flags = (Flag(("--lambda_dssim",), "0.2", ("regularizers.dssim.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The dissimilarity, in [0, 2]."""

@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step
-
-
-def rest(dssim: str) -> float:
-    """The weight left by that of ``dssim``."""
-    return 1.0 - float(dssim)
+from surfhead.core.api import Regularizer, Step
 
 
 class L1(Regularizer):
@@ -22,9 +17,6 @@ class L1(Regularizer):
     summary = "Mean absolute colour error."
     capturable = True
     weight = 0.8
-    flags = (
-        Flag(("--lambda_dssim",), "0.2", ("regularizers.l1.weight",), convert=rest, meaning="1 - the value"),
-    )
 
     def __call__(self, step: Step) -> Tensor:
         """The error in [0, 1] units of colour."""

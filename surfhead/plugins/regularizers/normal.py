@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, depth_normals, kernels, option
+from surfhead.core.api import OptionError, Regularizer, Step, depth_normals, kernels, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 
@@ -27,7 +27,6 @@ class Normal(Regularizer):
     capturable = True
     weight = 0.05
     start = 70 / 300
-    flags = (Flag(("--lambda_normal",), "0.05", ("regularizers.normal.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
@@ -36,14 +35,10 @@ class Normal(Regularizer):
         depth_ratio: float = option(
             0.0,
             "Depth of the surface: 1 = median, 0 = expected, between = mixed.",
-            flag="--depth_ratio",
-            there="0",
         )
         masked: bool = option(
             True,
             "Only inside the foreground mask, where the data has one.",
-            flag=("--rm_bg", "--rm_bf"),
-            there="off",
         )
 
         def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, geometry, kernels
+from surfhead.core.api import Regularizer, Step, geometry, kernels
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 SMALLEST_DETERMINANT = 1e-3  # of A; the deformations of real heads stay above 0.1
@@ -26,7 +26,6 @@ class NormalLength(Regularizer):
     summary = "Surfels collapsing by shear."
     capturable = True
     weight = 0.01
-    flags = (Flag(("--lambda_normal_norm",), "", ("regularizers.normal_length.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The mean change of length; unit normals have length 1."""
