@@ -21,7 +21,7 @@ class TrainCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Translate foreign words, and note in which order options stand."""
-        own = {}
+        own: dict[str, bool] = {}
         for parameter in self.get_params(ctx):
             if parameter.param_type_name == "option":
                 own |= dict.fromkeys(parameter.opts, not getattr(parameter, "is_flag", False))
