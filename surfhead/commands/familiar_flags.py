@@ -98,10 +98,11 @@ class _Line:
     def translated(self) -> list[str]:
         """The same command line in own words."""
         made: list[str] = []
-        for piece in self.pieces:
+        last = {piece[1].names: index for index, piece in enumerate(self.pieces) if isinstance(piece, tuple)}
+        for index, piece in enumerate(self.pieces):
             if isinstance(piece, list):
                 made += piece
-            elif not self.chosen & set(map(plain, piece[1].yields_to)):
+            elif last[piece[1].names] == index and not self.chosen & set(map(plain, piece[1].yields_to)):
                 made += self._own_words(*piece)
         rigless = not any(re.match(r"deformer(\.name)?\s*=", word) for word in made)
         if plain("--source_path") in self.chosen and rigless and not self.chosen & set(CHOOSERS):

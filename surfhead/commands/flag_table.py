@@ -93,7 +93,7 @@ def _counts(name: str, default: str, key: str, sentence: str) -> Flag:
 
 def _rate(name: str, default: str, group: str, what: str) -> Flag:
     keys = (f"rate.{group}.initial", f"rate.{group}.final")
-    return _value(name, default, keys, f"Learning rate of {what}, constant, as there.")
+    return _value(name, default, keys, f"Learning rate of {what}, constant.")
 
 
 def _weight(name: str | tuple[str, ...], default: str, term: str, what: str) -> Flag:

@@ -296,6 +296,8 @@ ORDERS: list[tuple[str, str, Any]] = [
     ("--set densifier.every=5 --densification_interval 7", "densifier.every", 7),
     ("--densification_interval 7 --set densifier.every=5", "densifier.every", 5),
     ("--densification_interval 7 --densification_interal 9", "densifier.every", 9),
+    ("--select_camera_id 3 --select_camera_id -1", "data.camera", None),
+    ("--sg_degree 12 --sg_degree 24 --set seed=3", "seed", 3),
     ("--deformer lbs --DTF", "deformer.name", "jacobian"),
     ("--DTF --deformer lbs", "deformer.name", "lbs"),
     ("--set deformer=lbs --DTF", "deformer.name", "jacobian"),
