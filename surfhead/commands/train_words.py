@@ -56,6 +56,7 @@ def in_order(context: typer.Context) -> list[tuple[str, Any]]:
     left: dict[str, Iterator[Any]] = {
         name: iter(value) if isinstance(value, (list, tuple)) else repeat(value)
         for name, value in context.params.items()
+        if value is not None  # the parser also lists an argument that is not there
     }
     return [(name, next(left[name])) for name in context.meta.get(ORDER, ()) if name in left]
 
