@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,7 +18,6 @@ from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
 from surfhead.commands.eval import evaluate
 from surfhead.commands.export import export
-from surfhead.commands.familiar_flags import translate
 from surfhead.commands.flags import flags
 from surfhead.commands.import_avatar import import_avatar
 from surfhead.commands.list import list_components
@@ -30,6 +29,7 @@ from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
+from surfhead.commands.train_words import TrainCommand
 from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
 
@@ -66,7 +66,8 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     # names such as the preset -eyeballs are arguments, too
     _dashes = {"ignore_unknown_options": _name == "show"}
-    app.command(_name, context_settings=_dashes)(_command)
+    _class = TrainCommand if _name == "train" else None
+    app.command(_name, cls=_class, context_settings=_dashes)(_command)
 app.add_typer(data, name="data")
 app.add_typer(rig, name="rig")
 
@@ -102,17 +103,6 @@ def with_debug_value(arguments: Sequence[str]) -> list[str]:
     return given
 
 
-def with_own_flags(command: Any, given: list[str]) -> list[str]:
-    """Translate the familiar flags of `surfhead train`, and all its settings in the order they were given."""
-    if given[:1] != ["train"]:
-        return given
-    own = {"-h": False, "--help": False}
-    for parameter in command.commands["train"].params:
-        if parameter.param_type_name == "option":
-            own |= dict.fromkeys(parameter.opts, not parameter.is_flag)
-    return ["train", *translate(given[1:], own)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; 2 for every error a user can mend."""
     given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
@@ -123,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.addHandler(handler)
     try:
         command = typer.main.get_command(app)
-        command(args=with_own_flags(command, given), prog_name="surfhead", obj=given)
+        command(args=given, prog_name="surfhead", obj=given)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except SurfheadError as error:

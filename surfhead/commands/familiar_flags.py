@@ -1,78 +1,40 @@
-"""Flags that users of GaussianAvatars and SurFhead know, translated into this project's settings.
+"""Foreign words of a command line, those of GaussianAvatars and SurFhead, into own words of `surfhead train`.
 
-What a component's options and weights are called there is declared with the component (``option(...,
-flag=...)`` and its class attribute ``flags``); what concerns the run itself is in ``run_flags``. Nothing here
-imports a component before a word of the command line needs it.
+Only spelling is translated: a foreign flag becomes ``--set`` or the own option that ``flag_table`` names for
+it, at its place in the line, and own options lose their underscores. What the words mean together is for the
+parser of the command line and the command.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.core.flag import DATA, Flag, toml_text
+from surfhead.commands.flag_table import ANY, DATA, TABLE, Flag
+from surfhead.core.errors import OptionError
 
 COUNT = re.compile(r"-?\d+")
 COUNTS = re.compile(r"-?\d+(,-?\d+)*")
-# the tables of a run that hold one component each, and those that hold many by name
-TABLES = {"dataset": "data", "deformer": "deformer", "appearance": "appearance", "rasterizer": "rasterizer"}
-TABLES |= {"rig": "rig", "densifier": "densifier"}
-MANY = {"regularizer": "regularizers", "observer": "observers"}
-NAMES = {f"--{kind}": f"{kind}.name" for kind in ("deformer", "appearance", "rasterizer", "rig")}
-NUMBERS = {"--iterations": "iterations", "--batch-size": "batch_size", "--seed": "seed"}
 CHOOSERS = ("--deformer", "--preset", "--config")
 
 
-def familiar_flags() -> list[Flag]:
-    """Every flag: those of the run, then those of the components, in the order of `surfhead list`."""
-    from surfhead.commands.run_flags import RUN_FLAGS
-    from surfhead.core.registry import registry
+@dataclass(frozen=True)
+class Translation:
+    """A command line in own words, and what its user should know."""
 
-    found: list[Flag] = []
-    for row in registry().registrations():
-        try:
-            cls: Any = registry().get(row.kind, row.name)
-        except SurfheadError:
-            continue  # a broken plugin is told of by `surfhead list`
-        found += [*cls.flags, *_of_options(cls)]
-    known = {plain(name) for flag in found for name in flag.names}
-    # the core refuses what no component offers
-    own = [flag for flag in RUN_FLAGS if flag.refusal is None or not known & set(map(plain, flag.names))]
-    return list(dict.fromkeys([*own, *found]))
-
-
-def _of_options(cls: Any) -> list[Flag]:
-    """The flags among the fields of a component's ``Options``."""
-    if cls.kind in MANY:
-        table = f"{MANY[cls.kind]}.{cls.name}"
-    elif cls.kind in TABLES:
-        table = TABLES[cls.kind]
-    else:
-        return []
-    flags = []
-    for item in dataclasses.fields(cls.Options):
-        names = item.metadata.get("flag", ())
-        if names:
-            switch = item.metadata.get("switch", True if isinstance(item.default, bool) else None)
-            flags.append(
-                Flag(
-                    (names,) if isinstance(names, str) else tuple(names),
-                    item.metadata.get("there", ""),
-                    (f"{table}.{item.name}",),
-                    takes="value" if switch is None else "nothing",
-                    value=switch,
-                )
-            )
-    return flags
+    words: list[str]
+    notes: list[str]
 
 
 def plain(name: str) -> str:
     """A flag's name for comparison: underscores and dashes are equal."""
     return name.replace("_", "-")
+
+
+KNOWN = {plain(name): flag for flag in TABLE for name in flag.names}
 
 
 @dataclass
@@ -81,18 +43,9 @@ class _Line:
 
     own: Mapping[str, bool]
     words: list[str]
-    pieces: list[list[str] | tuple[str, list[Flag], list[str]]] = field(default_factory=list)
+    pieces: list[list[str] | tuple[str, Flag, list[str]]] = field(default_factory=list)
     chosen: set[str] = field(default_factory=set)
-    table: dict[str, list[Flag]] | None = None
-
-    def flags(self, name: str) -> list[Flag]:
-        """The declarations of a flag; none when nobody knows it."""
-        if self.table is None:
-            self.table = {}
-            for flag in familiar_flags():
-                for spelling in flag.names:
-                    self.table.setdefault(plain(spelling), []).append(flag)
-        return self.table.get(plain(name), [])
+    notes: list[str] = field(default_factory=list)
 
     def read(self) -> None:
         """Take all words."""
@@ -111,22 +64,19 @@ class _Line:
         if plain(name) in self.own:
             self.chosen.add(plain(name))
             follows = self.own[plain(name)] and not equals and self.words
-            given = value if equals else self.words.pop(0) if follows else None
-            self.pieces.append(_own_option(plain(name), given))
+            self.pieces.append([plain(name) + equals + value, *([self.words.pop(0)] if follows else [])])
             return
-        flags = self.flags(name)
-        if not flags and not name.startswith("--") and (flags := self.flags(word[:2])):
+        flag = KNOWN.get(plain(name))
+        if flag is None and not name.startswith("--") and (flag := KNOWN.get(word[:2])):
             name, equals, value = word[:2], "=", word[2:].removeprefix("=")
-        if not flags:
+        if flag is None:
             self.pieces.append([word])
             return
-        self.chosen.update(plain(spelling) for flag in flags for spelling in flag.names)
-        self.pieces.append((name, flags, self._values(name, flags[0], [value] if equals else [])))
+        self.chosen.update(map(plain, flag.names))
+        self.pieces.append((name, flag, self._values(name, flag, [value] if equals else [])))
 
     def _values(self, name: str, flag: Flag, values: list[str]) -> list[str]:
         """A flag's values: those after ``=``, and the words that follow. Raises OptionError."""
-        if flag.refusal is not None:
-            return values
         if flag.takes == "nothing":
             if values:
                 raise _misused(name, f'was given "{values[0]}".', "It takes no value.")
@@ -134,6 +84,8 @@ class _Line:
         if flag.takes == "value":
             follows = self.words and not self.words[0].startswith("--")
             if not values and not follows:
+                if flag.advice:
+                    return []  # refused, with a value or without
                 raise _misused(name, "has no value.", "Expected one.")
             return values or [self.words.pop(0)]
         while self.words and COUNTS.fullmatch(self.words[0]):
@@ -144,28 +96,55 @@ class _Line:
         return values
 
     def translated(self) -> list[str]:
-        """The same command line in this project's options."""
+        """The same command line in own words."""
         made: list[str] = []
-        for piece in self.pieces:
+        last = {piece[1].names: index for index, piece in enumerate(self.pieces) if isinstance(piece, tuple)}
+        for index, piece in enumerate(self.pieces):
             if isinstance(piece, list):
                 made += piece
-                continue
-            name, flags, values = piece
-            for flag in flags:
-                if not self.chosen & set(map(plain, flag.yields_to)):
-                    made += _words_for(name, flag, values)
-        rigless = not any(word.startswith("deformer.name=") for word in made)
+            elif last[piece[1].names] == index and not self.chosen & set(map(plain, piece[1].yields_to)):
+                made += self._own_words(*piece)
+        if plain("--source_path") in self.chosen and not self.chosen & {"--preset", "--config"}:
+            for flag in TABLE:
+                if self.chosen & set(map(plain, flag.names)):
+                    made = [*flag.present, *made]
+        rigless = not any(re.match(r"deformer(\.name)?\s*=", word) for word in made)
         if plain("--source_path") in self.chosen and rigless and not self.chosen & set(CHOOSERS):
-            for flag in familiar_flags():
+            for flag in TABLE:
                 if not self.chosen & set(map(plain, flag.names)):
-                    made += flag.absent
+                    made = [*flag.absent, *made]
         return made
 
+    def _own_words(self, name: str, flag: Flag, values: list[str]) -> list[str]:
+        """What to write instead of one flag. Raises OptionError for one that is refused or misused."""
+        given = " ".join((name, *values))
+        if flag.idle == (ANY,) or any(_equal(text, idle) for text in values for idle in flag.idle):
+            self.notes.append(f'"{given}" changes nothing: {flag.sentence}')
+            return []
+        if flag.advice:
+            raise OptionError(f'"{name}" is not accepted here.', flag.sentence, flag.advice)
+        missing = _missing(flag.needs)
+        if missing:
+            self.notes.append(f'"{given}" is left out: {missing}')
+            return []
+        if flag.takes == "counts":
+            text = _toml([int(count) for count in values if int(count) >= 0])
+        else:
+            text = values[0] if values else ""
+        if flag.option == DATA:
+            return [text]
+        if flag.option:
+            return [f"{flag.option}={text}" if values else flag.option]
+        try:
+            return [
+                word for key, value in flag.sets.items() for word in ("--set", _setting(key, value, text))
+            ]
+        except ValueError as error:
+            raise _misused(name, f'was given "{text}".', f"{str(error).capitalize()}.") from error
 
-def translate(arguments: Sequence[str], own: Mapping[str, bool]) -> list[str]:
+
+def translate(arguments: Sequence[str], own: Mapping[str, bool]) -> Translation:
     """The words after `surfhead train` with every familiar flag translated; what is unknown stays.
-
-    Own options that are settings become ``--set``, too, so that of two words for one setting the later wins.
 
     Args:
         arguments: the words.
@@ -176,48 +155,35 @@ def translate(arguments: Sequence[str], own: Mapping[str, bool]) -> list[str]:
     """
     line = _Line(own, list(arguments))
     line.read()
-    return line.translated()
+    return Translation(line.translated(), line.notes)
 
 
-def _own_option(name: str, value: str | None) -> list[str]:
-    if name == "--eval":
-        return _setting("hold_out", "true")
-    if value is None:
-        return [name]
-    if name in NAMES or name == "--device":
-        return _setting(NAMES.get(name, "device"), toml_text(value))
-    if name in NUMBERS and COUNT.fullmatch(value):
-        return _setting(NUMBERS[name], value)
-    term, _, weight = value.partition("=")
-    if name == "--regularizer" and re.fullmatch(r"[\d.eE+-]+", weight):
-        return _setting(f"regularizers.{term.strip()}.weight", weight)
-    return [f"{name}={value}" if name == "--debug" else name, *([] if name == "--debug" else [value])]
+def _setting(key: str, value: Any, text: str) -> str:
+    """``key=value`` for ``--set``: a function's result for the text, or a constant."""
+    if not callable(value):
+        return f"{key}={_toml(value)}"
+    made = value(text)
+    return f"{key}={made if made == text else _toml(made)}"
 
 
-def _words_for(name: str, flag: Flag, values: list[str]) -> list[str]:
-    """What to write instead of one flag. Raises OptionError for one that is refused or misused."""
-    if flag.refusal is not None:
-        raise OptionError(f'"{name}" is not accepted here.', *flag.refusal)
-    if flag.takes == "nothing":
-        text = toml_text(flag.value)
-    elif flag.takes == "counts":
-        text = toml_text([int(count) for count in values if int(count) >= 0])
-    else:
-        text = values[0]
-    if flag.convert is not None:
-        try:
-            text = toml_text(flag.convert(text))
-        except ValueError as error:
-            raise _misused(name, f'was given "{text}".', f"{str(error).capitalize()}.") from error
-    if flag.option == DATA:
-        return [text]
-    if flag.option:
-        return [f"{flag.option}={text}"]
-    return [word for key in flag.sets for word in _setting(key, text)]
+def _equal(text: str, idle: str) -> bool:
+    try:
+        return float(text) == float(idle)
+    except ValueError:
+        return text == idle
 
 
-def _setting(key: str, text: str) -> list[str]:
-    return ["--set", f"{key}={text}"]
+def _missing(needs: tuple[str, str] | None) -> str | None:
+    """Why a component that a flag needs cannot run here, or None."""
+    if needs is None:
+        return None
+    from surfhead.core.registry import registry
+
+    return registry().get(*needs).available()
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _misused(name: str, what: str, expected: str) -> OptionError:

@@ -40,14 +40,7 @@ def flags(
 
 
 def table_rows() -> list[dict[str, str]]:
-    """The table: flag, its default there, and what it does here; declarations of one flag in one row."""
-    from surfhead.commands.familiar_flags import familiar_flags, plain
-    from surfhead.commands.run_flags import OWN_FLAGS
+    """The table: flag, its default there, and what it is here."""
+    from surfhead.commands.flag_table import TABLE
 
-    rows: dict[str, dict[str, str]] = {}
-    for flag in [*OWN_FLAGS, *familiar_flags()]:
-        row = rows.setdefault(
-            plain(flag.names[0]), {"flag": " ".join(flag.names), "default": flag.default, "here": ""}
-        )
-        row["here"] = "; ".join(filter(None, (row["here"], flag.here())))
-    return list(rows.values())
+    return [{"flag": " ".join(row.names), "default": row.default, "here": row.here()} for row in TABLE]

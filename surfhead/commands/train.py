@@ -10,9 +10,12 @@ import typer
 
 from surfhead.commands.console import console
 from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.train_words import in_order, notes_of
 from surfhead.core.errors import OptionError
 
 DEFAULT_PRESET = "fast"
+NAMED = ("deformer", "appearance", "rasterizer", "rig")  # options that name a component
+PLAIN = ("iterations", "batch_size", "seed", "device", "hold_out")  # options spelled as their settings
 
 
 def train(
@@ -73,34 +76,24 @@ def train(
 ) -> None:
     """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
     from surfhead.core.config import merge, nested, read_file
-    from surfhead.core.options import parse_setting
     from surfhead.runs import launch
     from surfhead.runs.train import train as train_run
 
     launch.check_count(processes)
     if processes > 1 and not launch.started_together():
         raise typer.Exit(launch.run_together(context.obj, processes))
-    flags: dict[str, Any] = {
-        "deformer": None if deformer is None else {"name": deformer},
-        "appearance": None if appearance is None else {"name": appearance},
-        "rasterizer": None if rasterizer is None else {"name": rasterizer},
-        "rig": None if rig is None else {"name": rig},
-        "regularizers": dict(map(weighted, regularizer)) if regularizer else None,
-        "plugins": [str(file.expanduser().resolve()) for file in plugin] if plugin else None,
-        "iterations": iterations,
-        "batch_size": batch_size,
-        "seed": seed,
-        "device": device,
-        "hold_out": True if hold_out else None,
-        "observers": {"viewer": {}} if viewer else None,
-    }
-    settings = {key: value for key, value in flags.items() if value is not None}
-    settings = merge(settings, nested(map(parse_setting, assignment or [])))
+    if launch.started_first():
+        for note in notes_of(context):
+            typer.echo(f"note: {note}", err=True)
+    # a resumed run may be looked at more closely than it was begun
+    words = [word for word in in_order(context) if not (resume and word[0] == "debug")]
+    settings: dict[str, Any] = {}
+    if plugin:
+        settings["plugins"] = [str(file.expanduser().resolve()) for file in plugin]
+    settings = merge(settings, nested(filter(None, (setting(*word) for word in words))))
     if resume:
         asked = merge(read_file(config) if config else {}, settings)
         refuse_changes(out, asked if preset is None else {"preset": preset, **asked}, data)
-    elif debug >= 0:
-        settings["debug"] = debug
     if preset is None:
         preset = read_file(config).get("preset", DEFAULT_PRESET) if config else DEFAULT_PRESET
     folder = train_run(
@@ -118,11 +111,28 @@ def train(
         report(folder)
 
 
+def setting(parameter: str, value: Any) -> tuple[str, Any] | None:
+    """What one option sets, as a dotted key and its value; None for an option that is no setting."""
+    from surfhead.core.options import parse_setting
+
+    if parameter == "assignment":
+        return parse_setting(value)
+    if parameter == "regularizer":
+        return weighted(value)
+    if parameter in NAMED:
+        return f"{parameter}.name", value
+    if parameter in PLAIN:
+        return parameter, value
+    if parameter == "debug" and value >= 0:
+        return parameter, value
+    return ("observers.viewer", {}) if parameter == "viewer" else None
+
+
 def weighted(text: str) -> tuple[str, dict[str, float]]:
-    """``NAME=WEIGHT`` as a name and the table of a regularizer's settings."""
+    """``NAME=WEIGHT`` as a regularizer's key and its settings."""
     name, _, number = text.partition("=")
     try:
-        return name.strip(), {"weight": float(number)}
+        return f"regularizers.{name.strip()}", {"weight": float(number)}
     except ValueError as error:
         raise OptionError(
             f'"{text}" is not a weighted regularizer.',

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from surfhead.core.errors import UnknownNameError as UnknownNameError
     from surfhead.core.errors import unknown_name as unknown_name
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
-    from surfhead.core.flag import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
@@ -93,7 +92,6 @@ _HOME = {
     "UnknownNameError": "errors",
     "unknown_name": "errors",
     "StoredAvatar": "exchange",
-    "Flag": "flag",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",
     "ParameterSpec": "parameters",

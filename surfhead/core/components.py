@@ -24,7 +24,6 @@ from surfhead.core.views import BareView
 if TYPE_CHECKING:
     from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
-    from surfhead.core.flag import Flag
     from surfhead.core.linear_rig import LinearRig
     from surfhead.core.rig_parameter import RigParameter
     from surfhead.core.scene import Scene
@@ -47,12 +46,12 @@ def option(default: Any, description: str, **metadata: Any) -> Any:
     Args:
         default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
         description: one sentence for `surfhead show`, with the unit and where the number is from.
-        metadata: ``flag``: spellings of a familiar flag that sets it; ``there``: its default there;
-            ``switch``: what it sets when the flag takes no value (True for a bool). ``live``: True lets the
+        metadata: ``live``: True lets the
             viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
             ``of``: it is a moment, counted in images, and the default belongs to a run of so many; users may
-            give a fraction of the run, too (``surfhead.core.moments``); ``end``: it may lie beyond the run;
-            ``times``: the option that says how often it comes, such as ``degree``.
+            give a fraction of the run, too (``surfhead.core.moments``); ``least``: fewer images make no
+            sense, whatever the fraction; ``end``: it may lie beyond the run; ``times``: the option that says
+            how often it comes, such as ``degree``.
     """
     metadata = {"description": description, **metadata}
     if isinstance(default, (dict, list, set)):
@@ -67,7 +66,6 @@ class Component(ABC):
         name: the registered name, lower case.
         summary: one line for `surfhead list`; equal to the one in the catalogue.
         priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
-        flags: familiar flags that choose it or set more than one of its options.
         capturable: a training step with it can be captured in a CUDA graph: besides tensors its work depends
             on nothing that changes from step to step (but ``stage()``), and it neither waits for the GPU
             nor copies from the host. Only where all parts of a step say so is it captured.
@@ -77,7 +75,6 @@ class Component(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     priority: ClassVar[int] = 0
-    flags: ClassVar[tuple[Flag, ...]] = ()
     capturable: ClassVar[bool] = False
 
     @dataclass(frozen=True)

@@ -114,6 +114,7 @@ class Freeze:
 
     eyeballs: bool = True
     boundary: bool = False
+    teeth: bool = False
 
 
 @dataclass(frozen=True)

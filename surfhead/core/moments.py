@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from surfhead.core.components import Component
 
 
-def in_images(value: int | float, length: int, name: str) -> int:
-    """A moment as an image count; a fraction above 0 is at least 1 image.
+def in_images(value: int | float, length: int, name: str, least: int = 1) -> int:
+    """A moment as an image count; a fraction above 0 is at least ``least`` images.
 
     Args:
         value: a count (int), or a fraction of the run (float from 0 to 1).
         length: images of the whole run.
         name: how errors call it.
+        least: what makes no sense more often, whatever the run's length.
 
     Raises:
         OptionError: a float that is neither a fraction nor a whole number.
@@ -32,7 +33,7 @@ def in_images(value: int | float, length: int, name: str) -> int:
     if isinstance(value, int):
         return value
     if 0.0 <= value <= 1.0:
-        return max(round(value * length), 1 if value > 0.0 else 0)
+        return max(round(value * length), least) if value > 0.0 else 0
     if math.isfinite(value) and value == int(value):
         return int(value)
     raise OptionError(
@@ -54,7 +55,8 @@ def options_in_images(cls: type[Component], options: Mapping[str, Any], length: 
             published: Any = field.default
             value = published / whole if published else 0
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[field.name] = in_images(value, length, f"{cls.kind}.{field.name}")
+            least = field.metadata.get("least", 1)
+            found[field.name] = in_images(value, length, f"{cls.kind}.{field.name}", least)
     return found
 
 
@@ -69,7 +71,9 @@ def unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list
             continue
         factor = counts.get(field.metadata.get("times", ""), 1)
         last = counts[field.name] * (factor if isinstance(factor, int) else 1)
-        if length > 0 and last >= length and options.get(field.name) is not None:
+        given = options.get(field.name)
+        counted = isinstance(given, int) or (isinstance(given, float) and given > 1.0)
+        if counted and 0 < length <= last:
             found.append(
                 f'"{field.name}" of {cls.kind} "{cls.name}" is {counts[field.name]} images, which does not '
                 f"fit into a run of {length}; a fraction, such as 0.1, scales with the run."

@@ -66,7 +66,7 @@ class ParameterSpec:
             empty: the parameter's own name.
         scaled_by_extent: multiply the rate by the scene's extent.
         frozen_regions: regions whose surfels get no gradient on it, always.
-        detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``).
+        detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``, ``teeth``).
     """
 
     shape: tuple[int, ...]

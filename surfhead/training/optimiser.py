@@ -50,7 +50,7 @@ class Optimiser:
     def __init__(self, avatar: Avatar, config: RunConfig, extent: float) -> None:
         self.avatar = avatar
         self.length = config.iterations
-        self.detached = [n for n in ("eyeballs", "boundary") if getattr(config.freeze, n)]
+        self.detached = [name for name, wanted in vars(config.freeze).items() if wanted]
         self.groups: dict[str, Group] = {}
         rates = dict(config.rate)
         batch = math.sqrt(config.batch_size) if config.scale_rates else 1.0

@@ -149,7 +149,8 @@ def test_a_circle_is_found(back: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("list",), ("list", "--json"), ("list", "rig"), ("train", "--help")]
+    "arguments",
+    [("--help",), ("list",), ("list", "--json"), ("list", "rig"), ("train", "--help"), ("flags",)],
 )
 def test_listing_and_help_import_no_torch(arguments: tuple[str, ...]) -> None:
     code = f"""

@@ -46,6 +46,20 @@ def test_every_command_has_help_a_plugin_option_and_debug(surfhead: Surfhead, co
     assert "--debug" in said.out
 
 
+def test_the_help_of_train_names_what_can_be_chosen(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    said = surfhead("train", "--help").out
+    for option, names in {
+        "--deformer": "jacobian, jbs, lbs, similarity, static.",
+        "--rasterizer": "auto, cpu, cuda, torch.",
+        "--preset": "+jacobian, +jbs, +lasg, -eyeballs, base, fast, monocular, paper, static, tiny, vanilla.",
+    }.items():
+        line = next(line for line in said.splitlines() if line.startswith(f"│ {option} "))
+        assert f"Choices: {names}" in line
+
+
 def test_every_command_that_manuals_and_messages_name_exists(surfhead: Surfhead) -> None:
     root = Path(cli.__file__).parent
     text = "\n".join(file.read_text(encoding="utf-8") for file in root.rglob("*.py"))

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from surfhead.commands.familiar_flags import familiar_flags, plain
+from surfhead.commands.familiar_flags import plain
+from surfhead.commands.flag_table import TABLE
 from surfhead.commands.flags import table_rows
-from surfhead.commands.run_flags import OWN_FLAGS
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.registry import registry
 from surfhead.runs import configuration as configured
@@ -26,6 +26,7 @@ RATES = {
     "--opacity_lr": "opacity",
     "--scaling_lr": "scale",
     "--rotation_lr": "rotation",
+    "--blend_weight_lr": "blend",
 }
 OFFSET = {"init": "initial", "final": "final", "delay_mult": "delay"}
 POSES = ("rotation", "neck", "jaw", "eyes")
@@ -88,6 +89,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--lambda_scale 0.5": {"regularizers.scale.weight": 0.5},
     "--threshold_scale 0.7": {"regularizers.scale.limit": 0.7},
     "--not_finetune_flame_params --preset paper": {"rig.train": False},
+    "--half_res": {"data.resolution": 2},
+    "--select_camera_id 7": {"data.camera": 7},
+    "--images images_2": {"data.images": "images_2"},
+    "--detect_anomaly": {"debug": 0},
+    "--spec_only_teeth": {"appearance.region": "teeth"},
+    "--disable_flame_static_offset": {"rig.static_offset": False},
+    "--detach_teeth_geometry": {"freeze.teeth": True},
+    "--specular_lr_max_steps 900": {"rate.network.steps": 900},
+    "--lambda_blend_weight 0.5": {"regularizers.blend_weight.weight": 0.5},
+    "--lambda_dynamic_offset 0.5": {"regularizers.dynamic_offset.weight": 0.5},
+    "--lambda_laplacian 0.5": {"regularizers.laplacian.weight": 0.5},
     "--flame_expr_lr 0.5": {"rate.rig.expression.initial": 0.5},
     "--flame_trans_lr 0.5": {"rate.rig.translation.initial": 0.5},
     "--flame_pose_lr 0.5": {f"rate.rig.{name}.initial": 0.5 for name in POSES},
@@ -96,7 +108,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "--source_path heads/her": {"data": "heads/her", "preset": "static"},
     "-s heads/her": {"data": "heads/her", "preset": "static"},
-    "-s heads/her --bind_to_mesh": {"data": "heads/her", "preset": "fast"},
+    "-s heads/her --bind_to_mesh": {"data": "heads/her", "preset": "paper"},
+    "-s heads/her --bind_to_mesh --DTF": {"data": "heads/her", "preset": "paper"},
+    "-s heads/her --bind_to_mesh --preset fast": {"data": "heads/her", "preset": "fast"},
     "-s heads/her --deformer lbs": {"data": "heads/her", "preset": "fast"},
     "-s heads/her --DTF": {"data": "heads/her", "preset": "fast"},
     "-s heads/her --preset paper": {"data": "heads/her", "preset": "paper"},
@@ -106,10 +120,49 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "--quiet": {"quiet": True},
 }
 ALREADY_SO = ("--invT_Jacobian", "--rotSH", "--bind_to_mesh")
+TORCH = "Use --rasterizer torch, which evaluates everything in PyTorch."
+CULLING = "Leave it out; --lambda_eye_alpha keeps what is behind the eyes from showing through."
+UNITS = "Leave it out, and give --threshold_xyz and --threshold_scale in these units."
+A_PLUGIN = "Leave it out, or write the term as a plugin of kind regularizer."
 REFUSED = {
-    "--convert_SHs_python": "Use --rasterizer torch, which evaluates everything in PyTorch.",
-    "--convert_cov3D_python": "Use --rasterizer torch, which evaluates everything in PyTorch.",
+    "--convert_SHs_python": TORCH,
+    "--convert_cov3D_python": TORCH,
+    "--compute_cov3D_python": TORCH,
     "--target_path heads/him": "Train first, then use `surfhead reenact RUN --driver DATA`.",
+    "--backface_culling_smooth": CULLING,
+    "--backface_culling_hard": CULLING,
+    "--tight_pruning": "Use --opacity_cull to prune more, or "
+    "--set densifier.large_fraction=0.1 for the size.",
+    "--train_kinematic_dist": "Use --train_kinematic, the deformer jbs, whose weights are learnt.",
+    "--metric_xyz": UNITS,
+    "--metric_scale": UNITS,
+    "--sg_degree 12": "Leave it out, or write the appearance as a plugin.",
+    "--densification_type geometric_mean": "Leave it out, or write a plugin of kind densifier.",
+    "--lambda_ids 0.1": A_PLUGIN,
+    "--lambda_erank 0.1": A_PLUGIN,
+    "--lambda_dynamic_offset_std 0.1": "Use --lambda_dynamic_offset, which limits their size.",
+    "--lambda_laplacian_Jacobian 0.1": "Use --train_kinematic, the deformer jbs, which blends the "
+    "Jacobians of neighbours.",
+    "--lambda_eye_scale 0.1": "Use --lambda_scale, which limits all sizes.",
+    "--lambda_teeth_alpha 0.1": "Use --lambda_eye_alpha with --set regularizers.eye_opacity.region=teeth for "
+    "the teeth instead.",
+}
+# words that change nothing -> the note that says so
+NOTED = {
+    "--backface_culling_smooth_sigma 1.0": "It means nothing without --backface_culling_smooth, which "
+    "is refused.",
+    "--tight_pruning_threshold 0.2": "It means nothing without --tight_pruning, which is refused.",
+    "--sg_degree 24": "Highlights have 24 features a surfel.",
+    "--images images": "Folder of a COLMAP data set's pictures; other layouts name their files.",
+    "--select_camera_id -1": "Trains on one camera of a VHAP data set; -1: all.",
+    "--densification_type arithmetic_mean": "The gradient that decides is the arithmetic mean over the views "
+    "that saw the surfel.",
+    "--lambda_ids 0": "There is no term for lambda_ids here.",
+    "--lambda_erank 0.0": "There is no term for the effective rank of surfels here.",
+    "--lambda_dynamic_offset_std 0": "There is no term for the spread of vertex offsets over time here.",
+    "--lambda_laplacian_Jacobian 0": "There is no term for the Laplacian of Jacobians here.",
+    "--lambda_eye_scale 0": "There is no term for the eyeballs' sizes alone here.",
+    "--lambda_teeth_alpha 0": "There is no term for opaque teeth beside opaque eyeballs here.",
 }
 
 
@@ -187,9 +240,17 @@ def test_a_refusal_says_what_to_use_instead(ask: Ask, words: str) -> None:
     assert remedy == REFUSED[words]
 
 
+@pytest.mark.parametrize("words", NOTED)
+def test_what_changes_nothing_is_accepted_with_a_note(ask: Ask, words: str) -> None:
+    asked = ask(*words.split())
+    assert (asked.said.code, asked.said.err) == (0, f'note: "{words}" changes nothing: {NOTED[words]}\n')
+    assert asked.config == ask().config
+
+
 def test_every_flag_has_a_case_above() -> None:
-    cases = {word for words in [*SETTINGS, *ARGUMENTS, *ALREADY_SO, *REFUSED] for word in words.split()}
-    declared = {name for flag in [*OWN_FLAGS, *familiar_flags()] for name in flag.names}
+    words = [*SETTINGS, *ARGUMENTS, *ALREADY_SO, *REFUSED, *NOTED]
+    cases = {word for line in words for word in line.split()}
+    declared = {name for flag in TABLE for name in flag.names}
     assert declared - cases == set()
 
 
@@ -238,6 +299,8 @@ ORDERS: list[tuple[str, str, Any]] = [
     ("--set densifier.every=5 --densification_interval 7", "densifier.every", 7),
     ("--densification_interval 7 --set densifier.every=5", "densifier.every", 5),
     ("--densification_interval 7 --densification_interal 9", "densifier.every", 9),
+    ("--select_camera_id 3 --select_camera_id -1", "data.camera", None),
+    ("--sg_degree 12 --sg_degree 24 --set seed=3", "seed", 3),
     ("--deformer lbs --DTF", "deformer.name", "jacobian"),
     ("--DTF --deformer lbs", "deformer.name", "lbs"),
     ("--set deformer=lbs --DTF", "deformer.name", "jacobian"),
@@ -245,6 +308,17 @@ ORDERS: list[tuple[str, str, Any]] = [
     # two flags of one model, not two wishes
     ("--train_kinematic --DTF --rotSH --invT_Jacobian", "deformer.name", "jbs"),
     ("--sg_type asg --SGs", "appearance.name", "asg"),
+    # a repeatable option on both sides of another
+    ("--set seed=1 --iterations 5 --set iterations=6", "iterations", 6),
+    ("--set iterations=6 --iterations 5 --set seed=1", "iterations", 5),
+    ("--iterations 5 --set iterations=6 --iterations 7", "iterations", 7),
+    ("--device cpu --set device=auto", "device", "auto"),
+    ("--set device=auto --device cpu", "device", "cpu"),
+    ("--debug 5 --set debug=7", "debug", 7),
+    ("--set debug=7 --debug 5", "debug", 5),
+    ("--port 80 --viewer --set observers.viewer.port=81", "observers.viewer.port", 81),
+    ("--viewer --port 80", "observers.viewer.port", 80),
+    ("--eval --set hold_out=false", "hold_out", False),
     # options given before the component are kept
     ("--sh_degree 1 --SGs --sg_type asg", "appearance.degree", 1),
 ]
@@ -284,74 +358,15 @@ def test_the_table_is_printed(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatc
     said = surfhead("flags")
     assert said.code == 0, said.err
     line = next(line for line in said.out.splitlines() if "--densification_interal" in line)
-    assert line.split() == ["--densification_interval", "--densification_interal", "100", "densifier.every"]
+    names = ["--densification_interval", "--densification_interal"]
+    assert line.split() == [*names, "100", "densifier.every;", "Images", "between", "plans."]
     rows = json.loads(surfhead("flags", "--json").out)
     assert rows == table_rows()
     row = next(row for row in rows if row["flag"] == "--lambda_dssim")
-    assert row["here"] == "regularizers.dssim.weight; regularizers.l1.weight; 1 - the value"
+    assert row["here"] == (
+        "regularizers.dssim.weight, regularizers.l1.weight; "
+        "Weight of the dissimilarity; the absolute error gets 1 - the value."
+    )
     refused = next(row for row in rows if row["flag"].startswith("--convert_SHs_python"))
     assert refused["here"].startswith("refused: ")
     assert len({plain(row["flag"]) for row in rows}) == len(rows)
-
-
-def test_a_component_of_ones_own_brings_flags(
-    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "watcher.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from surfhead.core.api import Observer, hookimpl, option\n"
-        "class Watcher(Observer):\n"
-        "    name, summary = 'watcher', 'Shows the run.'\n"
-        "    @dataclass(frozen=True)\n"
-        "    class Options:\n"
-        "        'Where.'\n"
-        "        host: str = option('127.0.0.1', 'Address.', flag='--watch_host')\n"
-        "        port: int = option(60000, 'Port.', flag='--watch_port')\n"
-        "@hookimpl\n"
-        "def register_observers(register):\n"
-        "    register(Watcher)\n"
-    )
-    monkeypatch.setenv("SURFHEAD_PLUGINS", str(tmp_path / "watcher.py"))
-    asked = ask("--watch-host", "0.0.0.0", "--watch_port", "7")
-    assert (asked.setting("observers.watcher.host"), asked.setting("observers.watcher.port")) == (
-        "0.0.0.0",
-        7,
-    )
-
-
-def test_avatars_are_written_at_the_counts_asked_for_and_the_last(train_tiny: Surfhead) -> None:
-    said = train_tiny("--quiet", "--save_iterations", "1")
-    assert said.code == 0, said.err
-    assert sorted(path.name for path in Path("run/export").iterdir()) == ["00000001", "00000003"]
-    assert (Path("run/export/00000001") / "point_cloud.ply").is_file()
-    read = registry().create("format", "surfhead").read
-    first, last = (read(Path("run/export") / name) for name in ("00000001", "00000003"))
-    assert (first.images, last.images) == (1, 3)
-    assert (first.parameters["opacity"] != last.parameters["opacity"]).any()
-
-
-def test_no_avatar_is_written_unasked(train_tiny: Surfhead) -> None:
-    assert train_tiny("--quiet").code == 0
-    assert not Path("run/export").exists()
-
-
-@pytest.mark.parametrize(
-    ("layout", "message"),
-    [("wax", 'Unknown format "wax".'), ("stone", 'Format "stone" cannot be written.')],
-)
-def test_a_format_that_cannot_be_written_is_told_before_training(
-    train_tiny: Surfhead, monkeypatch: pytest.MonkeyPatch, layout: str, message: str
-) -> None:
-    Path("stone.py").write_text(
-        "from surfhead.core.api import Format, hookimpl\n"
-        "class Stone(Format):\n"
-        "    name, summary, reads = 'stone', 'Only read.', True\n"
-        "@hookimpl\n"
-        "def register_formats(register):\n"
-        "    register(Stone)\n"
-    )
-    monkeypatch.setenv("SURFHEAD_PLUGINS", "stone.py")
-    said = train_tiny("--quiet", "--save_iterations", "1", "--set", f"export.format={layout}")
-    assert said.code == 2
-    assert said.err.startswith(message)
-    assert not Path("run/checkpoints").exists()

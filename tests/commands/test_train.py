@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from surfhead.core.registry import registry
 from surfhead.training import trainer
 from tests.commands.conftest import TINY, Surfhead
 
@@ -277,3 +278,41 @@ def test_a_preset_whose_name_begins_with_a_dash(surfhead: Surfhead, tmp_path: Pa
 def test_debug_from_an_image_on_is_a_setting(train_tiny: Surfhead) -> None:
     assert train_tiny("--quiet", "--debug", "2").code == 0
     assert tomllib.loads(Path("run/config.toml").read_text())["debug"] == 2
+
+
+def test_avatars_are_written_at_the_counts_asked_for_and_the_last(train_tiny: Surfhead) -> None:
+    said = train_tiny("--quiet", "--save_iterations", "1")
+    assert said.code == 0, said.err
+    assert sorted(path.name for path in Path("run/export").iterdir()) == ["00000001", "00000003"]
+    assert (Path("run/export/00000001") / "point_cloud.ply").is_file()
+    read = registry().create("format", "surfhead").read
+    first, last = (read(Path("run/export") / name) for name in ("00000001", "00000003"))
+    assert (first.images, last.images) == (1, 3)
+    assert (first.parameters["opacity"] != last.parameters["opacity"]).any()
+
+
+def test_no_avatar_is_written_unasked(train_tiny: Surfhead) -> None:
+    assert train_tiny("--quiet").code == 0
+    assert not Path("run/export").exists()
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [("wax", 'Unknown format "wax".'), ("stone", 'Format "stone" cannot be written.')],
+)
+def test_a_format_that_cannot_be_written_is_told_before_training(
+    train_tiny: Surfhead, monkeypatch: pytest.MonkeyPatch, layout: str, message: str
+) -> None:
+    Path("stone.py").write_text(
+        "from surfhead.core.api import Format, hookimpl\n"
+        "class Stone(Format):\n"
+        "    name, summary, reads = 'stone', 'Only read.', True\n"
+        "@hookimpl\n"
+        "def register_formats(register):\n"
+        "    register(Stone)\n"
+    )
+    monkeypatch.setenv("SURFHEAD_PLUGINS", "stone.py")
+    said = train_tiny("--quiet", "--save_iterations", "1", "--set", f"export.format={layout}")
+    assert said.code == 2
+    assert said.err.startswith(message)
+    assert not Path("run/checkpoints").exists()

@@ -114,3 +114,12 @@ def test_occasions_by_fractions() -> None:
 def test_options_without_a_run_keep_their_counts() -> None:
     """A component made by itself has the published schedule."""
     assert registry().create("densifier", "adaptive").options.start == 5000
+
+
+def test_what_makes_no_sense_more_often_keeps_its_least() -> None:
+    """Opacities that were reset need images to recover before the next plan prunes them."""
+    config = configure(preset="paper", settings={"iterations": 300})
+    _, densifier = parts_of(config)
+    assert (densifier.options.every, densifier.options.reset_every) == (20, 500)
+    counted = configure(preset="paper", settings={"iterations": 300, "densifier": {"every": 3}})
+    assert parts_of(counted)[1].options.every == 3

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from surfhead.core.config import Rate, RunConfig
+from surfhead.core.config import Freeze, Rate, RunConfig
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import SurfheadError, UnknownNameError
 from surfhead.core.parameters import Schedule
@@ -95,6 +95,20 @@ def test_frozen_regions_get_no_gradient() -> None:
     opacity = surfels.parameters["opacity"].grad
     assert opacity is not None
     assert float(opacity.min()) == 1.0, "opacity is not frozen"
+
+
+def test_teeth_are_frozen_on_request() -> None:
+    assert make()[0].detached == ["eyeballs"]
+    optimiser, _ = make(freeze=Freeze(eyeballs=False, teeth=True))
+    assert optimiser.detached == ["teeth"]
+    surfels = optimiser.avatar.surfels
+    assert surfels.topology is not None
+    surfels.topology.regions["teeth"][2] = True  # of the triangles
+    surfels.parameters["offset"].grad = torch.ones_like(surfels.parameters["offset"])
+    optimiser.freeze()
+    grad = surfels.parameters["offset"].grad
+    assert grad is not None
+    assert torch.equal(grad[:, 0] == 0.0, surfels.triangle == 2)
 
 
 def test_a_plan_moves_parameters_and_state() -> None:

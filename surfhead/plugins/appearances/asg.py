@@ -17,7 +17,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
 @final
@@ -27,7 +27,6 @@ class Asg(Appearance):
     name = "asg"
     summary = "Spherical harmonics and anisotropic spherical Gaussians."
     capturable = True
-    flags = (TYPE,)
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

@@ -15,8 +15,8 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Flag, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
 @final
@@ -26,18 +26,6 @@ class Lasg(Appearance):
     name = "lasg"
     summary = "Spherical harmonics and latent anisotropic spherical Gaussians, white light."
     capturable = True
-    flags = (
-        TYPE,
-        Flag(
-            ("--SGs",),
-            "off",
-            ("appearance.name",),
-            takes="nothing",
-            value="lasg",
-            meaning="or what --sg_type says",
-            yields_to=("--sg_type",),
-        ),
-    )
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

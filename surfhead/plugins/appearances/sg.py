@@ -16,7 +16,7 @@ from typing import Any, final
 from torch import Tensor, nn
 
 from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
-from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
 @final
@@ -26,7 +26,6 @@ class Sg(Appearance):
     name = "sg"
     summary = "Spherical harmonics and isotropic spherical Gaussians."
     capturable = True
-    flags = (TYPE,)
 
     @dataclass(frozen=True)
     class Options(SpecularOptions):

@@ -29,9 +29,7 @@ class Sh(Appearance):
     class Options:
         """The degree and how it is reached."""
 
-        degree: int = option(
-            3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
-        )
+        degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
         interval: int = option(
             1000,
             "Images after which the degree in use rises by one; 0: all at once.",

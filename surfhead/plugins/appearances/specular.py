@@ -13,7 +13,6 @@ from surfhead.core.api import (
     Binding,
     Colour,
     ColourModel,
-    Flag,
     Highlight,
     OptionError,
     ParameterSpec,
@@ -26,7 +25,6 @@ from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 from surfhead.plugins.appearances.lobes import FEATURES, OCTAVES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
-TYPE = Flag(("--sg_type",), "", ("appearance.name",), meaning="sg, asg or lasg")
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,6 @@ class SpecularOptions:
     region: str = option(
         "eyeballs",
         "Region of the rig that shines, or all.",
-        flag="--spec_only_eyeball",
-        there="off",
-        switch="eyeballs",
     )
     start: int = option(2500, "Images after which the highlight is switched on.", of=300_000)
     frame: Literal["canonical", "world"] = option(
@@ -46,9 +41,7 @@ class SpecularOptions:
         "Whether light turns with the head (canonical, as published) or stays put (world).",
         live=True,
     )
-    degree: int = option(
-        3, "Highest degree of the harmonics, 0 to 3.", flag="--sh_degree", there="3", live=True
-    )
+    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
     interval: int = option(
         1000,
         "Images after which the degree in use rises by one; 0: all at once.",

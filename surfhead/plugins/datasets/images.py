@@ -31,8 +31,6 @@ class ImageOptions:
     resolution: int = option(
         -1,
         "1, 2, 4, 8 divide the size; other values are a width in pixels; -1 limits the width to 1600.",
-        flag=("--resolution", "-r"),
-        there="-1",
     )
     background: Colour | None = option(None, "RGB in [0, 1] behind the foreground; none: white.")
     cache: str = option("disk", "ram: keep decoded pictures as bytes; disk: decode them each time.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from surfhead.core.api import AffineField, Binding, Deformer, Flag, Mesh, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option
 from surfhead.plugins.deformers.blending import affine_field, deformation, of_host, rigged
 
 
@@ -21,17 +21,6 @@ class Jacobian(Deformer):
     name = "jacobian"
     summary = "Affine deformation transfer of the host triangle."
     capturable = True
-    flags = (
-        Flag(
-            ("--DTF",),
-            "off",
-            ("deformer.name",),
-            takes="nothing",
-            value="jacobian",
-            meaning="not beside --train_kinematic",
-            yields_to=("--train_kinematic",),
-        ),
-    )
 
     @dataclass(frozen=True)
     class Options:

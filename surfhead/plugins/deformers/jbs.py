@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import AffineField, Binding, Deformer, Flag, Mesh, OptionError, ParameterSpec, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, OptionError, ParameterSpec, option
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
     BLEND,
@@ -47,7 +47,6 @@ class Jbs(Deformer):
     name = "jbs"
     summary = "Jacobian blend skinning: rotations and stretches blended apart (SurFhead)."
     capturable = True
-    flags = (Flag(("--train_kinematic",), "off", ("deformer.name",), takes="nothing", value="jbs"),)
 
     @dataclass(frozen=True)
     class Options:

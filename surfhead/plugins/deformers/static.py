@@ -10,7 +10,7 @@ from typing import ClassVar, final
 
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Flag, Mesh
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh
 
 
 @final
@@ -21,15 +21,6 @@ class Static(Deformer):
     summary = "No rig: surfels stay where they are."
     capturable = True
     rig_bound: ClassVar[bool] = False
-    flags = (
-        Flag(
-            ("--bind_to_mesh",),
-            "off",
-            takes="nothing",
-            meaning="a rig, as ever here; without it and --deformer, --source_path means --preset static",
-            absent=("--preset", "static"),
-        ),
-    )
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The identity for every pose of ``mesh`` (one pose without a mesh)."""

@@ -39,46 +39,34 @@ class Adaptive(Densifier):
         start: int = option(
             5000,
             "First image count at which to densify.",
-            flag="--densify_from_iter",
-            there="500",
             of=300_000,
         )
         stop: int = option(
             150_000,
             "Last image count at which to densify; no reset from here on.",
-            flag="--densify_until_iter",
-            there="15000",
             of=300_000,
             end=True,
         )
         every: int = option(
             1000,
             "Images between plans; 0 = never.",
-            flag=("--densification_interval", "--densification_interal"),
-            there="100",
             of=300_000,
+            least=20,
         )
         threshold: float = option(
             2e-4,
             "Mean gradient of the screen centre, in device coordinates, above which a surfel densifies.",
-            flag="--densify_grad_threshold",
-            there="0.0002",
         )
         dense_fraction: float = option(
             0.01,
             "Largest world scale, as a fraction of the extent, that is cloned and not split.",
-            flag="--percent_dense",
-            there="0.01",
         )
-        cull: float = option(
-            0.05, "Opacity below which a surfel is pruned.", flag="--opacity_cull", there="0.05"
-        )
+        cull: float = option(0.05, "Opacity below which a surfel is pruned.")
         reset_every: int = option(
             30_000,
             "Images between opacity resets; 0 = never.",
-            flag="--opacity_reset_interval",
-            there="3000",
             of=300_000,
+            least=500,
         )
         reset_opacity: float = option(0.01, "Opacity left by a reset, at most.")
         large_fraction: float = option(
@@ -92,13 +80,8 @@ class Adaptive(Densifier):
         teeth_gain: float = option(
             1.0,
             "Factor on the gradients of the teeth (published final: 20).",
-            flag="--amplify_teeth_grad",
-            there="off",
-            switch=20.0,
         )
-        detach_eyeballs: bool = option(
-            True, "Never clone or split on the eyeballs.", flag="--detach_eyeball_geometry", there="off"
-        )
+        detach_eyeballs: bool = option(True, "Never clone or split on the eyeballs.")
         max_surfels: int = option(
             0, "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit."
         )

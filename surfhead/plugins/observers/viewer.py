@@ -35,10 +35,8 @@ class Viewer(Observer):
     class Options:
         """Where the page is, and what it may cost."""
 
-        host: str = option(
-            "127.0.0.1", "Address to listen on; others let others in.", flag="--ip", there="127.0.0.1"
-        )
-        port: int = option(8080, "Port; the next free one if it is taken.", flag="--port", there="60000")
+        host: str = option("127.0.0.1", "Address to listen on; others let others in.")
+        port: int = option(8080, "Port; the next free one if it is taken.")
         share: float = option(0.04, "Part of the run's time that pictures may take.")
         size: int = option(512, "Longer side of a picture at rest, pixels.")
         quality: int = option(80, "JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from surfhead.core.api import Cameras, Flag, OptionError, Rasterizer, RenderOutput, WorldSurfels, option
+from surfhead.core.api import Cameras, OptionError, Rasterizer, RenderOutput, WorldSurfels, option
 
 ALPHA_MAX = 0.99
 ALPHA_MIN = 1.0 / 255.0
@@ -59,16 +59,6 @@ class Torch(Rasterizer):
     name = "torch"
     summary = "The exact differentiable reference in PyTorch, any device and precision."
     priority = 0
-    flags = (
-        Flag(
-            ("--convert_SHs_python", "--convert_cov3D_python"),
-            "off",
-            refusal=(
-                "Colours and covariances are evaluated where the rasterizer is.",
-                "Use --rasterizer torch, which evaluates everything in PyTorch.",
-            ),
-        ),
-    )
 
     @dataclass(frozen=True)
     class Options:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.core.api import Regularizer, Step
 
 
 class Distortion(Regularizer):
@@ -18,7 +18,6 @@ class Distortion(Regularizer):
     capturable = True
     weight = 100.0
     start = 30 / 300
-    flags = (Flag(("--lambda_dist",), "0", ("regularizers.distortion.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The mean over all pixels; differences of nearly equal depths may round below 0 and count as 0."""

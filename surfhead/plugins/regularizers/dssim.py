@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.core.api import Regularizer, Step
 from surfhead.maths import metrics
 from surfhead.plugins.regularizers.picture_losses import picture_losses
 
@@ -19,7 +19,6 @@ class Dssim(Regularizer):
     summary = "One minus the structural similarity."
     capturable = True
     weight = 0.2
-    flags = (Flag(("--lambda_dssim",), "0.2", ("regularizers.dssim.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The dissimilarity, in [0, 2]."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step, option, unknown_name
+from surfhead.core.api import Regularizer, Step, option, unknown_name
 
 
 class EyeOpacity(Regularizer):
@@ -20,7 +20,6 @@ class EyeOpacity(Regularizer):
     summary = "Opaque eyeballs."
     capturable = True
     weight = 0.1
-    flags = (Flag(("--lambda_eye_alpha", "--lamda_eye_alpha"), "0.1", ("regularizers.eye_opacity.weight",)),)
 
     @dataclass(frozen=True)
     class Options:

@@ -7,13 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.core.api import Regularizer, Step
 from surfhead.plugins.regularizers.picture_losses import picture_losses
-
-
-def rest(dssim: str) -> float:
-    """The weight left by that of ``dssim``."""
-    return 1.0 - float(dssim)
 
 
 class L1(Regularizer):
@@ -23,9 +18,6 @@ class L1(Regularizer):
     summary = "Mean absolute colour error."
     capturable = True
     weight = 0.8
-    flags = (
-        Flag(("--lambda_dssim",), "0.2", ("regularizers.l1.weight",), convert=rest, meaning="1 - the value"),
-    )
 
     def __call__(self, step: Step) -> Tensor:
         """The error in [0, 1] units of colour."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
+from surfhead.core.api import OptionError, Regularizer, Step, option
 from surfhead.maths import depth_normals
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
@@ -33,7 +33,6 @@ class Normal(Regularizer):
     capturable = True
     weight = 0.05
     start = 70 / 300
-    flags = (Flag(("--lambda_normal",), "0.05", ("regularizers.normal.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
@@ -42,8 +41,6 @@ class Normal(Regularizer):
         depth_ratio: float = option(
             0.0,
             "Depth of the surface: 1 = median, 0 = expected, between = mixed.",
-            flag="--depth_ratio",
-            there="0",
         )
         mean: Literal["picture", "mask"] = option(
             "picture", "What the sum over pixels is divided by: all pixels, or those of the mask."
@@ -51,8 +48,6 @@ class Normal(Regularizer):
         masked: bool = option(
             True,
             "Only inside the foreground mask, where the data has one.",
-            flag=("--rm_bg", "--rm_bf"),
-            there="off",
         )
 
         def __post_init__(self) -> None:

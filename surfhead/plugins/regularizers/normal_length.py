@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import Flag, Regularizer, Step
+from surfhead.core.api import Regularizer, Step
 from surfhead.maths import geometry
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
@@ -28,7 +28,6 @@ class NormalLength(Regularizer):
     summary = "Surfels collapsing by shear."
     capturable = True
     weight = 0.01
-    flags = (Flag(("--lambda_normal_norm",), "", ("regularizers.normal_length.weight",)),)
 
     def __call__(self, step: Step) -> Tensor:
         """The mean change of length; unit normals have length 1."""

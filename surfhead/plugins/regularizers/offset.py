@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
+from surfhead.core.api import OptionError, Regularizer, Step, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
 
 
@@ -22,7 +22,6 @@ class Offset(Regularizer):
     summary = "Surfels farther than a limit from their triangle."
     capturable = True
     weight = 0.01
-    flags = (Flag(("--lambda_xyz",), "0.01", ("regularizers.offset.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
@@ -31,8 +30,6 @@ class Offset(Regularizer):
         limit: float = option(
             1.0,
             "Distance allowed, in units of the triangle's scale (GaussianAvatars: 1).",
-            flag="--threshold_xyz",
-            there="1",
         )
 
         def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Flag, OptionError, Regularizer, Step, option
+from surfhead.core.api import OptionError, Regularizer, Step, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
 
 
@@ -22,7 +22,6 @@ class Scale(Regularizer):
     summary = "Surfels larger than a limit relative to their triangle."
     capturable = True
     weight = 1.0
-    flags = (Flag(("--lambda_scale",), "1", ("regularizers.scale.weight",)),)
 
     @dataclass(frozen=True)
     class Options:
@@ -31,8 +30,6 @@ class Scale(Regularizer):
         limit: float = option(
             0.6,
             "Standard deviation allowed, in units of the triangle's scale (GaussianAvatars: 0.6).",
-            flag="--threshold_scale",
-            there="0.6",
         )
 
         def __post_init__(self) -> None:

@@ -162,6 +162,20 @@ def test_transforms_json_alone_holds_camera_8_out(layout):
     assert open_set(root, val_camera=0).views.split.tolist() == ["val", "train"]
 
 
+def test_training_pictures_of_one_camera(layout):
+    for timestep, camera in ((0, 0), (0, 1), (1, 0)):
+        layout.add(timestep, camera)
+    layout.add(2, 1, "val")
+    layout.add(3, 0, "test")
+    root = layout.write()
+    every = open_set(root).views
+    assert (every.camera.tolist(), len(every)) == ([0, 1, 0, 1, 0], 5)
+    views = open_set(root, camera=1).views
+    assert (views.camera.tolist(), views.split.tolist()) == ([1, 1, 0], ["train", "val", "test"])
+    with pytest.raises(DataError, match=r"no training picture of camera 7\.\nCameras .*: 0, 1\."):
+        open_set(root, camera=7)
+
+
 def test_a_picture_named_in_two_splits_stays_in_the_first(layout):
     layout.frames["val"].append(layout.add(0, 0))
     layout.add(0, 1, "val")

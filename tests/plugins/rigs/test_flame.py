@@ -148,6 +148,8 @@ def test_offsets_with_and_without_teeth_fit_models_with_and_without(folder):
         assert torch.allclose(moved, offset[0, :count], atol=1e-7)
         with pytest.raises(ShapeError, match="static_offset"):
             rig.prepare({"static_offset": offset[:, :100]})
+        without = Flame(Flame.Options(path=path, teeth=teeth, static_offset=False))
+        assert torch.equal(without.prepare({"static_offset": offset}).vertices, bare)
 
 
 def test_gradients_reach_every_parameter(rig):

@@ -71,6 +71,7 @@ class Vhap(Dataset):
 
         composited: Colour = option(WHITE, "RGB the pictures were composited on when exported.")
         val_camera: int = option(8, "Camera to hold out where only transforms.json is there (8: NeRSemble).")
+        camera: int = option(-1, "Train on this camera's pictures alone; -1: on all.")
 
     @classmethod
     def example(cls, folder: Path) -> Vhap:
@@ -95,6 +96,7 @@ class Vhap(Dataset):
                 "Give the folder that VHAP exported.",
             )
         shots, notes = self._shots(path)
+        shots = self._of_camera(path, shots)
         records = [shot.record for shot in shots]
         sizes = [record.size() for record in records]
         known = next((size for size in sizes if size), None) or header_size(shots[0].picture.image)
@@ -162,6 +164,20 @@ class Vhap(Dataset):
         if repeated:
             notes.append(f"{repeated} pictures are named twice; the first split that names one keeps it.")
         return list(shots.values()), notes
+
+    def _of_camera(self, root: Path, shots: list[Shot]) -> list[Shot]:
+        """The training pictures of the chosen camera alone; the other splits stay whole."""
+        chosen = self.options.camera
+        if chosen < 0:
+            return shots
+        there = {shot.record.whole("camera_index", 0) for shot in shots if shot.split == "train"}
+        if chosen not in there:
+            raise DataError(
+                f'VHAP data set "{root}" has no training picture of camera {chosen}.',
+                f"Cameras of its training pictures: {', '.join(map(str, sorted(there)))}.",
+                "Set data.camera to one of these, or to -1 for all.",
+            )
+        return [s for s in shots if s.split != "train" or s.record.whole("camera_index", 0) == chosen]
 
     @staticmethod
     def _shot(root: Path, split: str, record: Record) -> Shot:

@@ -28,7 +28,6 @@ from torch import Tensor
 
 from surfhead.core.api import (
     DataError,
-    Flag,
     LinearRig,
     Mesh,
     RestMesh,
@@ -66,11 +65,6 @@ class Flame(Rig):
     summary = "The FLAME head (2020, 2023, 2023 Open), with teeth."
     capturable = True
     shareable: ClassVar[bool] = False  # its licence forbids passing the model on
-    flags = (
-        Flag(("--flame_expr_lr",), "0.001", ("rate.rig.expression.initial",)),
-        Flag(("--flame_trans_lr",), "1e-6", ("rate.rig.translation.initial",)),
-        Flag(("--flame_pose_lr",), "1e-5", tuple(f"rate.rig.{name}.initial" for name in POSE_SIZES)),
-    )
 
     @dataclass(frozen=True)
     class Options:
@@ -80,6 +74,9 @@ class Flame(Rig):
         masks: str = option("", "FLAME_masks.pkl; empty: the one beside the model.")
         template: str = option("", "Template .obj of the model, for texture coordinates; empty: none.")
         teeth: bool = option(True, "Add the two rows of teeth of VHAP and GaussianAvatars (120 vertices).")
+        static_offset: bool = option(
+            True, "Move the rest mesh by the identity's static offsets, where given."
+        )
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
@@ -199,7 +196,7 @@ class Flame(Rig):
         if "shape" in identity:
             shape = padded("shape", identity["shape"].detach().cpu().float().reshape(1, -1), SHAPES)
             shaped = shaped + blend_shapes(torch.from_numpy(model.shape), shape)[0]
-        if "static_offset" in identity:
+        if self.options.static_offset and "static_offset" in identity:
             offset = identity["static_offset"].detach().cpu().float().reshape(1, -1)
             shaped = shaped + self._offsets("static_offset", offset)[0]
         basis = np.concatenate([model.expression, model.pose])
