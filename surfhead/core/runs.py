@@ -36,7 +36,6 @@ from surfhead.core.ranks import ALONE, Ranks, joined
 from surfhead.core.registry import registry
 from surfhead.core.restoration import parts, restore_avatar, same_rig
 from surfhead.core.runfolder import CONFIG, run_folder
-from surfhead.core.scene import Scene
 from surfhead.core.surfels import Surfels
 from surfhead.core.trainer import Trainer
 
@@ -308,6 +307,7 @@ def evaluate_run(
     device: str = "auto",
     out: Path | None = None,
     limit: int = 0,
+    own_motion: bool = False,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
@@ -317,8 +317,10 @@ def evaluate_run(
         splits: which splits; empty ones are left out.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
+        own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
     """
     from surfhead.core.evaluation import evaluate
+    from surfhead.core.scene_motion import motion_for
 
     folder = Path(run)
     config = read_config(folder)
@@ -326,6 +328,7 @@ def evaluate_run(
         config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
     opened = open_scene(config)
     avatar = load_avatar(folder, device=device)
+    motion = None if data is None else motion_for(avatar, opened.scene, own_motion)
     target = out or folder / "eval" / f"{avatar.images:08d}"
     held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
     results = {}
@@ -335,7 +338,7 @@ def evaluate_run(
                 avatar,
                 opened.scene,
                 split,
-                motion=None if data is None else _motion_for(avatar, opened.scene),
+                motion=motion,
                 folder=target,
                 limit=limit,
                 seen=data is None and not held_out,
@@ -380,14 +383,3 @@ def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
             network.load_state_dict(saved)
         except RuntimeError as error:
             log.warning("The network of %s does not fit this run and starts anew: %s", path, error)
-
-
-def _motion_for(avatar: Avatar, scene: Scene) -> dict[str, Tensor]:
-    """Other data's rig parameters on the avatar's device. Raises DataError when it is of another rig."""
-    if avatar.deformer.rig_bound and scene.rig != avatar.rig.name:
-        raise DataError(
-            f'The data was tracked with rig "{scene.rig}", the avatar has rig "{avatar.rig.name}".',
-            "Expected data of the same rig.",
-            "Choose another --data.",
-        )
-    return {name: rows.to(avatar.device, torch.float32) for name, rows in scene.rig_parameters.items()}

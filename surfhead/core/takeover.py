@@ -23,6 +23,7 @@ from surfhead.core.registry import registry
 from surfhead.core.runfolder import CONFIG, run_folder
 from surfhead.core.runs import make_trainer
 from surfhead.core.scene import Scene
+from surfhead.core.scene_motion import motion_on
 from surfhead.core.surfels import Surfels, merge_specs
 
 log = logging.getLogger("surfhead")
@@ -60,6 +61,8 @@ def import_run(
     config = _configuration(stored, data, preset, settings or {})
     opened = None if data is None else open_scene(config)
     avatar = make_avatar_of(stored, config, None if opened is None else opened.scene)
+    if opened is not None:
+        _same_identity(avatar, opened.scene)
     with run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
         path = checkpoint.write(target, _tensors(avatar), _description(config, avatar, stored.images))
@@ -67,7 +70,7 @@ def import_run(
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)
         trainer.images = stored.images
-        trainer.avatar.motion.update(avatar.motion)
+        trainer.avatar.motion.update(motion_on(avatar.motion, opened.scene))
         trainer.avatar.advance(stored.images)
         saved = trainer.save()
         trainer.feed.close()
@@ -123,6 +126,8 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         values[name] = spec.start(len(triangle), generator)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
+    if topology is not None and stored.neighbour_order == "index" and "blend" in values:
+        values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):
         log.warning('Parameter "%s" has no place in these components and is left out.', name)
     network = appearance.network()
@@ -145,6 +150,30 @@ def _fitted(given: Tensor, start: Tensor) -> Tensor:
     kept = min(given.shape[1], start.shape[1])
     made[:, :kept] = given[:, :kept]
     return made
+
+
+def by_edge(blend: Tensor, host: Tensor, neighbours: Tensor) -> Tensor:
+    """(N, 4) blend logits in the order of the host's edges, of logits by rising number of the neighbour.
+
+    Args:
+        blend: (N, 4) the host's first; those of open edges last.
+        host: (N,) triangles.
+        neighbours: (N, 3) triangles across the host's edges; the host itself where an edge is open.
+    """
+    rank = neighbours.masked_fill(neighbours == host[:, None], torch.iinfo(neighbours.dtype).max)
+    edge = rank.argsort(dim=1, stable=True)  # the edges in the order of the given logits
+    return torch.cat((blend[:, :1], blend.new_empty(len(blend), 3).scatter(1, edge, blend[:, 1:])), dim=1)
+
+
+def _same_identity(avatar: Avatar, scene: Scene) -> None:
+    """Warn where the file's head is another than the data set's, which the run goes on with."""
+    for name, value in avatar.identity.items():
+        other = scene.identity.get(name, torch.zeros(1)).float().reshape(-1)
+        own = value.float().reshape(-1)
+        longest = max(len(own), len(other))
+        own, other = (torch.nn.functional.pad(row, (0, longest - len(row))) for row in (own, other))
+        if float((own - other).abs().max()) > 1e-5:
+            log.warning('The data set has another "%s" than the file; with --data its own is used.', name)
 
 
 def adopt(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
