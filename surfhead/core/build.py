@@ -20,6 +20,7 @@ from surfhead.core.feed import background_of
 from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
+from surfhead.core.scene_motion import sized
 from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.weighted_term import WeightedTerm
 
@@ -148,7 +149,7 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
     if network is not None:
         network.to(device)
     appearance.prepare(rig.rest() if deformer.rig_bound else None)
-    motion = {k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}
+    motion = sized({k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}, rig)
     return Avatar(
         surfels,
         rig,

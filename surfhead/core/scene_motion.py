@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from surfhead.core.avatar import Avatar
+from surfhead.core.components import Rig
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
+
+if TYPE_CHECKING:
+    from surfhead.core.avatar import Avatar
 
 
 def motion_for(avatar: Avatar, scene: Scene, own: bool = False) -> dict[str, Tensor]:
@@ -31,7 +35,23 @@ def motion_for(avatar: Avatar, scene: Scene, own: bool = False) -> dict[str, Ten
         )
     if own:
         return motion_on(avatar.motion, scene)
-    return {name: rows.to(avatar.device, torch.float32) for name, rows in scene.rig_parameters.items()}
+    motion = {name: rows.to(avatar.device, torch.float32) for name, rows in scene.rig_parameters.items()}
+    return sized(motion, avatar.rig)
+
+
+def sized(motion: Mapping[str, Tensor], rig: Rig) -> dict[str, Tensor]:
+    """A motion with as many numbers a timestep as the rig has: longer rows are cut, shorter get zeros.
+
+    Trackers keep other numbers of expression coefficients than a rig has, and vertex offsets with or without
+    those of the teeth, which come last.
+    """
+    known = rig.parameters()
+    made = dict(motion)
+    for name, rows in motion.items():
+        size = known[name].size if name in known else rows.shape[1]
+        if rows.shape[1] != size:
+            made[name] = torch.nn.functional.pad(rows[:, :size], (0, max(size - rows.shape[1], 0)))
+    return made
 
 
 def motion_on(motion: Mapping[str, Tensor], scene: Scene) -> dict[str, Tensor]:

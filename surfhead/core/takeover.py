@@ -23,7 +23,7 @@ from surfhead.core.registry import registry
 from surfhead.core.runfolder import CONFIG, run_folder
 from surfhead.core.runs import make_trainer
 from surfhead.core.scene import Scene
-from surfhead.core.scene_motion import motion_on
+from surfhead.core.scene_motion import motion_on, sized
 from surfhead.core.surfels import Surfels, merge_specs
 
 log = logging.getLogger("surfhead")
@@ -70,7 +70,7 @@ def import_run(
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)
         trainer.images = stored.images
-        trainer.avatar.motion.update(motion_on(avatar.motion, opened.scene))
+        trainer.avatar.motion.update(sized(motion_on(avatar.motion, opened.scene), avatar.rig))
         trainer.avatar.advance(stored.images)
         saved = trainer.save()
         trainer.feed.close()
@@ -105,7 +105,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     identity = dict(stored.identity) or ({} if scene is None else dict(scene.identity))
     rig = make_rig(config.rig, stored.rig, stored.rig_options, identity, device)
     triangle = torch.from_numpy(np.asarray(stored.triangle, dtype=np.int64))
-    motion = dict(stored.motion) or ({} if scene is None else dict(scene.rig_parameters))
+    motion = sized(stored.motion or ({} if scene is None else scene.rig_parameters), rig)
     topology = None
     if deformer.rig_bound:
         topology = rig.rest().topology

@@ -64,7 +64,6 @@ def test_it_draws_what_it_drew_there(surfhead: Surfhead, made: tuple, tmp_path: 
         "appearance.region=all",
         "deformer.rotation_blend=relative",
         "deformer.name=jacobian",
-        "rig.rest_jaw=0.3",
         "format.lobe_order=kind",
         "format.encoding_order=octave",
         "format.neighbour_order=index",
