@@ -89,14 +89,7 @@ def make(model_path: Path, seed: int = 0) -> Published:
     }
     tracked["dynamic_offset"][:, np.unique(model["f"][eyeballs])] = 0
 
-    def linear(outputs: int, inputs: int, gain: float) -> tuple[np.ndarray, np.ndarray]:
-        return random.normal(size=(outputs, inputs)) * gain / inputs**0.5, random.normal(size=outputs) * 0.1
-
-    layers = [linear(64, 24, 2.0), linear(128, 48, 1.4), linear(128, 128, 1.4), linear(1, 128, 0.5)]
-    names = ("first_of_all", "render.net.0", "render.net.2", "render.net.4")
-    network = {}
-    for name, (weight, bias) in zip(names, layers, strict=True):
-        network |= {f"{name}.weight": weight, f"{name}.bias": bias}
+    network = random_network(random, "lasg")
     single = {name: value.astype(np.float32).astype(float) for name, value in surfels.items()}
     single["binding"] = hosts
     return Published(
@@ -196,31 +189,51 @@ def neighbourhoods(triangles: np.ndarray, hosts: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
+def random_network(random: np.random.Generator, model: str) -> dict[str, np.ndarray]:
+    """Weights and biases of `lasg`, `asg` or `sg`, large enough for highlights that are seen."""
+    outputs, inputs, channels = {"lasg": (64, 48, 1), "asg": (128, 80, 3), "sg": (96, 80, 3)}[model]
+    network = {}
+    for name, rows, columns, gain in (
+        ("first_of_all", outputs, 24, 2.0),
+        ("render.net.0", 128, inputs, 1.4),
+        ("render.net.2", 128, 128, 1.4),
+        ("render.net.4", channels, 128, 0.5),
+    ):
+        network[f"{name}.weight"] = random.normal(size=(rows, columns)) * gain / columns**0.5
+        network[f"{name}.bias"] = random.normal(size=rows) * 0.1
+    return network
+
+
 def network_light(network: dict[str, np.ndarray], sg: np.ndarray, d: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """(M,) white light of the highlight: lobes of the published grid, then the perceptron."""
+    """(M, 1 or 3) light of the highlight: lobes of the published grid, then the perceptron."""
     weights = [value for name, value in network.items() if name.endswith("weight")]
     biases = [value for name, value in network.items() if name.endswith("bias")]
+    white = len(biases[-1]) == 1
+    bands, last = (2, np.pi / 2) if white else (4, np.pi)
     facing = -(d * n).sum(axis=1, keepdims=True)
     o = d + 2 * facing * n
-    numbers = (sg @ weights[0].T + biases[0]).reshape(len(sg), 2, 8, 4)
+    numbers = (sg @ weights[0].T + biases[0]).reshape(len(sg), bands, 8, -1)
     sharp = np.log1p(np.exp(numbers[..., 2:] - 1))
-    responses = np.zeros((len(sg), 2, 8, 2))
-    for i, theta in enumerate((0.0, np.pi / 2)):
+    responses = np.zeros((len(sg), bands, 8, 2))
+    for i, theta in enumerate(np.linspace(0, last, bands)):
         for j, phi in enumerate(np.linspace(0, 2 * np.pi, 8)):
             axis = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
             x = [np.cos(theta) * np.cos(phi), np.cos(theta) * np.sin(phi), -np.sin(theta)]
             y = [-np.sin(phi), np.cos(phi), 0.0]
-            fall = sharp[:, i, j, 0] * (o @ x) ** 2 + sharp[:, i, j, 1] * (o @ y) ** 2
-            response = np.maximum(o @ axis, 0) * np.exp(-fall)
+            if sharp.shape[-1] == 1:
+                response = np.exp(sharp[:, i, j, 0] * (o @ axis - 1))
+            else:
+                fall = sharp[:, i, j, 0] * (o @ x) ** 2 + sharp[:, i, j, 1] * (o @ y) ** 2
+                response = np.maximum(o @ axis, 0) * np.exp(-fall)
             responses[:, i, j] = numbers[:, i, j, :2] * response[:, None]
     multiples = (d[:, :, None] * [1.0, 2.0]).reshape(len(d), 6)  # x, 2x, y, 2y, z, 2z
     values = np.concatenate(
-        [responses.reshape(len(sg), 32), facing, d, np.sin(multiples), np.cos(multiples)], axis=1
+        [responses.reshape(len(sg), 16 * bands), facing, d, np.sin(multiples), np.cos(multiples)], axis=1
     )
     for layer in (1, 2, 3):
         values = values @ weights[layer].T + biases[layer]
         values = np.maximum(values, 0) if layer < 3 else values
-    return np.asarray(values[:, 0])
+    return np.asarray(values)
 
 
 def harmonics(d: np.ndarray) -> np.ndarray:
@@ -288,7 +301,7 @@ def draw(
     colour = basis[:, :1] * rows["dc"] + np.einsum("nck,nk->nc", rows["rest"], basis[:, 1:]) + 0.5
     if highlight:
         shining = avatar.eyeballs[hosts]
-        colour[shining] += network_light(avatar.network, rows["sg"][shining], d[shining], n[shining])[:, None]
+        colour[shining] += network_light(avatar.network, rows["sg"][shining], d[shining], n[shining])
     return composite(
         mean @ matrix[:3, :3].T + matrix[:3, 3],
         matrix[:3, :3] @ tangents,

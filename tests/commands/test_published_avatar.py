@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import Cameras
+from surfhead.core.api import Cameras, create
 from surfhead.core.runs import load_avatar
+from surfhead.plugins.formats.published_run import read_network
 from surfhead.plugins.rigs.flame_example import write_example
 from tests.commands import published_drawing as published
 from tests.commands.conftest import Surfhead
@@ -72,3 +73,20 @@ def test_it_draws_what_it_drew_there(surfhead: Surfhead, made: tuple, tmp_path: 
 def test_every_convention_is_seen(surfhead: Surfhead, made: tuple, tmp_path: Path, setting: str) -> None:
     ours = drawn(surfhead, made, "run", setting)
     assert min(map(published.psnr, ours, made[2])) < TARGET
+
+
+@pytest.mark.parametrize("model", ["lasg", "asg", "sg"])
+def test_the_networks_of_all_three_models_shine_as_there(tmp_path: Path, model: str) -> None:
+    random = np.random.default_rng(3)
+    network = published.random_network(random, model)
+    torch.save({k: torch.tensor(v).float() for k, v in network.items()}, tmp_path / "specular.pth")
+    name, state = read_network(tmp_path / "specular.pth", "lobe", "axis", [])
+    assert name == model
+    ours = create("appearance", name, {"lobe_grid": "published"}).network()
+    ours.load_state_dict(state)
+    features = random.normal(size=(40, 24))
+    d, n = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.normal(size=(2, 40, 3)))
+    theirs = published.network_light(network, features, d, n)
+    light = ours(torch.tensor(features).float(), torch.tensor(d[None]).float(), torch.tensor(n[None]).float())
+    assert float(theirs.std()) > 0.2
+    np.testing.assert_allclose(light[0].detach().numpy(), theirs, rtol=0, atol=1e-4)
