@@ -154,3 +154,19 @@ def test_options_of_the_format_must_be_a_table(surfhead: Surfhead, made: Path) -
     said = surfhead("import", str(made / "theirs"), "run", "--set=format.neighbour_order=random")
     assert said.code == 2
     assert "edge | index" in said.err
+
+
+def test_another_head_than_the_data_sets_is_said(surfhead: Surfhead, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "theirs", tmp_path / "source")
+    tracked = tmp_path / "source" / SAVED / "flame_param.npz"
+    fields = dict(np.load(tracked))
+    rig = f"--set=rig.path={made / 'published' / 'model.pkl'}"
+    words = ("run", "--data", str(made / "data"), rig, "--set=device=cpu", "--preset", "tiny")
+    said = surfhead("import", "source", *words)
+    assert said.code == 0, said.err
+    assert "has another" not in said.err
+    shutil.rmtree("run")
+    np.savez(tracked, **{**fields, "shape": np.full(300, 0.1, np.float32)})
+    said = surfhead("import", "source", *words)
+    assert said.code == 0, said.err
+    assert 'has another "shape"' in said.err
