@@ -34,6 +34,14 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Where tables and pictures go; by default eval/ in the run.")
     ] = None,
+    own_motion: Annotated[
+        bool,
+        typer.Option(
+            "--own-motion",
+            help="With --data: pose it by its own refined motion, not the data's; for an imported avatar "
+            "on the data it was trained on.",
+        ),
+    ] = False,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -41,13 +49,27 @@ def evaluate(
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
     from surfhead.runs.measure import evaluate_run
 
-    results = evaluate_run(run, data=data, splits=tuple(split or SPLITS), device=device, out=out, limit=limit)
+    results = evaluate_run(
+        run,
+        data=data,
+        splits=tuple(split or SPLITS),
+        device=device,
+        out=out,
+        limit=limit,
+        own_motion=own_motion,
+    )
     for result in results.values():
         console().print(result.table())
     if geometry > 0:
         from surfhead.results.geometry_evaluation import evaluate_run_geometry
 
         found = evaluate_run_geometry(
-            run, data=data, splits=list(results), count=geometry, device=device, out=out
+            run,
+            data=data,
+            splits=list(results),
+            count=geometry,
+            device=device,
+            out=out,
+            own_motion=own_motion,
         )
         console().print(found.table())

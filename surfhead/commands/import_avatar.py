@@ -28,7 +28,10 @@ def import_avatar(
     assignment: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting, such as rig.path=flame2023.pkl; repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, such as rig.path=flame2023.pkl, and options of the format, such as "
+            "format.neighbour_order=index; repeatable.",
         ),
     ] = None,
     plugin: Plugins = None,
@@ -44,14 +47,21 @@ def import_avatar(
     cls: Any = registry().get("format", layout)
     if not cls.reads:
         raise OptionError(f'Format "{layout}" cannot be read.', "", "See `surfhead list format` for others.")
-    stored = registry().create("format", layout).read(source)
+    settings = nested(map(parse_setting, assignment or []))
+    options = settings.pop("format", {})
+    if not isinstance(options, dict):
+        raise OptionError(
+            f'Setting "format" is "{options}".',
+            "Expected options of the format, such as format.neighbour_order=index.",
+            "Name the format with --format.",
+        )
+    stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(
             f'Format "{layout}" holds no avatar.',
             "Expected a format such as surfhead.",
             "Choose another --format.",
         )
-    settings = nested(map(parse_setting, assignment or []))
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
     console().print(f"{len(stored)} surfels in {path}", soft_wrap=True)
     for note in stored.notes:

@@ -25,6 +25,8 @@ class StoredAvatar:
         components: kind -> {"name": ..., "options": {...}} for ``deformer`` and ``appearance``.
         background: RGB in [0, 1].
         images: training images it has seen.
+        neighbour_order: whose the blend weights after the host's are: the triangles across the host's edges
+            in the order v0v1, v1v2, v2v0 (``edge``), or the same by rising number (``index``).
         notes: what was converted or lost, in sentences.
     """
 
@@ -38,6 +40,7 @@ class StoredAvatar:
     components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     images: int = 0
+    neighbour_order: str = "edge"
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

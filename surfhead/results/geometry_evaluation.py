@@ -145,16 +145,19 @@ def evaluate_run_geometry(
     count: int = 1,
     device: str = "auto",
     out: Path | None = None,
+    own_motion: bool = False,
 ) -> GeometryEvaluation:
     """Measure a run's surface at ``count`` timesteps of each split, evenly spread; writes the tables.
 
     Args:
         data: another data set of the same rig.
         out: where to write; by default eval/ in the run.
+        own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
 
     Raises:
         DataError: the data know no true surface, or have no views in these splits.
     """
+    from surfhead.avatars.scene_motion import motion_for
     from surfhead.data.opening import data_choice, open_scene
     from surfhead.runs.run import load_avatar, read_config
 
@@ -168,9 +171,7 @@ def evaluate_run_geometry(
         chosen += spread(np.unique(scene.views.timestep[scene.views.of(split)]), count).tolist()
     if not chosen:
         raise DataError(f"The data set has no views in: {', '.join(splits)}.", "", "Choose another --split.")
-    motion = None
-    if data is not None:
-        motion = {name: rows.to(avatar.device) for name, rows in scene.rig_parameters.items()}
+    motion = None if data is None else motion_for(avatar, scene, own_motion)
     found = evaluate_geometry(avatar, scene, list(dict.fromkeys(chosen)), motion=motion)
     found.write(out or run / "eval" / f"{avatar.images:08d}")
     return found

@@ -6,12 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.scene_motion import motion_for
 from surfhead.core.errors import DataError
-from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.run import load_avatar, read_config
 
@@ -27,6 +23,7 @@ def evaluate_run(
     device: str = "auto",
     out: Path | None = None,
     limit: int = 0,
+    own_motion: bool = False,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
@@ -36,6 +33,7 @@ def evaluate_run(
         splits: which splits; empty ones are left out.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
+        own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
     """
     from surfhead.measuring.evaluation import evaluate
 
@@ -45,6 +43,7 @@ def evaluate_run(
         config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
     opened = open_scene(config)
     avatar = load_avatar(folder, device=device)
+    motion = None if data is None else motion_for(avatar, opened.scene, own_motion)
     target = out or folder / "eval" / f"{avatar.images:08d}"
     held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
     results = {}
@@ -54,7 +53,7 @@ def evaluate_run(
                 avatar,
                 opened.scene,
                 split,
-                motion=None if data is None else _motion_for(avatar, opened.scene),
+                motion=motion,
                 folder=target,
                 limit=limit,
                 seen=data is None and not held_out,
@@ -64,14 +63,3 @@ def evaluate_run(
     if not results:
         raise DataError(f"The data set has no views in: {', '.join(splits)}.", "", "Choose another --split.")
     return results
-
-
-def _motion_for(avatar: Avatar, scene: Scene) -> dict[str, Tensor]:
-    """Other data's rig parameters on the avatar's device. Raises DataError when it is of another rig."""
-    if avatar.deformer.rig_bound and scene.rig != avatar.rig.name:
-        raise DataError(
-            f'The data was tracked with rig "{scene.rig}", the avatar has rig "{avatar.rig.name}".',
-            "Expected data of the same rig.",
-            "Choose another --data.",
-        )
-    return {name: rows.to(avatar.device, torch.float32) for name, rows in scene.rig_parameters.items()}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surfhead.avatars.assembly import assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.scene_motion import motion_on, sized
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.config import RunConfig, as_tables, merge, resolve
 from surfhead.core.config import preset as preset_tables
@@ -61,6 +62,8 @@ def import_run(
     config = _configuration(stored, data, preset, settings or {})
     opened = None if data is None else open_scene(config)
     avatar = make_avatar_of(stored, config, None if opened is None else opened.scene)
+    if opened is not None:
+        _same_identity(avatar, opened.scene)
     with run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
         path = checkpoint.write(target, _tensors(avatar), _description(config, avatar, stored.images))
@@ -68,7 +71,7 @@ def import_run(
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)
         trainer.images = stored.images
-        trainer.avatar.motion.update(avatar.motion)
+        trainer.avatar.motion.update(sized(motion_on(avatar.motion, opened.scene), avatar.rig))
         trainer.avatar.advance(stored.images)
         saved = trainer.save()
         trainer.feed.close()
@@ -101,7 +104,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     identity = dict(stored.identity) or ({} if scene is None else dict(scene.identity))
     rig = make_rig(config.rig, stored.rig, stored.rig_options, identity, device)
     triangle = torch.from_numpy(np.asarray(stored.triangle, dtype=np.int64))
-    motion = dict(stored.motion) or ({} if scene is None else dict(scene.rig_parameters))
+    motion = sized(stored.motion or ({} if scene is None else scene.rig_parameters), rig)
     topology = None
     if deformer.rig_bound:
         topology = rig.rest().topology
@@ -122,6 +125,8 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         values[name] = spec.start(len(triangle), generator)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
+    if topology is not None and stored.neighbour_order == "index" and "blend" in values:
+        values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):
         log.warning('Parameter "%s" has no place in these components and is left out.', name)
     network = appearance.network()
@@ -142,6 +147,30 @@ def _fitted(given: Tensor, start: Tensor) -> Tensor:
     kept = min(given.shape[1], start.shape[1])
     made[:, :kept] = given[:, :kept]
     return made
+
+
+def by_edge(blend: Tensor, host: Tensor, neighbours: Tensor) -> Tensor:
+    """(N, 4) blend logits in the order of the host's edges, of logits by rising number of the neighbour.
+
+    Args:
+        blend: (N, 4) the host's first; those of open edges last.
+        host: (N,) triangles.
+        neighbours: (N, 3) triangles across the host's edges; the host itself where an edge is open.
+    """
+    rank = neighbours.masked_fill(neighbours == host[:, None], torch.iinfo(neighbours.dtype).max)
+    edge = rank.argsort(dim=1, stable=True)  # the edges in the order of the given logits
+    return torch.cat((blend[:, :1], blend.new_empty(len(blend), 3).scatter(1, edge, blend[:, 1:])), dim=1)
+
+
+def _same_identity(avatar: Avatar, scene: Scene) -> None:
+    """Warn where the file's head is another than the data set's, which the run goes on with."""
+    for name, value in avatar.identity.items():
+        other = scene.identity.get(name, torch.zeros(1)).float().reshape(-1)
+        own = value.float().reshape(-1)
+        longest = max(len(own), len(other))
+        own, other = (torch.nn.functional.pad(row, (0, longest - len(row))) for row in (own, other))
+        if float((own - other).abs().max()) > 1e-5:
+            log.warning('The data set has another "%s" than the file; with --data its own is used.', name)
 
 
 def adopt(network: nn.Module, state: Mapping[str, Tensor]) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from surfhead.avatars.assembly import assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.scene_motion import sized
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.components import Rig
 from surfhead.core.config import RunConfig
@@ -56,7 +57,7 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
                 surfels.parameters["offset"][:, :2] += noise.to(device)
     else:
         surfels = _from_points(specs, scene, generator, device)
-    motion = {k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}
+    motion = sized({k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}, rig)
     return assemble(
         surfels,
         rig,

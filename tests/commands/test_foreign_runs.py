@@ -118,3 +118,55 @@ def test_with_data_a_run_without_motion_is_measured_and_trains_on(
     said = surfhead("train", "--resume", "--out", "run", "--quiet")
     assert said.code == 0, said.err
     assert load_avatar(tmp_path / "run", device="cpu").images == 30004
+
+
+def test_its_own_refined_motion_is_what_it_is_measured_with(
+    surfhead: Surfhead, made: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made / "theirs", tmp_path / "source")
+    tracked = tmp_path / "source" / SAVED / "flame_param.npz"
+    fields = dict(np.load(tracked))
+    fields["translation"] = fields["translation"] + np.float32(0.02)  # as if training had moved the head
+    np.savez(tracked, **fields)
+    rig = f"--set=rig.path={made / 'published' / 'model.pkl'}"
+    words = ("eval", "run", "--split", "val", "--data", str(made / "data"))
+    figures = []
+    for source, more in (
+        (made / "theirs", ()),
+        (tmp_path / "source", ()),
+        (tmp_path / "source", ("--own-motion",)),
+    ):
+        assert surfhead("import", str(source), "run", rig).code == 0
+        said = surfhead(*words, *more)
+        assert said.code == 0, said.err
+        figures.append(
+            json.loads(next(Path("run/eval").glob("*/val.json")).read_text("utf-8"))["means"]["psnr"]
+        )
+        shutil.rmtree("run")
+    assert figures[1] == figures[0]
+    assert figures[2] < figures[0] - 0.5
+
+
+def test_options_of_the_format_must_be_a_table(surfhead: Surfhead, made: Path) -> None:
+    said = surfhead("import", str(made / "theirs"), "run", "--set=format=surfhead")
+    assert said.code == 2
+    assert 'Setting "format" is "surfhead"' in said.err
+    said = surfhead("import", str(made / "theirs"), "run", "--set=format.neighbour_order=random")
+    assert said.code == 2
+    assert "edge | index" in said.err
+
+
+def test_another_head_than_the_data_sets_is_said(surfhead: Surfhead, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "theirs", tmp_path / "source")
+    tracked = tmp_path / "source" / SAVED / "flame_param.npz"
+    fields = dict(np.load(tracked))
+    rig = f"--set=rig.path={made / 'published' / 'model.pkl'}"
+    words = ("run", "--data", str(made / "data"), rig, "--set=device=cpu", "--preset", "tiny")
+    said = surfhead("import", "source", *words)
+    assert said.code == 0, said.err
+    assert "has another" not in said.err
+    shutil.rmtree("run")
+    np.savez(tracked, **{**fields, "shape": np.full(300, 0.1, np.float32)})
+    said = surfhead("import", "source", *words)
+    assert said.code == 0, said.err
+    assert 'has another "shape"' in said.err

@@ -16,23 +16,36 @@ HIDDEN = 128
 
 
 def lobe_axes(
-    rows: int, columns: int, hemisphere: bool = False, front: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    rows: int,
+    columns: int,
+    hemisphere: bool = False,
+    front: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    grid: str = "spread",
 ) -> Tensor:
     """(rows * columns, 3, 3) lobes: axis, tangent x and bitangent y in the rows.
 
-    θ_i = arccos(1 - 2(i + 0.5)/rows), φ_j = 2π(j + 0.5 (i mod 2))/columns: bands of equal area, every
-    second one turned by half a column, no axis on a pole, all distinct. (x, y, axis) is right-handed.
+    Grid ``spread``: θ_i = arccos(1 - 2(i + 0.5)/rows), φ_j = 2π(j + 0.5 (i mod 2))/columns: bands of equal
+    area, every second one turned by half a column, no axis on a pole, all distinct. Grid ``published``
+    (Spec-Gaussian, SurFhead) has end points: θ_i = π i/(rows - 1), or half of it on the half sphere, and
+    φ_j = 2π j/(columns - 1); half the axes lie on the poles, and first and last column coincide.
+    (x, y, axis) is right-handed.
 
     Args:
         rows, columns: number of bands and of lobes in a band.
-        hemisphere: spread the bands over the half sphere about the pole, cos θ in (0, 1).
+        hemisphere: spread the bands over the half sphere about the pole, cos θ in (0, 1), or [0, 1].
         front: the pole, a unit vector.
+        grid: ``spread`` or ``published``.
     """
     row = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)
     column = torch.arange(columns, dtype=torch.float64).repeat(rows)
-    cosine = 1 - (1 if hemisphere else 2) * (row + 0.5) / rows
-    sine = (1 - cosine * cosine).sqrt()
-    azimuth = 2 * math.pi * (column + 0.5 * (row % 2)) / columns
+    if grid == "published":
+        polar = (0.5 if hemisphere else 1.0) * math.pi * row / (rows - 1)
+        cosine, sine = polar.cos(), polar.sin()
+        azimuth = 2 * math.pi * column / (columns - 1)
+    else:
+        cosine = 1 - (1 if hemisphere else 2) * (row + 0.5) / rows
+        sine = (1 - cosine * cosine).sqrt()
+        azimuth = 2 * math.pi * (column + 0.5 * (row % 2)) / columns
     east, north = azimuth.cos(), azimuth.sin()
     zero = torch.zeros_like(row)
     lobes = torch.stack(
@@ -78,7 +91,7 @@ class LobeNetwork(nn.Module):
     def __init__(self, axes: Tensor, anisotropic: bool, channels: int) -> None:
         super().__init__()
         self.anisotropic = anisotropic
-        # not saved: it follows from the model's name and the rig's front
+        # not saved: it follows from the model's name and options and the rig's front
         self.register_buffer("axes", axes, persistent=False)
         count = len(axes)
         self.lobes = nn.Linear(FEATURES, count * (AMPLITUDES + (2 if anisotropic else 1)))

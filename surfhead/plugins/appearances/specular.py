@@ -41,6 +41,10 @@ class SpecularOptions:
         "Whether light turns with the head (canonical, as published) or stays put (world).",
         live=True,
     )
+    lobe_grid: Literal["spread", "published"] = option(
+        "spread",
+        "Lobe axes on bands of equal area (spread), or on the grid with end points of SurFhead (published).",
+    )
     degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
     interval: int = option(
         1000,
@@ -61,6 +65,12 @@ class SpecularOptions:
             raise OptionError(
                 f'Appearance option "frame" is "{self.frame}".',
                 "Expected canonical or world.",
+                "Choose one of these.",
+            )
+        if self.lobe_grid not in ("spread", "published"):
+            raise OptionError(
+                f'Appearance option "lobe_grid" is "{self.lobe_grid}".',
+                "Expected spread or published.",
                 "Choose one of these.",
             )
 
@@ -110,7 +120,7 @@ class Specular:
     def _axes(self) -> Tensor:
         lobes = self.lobes
         front = self._front if lobes.hemisphere else (0.0, 0.0, 1.0)
-        return lobe_axes(lobes.rows, lobes.columns, lobes.hemisphere, front)
+        return lobe_axes(lobes.rows, lobes.columns, lobes.hemisphere, front, self.options.lobe_grid)
 
     def network(self) -> LobeNetwork:
         """The network, built at the first call from torch's global random state."""

@@ -8,23 +8,29 @@ Read: the same; SurFhead's ``point_cloud.ply`` with ``flame_param.npz`` beside i
 ``specular/iteration_N/specular.pth``; GaussianAvatars' files, whose triangle frame is converted and whose
 third scales are dropped (the smallest axis becomes the normal). A folder stands for the newest
 ``point_cloud.ply`` in it.
+
+Avatars of SurFhead are set up to draw what SurFhead drew: harmonics and highlight fully on, lobes on its
+grid, absolute rotations blended (``rotation_blend`` of `jbs`), over the background of its ``cfg_args``. What
+its files leave open are options, ``surfhead import RUN NEW --set format.OPTION=VALUE``; and every setting of
+the components may be set beside them, such as ``--set appearance.region=all``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar
+from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar, option
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
 from surfhead.plugins.formats.point_cloud import check_numbers, read_points, refuse, write_points
+from surfhead.plugins.formats.published_run import find_network, iteration_of, read_arguments, read_network
 from surfhead.plugins.formats.tracked import read_identity, read_motion, write_tracked
 
 CLOUD, TRACKED = "point_cloud.ply", "flame_param.npz"
@@ -41,6 +47,26 @@ class SurfheadAvatar(Format):
     suffixes = (".ply",)
     reads = True
     writes = True
+
+    @dataclass(frozen=True)
+    class Options:
+        """What SurFhead's files leave open, for reading them."""
+
+        lobe_order: Literal["lobe", "kind"] = option(
+            "lobe",
+            "Outputs of the specular network's first layer: a lobe's numbers together (lobe), or all "
+            "amplitudes, then all sharpnesses (kind).",
+        )
+        encoding_order: Literal["axis", "octave"] = option(
+            "axis",
+            "The direction's sines and cosines in that network: x, 2x, y, 2y, … (axis), or x, y, z, 2x, … "
+            "(octave).",
+        )
+        neighbour_order: Literal["edge", "index"] = option(
+            "edge",
+            "Whose blend weights 1 to 3 are: the triangles across v0v1, v1v2, v2v0 (edge), or the same by "
+            "rising number (index).",
+        )
 
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
@@ -83,7 +109,7 @@ class SurfheadAvatar(Format):
         triangle = arrays.pop("triangle")
         if cloud.with_suffix(".json").is_file():
             return _own(cloud, arrays, triangle)
-        return _foreign(cloud, arrays, triangle)
+        return _foreign(cloud, arrays, triangle, self.options)
 
 
 def _component(component: Any) -> dict[str, Any]:
@@ -91,14 +117,9 @@ def _component(component: Any) -> dict[str, Any]:
     return {"name": component.name, "options": {k: v for k, v in options.items() if v is not None}}
 
 
-def _number(path: Path) -> int:
-    digits = path.name.rpartition("_")[2]
-    return int(digits) if digits.isdigit() else -1
-
-
 def _newest(folder: Path) -> Path:
     """The cloud in a folder: directly, or of the highest iteration of a training run."""
-    runs = sorted((folder / "point_cloud").glob("iteration_*"), key=_number)
+    runs = sorted((folder / "point_cloud").glob("iteration_*"), key=iteration_of)
     for place in (folder, *reversed(runs)):
         if (place / CLOUD).is_file():
             return place / CLOUD
@@ -162,10 +183,13 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
     )
 
 
-def _foreign(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
+def _foreign(
+    cloud: Path, arrays: dict[str, Any], triangle: Any, options: SurfheadAvatar.Options
+) -> StoredAvatar:
     check_numbers(cloud, arrays)
-    notes = []
+    notes: list[str] = []
     bound = bool(len(triangle)) and bool((triangle >= 0).all())
+    said = read_arguments(cloud, notes)
     if arrays["log_scale"].shape[1] == 3:
         notes.append("Ellipsoids became surfels: the smallest axis is the normal, its extent is dropped.")
         if bound:
@@ -177,7 +201,9 @@ def _foreign(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar
         arrays["log_scale"], arrays["quaternion"] = flattened(arrays["log_scale"], arrays["quaternion"])
         deformer = "similarity"
     else:
-        deformer = "jbs" if "blend" in arrays else "jacobian"
+        deformer = _deformer(arrays, said)
+        if bound and said.get("rotSH") is False:
+            notes.append("Its harmonics were learnt in world directions; here they turn with the head.")
     tracked = cloud.with_name(TRACKED)
     motion: dict[str, Tensor] = {}
     identity: dict[str, Tensor] = {}
@@ -185,13 +211,13 @@ def _foreign(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar
         motion, identity = read_motion(tracked), read_identity(tracked)
     elif bound:
         notes.append(f"There is no {TRACKED} beside it; take motion and identity from the data set.")
-    network = _specular(cloud, notes) if "specular" in arrays else {}
-    if "specular" in arrays and not network:
-        arrays.pop("specular")
+    appearance, network = _appearance(cloud, arrays, said, options, bound, notes)
     components: dict[str, dict[str, Any]] = {
         "deformer": {"name": deformer if bound else "static", "options": {}},
-        "appearance": {"name": "lasg" if network else "sh", "options": {}},
+        "appearance": appearance,
     }
+    if components["deformer"]["name"] == "jbs":
+        components["deformer"]["options"] = {"rotation_blend": "paper"}
     return StoredAvatar(
         arrays,
         triangle,
@@ -200,27 +226,39 @@ def _foreign(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar
         identity=identity,
         network=network,
         components=components,
-        images=max(_number(cloud.parent), TRAINED),
+        background=(0.0, 0.0, 0.0) if said.get("white_background") is False else (1.0, 1.0, 1.0),
+        images=max(iteration_of(cloud.parent), TRAINED),
+        neighbour_order=options.neighbour_order,
         notes=tuple(notes),
     )
 
 
-def _specular(cloud: Path, notes: list[str]) -> dict[str, Tensor]:
-    """The specular network's tensors in the file's order, or nothing, with a note."""
-    places = [folder / "specular" for folder in (cloud.parent, *list(cloud.parents)[2:3])]
-    runs = sorted((run for place in places for run in place.glob("iteration_*")), key=_number)
-    path = next((run / "specular.pth" for run in reversed(runs) if (run / "specular.pth").is_file()), None)
-    if path is None:
-        notes.append("There is no specular network beside it; highlights are left out.")
-        return {}
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise ValueError("it is no dictionary of tensors")
-    except Exception as error:  # a damaged archive can fail in any way
-        raise DataError(
-            f'Specular network "{path}" cannot be read: {str(error).partition(chr(10))[0]}.',
-            "Expected a state dictionary of tensors; nothing else is ever loaded.",
-            "Remove the file to import the avatar without highlights.",
-        ) from error
-    return {str(name): value.float() for name, value in state.items()}
+def _deformer(arrays: dict[str, Any], said: dict[str, Any]) -> str:
+    """How SurFhead carried these surfels: by its training options where they are known, else by the file."""
+    if "blend" in arrays and said.get("train_kinematic") is not False:
+        return "jbs"
+    arrays.pop("blend", None)
+    return "similarity" if said.get("DTF") is False else "jacobian"
+
+
+def _appearance(
+    cloud: Path,
+    arrays: dict[str, Any],
+    said: dict[str, Any],
+    options: SurfheadAvatar.Options,
+    bound: bool,
+    notes: list[str],
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The appearance model, with everything switched on, and its network."""
+    name: str = ""
+    network: dict[str, Tensor] = {}
+    if "specular" in arrays and said.get("SGs") is not False:
+        path = find_network(cloud, notes)
+        if path is not None:
+            name, network = read_network(path, options.lobe_order, options.encoding_order, notes)
+    if not name:
+        arrays.pop("specular", None)
+        return {"name": "sh", "options": {"interval": 0}}, {}
+    everywhere = not bound or said.get("spec_only_eyeball") is False
+    chosen = {"start": 0, "interval": 0, "lobe_grid": "published"}
+    return {"name": name, "options": {**chosen, "region": "all" if everywhere else "eyeballs"}}, network

@@ -27,6 +27,18 @@ def test_axes_are_distinct_and_frames_right_handed(rows: int, columns: int, hemi
         assert closest == pytest.approx(29, abs=0.5)
 
 
+def test_the_published_grid_has_end_points() -> None:
+    # Spec-Gaussian and SurFhead: half of the axes on the poles, first and last column alike
+    for rows, hemisphere, heights in ((4, False, [1, 0.5, -0.5, -1]), (2, True, [1, 0])):
+        lobes = lobe_axes(rows, 8, hemisphere, grid="published").reshape(rows, 8, 3, 3)
+        expected = torch.tensor(heights, dtype=torch.float32)[:, None].expand(rows, 8)
+        torch.testing.assert_close(lobes[:, :, 0, 2], expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(lobes[:, 0], lobes[:, 7], rtol=0, atol=1e-6)
+        torch.testing.assert_close(lobes @ lobes.mT, torch.eye(3).expand_as(lobes), rtol=0, atol=1e-6)
+        turned = math.tau / 7  # from a column to the next, on the pole too
+        torch.testing.assert_close(lobes[0, 1, 2], torch.tensor([-math.sin(turned), math.cos(turned), 0]))
+
+
 def test_bands_of_equal_area() -> None:
     heights = lobe_axes(4, 8)[:, 0, 2].reshape(4, 8)
     torch.testing.assert_close(heights, torch.tensor([0.75, 0.25, -0.25, -0.75])[:, None].expand(4, 8))

@@ -39,6 +39,18 @@ def flame_params(frames=4, expressions=100):
     }
 
 
+def specular_network(model):
+    """A state dictionary of the sizes of a model, its numbers those of the places they stand at."""
+    outputs, inputs, channels = {"lasg": (64, 48, 1), "asg": (128, 80, 3), "sg": (96, 80, 3)}[model]
+    made = {}
+    for name, rows, columns in (
+        ("b.0", 128, inputs), ("a", outputs, 24), ("b.2", 128, 128), ("b.4", channels, 128),
+    ):  # fmt: skip
+        made[f"{name}.weight"] = torch.arange(rows * columns, dtype=torch.float64).reshape(rows, columns)
+        made[f"{name}.bias"] = -torch.arange(rows, dtype=torch.float64)
+    return made
+
+
 @pytest.fixture
 def surfhead_run(tmp_path):
     """A run of SurFhead: two saved iterations, and the specular network of the later one."""
@@ -51,7 +63,7 @@ def surfhead_run(tmp_path):
         np.savez(folder / "flame_param.npz", **flame_params())
     network = tmp_path / "run" / "specular" / "iteration_30000"
     network.mkdir(parents=True)
-    torch.save({"linear.weight": torch.randn(64, 24)}, network / "specular.pth")
+    torch.save(specular_network("lasg"), network / "specular.pth")
     return tmp_path / "run"
 
 
@@ -91,10 +103,14 @@ def test_a_surfhead_run_is_taken_over_from_its_newest_iteration(surfhead_run):
     assert np.array_equal(stored.motion["expression"].numpy(), fields["expr"])
     assert "dynamic_offset" not in stored.motion
     assert np.array_equal(stored.identity["static_offset"].numpy(), fields["static_offset"][0])
-    assert stored.network["linear.weight"].shape == (64, 24)
+    assert torch.equal(stored.network["perceptron.2.weight"], specular_network("lasg")["b.2.weight"].float())
     assert stored.rig == "flame"
-    assert stored.components["deformer"]["name"] == "jbs"
-    assert stored.components["appearance"]["name"] == "lasg"
+    assert stored.components["deformer"] == {"name": "jbs", "options": {"rotation_blend": "paper"}}
+    assert stored.components["appearance"] == {
+        "name": "lasg",
+        "options": {"start": 0, "interval": 0, "lobe_grid": "published", "region": "eyeballs"},
+    }
+    assert (stored.background, stored.notes) == ((1.0, 1.0, 1.0), ())
 
 
 def test_gaussian_avatars_files_are_converted_and_say_so(tmp_path):

@@ -264,3 +264,16 @@ def test_a_rig_without_a_model_and_unknown_names_are_declared_errors(rig):
     with pytest.raises(UnknownNameError, match="shapes"):
         rig.prepare({"shapes": torch.zeros(1, 3)})
     rig.prepare({})
+
+
+def test_the_rest_pose_may_have_its_jaw_open(folder):
+    closed = Flame(Flame.Options(path=str(folder / "model.pkl")))
+    opened = Flame(Flame.Options(path=str(folder / "model.pkl"), rest_jaw=0.3))
+    closed.prepare({"shape": torch.linspace(-1, 1, 10)})
+    rest = opened.prepare({"shape": torch.linspace(-1, 1, 10)})
+    jaw = {"jaw": torch.tensor([[0.3, 0.0, 0.0]])}
+    assert torch.equal(rest.vertices, closed(jaw).vertices[0])
+    assert float((rest.vertices - closed.rest().vertices).norm(dim=1).max()) > 0.005
+    for pose in (jaw, {"jaw": torch.zeros(1, 3)}):  # what is posed does not depend on it
+        assert torch.equal(opened(pose).vertices, closed(pose).vertices)
+    assert torch.equal(opened.linear_model().vertices, closed.linear_model().vertices)

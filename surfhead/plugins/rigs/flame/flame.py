@@ -77,6 +77,9 @@ class Flame(Rig):
         static_offset: bool = option(
             True, "Move the rest mesh by the identity's static offsets, where given."
         )
+        rest_jaw: float = option(
+            0.0, "Opening of the jaw at rest, radians; 0.3 is the canonical pose of VHAP's files."
+        )
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
@@ -152,15 +155,16 @@ class Flame(Rig):
 
     def linear_model(self) -> LinearRig:
         """The head as blendshapes, pose correctives and skinning, without ``dynamic_offset``."""
-        rest, assets = self.rest(), self._assets
+        self.rest()
+        assets = self._assets
         shapes = assets["basis"][:EXPRESSIONS]
         return LinearRig(
-            vertices=rest.vertices,
+            vertices=assets["shaped"],
             shapes=shapes,
             names=tuple(f"expression {number}" for number in range(EXPRESSIONS)),
             coefficients="expression",
             limits=(-3.0, 3.0),
-            joints=assets["regressor"] @ rest.vertices,
+            joints=assets["regressor"] @ assets["shaped"],
             joint_names=JOINTS,
             parents=tuple(self.model().parents),
             rotations=(("rotation", 0), ("neck", 0), ("jaw", 0), ("eyes", 0), ("eyes", 3)),
@@ -207,7 +211,11 @@ class Flame(Rig):
             "weights": torch.from_numpy(model.weights),
         }
         self._assets = {name: value.to(device) for name, value in assets.items()}
-        self._rest = RestMesh(self._assets["shaped"], self._topology(model).to(device))
+        topology = self._topology(model).to(device)
+        self._rest = RestMesh(self._assets["shaped"], topology)
+        if self.options.rest_jaw:
+            jaw = torch.tensor([[self.options.rest_jaw, 0.0, 0.0]], device=device)
+            self._rest = RestMesh(self({"jaw": jaw}).vertices[0], topology)
         return self._rest
 
     def _topology(self, model: FlameModel) -> Topology:
