@@ -15,7 +15,7 @@ from surfhead.kernels import cuda_pictures, cuda_skinning
 from surfhead.maths import metrics
 from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
 from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
-from tests.core.kernels.emulation import close, emulated_kernels
+from tests.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
 
 KERNELS = {

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from surfhead.kernels import cuda_rasterizer
 from surfhead.plugins.rasterizers.reference import Torch
-from tests.core.kernels.emulation import emulated_kernels
 from tests.gpu.scenes import Drawing, random_scene
+from tests.kernels.emulation import emulated_kernels
 
 KERNELS = {
     "projection": {"project_surfels": "Launch"},

@@ -13,7 +13,6 @@ from torch import Tensor
 from surfhead.core.types import RenderOutput
 from surfhead.kernels import cuda_rasterizer, cuda_room
 from surfhead.plugins.rasterizers.reference import Torch
-from tests.core.kernels.emulation import emulated_kernels
 from tests.gpu.scenes import (
     IMAGES,
     PARAMETERS,
@@ -24,6 +23,7 @@ from tests.gpu.scenes import (
     loss_weights,
     random_scene,
 )
+from tests.kernels.emulation import emulated_kernels
 
 KERNELS = {
     "projection": {"project_surfels": "Launch"},

@@ -28,7 +28,7 @@ from surfhead.plugins.deformers.blending import deformation
 from surfhead.plugins.deformers.jbs import relative_logarithms
 from surfhead.plugins.regularizers.normal_length import NormalLength
 from surfhead.training.statistics import Statistics
-from tests.core.kernels.emulation import close, emulated_kernels
+from tests.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
 
 KERNELS = {
