@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from surfhead.runs.run import load_avatar
-from surfhead.plugins.rigs.flame_example import write_example
+from surfhead.plugins.rigs.flame.example import write_example
 
 from surfhead.core.api import Cameras, create
 from surfhead.plugins.formats.published_run import read_network
