@@ -29,6 +29,7 @@ from surfhead.measuring.evaluation import evaluate
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment
 from surfhead.runs.train import make_trainer
+from surfhead.training.settling import finish
 
 FIGURES = ("foreground_psnr", "psnr", "ssim", "angular_error", "depth_error_mm")
 SPLITS = ("val", "test")
@@ -85,9 +86,8 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     run.avatar.advance(run.images)
-    finish = getattr(run, "finish", None)
-    if finish is not None:
-        finish()
+    if config.tie_unseen:
+        finish(run.avatar, run.scene, run.order.views)
     row: dict[str, Any] = {
         "name": job["name"],
         "seed": job["seed"],

@@ -33,6 +33,7 @@ class Avatar:
         identity: name -> tensor, the rig's identity.
         background: (3,) RGB in [0, 1].
         images: training images seen.
+        observed: (N,) in [0, 1], how well the training views know each surfel; None while it is not measured.
         graphs: replay pictures on a GPU as CUDA graphs where every component allows it.
     """
 
@@ -56,6 +57,7 @@ class Avatar:
         self.background = background
         self.identity = dict(identity or {})
         self.images = 0
+        self.observed: Tensor | None = None
         self.graphs = True
         self._drawing = CapturedDrawing(self)
 

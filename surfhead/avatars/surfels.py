@@ -18,12 +18,14 @@ from surfhead.maths import planes
 from surfhead.maths.geometry import quaternion_to_matrix
 
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
-    "offset": ParameterSpec((3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True),
-    "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale"),
-    "quaternion": ParameterSpec(
-        (4,), (1.0, 0.0, 0.0, 0.0), Schedule(1e-3), group="rotation", detachable=True
+    "offset": ParameterSpec(
+        (3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True, unseen="initial"
     ),
-    "opacity": ParameterSpec((), math.log(0.1 / 0.9), Schedule(0.05)),
+    "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale", unseen="neighbours"),
+    "quaternion": ParameterSpec(
+        (4,), (1.0, 0.0, 0.0, 0.0), Schedule(1e-3), group="rotation", detachable=True, unseen="initial"
+    ),
+    "opacity": ParameterSpec((), math.log(0.1 / 0.9), Schedule(0.05), unseen="neighbours"),
 }
 
 _GENERATIONS = itertools.count()

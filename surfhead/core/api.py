@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from surfhead.core.components import option as option
     from surfhead.core.densification import DensifyPlan as DensifyPlan
     from surfhead.core.densification import DensifyState as DensifyState
+    from surfhead.core.directional import Directional as Directional
     from surfhead.core.errors import ContractError as ContractError
     from surfhead.core.errors import DataError as DataError
     from surfhead.core.errors import OptionError as OptionError
@@ -82,6 +83,7 @@ _HOME = {
     "option": "components",
     "DensifyPlan": "densification",
     "DensifyState": "densification",
+    "Directional": "directional",
     "ContractError": "errors",
     "DataError": "errors",
     "OptionError": "errors",

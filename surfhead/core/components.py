@@ -24,6 +24,7 @@ from surfhead.core.views import BareView
 if TYPE_CHECKING:
     from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
+    from surfhead.core.directional import Directional
     from surfhead.core.linear_rig import LinearRig
     from surfhead.core.rig_parameter import RigParameter
     from surfhead.core.scene import Scene
@@ -163,6 +164,10 @@ class Appearance(Component):
 
     def colour_model(self, binding: Binding) -> ColourModel | None:
         """What ``__call__`` computes as plain numbers, for programs without Python; None: untold."""
+        return None
+
+    def directional(self) -> Directional | None:
+        """Which parameters are coefficients of functions of the view direction; None: no such."""
         return None
 
     @abstractmethod

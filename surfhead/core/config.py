@@ -9,112 +9,26 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import tomli_w
 
 from surfhead.core.errors import DataError, OptionError, unknown_name
-from surfhead.core.moments import in_images
 from surfhead.core.options import build
+from surfhead.core.sections import Choice as Choice
+from surfhead.core.sections import Exports as Exports
+from surfhead.core.sections import Freeze as Freeze
+from surfhead.core.sections import Occasions as Occasions
+from surfhead.core.sections import Rate as Rate
+from surfhead.core.sections import Term as Term
 
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A component by name, with the options that differ from its defaults."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Term:
-    """A regularizer's share in the loss.
-
-    Attributes:
-        weight: factor; 0 leaves the term out; None means the published weight.
-        start: image count (int) or fraction of the run (float) at which it starts; None means the published
-            fraction.
-        ramp: images, or fraction of the run, over which the weight rises linearly from 0.
-        optional: leave it out, with a warning, where the data lack what it needs, such as masks.
-        options: the regularizer's own options.
-    """
-
-    weight: float | None = None
-    start: int | float | None = None
-    ramp: int | float = 0
-    optional: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Occasions:
-    """When something happens: every so many images, and at listed image counts.
-
-    Attributes:
-        every: images, or a fraction of the run; 0 means only at the listed counts (and at the end).
-        at: image counts.
-        limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
-    """
-
-    every: int | float = 0
-    at: tuple[int, ...] = ()
-    limit: int = 0
-
-    def within(self, length: int) -> Self:
-        """The same occasions in image counts of a run of ``length`` images."""
-        return replace(self, every=in_images(self.every, length, "every"))
-
-    def due(self, before: int, after: int) -> bool:
-        """Whether an occasion lies in (before, after]."""
-        if self.every > 0 and after // self.every > before // self.every:
-            return True
-        return any(before < moment <= after for moment in self.at)
-
-
-@dataclass(frozen=True)
-class Exports(Occasions):
-    """When the avatar is written during training; where anything is asked for, at the end, too.
-
-    Attributes:
-        format: registered name of a format that writes avatars.
-    """
-
-    format: str = "surfhead"
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is written at all."""
-        return self.every > 0 or bool(self.at)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Overrides of a learning rate's schedule; None keeps the declared value.
-
-    ``delay_steps`` and ``steps`` are images (int) or fractions of the run (float).
-    """
-
-    initial: float | None = None
-    final: float | None = None
-    delay: float | None = None
-    delay_steps: int | float | None = None
-    steps: int | float | None = None
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """Regions whose surfels keep their place and orientation on the mesh."""
-
-    eyeballs: bool = True
-    boundary: bool = False
-    teeth: bool = False
+LEAST = {"iterations": 0, "batch_size": 1, "surfels_per_triangle": 1, "initial_surfels": 0}
 
 
 @dataclass(frozen=True)
@@ -131,15 +45,15 @@ class RunConfig:
         background: RGB in [0, 1]; None: the data set's.
         cache: where decoded images live: ``auto``, ``gpu``, ``ram`` or ``disk``.
         scale_rates: multiply rates by the square root of the batch size.
-        scale_momenta: raise Adam's decays to the power of the batch size, so that its averages reach back
-            over as many images whatever the batch.
+        scale_momenta: raise Adam's decays to the power of the batch size, to average over as many images.
         graphs: on a GPU, replay training steps as CUDA graphs where every part of them allows it.
-        surfels_per_triangle: surfels a triangle at the start.
+        surfels_per_triangle: surfels a triangle at the start; ``initial_surfels``: or about so many by area.
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
         rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
         initial_colours: ``declared`` starts as the appearance model says (mid-grey); ``mean`` from the mean
-            colour of the training pixels on each triangle, which saves the first thousand images.
+            colour of each triangle's training pixels, which saves a thousand images.
+        tie_unseen: at the end, tie what no training view constrains to what is known.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.
     """
@@ -171,13 +85,20 @@ class RunConfig:
     scale_momenta: bool = True
     graphs: bool = True
     surfels_per_triangle: int = 1
+    initial_surfels: int = 0
     baseline: bool = False
     initial_colours: str = "declared"
+    tie_unseen: bool = True
     debug: int = -1
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (("iterations", 0), ("batch_size", 1), ("surfels_per_triangle", 1)):
+        for name, low in (
+            ("iterations", 0),
+            ("batch_size", 1),
+            ("surfels_per_triangle", 1),
+            ("initial_surfels", 0),
+        ):
             if getattr(self, name) < low:
                 raise OptionError(
                     f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."

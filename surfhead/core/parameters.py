@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -66,6 +67,8 @@ class ParameterSpec:
             empty: the parameter's own name.
         scaled_by_extent: multiply the rate by the scene's extent.
         frozen_regions: regions whose surfels get no gradient on it, always.
+        unseen: what becomes of it where no training view saw the surfel: ``keep``; ``neighbours``: what its
+            surroundings on the rest mesh suggest; ``initial``: its start.
         detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``, ``teeth``).
     """
 
@@ -76,6 +79,7 @@ class ParameterSpec:
     scaled_by_extent: bool = False
     frozen_regions: tuple[str, ...] = field(default=())
     detachable: bool = False
+    unseen: Literal["keep", "neighbours", "initial"] = "keep"
 
     def start(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, *shape) float32 starting values on the CPU."""

@@ -28,10 +28,11 @@ CHANNELS: dict[str, str] = {
     "error": f"Mean absolute difference from the true picture: black 0, red, yellow, white {FULL_ERROR:g}.",
     "binding": "A colour of its own for the surfels of each triangle of the rig.",
     "blend": "Weight of the surfel's own triangle among those that carry it: black 0, white 1.",
+    "observed": "How well the training views know each surfel: black not, white well; grey unmeasured.",
     "stretch": f"Largest stretch since rest: grey none, red longer ({FULL_STRETCH:g}x), blue shorter.",
 }
 PARTS = ("diffuse", "specular")
-OF_SURFELS = ("binding", "blend", "stretch")
+OF_SURFELS = ("binding", "blend", "observed", "stretch")
 
 
 def paint(
@@ -156,6 +157,9 @@ def _of_surfels(
             colours.append(distinct_colours(binding.triangle))
         elif name == "blend":
             colours.append(heat(avatar.deformer.host_weight(binding)))
+        elif name == "observed":
+            unmeasured = torch.full((len(binding), 3), 0.5, device=avatar.device)
+            colours.append(unmeasured if avatar.observed is None else heat(avatar.observed))
         else:
             colours.append(ratio_colours(stretch(rendering, binding.triangle), FULL_STRETCH))
     behind = (avatar.background if background is None else background.to(avatar.background)).expand(1, 3)

@@ -42,7 +42,11 @@ def restore_avatar(
     motion, background = part("motion"), tensors["background"].to(device)
     _check_motion(rig, motion)
     _expect("background", background, (3,))
-    return assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
+    avatar = assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
+    if "observed" in tensors:
+        avatar.observed = tensors["observed"].to(device)
+        _expect("observed", avatar.observed, (len(triangle),))
+    return avatar
 
 
 def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:

@@ -6,26 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from surfhead.avatars.assembly import assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import sized
 from surfhead.avatars.surfels import Surfels, merge_specs
-from surfhead.core.components import Rig
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError, UnavailableError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.feed import background_of
+from surfhead.training.placement import scatter, shares
 
 SH_DC = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
-
-
-def initial_triangles(rig: Rig, per_triangle: int) -> Tensor:
-    """(N,) host triangles of the first surfels."""
-    count = len(rig.rest().topology.triangles)
-    return torch.arange(count).repeat_interleave(per_triangle)
 
 
 def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar:
@@ -48,13 +41,15 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
                 "Without a rig: static.",
                 "Add --deformer static, or give data tracked with a head model.",
             )
-        triangle = initial_triangles(rig, config.surfels_per_triangle)
-        surfels = Surfels.create(specs, triangle, rig.rest().topology, generator, device)
-        if config.surfels_per_triangle > 1:
-            # spread them over the triangle's plane, so that they do not stay equal for ever
-            with torch.no_grad():
-                noise = 0.3 * torch.randn(len(triangle), 2, generator=generator)
-                surfels.parameters["offset"][:, :2] += noise.to(device)
+        rest = rig.rest()
+        counts = torch.full((len(rest.topology.triangles),), config.surfels_per_triangle)
+        if config.initial_surfels > 0:
+            counts = shares(rest, config.initial_surfels)
+        triangle, offset, log_scale = scatter(rest, counts, generator)
+        surfels = Surfels.create(specs, triangle, rest.topology, generator, device)
+        with torch.no_grad():
+            surfels.parameters["offset"] += offset.to(device)
+            surfels.parameters["log_scale"] += log_scale.to(device)
     else:
         surfels = _from_points(specs, scene, generator, device)
     motion = sized({k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}, rig)

@@ -32,6 +32,7 @@ from surfhead.training import checkpoint
 from surfhead.training.events import Events
 from surfhead.training.optimiser import Optimiser
 from surfhead.training.ranks import ALONE, Ranks
+from surfhead.training.settling import finish
 from surfhead.training.statistics import Statistics
 from surfhead.training.step_dump import dump_step
 from surfhead.training.weighted_term import WeightedTerm
@@ -83,8 +84,7 @@ class Trainer:
         self.length = config.iterations
         self.images = 0
         self.losses: dict[str, Tensor] = {}
-        self.psnr = math.nan
-        self.rate = 0.0
+        self.psnr, self.rate = math.nan, 0.0
         self.feed = Feed(scene, avatar.device, config.cache)
         self.order = Order(views, config.seed)
         self.optimiser = Optimiser(avatar, config, extent)
@@ -95,12 +95,11 @@ class Trainer:
         self._export = export
         self._captured = CapturedWork(self._learn) if self._capturable() else None
         self._steps = 0
-        self._whole = True
-        self._interrupted = False
+        self._whole, self._interrupted = True, False
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run was asked to end after the step in hand."""
+        """Whether the run was asked to end after this step."""
         return self._interrupted
 
     # ---- one step --------------------------------------------------------------------------------
@@ -276,8 +275,8 @@ class Trainer:
         """Train to the end, or to an interruption, which leaves a checkpoint."""
         error: BaseException | None = None
         config = self.config
-        evaluate, save = config.evaluate.within(self.length), config.checkpoint.within(self.length)
-        export = config.export.within(self.length)
+        occasions = (config.evaluate, config.checkpoint, config.export)
+        evaluate, save, export = (when.within(self.length) for when in occasions)
         self.events.tell("run_started", run=self)
         restore = self._catch_interrupts()
         try:
@@ -297,6 +296,8 @@ class Trainer:
                     pause = time.perf_counter()
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
+                if last and config.tie_unseen:
+                    finish(self.avatar, self.scene, self.order.views, self.ranks)
                 if save.due(before, self.images) or last:
                     self.save()
                 if self._export is not None and (export.due(before, self.images) or last):
@@ -359,6 +360,7 @@ class Trainer:
         tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
         tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}
         tensors |= {f"identity/{k}": v for k, v in avatar.identity.items()}
+        tensors |= {} if avatar.observed is None else {"observed": avatar.observed}
         network = avatar.appearance.network()
         if network is not None:
             tensors |= {f"network/{k}": v for k, v in network.state_dict().items()}

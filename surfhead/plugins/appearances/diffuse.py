@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import OptionError, ParameterSpec, Schedule
+from surfhead.core.api import Directional, OptionError, ParameterSpec, Schedule
 from surfhead.maths import harmonics, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
@@ -52,7 +52,7 @@ class Diffuse:
 
     def parameters(self) -> dict[str, ParameterSpec]:
         """``sh_dc`` (3,) and, above degree 0, ``sh_rest`` ((degree + 1)² - 1, 3)."""
-        specs = {"sh_dc": ParameterSpec((3,), grey, Schedule(RATE), group="sh")}
+        specs = {"sh_dc": ParameterSpec((3,), grey, Schedule(RATE), group="sh", unseen="neighbours")}
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
             specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh")
@@ -61,6 +61,13 @@ class Diffuse:
     def advance(self, images: int) -> None:
         """Raise the active degree for ``images`` images seen."""
         self.active = self.degree if self.interval == 0 else min(self.degree, images // self.interval)
+
+    def directional(self) -> Directional:
+        """The harmonics of every degree; the higher, the stiffer."""
+        degree = self.degree
+        stiffness = [float(order**2) for order in range(degree + 1) for _ in range(2 * order + 1)]
+        names = ("sh_dc", "sh_rest")[: 1 if degree == 0 else 2]
+        return Directional(names, lambda directions: harmonics.basis(directions, degree), tuple(stiffness))
 
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""

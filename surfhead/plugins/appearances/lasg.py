@@ -15,7 +15,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Directional, ParameterSpec, RestMesh
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
@@ -55,6 +55,10 @@ class Lasg(Appearance):
     def stage(self) -> tuple[Any, ...]:
         """The degree in use and whether the highlight is on."""
         return self._specular.stage()
+
+    def directional(self) -> Directional:
+        """The harmonics below the highlight."""
+        return self._specular.diffuse.directional()
 
     def colour_model(self, binding: Binding) -> ColourModel:
         """Harmonics and the highlight as plain numbers."""

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, option
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Directional, ParameterSpec, option
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 
 
@@ -55,6 +55,10 @@ class Sh(Appearance):
     def stage(self) -> tuple[Any, ...]:
         """The degree in use."""
         return (self._diffuse.active,)
+
+    def directional(self) -> Directional:
+        """The harmonics."""
+        return self._diffuse.directional()
 
     def colour_model(self, binding: Binding) -> ColourModel:
         """The harmonics in use."""

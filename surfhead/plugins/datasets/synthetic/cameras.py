@@ -12,7 +12,7 @@ from surfhead.plugins.datasets.synthetic.face import face_frame
 DISTANCE = 1.0
 """From the cameras to the head's middle, metres."""
 ARC = 75.0
-"""Largest azimuth to either side of the face, degrees."""
+"""Largest azimuth to either side of the face by default, degrees."""
 ELEVATIONS = (2.0, 18.0, -12.0)
 """The cameras along the arc take these elevations in turn, degrees."""
 MARGIN = 1.16
@@ -52,13 +52,20 @@ def head_box(rest: RestMesh) -> tuple[np.ndarray, np.ndarray]:
     return points.min(axis=0), points.max(axis=0)
 
 
-def camera_ring(rest: RestMesh, count: int, height: int, width: int) -> Ring:
-    """Cameras on an arc in front of the head, framing it from chin to crown with some neck."""
+def camera_ring(rest: RestMesh, count: int, height: int, width: int, arc: float = ARC) -> Ring:
+    """Cameras on an arc about the head's front, framing it from chin to crown with some neck.
+
+    Args:
+        rest: the head.
+        count: cameras.
+        height, width: of the pictures, pixels.
+        arc: largest azimuth to either side of the face, degrees; 180 is all round.
+    """
     low, high = head_box(rest)
     tall = high[1] - low[1]
     # A little below the middle: the neck belongs to the picture.
     target = 0.5 * (low + high) - np.array([0.0, 0.03 * tall, 0.0])
-    spread = np.linspace(-ARC, ARC, count) if count > 1 else np.zeros(1)
+    spread = np.linspace(-arc, arc, count, endpoint=arc < 180.0) if count > 1 else np.zeros(1)
     poses = []
     for number, degrees in enumerate(spread):
         azimuth, elevation = np.radians(degrees), np.radians(ELEVATIONS[number % len(ELEVATIONS)])

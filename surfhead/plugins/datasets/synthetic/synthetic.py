@@ -41,6 +41,7 @@ from surfhead.core.api import (
     option,
 )
 from surfhead.plugins.datasets.synthetic.cameras import (
+    ARC,
     camera_ring,
     held_out_camera,
     test_cameras,
@@ -74,6 +75,9 @@ class Synthetic(Dataset):
         height: int = option(256, "Height of the pictures, pixels.")
         width: int = option(256, "Width of the pictures, pixels.")
         cameras: int = option(16, "Cameras on the arc; one of them is held out.")
+        arc: float = option(
+            ARC, "Largest azimuth of a camera to either side of the face, degrees; 180 is all round the head."
+        )
         timesteps: int = option(40, "Timesteps of the training motion.")
         views_per_timestep: int = option(10, "Training cameras that see each timestep.")
         test_timesteps: int = option(12, "Timesteps of the held-out motion.")
@@ -98,6 +102,12 @@ class Synthetic(Dataset):
                         f"Expected an integer from {low} to {high}.",
                         "See `surfhead show dataset synthetic`.",
                     )
+            if not 0.0 < self.arc <= 180.0:
+                raise OptionError(
+                    f'Option "arc" of data set "synthetic" is {self.arc}.',
+                    "Expected degrees above 0, at most 180.",
+                    "Set data.arc.",
+                )
             if len(self.background) != 3 or not all(0.0 <= c <= 1.0 for c in self.background):
                 raise OptionError(
                     f'Option "background" of data set "synthetic" is {self.background}.',
@@ -168,7 +178,7 @@ class SyntheticScene(Scene):
         self._rest = rig.prepare(self._identity)
         self._posable = rig
         parameters = motion(rig.parameters(), options.timesteps, options.test_timesteps, options.seed)
-        ring = camera_ring(self._rest, options.cameras, options.height, options.width)
+        ring = camera_ring(self._rest, options.cameras, options.height, options.width, options.arc)
         rows = _rows(options)
         numbers = np.asarray([camera for _, _, camera in rows])
         super().__init__(

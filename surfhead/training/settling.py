@@ -1,0 +1,134 @@
+"""What no training view constrains is tied to what is known, before an avatar is handed over.
+
+Two estimates, both the mean of a Gaussian posterior, that leave alone what the views determine:
+
+- **Directions.** The K coefficients c of a colour's functions of the direction are replaced by the solution
+  of (A + λ D) c' = A c, with A the information the training views hold about them (``Observation``) and D a
+  diagonal stiffness. Along combinations the views measured, A is large and c' = c; along those that no view
+  ever measured, where harmonics run away outside the cone of cameras, c' is the smoothest that agrees.
+- **Neighbours.** A surfel hardly seen takes the values (of parameters that declare ``unseen="neighbours"``)
+  that its surroundings on the rest mesh suggest: per triangle t, the solution of (W + μ L) t = W v, with L
+  the Laplacian of the mesh's triangles, W how well their surfels are known and v their mean. It is blended
+  in by 1 − known. Parameters that declare ``unseen="initial"`` go back to their start in the same measure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.scene import Scene
+from surfhead.training.observation import Observation, observe
+from surfhead.training.ranks import ALONE, Ranks
+
+STIFFNESS = 0.5  # λ, pixels
+COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
+FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
+CHUNK = 16_384  # surfels whose systems are solved together
+
+
+def finish(avatar: Avatar, scene: Scene, views: np.ndarray, ranks: Ranks = ALONE) -> None:
+    """``settle`` after the last step of processes that train together: the first one does it for all."""
+    if ranks.first:
+        settle(avatar, scene, views)
+    ranks.spread(list(avatar.surfels.parameters.values()))
+
+
+@torch.no_grad()
+def settle(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
+    """Tie what the training views do not constrain to what they do; sets ``avatar.observed``.
+
+    Args:
+        avatar: a trained avatar; its parameters change in place.
+        scene, views: what it was trained on.
+    """
+    with torch.enable_grad():
+        seen = observe(avatar, scene, views)
+    settle_directions(avatar, seen)
+    if avatar.deformer.rig_bound:
+        settle_neighbours(avatar, seen)
+    avatar.observed = seen.known
+
+
+@torch.no_grad()
+def settle_directions(avatar: Avatar, seen: Observation) -> None:
+    """Hold the coefficients of directions that no view measured to the smoothest that agrees."""
+    directional = avatar.appearance.directional()
+    if directional is None or seen.information is None or len(directional.stiffness) == 0:
+        return
+    parameters = avatar.surfels.parameters
+    count = len(avatar.surfels)
+    rows = [parameters[name].reshape(count, -1, 3) for name in directional.names]
+    coefficients = torch.cat(rows, dim=1)
+    stiffness = seen.information.new_tensor(directional.stiffness).double() * STIFFNESS
+    constant = (stiffness == 0).double() * 1e-3  # keeps the constant of a surfel that nothing saw
+    solved = torch.empty_like(coefficients)
+    for first in range(0, count, CHUNK):
+        part = slice(first, first + CHUNK)
+        information = seen.information[part].double()
+        given = coefficients[part].double()
+        system = information + torch.diag(stiffness + constant)
+        right = information @ given + constant[:, None] * given
+        solved[part] = torch.linalg.solve(system, right).to(solved)
+    at = 0
+    for name, row in zip(directional.names, rows, strict=True):
+        size = row.shape[1]
+        parameters[name].copy_(solved[:, at : at + size].reshape(parameters[name].shape))
+        at += size
+
+
+@torch.no_grad()
+def settle_neighbours(avatar: Avatar, seen: Observation) -> None:
+    """Give surfels hardly seen what their surroundings on the rest mesh suggest, or their declared start."""
+    surfels = avatar.surfels
+    known = seen.known
+    neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
+    generator = torch.Generator().manual_seed(0)
+    for name, spec in surfels.specs.items():
+        value = surfels.parameters[name]
+        if spec.unseen == "neighbours":
+            flat = value.reshape(len(value), -1)
+            guess = over_mesh(flat, known, surfels.triangle, neighbours)[surfels.triangle].reshape(
+                value.shape
+            )
+        elif spec.unseen == "initial":
+            guess = spec.start(len(value), generator).to(value)
+        else:
+            continue
+        share = known.reshape(-1, *[1] * (value.ndim - 1))
+        value.copy_(share * value + (1.0 - share) * guess)
+
+
+def over_mesh(values: Tensor, known: Tensor, triangle: Tensor, neighbours: np.ndarray) -> Tensor:
+    """(F, D) values of the triangles: the mean of their surfels where known, else what lies between.
+
+    Args:
+        values: (N, D) of the surfels.
+        known: (N,) in [0, 1], how well each is known.
+        triangle: (N,) int64 hosts.
+        neighbours: (F, 3) triangles across each edge; the triangle itself where an edge is open.
+    """
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    count = len(neighbours)
+    weight = torch.zeros(count, dtype=torch.float64, device=values.device)
+    weight = weight.index_add(0, triangle, known.double())
+    total = torch.zeros(count, values.shape[1], dtype=torch.float64, device=values.device)
+    total = total.index_add(0, triangle, known.double()[:, None] * values.double())
+    overall = total.sum(dim=0) / weight.sum().clamp_min(1e-12)
+    # a triangle with many surfels is not better known than one with a well-known surfel
+    sure = weight / (weight + 1.0)
+    mean = total / weight.clamp_min(1e-12)[:, None]
+    first = np.repeat(np.arange(count), 3)
+    second = neighbours.reshape(-1)
+    inner = first != second
+    links = sparse.coo_matrix((np.ones(int(inner.sum())), (first[inner], second[inner])), (count, count))
+    links = links.maximum(links.T).tocsr()
+    laplacian = sparse.diags(np.asarray(links.sum(axis=1)).ravel()) - links
+    solid = sure.cpu().numpy()
+    right = solid[:, None] * mean.cpu().numpy() + FLOOR * overall.cpu().numpy()
+    system = sparse.diags(solid + FLOOR) + COUPLING * laplacian
+    return torch.from_numpy(splu(system.tocsc()).solve(right)).to(values)

@@ -1,0 +1,187 @@
+"""What no training view saw is tied to what is known; what they saw stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.data.feed import cameras_of
+from surfhead.data.opening import open_scene
+from surfhead.drawing.channels import paint
+from surfhead.maths import harmonics
+from surfhead.runs.configuration import configure
+from surfhead.runs.run import load_avatar
+from surfhead.training.observation import HALF, Observation, observe
+from surfhead.training.settling import over_mesh, settle_directions, settle_neighbours
+from tests.runs.tiny_run import tiny_avatar
+
+
+@pytest.fixture(scope="module")
+def trained(trained_run: Path) -> tuple[Avatar, object]:
+    """A small trained avatar and its scene."""
+    from surfhead.runs.run import read_config
+
+    return load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+
+
+def test_the_weights_of_all_surfels_add_up_to_the_pictures_coverage(trained: tuple[Avatar, object]) -> None:
+    """A surfel's weight is the sum of its compositing weights: over all surfels, the sum of alpha."""
+    avatar, scene = trained
+    views = scene.views.of("train")  # type: ignore[attr-defined]
+    seen = observe(avatar, scene, views)  # type: ignore[arg-type]
+    covered = 0.0
+    for view in views:
+        timestep = int(scene.views.timestep[view])  # type: ignore[attr-defined]
+        covered += float(avatar.render(cameras_of(scene, [int(view)], "cpu"), timestep).output.alpha.sum())  # type: ignore[arg-type]
+    assert float(seen.weight.sum()) == pytest.approx(covered, rel=1e-4)
+    assert seen.information is not None
+    # Y_00 is a constant, so the first entry is the weight times its square
+    torch.testing.assert_close(
+        seen.information[:, 0, 0], seen.weight * harmonics.Y00**2, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_fewer_views_are_scaled_up_to_all(trained: tuple[Avatar, object]) -> None:
+    """Half of the views tell about as much coverage as all."""
+    avatar, scene = trained
+    views = scene.views.of("train")  # type: ignore[attr-defined]
+    whole = observe(avatar, scene, views)  # type: ignore[arg-type]
+    half = observe(avatar, scene, views, limit=len(views) // 2)  # type: ignore[arg-type]
+    assert float(half.weight.sum()) == pytest.approx(float(whole.weight.sum()), rel=0.05)
+
+
+def test_a_run_leaves_how_well_each_surfel_is_known(trained: tuple[Avatar, object]) -> None:
+    """It is in the checkpoint, and a channel shows it: white where the face is, which every view saw."""
+    avatar, scene = trained
+    assert avatar.observed is not None
+    assert avatar.observed.shape == (len(avatar.surfels),)
+    assert 0.0 <= float(avatar.observed.min()) < 0.1  # of the mouth's inside
+    assert 0.9 < float(avatar.observed.max()) < 1.0
+    camera = cameras_of(scene, [int(scene.views.of("val")[0])], "cpu")  # type: ignore[arg-type,attr-defined]
+    shown = paint(avatar, camera, 0, ["observed", "alpha"])
+    solid = shown["alpha"][..., 0] > 0.99
+    assert float(shown["observed"][solid][:, 0].mean()) > 0.9  # red, the first of heat's bands
+    avatar.observed, kept = None, avatar.observed
+    assert float(paint(avatar, camera, 0, ["observed"])["observed"][solid].std()) < 0.05  # grey: unmeasured
+    avatar.observed = kept
+
+
+def test_it_can_be_left_out(trained_run: Path) -> None:
+    """By a setting; it is on by default."""
+    assert configure(preset="paper").tie_unseen
+    assert not configure(preset="paper", settings={"tie_unseen": False}).tie_unseen
+
+
+def seen_from(directions: torch.Tensor, weight: float, count: int) -> Observation:
+    """The observation of ``count`` surfels that views along (V, 3) directions saw, ``weight`` pixels each."""
+    values = harmonics.basis(directions, 3)
+    information = weight * torch.einsum("vi,vj->ij", values, values)
+    return Observation(
+        torch.full((count,), weight * len(directions)), information.expand(count, -1, -1).clone()
+    )
+
+
+def cone(degrees: float, count: int = 200) -> torch.Tensor:
+    """(V, 3) unit vectors within an angle of +z."""
+    generator = torch.Generator().manual_seed(3)
+    height = 1 - (1 - np.cos(np.radians(degrees))) * torch.rand(count, generator=generator)
+    turn = 2 * np.pi * torch.rand(count, generator=generator)
+    radius = (1 - height**2).clamp_min(0).sqrt()
+    return torch.stack((radius * turn.cos(), radius * turn.sin(), height), dim=-1)
+
+
+def colour_along(avatar: Avatar, directions: torch.Tensor) -> torch.Tensor:
+    """(V, N, 3) harmonic colours without the clamp."""
+    raw = avatar.surfels.parameters
+    coefficients = torch.cat([raw["sh_dc"][:, None], raw["sh_rest"]], dim=1).detach()
+    return torch.einsum("vk,nkc->vnc", harmonics.basis(directions, 3), coefficients) + 0.5
+
+
+def test_directions_that_were_seen_keep_their_colour_and_others_do_not_run_away() -> None:
+    """Wild harmonics, seen in a cone of 25 degrees: the same there, tame behind."""
+    avatar = tiny_avatar()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        avatar.surfels.parameters["sh_rest"].copy_(torch.randn(8, 15, 3, generator=generator))
+    inside, behind = cone(25.0), -cone(60.0)
+    before, wild = colour_along(avatar, inside), colour_along(avatar, behind)
+    settle_directions(avatar, seen_from(inside, 50.0, 8))
+    after, tame = colour_along(avatar, inside), colour_along(avatar, behind)
+    spread = float(before.std(dim=0).mean())
+    assert float((after - before).abs().mean()) < 0.03 * spread
+    assert float(tame.std(dim=0).mean()) < 0.5 * float(wild.std(dim=0).mean())
+
+
+def test_harmonics_of_a_surfel_nothing_saw_become_its_constant_colour() -> None:
+    """And that of one seen from everywhere stays as it is."""
+    avatar = tiny_avatar()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        avatar.surfels.parameters["sh_rest"].copy_(torch.randn(8, 15, 3, generator=generator))
+    rest = avatar.surfels.parameters["sh_rest"].detach().clone()
+    constant = avatar.surfels.parameters["sh_dc"].detach().clone()
+    everywhere = torch.cat([cone(180.0, 400), -cone(180.0, 400)])
+    seen = seen_from(everywhere, 100.0, 8)
+    assert seen.information is not None
+    seen.information[4:] = 0.0
+    settle_directions(avatar, seen)
+    torch.testing.assert_close(
+        avatar.surfels.parameters["sh_rest"][:4].detach(), rest[:4], rtol=1e-2, atol=1e-3
+    )
+    raw = {name: value.detach() for name, value in avatar.surfels.parameters.items()}
+    assert float(raw["sh_rest"][4:].abs().max()) < 1e-9
+    torch.testing.assert_close(raw["sh_dc"][4:], constant[4:], rtol=1e-5, atol=1e-6)
+
+
+def test_what_lies_between_known_triangles_is_interpolated() -> None:
+    """Along a chain of triangles known at its ends alone, values change in equal steps."""
+    count = 21
+    chain = np.stack([np.arange(count)] * 3, axis=1)
+    chain[:-1, 0], chain[1:, 1] = np.arange(1, count), np.arange(count - 1)
+    known = torch.zeros(count)
+    known[0] = known[-1] = 1.0
+    values = torch.full((count, 1), 99.0)
+    values[0], values[-1] = 0.0, 1.0
+    found = over_mesh(values, known, torch.arange(count), chain)[:, 0]
+    steps = found.diff()
+    assert float(steps.min()) > 0.0
+    torch.testing.assert_close(steps, steps.mean().expand_as(steps), rtol=1e-2, atol=1e-4)
+    assert float(found[0]) < 0.1
+    assert float(found[-1]) > 0.9
+
+
+def test_a_surfel_nothing_saw_takes_its_surroundings_colour_and_its_own_start() -> None:
+    """A blue one among red ones; those that are well known keep theirs."""
+    avatar = tiny_avatar()
+    raw = avatar.surfels.parameters
+    with torch.no_grad():
+        raw["sh_dc"].copy_(torch.tensor([1.0, 0.0, 0.0]).expand(8, 3))
+        raw["sh_dc"][3] = torch.tensor([0.0, 0.0, 5.0])
+        raw["offset"].fill_(0.4)
+        raw["opacity"].fill_(3.0)
+    weight = torch.full((8,), 1e6)
+    weight[3] = 0.0
+    settle_neighbours(avatar, Observation(weight, None))
+    torch.testing.assert_close(raw["sh_dc"][3].detach(), torch.tensor([1.0, 0.0, 0.0]), rtol=0, atol=1e-3)
+    assert float(raw["offset"][3].detach().abs().max()) < 1e-6
+    others = [0, 1, 2, 4, 5, 6, 7]
+    torch.testing.assert_close(raw["offset"][others].detach(), torch.full((7, 3), 0.4), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        raw["sh_dc"][others].detach(), torch.tensor([1.0, 0.0, 0.0]).expand(7, 3), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_half_known_is_half_tied() -> None:
+    """By HALF pixels."""
+    avatar = tiny_avatar()
+    raw = avatar.surfels.parameters
+    with torch.no_grad():
+        raw["offset"].fill_(0.4)
+    weight = torch.full((8,), 1e6)
+    weight[2] = HALF
+    settle_neighbours(avatar, Observation(weight, None))
+    torch.testing.assert_close(raw["offset"][2].detach(), torch.full((3,), 0.2))
