@@ -71,8 +71,11 @@ def data_choice(data: str | None) -> Choice:
         cls: Any = found.get("dataset", name)
         if cls.recognises(path):
             return Choice(name)
+    readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
+    reasons = [reader.declines(path) for reader in readers]
+    said = " ".join(dict.fromkeys(reason for reason in reasons if reason))
     raise DataError(
-        f'No data set reader recognises "{data}".',
+        f'No data set reader recognises "{data}".' + (f" {said}" if said else ""),
         f"Readers: {', '.join(found.names('dataset'))}.",
         "Name one with --set data.name=NAME, or see `surfhead show dataset NAME` for its layout.",
     )

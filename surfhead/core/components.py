@@ -294,8 +294,13 @@ class Dataset(Component):
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the folder's content is of this format."""
+        """Whether the folder's (or file's) content is of this format."""
         return False
+
+    @classmethod
+    def declines(cls, path: Path) -> str:
+        """Why a path that looks like this format is not recognised, in sentences; empty: it does not."""
+        return ""
 
     @abstractmethod
     def open(self, path: Path | None) -> Scene:

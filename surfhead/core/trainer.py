@@ -84,7 +84,7 @@ class Trainer:
         self.psnr = math.nan
         self.rate = 0.0
         self.feed = Feed(scene, avatar.device, config.cache)
-        self.order = Order(views, config.seed)
+        self.order = Order(views, config.seed, scene.views.by_size(views), config.batch_size)
         self.optimiser = Optimiser(avatar, config, extent)
         self.statistics = Statistics(len(avatar.surfels), avatar.device)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
@@ -159,7 +159,7 @@ class Trainer:
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
-            rendering, self.losses = self._captured(self._decided(count), batch)
+            rendering, self.losses = self._captured(self._decided(batch), batch)
             self._check(batch, rendering)
         else:
             rendering = self._differentiate(batch)
@@ -208,10 +208,10 @@ class Trainer:
             and all(part.capturable for part in parts)
         )
 
-    def _decided(self, count: int) -> tuple[Any, ...]:
+    def _decided(self, batch: Batch) -> tuple[Any, ...]:
         """All that the host decides in a step."""
         weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
-        return count, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
+        return batch.image.shape, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
 
     @property
     def _debugging(self) -> bool:

@@ -11,10 +11,10 @@ from surfhead.plugins.datasets.images import (
     ImageOptions,
     Picture,
     Pictures,
-    header_size,
     scaled_intrinsics,
     target_size,
 )
+from surfhead.plugins.datasets.picture_headers import header_size
 
 
 @pytest.mark.parametrize(
