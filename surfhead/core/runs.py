@@ -32,6 +32,8 @@ from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_fi
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.events import Events
+from surfhead.core.file_check import check_held_out
+from surfhead.core.mask_check import warn_of_masks
 from surfhead.core.ranks import ALONE, Ranks, joined
 from surfhead.core.registry import registry
 from surfhead.core.restoration import parts, restore_avatar, same_rig
@@ -131,8 +133,11 @@ def train(
         ranks.check_batch(config.batch_size)
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
+            check_held_out(opened.scene)
         how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
+        if ranks.first:
+            warn_of_masks(opened.scene, trainer.order.views)
         ranks.wait()
         # made only once everything fits together
         with run_folder(folder, config) if ranks.first else nullcontext():
