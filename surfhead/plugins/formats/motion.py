@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, Any
 
-from surfhead.core.api import Avatar, DataError, Format
+from surfhead.core.api import Avatar, DataError, Format, OptionError
 from surfhead.core.api import Motion as Moved
 from surfhead.plugins.formats.point_cloud import refuse
 from surfhead.plugins.formats.tracked import read_motion, write_tracked
@@ -38,6 +38,12 @@ class Motion(Format):
     def write(self, avatar: Avatar, path: Path, **settings: Any) -> list[Path]:
         """Write the motion the avatar was trained on. Raises DataError when it has none."""
         refuse(settings, self.name)
+        if path.suffix.lower() not in self.suffixes:
+            raise OptionError(
+                f'Motion file "{path}" could not be read back: its name says no motion.',
+                f"Expected an ending of {', '.join(self.suffixes)}.",
+                "Mend --out.",
+            )
         if not avatar.motion:
             raise DataError("The avatar has no motion.", "Expected a rig.", "Export another format.")
         write_tracked(path, avatar.motion, {}, flame=avatar.rig.name == "flame")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import DataError, geometry
+from surfhead.core.api import DataError, OptionError, geometry
 from surfhead.core.build import data_choice
 from surfhead.core.reenactment import read_driver
 from surfhead.plugins.formats.motion import Motion
@@ -157,3 +157,9 @@ def test_folders_of_other_trackers_are_named_with_what_to_do(tmp_path, file):
             read_it(str(tmp_path))
         assert len(str(caught.value).splitlines()) == 3
         assert "docs/monocular.md" in caught.value.what or "Export it" in caught.value.what
+
+
+def test_a_motion_that_could_not_be_read_back_is_not_written(tmp_path, ict_avatar):
+    with pytest.raises(OptionError, match=r"x\.txt.*read back[\s\S]*\.npz"):
+        Motion().write(ict_avatar, tmp_path / "x.txt")
+    assert not (tmp_path / "x.txt").exists()
