@@ -85,6 +85,12 @@ def open_scene(config: RunConfig) -> Opened:
     """Open the run's data set."""
     options = dict(config.data.options)
     cls: Any = registry().get("dataset", config.data.name)
+    if cls.on_disk and not config.path:
+        raise DataError(
+            f'No data set is given for the reader "{config.data.name}".',
+            "A run that was imported without --data has none.",
+            "Give --data FOLDER to `surfhead eval`, or import the avatar again with --data.",
+        )
     fields = cls.Options.__dataclass_fields__
     if config.background is not None and "background" in fields:
         options.setdefault("background", config.background)

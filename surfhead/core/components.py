@@ -286,9 +286,11 @@ class Dataset(Component):
     Attributes:
         held_out: True where val and test are always held out (built-in data).
         writes: whether ``write`` can write a scene in this layout.
+        on_disk: whether ``open`` needs a path.
     """
 
     kind = "dataset"
+    on_disk: ClassVar[bool] = False
     held_out: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 

@@ -59,11 +59,13 @@ class Occasions:
         every: 0 means only at the listed counts (and at the end).
         at: image counts.
         limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
+        final: the same at the end of the run (evaluation only).
     """
 
     every: int = 0
     at: tuple[int, ...] = ()
     limit: int = 0
+    final: int = 0
 
     def due(self, before: int, after: int) -> bool:
         """Whether an occasion lies in (before, after]."""

@@ -16,6 +16,7 @@ from surfhead.core.scene import Scene
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # what a whole file ends with, but for trailing bytes
 TAIL = 1 << 16  # bytes at the end that are searched for it
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LARGEST = 178_956_970  # pixels; Pillow refuses to decode more, lest a small file fills the memory
 THREADS = 16  # that wait for the disk
 
 
@@ -35,6 +36,8 @@ def damage(path: Path) -> str:
     except FileNotFoundError:
         return "is missing"
     except Exception as error:  # a damaged header can fail in any way
+        if isinstance(error, Image.DecompressionBombError):
+            return f"has more than {LARGEST // 1_000_000} megapixels: scale it down"
         return f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})"
     return ""
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from surfhead.core.api import create
+from surfhead.core.monitoring import final_limit
+from surfhead.core.runs import configure
 from tests.commands.conftest import Surfhead
 
 TRAIN = (
@@ -78,3 +80,17 @@ def test_training_says_that_masks_are_empty(surfhead: Surfhead, data: Path) -> N
     said = surfhead("train", str(data), *TRAIN, "--iterations", "2", "--out", "run")
     assert said.code == 0, said.err
     assert "7 of 7 masks are empty" in said.err + said.out or "8 of 8 masks are empty" in said.err + said.out
+
+
+def test_the_measurement_at_the_end_is_bounded(surfhead: Surfhead, data: Path) -> None:
+    all_trained = ("--set", "data.test_every=0", "--iterations", "2", "--out", "run")
+    said = surfhead("train", str(data), *TRAIN, *all_trained, "--set", "evaluate.final=4")
+    assert said.code == 0, said.err
+    rows = json.loads(Path("run/eval/summary.json").read_text("utf-8"))
+    assert [(row["label"], row["split"], row["views"]) for row in rows][-1] == ("2", "train", 4)
+
+
+def test_what_was_trained_on_is_measured_in_few_views_whatever_the_preset() -> None:
+    tiny, paper = configure(preset="tiny"), configure(preset="paper")
+    assert final_limit(tiny, ["train"]) == final_limit(tiny, ["val", "test"]) == 40
+    assert (final_limit(paper, ["train"]), final_limit(paper, ["val", "test"])) == (200, 0)

@@ -37,6 +37,7 @@ class Blender(Dataset):
 
     name = "blender"
     summary = "NeRF-synthetic scenes: transforms_*.json with RGBA pictures."
+    on_disk = True
 
     @dataclass(frozen=True)
     class Options(PointOptions):

@@ -35,6 +35,7 @@ class Colmap(Dataset):
 
     name = "colmap"
     summary = "Undistorted COLMAP reconstructions, binary or text."
+    on_disk = True
 
     @dataclass(frozen=True)
     class Options(PointOptions):

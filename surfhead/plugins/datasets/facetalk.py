@@ -41,6 +41,7 @@ class Facetalk(Dataset):
 
     name = "facetalk"
     summary = "FaceTalk-style synthetic sequences with FLAME parameters, one camera each."
+    on_disk = True
 
     @dataclass(frozen=True)
     class Options(ImageOptions):

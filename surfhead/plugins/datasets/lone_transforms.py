@@ -54,6 +54,7 @@ class Transforms(Dataset):
 
     name = "transforms"
     summary = "A lone transforms.json: instant-ngp, nerfstudio, capture apps."
+    on_disk = True
 
     @dataclass(frozen=True)
     class Options(PointOptions):

@@ -67,6 +67,7 @@ class Vhap(Dataset):
 
     name = "vhap"
     summary = "VHAP exports with tracked FLAME: NeRSemble, GaussianAvatars, SurFhead, monocular."
+    on_disk = True
     writes = True
 
     @dataclass(frozen=True)
