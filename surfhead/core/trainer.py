@@ -159,7 +159,7 @@ class Trainer:
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
-            rendering, self.losses = self._captured(self._decided(batch), batch)
+            rendering, self.losses = self._captured((*self._decided(count), batch.image.shape), batch)
             self._check(batch, rendering)
         else:
             rendering = self._differentiate(batch)
@@ -208,10 +208,10 @@ class Trainer:
             and all(part.capturable for part in parts)
         )
 
-    def _decided(self, batch: Batch) -> tuple[Any, ...]:
+    def _decided(self, count: int) -> tuple[Any, ...]:
         """All that the host decides in a step."""
         weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
-        return batch.image.shape, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
+        return count, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
 
     @property
     def _debugging(self) -> bool:

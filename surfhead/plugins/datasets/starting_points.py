@@ -50,9 +50,10 @@ def read_points(file: Path) -> Start:
     missing = {"x", "y", "z"} - columns.keys()
     if missing:
         raise wrong(file, f'property "{min(missing)}" is missing', "x, y and z")
-    points = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
     notes = []
-    whole = np.isfinite(points.astype(np.float32)).all(axis=1)
+    with np.errstate(all="ignore"):  # what does not fit a float becomes infinite
+        points = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
+        whole = np.isfinite(points.astype(np.float32)).all(axis=1)
     if not whole.all():
         notes.append(f"{int((~whole).sum())} points of {file.name} held NaN or infinity and are left out.")
     shades = [columns.get(name, np.full(len(points), 128)) for name in ("red", "green", "blue")]
@@ -64,7 +65,8 @@ def read_points(file: Path) -> Start:
 
 def eight_bit(colours: np.ndarray) -> tuple[np.ndarray, bool]:
     """Colours (M, 3) as uint8, and whether they were fractions from 0 to 1 that had to be scaled."""
-    numbers = np.nan_to_num(colours.astype(np.float64), nan=128.0)
+    with np.errstate(all="ignore"):  # odd bits that are no number
+        numbers = np.nan_to_num(colours.astype(np.float64), nan=128.0)
     unit = colours.dtype.kind == "f" and len(numbers) > 0 and bool(numbers.max() <= 1.0)
     return np.rint((numbers * (255.0 if unit else 1.0)).clip(0, 255)).astype(np.uint8), unit
 

@@ -150,7 +150,9 @@ def harmonics_of(rows: np.ndarray) -> np.ndarray:
     """(N, 3) constant harmonics of columns red, green, blue: 0 to 255, or fractions where they are floats."""
     colours = np.stack([rows[name] for name in RGB], axis=1)
     fractions = colours.dtype.kind == "f" and bool(np.fmax.reduce(colours, axis=None, initial=0.0) <= 1.0)
-    return ((colours.astype(np.float64) / (1.0 if fractions else 255.0) - 0.5) / CONSTANT).astype(np.float32)
+    with np.errstate(all="ignore"):  # NaN, infinity and what does not fit a float are told later
+        shades = colours.astype(np.float64) / (1.0 if fractions else 255.0)
+        return ((shades - 0.5) / CONSTANT).astype(np.float32)
 
 
 def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
