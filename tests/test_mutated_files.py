@@ -236,6 +236,16 @@ def motion(own: bool, folder: Path) -> Target:
     return path, lambda: smoothed(fitted(read_driver(path), known, []), 1.5, known)
 
 
+def other_motion(folder: Path) -> Target:
+    """A motion in SMIRK's names, with 6D rotations."""
+    from surfhead.results.drivers import read_driver
+
+    path = folder / "motion.npz"
+    turns = np.tile([1.0, 0, 0, 0, 1, 0], (4, 1))
+    np.savez(path, expression_params=np.ones((4, 50)), pose_params=np.zeros((4, 3)), jaw_params=turns)
+    return path, lambda: read_driver(path)
+
+
 def configuration(folder: Path) -> Target:
     """A run's configuration."""
     from surfhead.core.config import dump
@@ -284,6 +294,9 @@ PARTS: dict[str, Callable[[Path], Target]] = {
     "blender frames": functools.partial(data_set, "blender", FRAMES),
     "blender picture": functools.partial(data_set, "blender", "train/r_0.png"),
     "blender points": blender_points,
+    "transforms frames": functools.partial(data_set, "transforms", "transforms.json"),
+    "transforms points": functools.partial(data_set, "transforms", "points.ply"),
+    "transforms picture": functools.partial(data_set, "transforms", "images/000.png"),
     **{
         f"colmap {name}.{kind}": functools.partial(colmap, f"{name}.{kind}")
         for name in ("cameras", "images", "points3D")
@@ -307,6 +320,7 @@ PARTS: dict[str, Callable[[Path], Target]] = {
     "3dgs": functools.partial(scene_cloud, "3dgs"),
     "motion of flame": functools.partial(motion, False),
     "motion of a rig": functools.partial(motion, True),
+    "motion of another tracker": other_motion,
     "configuration": configuration,
 }
 RUNS = {

@@ -43,38 +43,44 @@ def check_data(
     """Say what is wrong with a data set; the exit code is 1 when something is.
 
     Every file, timestep and number is looked at. Pictures are decoded, and the rig is laid over them, in as
-    many views as --limit says.
+    many views as --limit says; without the rig's own files, all else is looked at.
     """
     from rich.table import Table
 
     from surfhead.avatars.assembly import make_rig
     from surfhead.core.config import merge, nested
+    from surfhead.core.errors import SurfheadError
     from surfhead.core.options import parse_setting
-    from surfhead.data.data_check import check_scene
+    from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
-    from surfhead.drawing import pictures
     from surfhead.runs.configuration import configure
 
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))
     scene = open_scene(config).scene
     posable = None
+    missing: list[str] = []
     if scene.rig != "none" or config.rig.name not in ("auto", "none"):
-        posable = make_rig(config.rig, scene.rig, scene.rig_options, scene.identity, "cpu")
-    report = check_scene(scene, posable, limit)
+        try:
+            posable = make_rig(config.rig, scene.rig, scene.rig_options, scene.identity, "cpu")
+        except SurfheadError as error:
+            lines = " ".join(str(error).splitlines())
+            missing = [f"{lines} Without the rig, nothing is said of cameras and tracking."]
+    report = check_scene(scene, posable, limit, out)
+    problems = [*missing, *report.problems]
     table = Table.grid(padding=(0, 2))
     for label, value in report.facts.items():
         table.add_row(label, value)
     if report.iou is not None:
         table.add_row("rig over masks", f"IoU {report.iou:.3f} on average")
     console().print(table)
-    for number, sample in enumerate(report.samples):
-        pictures.save(sample.overlay, out / f"{number:03d}.png")
-    console().print(f"{len(report.samples)} overlays in {out}", soft_wrap=True)
+    if report.samples:
+        said = f"{len(report.samples)} overlays in {out}; all on one sheet, the worst first: {out / SHEET}"
+        console().print(said, soft_wrap=True)
     for note in scene.notes:
         console().print(f"Note: {note}", soft_wrap=True)
-    for problem in report.problems:
+    for problem in problems:
         console().print(f"Problem: {problem}", soft_wrap=True)
-    if report.problems:
+    if problems:
         raise typer.Exit(FAILED)
     console().print("Nothing is wrong with it.")

@@ -9,7 +9,9 @@ import typer
 
 from surfhead.commands.console import console
 from surfhead.commands.parameters import Debug, Plugins
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, OptionError
+
+ENDING = ".safetensors"
 
 rig = typer.Typer(help="Work with rigs' assets.", no_args_is_help=True)
 
@@ -37,6 +39,12 @@ def import_rig(
 
     if out.exists():
         raise DataError(f'"{out}" exists already.', "", "Choose another file, or remove it.")
+    if out.suffix != ENDING:
+        raise OptionError(
+            f'"{out}" could not be read back: rigs are told from published files by their ending.',
+            f"Expected a file name that ends in {ENDING}.",
+            f"For example: {out.with_suffix(ENDING)}",
+        )
     options = {"path": str(source), **dict(map(parse_setting, assignment or []))}
     out.parent.mkdir(parents=True, exist_ok=True)
     written = registry().create("rig", name, options).pack(out)

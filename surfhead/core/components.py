@@ -291,16 +291,23 @@ class Dataset(Component):
     Attributes:
         held_out: True where val and test are always held out (built-in data).
         writes: whether ``write`` can write a scene in this layout.
+        on_disk: whether ``open`` needs a path.
     """
 
     kind = "dataset"
+    on_disk: ClassVar[bool] = False
     held_out: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the folder's content is of this format."""
+        """Whether the folder's (or file's) content is of this format."""
         return False
+
+    @classmethod
+    def declines(cls, path: Path) -> str:
+        """Why a path that looks like this format is not recognised, in sentences; empty: it does not."""
+        return ""
 
     @abstractmethod
     def open(self, path: Path | None) -> Scene:

@@ -35,7 +35,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Views:
-    """M views of one picture size.
+    """M views.
 
     Attributes:
         camera_from_world: (M, 4, 4) float64, OpenCV axes, metres.
@@ -44,7 +44,8 @@ class Views:
         camera: (M,) int64 camera number.
         split: (M,) names: ``train``, ``val`` (held-out camera) or ``test`` (held-out motion).
         names: (M,) unique readable names.
-        height, width: pixels.
+        height, width: pixels; of the largest view where they differ.
+        sizes: (M, 2) height and width of each view, pixels; None: all are height by width.
     """
 
     camera_from_world: np.ndarray
@@ -55,9 +56,30 @@ class Views:
     names: tuple[str, ...]
     height: int
     width: int
+    sizes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def size(self, view: int) -> tuple[int, int]:
+        """Height and width of one view, pixels."""
+        if self.sizes is None:
+            return self.height, self.width
+        height, width = self.sizes[view].tolist()
+        return height, width
+
+    def pixels(self) -> int:
+        """The number of pixels of all views together."""
+        if self.sizes is None:
+            return self.height * self.width * len(self)
+        return int(self.sizes.astype(np.int64).prod(axis=1).sum())
+
+    def by_size(self, views: np.ndarray) -> list[np.ndarray]:
+        """These views in groups of one size each, the order within each kept."""
+        if self.sizes is None:
+            return [views]
+        _, group = np.unique(self.sizes[views], axis=0, return_inverse=True)
+        return [views[group.reshape(-1) == number] for number in range(int(group.max(initial=0)) + 1)]
 
     def of(self, split: str) -> np.ndarray:
         """Indices of the views of ``split`` (``all`` for every view), in order."""
@@ -138,6 +160,10 @@ class Scene(ABC):
     def files(self, view: int) -> tuple[Path, ...]:
         """The files one view is decoded from; none where it is made or read otherwise."""
         return ()
+
+    def mask_file(self, view: int) -> Path | None:
+        """The file of a view's mask; None where it has none of its own, such as an alpha channel."""
+        return None
 
     def true_mesh(self, timestep: int) -> tuple[Tensor, Tensor] | None:
         """The surface the pictures of a timestep show, where the data know it: else None.

@@ -44,11 +44,13 @@ class Occasions:
         every: images, or a fraction of the run; 0 means only at the listed counts (and at the end).
         at: image counts.
         limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
+        final: the same at the end of the run (evaluation only).
     """
 
     every: int | float = 0
     at: tuple[int, ...] = ()
     limit: int = 0
+    final: int = 0
 
     def within(self, length: int) -> Self:
         """The same occasions in image counts of a run of ``length`` images."""

@@ -24,39 +24,72 @@ def background_of(scene: Scene) -> Tensor:
 
 
 def cameras_of(scene: Scene, views: Sequence[int] | np.ndarray, device: torch.device | str) -> Cameras:
-    """The cameras of some views, float32 on ``device``."""
+    """The cameras of some views of one size, float32 on ``device``."""
     rows = np.asarray(views, dtype=np.int64)
+    height, width = _one_size(scene, rows)
     return Cameras(
         torch.from_numpy(scene.views.camera_from_world[rows]).to(device, torch.float32),
         torch.from_numpy(scene.views.intrinsics[rows]).to(device, torch.float32),
-        scene.views.height,
-        scene.views.width,
+        height,
+        width,
     )
+
+
+def _one_size(scene: Scene, views: np.ndarray) -> tuple[int, int]:
+    """Height and width that some views share. Raises DataError where they differ."""
+    groups = scene.views.by_size(views)
+    if len(groups) > 1:
+        sizes = [scene.views.size(int(group[0])) for group in groups]
+        raise DataError(
+            f"Pictures of {len(groups)} sizes cannot be drawn at once.",
+            f"These have {', '.join(f'{width}x{height}' for height, width in sizes)} pixels.",
+            "Draw them one by one, or resize the data set's pictures to one size.",
+        )
+    return scene.views.size(int(views[0])) if len(views) else (scene.views.height, scene.views.width)
 
 
 class Order:
     """An endless shuffled sequence of views: every epoch is a permutation drawn from the seed.
 
     Its state is two numbers, the epoch and the position in it, so a resumed run sees the same views.
+
+    Args:
+        views: at least one.
+        seed: of the permutations.
+        groups: views that may share a batch, such as those of one size; by default all. Of several, every
+            batch holds views of one; where the last of a group falls short, views of this group come twice.
+        batch: views a batch; read with several groups only.
     """
 
-    def __init__(self, views: np.ndarray, seed: int) -> None:
+    def __init__(
+        self, views: np.ndarray, seed: int, groups: Sequence[np.ndarray] = (), batch: int = 1
+    ) -> None:
         if len(views) == 0:
             raise DataError("The split has no views.", "Expected at least one.", "Check the data set.")
         self.views = views
         self.seed = seed
+        self.groups = tuple(groups)
+        self.batch = batch
         self.epoch = 0
         self.position = 0
         self._permutation = self._draw(0)
 
     def _draw(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch]).permutation(self.views)
+        generator = np.random.default_rng([self.seed, epoch])
+        if len(self.groups) < 2:
+            return generator.permutation(self.views)
+        batches = []
+        for group in self.groups:
+            drawn = generator.permutation(group)
+            short = -len(drawn) % self.batch
+            batches.append(np.concatenate([drawn, np.resize(drawn, short)]).reshape(-1, self.batch))
+        return np.asarray(generator.permutation(np.concatenate(batches)).reshape(-1))
 
     def take(self, count: int) -> np.ndarray:
         """The next ``count`` views."""
         taken = []
         for _ in range(count):
-            if self.position == len(self.views):
+            if self.position == len(self._permutation):
                 self.restore(self.epoch + 1, 0)
             taken.append(int(self._permutation[self.position]))
             self.position += 1
@@ -68,10 +101,11 @@ class Order:
 
     def restore(self, epoch: int, position: int) -> None:
         """Continue from a saved state."""
-        if not 0 <= position <= len(self.views):
-            raise ValueError(f"position {position} is outside an epoch of {len(self.views)} views")
+        drawn = self._draw(epoch)
+        if not 0 <= position <= len(drawn):
+            raise ValueError(f"position {position} is outside an epoch of {len(drawn)} views")
         self.epoch, self.position = epoch, position
-        self._permutation = self._draw(epoch)
+        self._permutation = drawn
 
 
 class Feed:
@@ -90,7 +124,7 @@ class Feed:
     def __init__(self, scene: Scene, device: torch.device, cache: str = "auto", workers: int = 0) -> None:
         self.scene = scene
         self.device = device
-        size = scene.views.height * scene.views.width * 4 * len(scene.views)
+        size = scene.views.pixels() * 4
         if cache == "auto":
             cache = "ram" if size <= RAM_BUDGET else "disk"
             if device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 3:
@@ -145,7 +179,7 @@ class Feed:
     def check(self, view: int, frame: Frame) -> Frame:
         """The frame, or a DataError naming the view whose picture has another size or type."""
         views = self.scene.views
-        wanted = (views.height, views.width, 3)
+        wanted = (*views.size(view), 3)
         if frame.image.shape != wanted or frame.image.dtype != np.uint8:
             raise DataError(
                 f'Image of view "{views.names[view]}" is {frame.image.dtype} {frame.image.shape}.',
@@ -174,6 +208,7 @@ class Feed:
         """The batch of these views; each has its own pose, in order."""
         loaded = [self._get(int(v)) for v in views]
         rows = torch.as_tensor(views).to(self.device, non_blocking=True)
+        height, width = _one_size(self.scene, views)
         masks = [mask for _, mask in loaded if mask is not None]
         if len({image.device for image, _ in loaded}) > 1:  # some were kept on the GPU, some decoded anew
             loaded = [(image.to(self.device), mask) for image, mask in loaded]
@@ -182,8 +217,8 @@ class Feed:
             cameras=Cameras(
                 self._cameras[rows],
                 self._intrinsics[rows],
-                self.scene.views.height,
-                self.scene.views.width,
+                height,
+                width,
             ),
             pose_of_view=torch.arange(len(views), device=self.device),
             timesteps=self._timesteps[rows],

@@ -37,8 +37,11 @@ def data_choice(data: str | None) -> Choice:
         cls: Any = found.get("dataset", name)
         if cls.recognises(path):
             return Choice(name)
+    readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
+    reasons = [reader.declines(path) for reader in readers]
+    said = " ".join(dict.fromkeys(reason for reason in reasons if reason))
     raise DataError(
-        f'No data set reader recognises "{data}".',
+        f'No data set reader recognises "{data}".' + (f" {said}" if said else ""),
         f"Readers: {', '.join(found.names('dataset'))}.",
         "Name one with --set data.name=NAME, or see `surfhead show dataset NAME` for its layout.",
     )
@@ -48,6 +51,12 @@ def open_scene(config: RunConfig) -> Opened:
     """Open the run's data set."""
     options = dict(config.data.options)
     cls: Any = registry().get("dataset", config.data.name)
+    if cls.on_disk and not config.path:
+        raise DataError(
+            f'No data set is given for the reader "{config.data.name}".',
+            "A run that was imported without --data has none.",
+            "Give --data FOLDER to `surfhead eval`, or import the avatar again with --data.",
+        )
     fields = cls.Options.__dataclass_fields__
     if config.background is not None and "background" in fields:
         options.setdefault("background", config.background)

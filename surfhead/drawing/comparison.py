@@ -85,13 +85,21 @@ class ComparisonSheet:
             for column, index in enumerate(used):
                 cell = cells[index]
                 if cell is not None:
-                    scaled = Image.fromarray(cell).resize((width, height), Image.Resampling.LANCZOS)
+                    scaled = _within(Image.fromarray(cell), width, height)
                     sheet.paste(scaled, (GAP + column * step_x, top + LABEL))
         return np.asarray(sheet)
 
     def save(self, path: Path) -> None:
         """Write the sheet as a PNG file; folders are made."""
         pictures.save(self.picture(), path)
+
+
+def _within(image: Image.Image, width: int, height: int) -> Image.Image:
+    """A picture scaled to a cell, or into it where it has another shape."""
+    factor = min(width / image.width, height / image.height)
+    size = (max(round(image.width * factor), 1), max(round(image.height * factor), 1))
+    close = abs(size[0] - width) <= 1 and abs(size[1] - height) <= 1  # but for rounding
+    return image.resize((width, height) if close else size, Image.Resampling.LANCZOS)
 
 
 def _normals(normal: Tensor, alpha: Tensor | None) -> np.ndarray:

@@ -241,8 +241,11 @@ def evaluate_drawings(
     shown = set(spread(views, SHEET_VIEWS).tolist()) if folder is not None else set()
     rows: list[dict[str, Any]] = []
     seconds, device = 0.0, torch.device("cpu")
-    for first in range(0, len(views), batch_size):
-        chunk = views[first : first + batch_size]
+    for chunk in [
+        group[first : first + batch_size]
+        for group in scene.views.by_size(views)
+        for first in range(0, len(group), batch_size)
+    ]:
         began = time.perf_counter()
         drawing = draw(chunk)
         device = drawing.rgb.device

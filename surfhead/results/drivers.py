@@ -55,7 +55,7 @@ def read_driver(source: Path) -> Driver:
     if not source.exists():
         raise DataError(
             f'Driver "{name}" does not exist.',
-            "Expected a data set, a motion file (.npz) or a run.",
+            "Expected a data set, a motion file (.npz, .npy) or a run.",
             "Check the path.",
         )
     if source.is_file():

@@ -166,18 +166,26 @@ def training_cameras(scene: Scene, count: int, size: int, timestep: int | None =
     known = [known[index * len(known) // kept] for index in range(kept)]
     if not known:
         return []
-    scale = min(1.0, size / max(views.height, views.width))
+    groups = views.by_size(np.array(known))
+    return [_seen_from(scene, group, size, timestep) for group in groups]
+
+
+def _seen_from(scene: Scene, known: np.ndarray, size: int, timestep: int | None) -> SeenFrom:
+    """Views of one size, with their masks at a timestep."""
+    views = scene.views
+    height, width = views.size(int(known[0]))
+    scale = min(1.0, size / max(height, width))
     cameras = scaled(cameras_of(scene, known, "cpu"), scale)
     masks = []
-    for row in known:
+    for row in known.tolist():
         known_mask = scene.frame(row).mask if views.timestep[row] == timestep else None
-        full = torch.ones(views.height, views.width)
+        full = torch.ones(height, width)
         if known_mask is not None:
             full = torch.from_numpy(known_mask / np.float32(255))
         masks.append(full)
     stacked = torch.stack(masks)[:, None]
     resized = torch.nn.functional.interpolate(stacked, (cameras.height, cameras.width), mode="area")[:, 0]
-    return [SeenFrom(cameras, resized)]
+    return SeenFrom(cameras, resized)
 
 
 def scaled(cameras: Cameras, scale: float) -> Cameras:

@@ -109,10 +109,11 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
     Args:
         driver: fewer expression coefficients than the rig has are padded with zeros.
         known: the rig's parameters.
-        needed: names that must be there.
+        needed: names that would move; those that are missing stay at the subject's mean, with a warning.
 
     Raises:
-        DataError: a name the rig does not have or that is missing, another size or length, no timestep, NaN.
+        DataError: a name the rig does not have, nothing that would move, another size or length, no timestep,
+            NaN.
     """
     made = {}
     for name, values in driver.parameters.items():
@@ -128,14 +129,14 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
             )
         made[name] = _sized(driver.name, name, rows, known[name].size)
     missing = [name for name in needed if name not in made]
-    if missing:
+    if missing and len(missing) == len(needed):
         raise DataError(
-            f'Driver "{driver.name}" has no parameter "{missing[0]}".',
+            f'Driver "{driver.name}" has none of the parameters that would move: {", ".join(missing)}.',
             f"It has: {', '.join(made) or 'none'}.",
-            "Add it, or leave the head's pose alone with --pose fixed."
-            if missing[0] in HEAD_POSE
-            else "Add it, zeros where it does not move.",
+            "Add one of them, zeros where it does not move.",
         )
+    if missing:
+        log.warning("%s has no %s: the avatar keeps its own neutral.", driver.name, ", ".join(missing))
     lengths = {name: len(rows) for name, rows in made.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         counts = ", ".join(f"{name} {count}" for name, count in lengths.items())

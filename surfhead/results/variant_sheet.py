@@ -69,6 +69,7 @@ def _same_views(one: Scene, other: Scene) -> bool:
     return (
         a.names == b.names
         and (a.height, a.width) == (b.height, b.width)
+        and np.array_equal(a.sizes if a.sizes is not None else 0, b.sizes if b.sizes is not None else 0)
         and np.array_equal(a.split, b.split)
         and np.allclose(a.camera_from_world, b.camera_from_world)
     )

@@ -18,6 +18,7 @@ from surfhead.avatars.surfels import Surfels
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.registry import registry
+from surfhead.data.file_check import check_held_out
 from surfhead.data.opening import Opened, open_scene
 from surfhead.runs.configuration import configure, default_folder, unfit_schedules
 from surfhead.runs.folder import CONFIG, run_folder
@@ -75,10 +76,13 @@ def train(
         ranks.check_batch(config.batch_size)
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
+            check_held_out(opened.scene)
         how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
-        for sentence in unfit_schedules(config) if ranks.first else ():
-            log.warning("%s", sentence)
+        if ranks.first:
+            warn_of_masks(opened.scene, trainer.order.views)
+            for sentence in unfit_schedules(config):
+                log.warning("%s", sentence)
         ranks.wait()
         # made only once everything fits together
         with run_folder(folder, config) if ranks.first else nullcontext():

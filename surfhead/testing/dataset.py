@@ -51,7 +51,8 @@ def opens_example(subject: Subject) -> None:
     unknown = set(views.split.tolist()) - set(SPLITS)
     require(not unknown, f"Unknown splits: {', '.join(sorted(unknown))}.", f"Expected {', '.join(SPLITS)}.")
     require(len(views.of("train")) > 0, "No view is for training.")
-    cameras_of(scene, range(count), "cpu").validate()
+    for group in views.by_size(np.arange(count)):
+        cameras_of(scene, group, "cpu").validate()
     require(bool((views.timestep >= 0).all()), "A timestep is negative.")
     if scene.rig_parameters:
         require(int(views.timestep.max()) < scene.timesteps, "A view shows a timestep that does not exist.")
@@ -94,8 +95,8 @@ def names_its_rig(subject: Subject) -> None:
 def frames_have_declared_size(subject: Subject) -> None:
     """Frames are uint8 RGB of the declared size; masks, normals and depths, where given, fit them."""
     _, scene = _opened(subject)
-    size = (scene.views.height, scene.views.width)
     for view in _sample(scene):
+        size = scene.views.size(view)
         frame = scene.frame(view)
         require(isinstance(frame, Frame), f"frame gave a {type(frame).__name__}.", "Expected a Frame.")
         for name, shape, dtype in (

@@ -13,11 +13,13 @@ from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
 from surfhead.measuring.evaluation import evaluate
 
 if TYPE_CHECKING:
+    from surfhead.core.config import RunConfig
     from surfhead.training.trainer import Trainer
 
 log = logging.getLogger("surfhead")
 SUMMARY = "summary.json"
 BASELINE = "baseline"
+SEEN = 200  # views measured of those trained on, where nothing is held out
 SMOOTH = "baseline-smooth"
 TITLES = {BASELINE: "one colour a triangle", SMOOTH: "the same, smooth normals"}
 COLUMNS = ("psnr", "foreground_psnr", "ssim", "lpips", "ncs", "angular_error")
@@ -29,7 +31,7 @@ def evaluate_during_training(trainer: Trainer, final: bool) -> None:
     trained = set(trainer.order.views.tolist())
     splits = [s for s in ("val", "test") if len(scene.views.of(s))] or ["train"]
     folder = trainer.folder / "eval" / f"{trainer.images:08d}"
-    limit = 0 if final else config.evaluate.limit
+    limit = final_limit(config, splits) if final else config.evaluate.limit
     for split in splits:
         seen = bool(trained & set(scene.views.of(split).tolist()))
         result = evaluate(trainer.avatar, scene, split, folder=folder, limit=limit, seen=seen)
@@ -37,15 +39,25 @@ def evaluate_during_training(trainer: Trainer, final: bool) -> None:
         _note(trainer.folder, str(trainer.images), split, result.means, len(result.rows))
         trainer.events.tell("evaluated", run=trainer, images=trainer.images, split=split, means=result.means)
     if final and config.baseline and trainer.avatar.deformer.rig_bound:
-        _measure_baselines(trainer, splits)
+        _measure_baselines(trainer, splits, limit)
 
 
-def _measure_baselines(trainer: Trainer, splits: list[str]) -> None:
+def final_limit(config: RunConfig, splits: list[str]) -> int:
+    """At most how many views of a split are measured at the end; 0: all.
+
+    Views that were trained on, where nothing is held out, are bounded in any case: there may be a hundred
+    thousand of them, and they say little.
+    """
+    limit = config.evaluate.final
+    return min(limit or SEEN, SEEN) if splits == ["train"] else limit
+
+
+def _measure_baselines(trainer: Trainer, splits: list[str], limit: int) -> None:
     for label, smooth in ((BASELINE, False), (SMOOTH, True)):
         base = TriangleBaseline(trainer.scene, trainer.avatar.rig, trainer.order.views, smooth=smooth)
         folder = trainer.folder / "eval" / label
         for split in splits:
-            result = evaluate_baseline(base, split, folder=folder)
+            result = evaluate_baseline(base, split, folder=folder, limit=limit)
             result.write(folder)
             _note(trainer.folder, label, split, result.means, len(result.rows))
 

@@ -86,7 +86,7 @@ class Trainer:
         self.losses: dict[str, Tensor] = {}
         self.psnr, self.rate = math.nan, 0.0
         self.feed = Feed(scene, avatar.device, config.cache)
-        self.order = Order(views, config.seed)
+        self.order = Order(views, config.seed, scene.views.by_size(views), config.batch_size)
         self.optimiser = Optimiser(avatar, config, extent)
         self.statistics = Statistics(len(avatar.surfels), avatar.device)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
@@ -160,7 +160,7 @@ class Trainer:
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
-            rendering, self.losses = self._captured(self._decided(count), batch)
+            rendering, self.losses = self._captured((*self._decided(count), batch.image.shape), batch)
             self._check(batch, rendering)
         else:
             rendering = self._differentiate(batch)

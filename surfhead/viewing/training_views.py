@@ -52,7 +52,7 @@ class TrainingViews:
         row = next(iter(self._rows[camera].values()))
         views = self.scene.views
         focal = float(views.intrinsics[row, 1, 1])
-        fov = 2 * math.atan(views.height / 2 / focal)
+        fov = 2 * math.atan(views.size(row)[0] / 2 / focal)
         return Viewpoint.of(torch.from_numpy(np.asarray(views.camera_from_world[row])), fov)
 
     def cameras(self, row: int, height: int) -> Cameras:

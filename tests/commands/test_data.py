@@ -14,6 +14,7 @@ from PIL import Image
 
 from surfhead.core.api import Frame, Rig, Scene, create
 from surfhead.data.data_check import GOOD, check_scene, overlap
+from surfhead.data.overlays import OUTLINE
 from tests.commands.conftest import TINY, Surfhead
 
 SMALL = {
@@ -46,9 +47,10 @@ def test_good_data_has_no_problem_and_the_rig_lies_on_the_head(surfhead: Surfhea
     assert said.out.splitlines()[-1] == "Nothing is wrong with it."
     assert float(text.partition("IoU ")[2].split()[0]) > 0.9
     overlays = sorted(Path("overlays").iterdir())
-    assert len(overlays) == 7
-    pixels = np.asarray(Image.open(overlays[0])).astype(int)
-    assert pixels.shape == (40, 40, 3)
+    assert [file.name for file in overlays] == [*(f"{number:03d}.png" for number in range(7)), "sheet.png"]
+    pixels = np.asarray(Image.open(overlays[0])).astype(int)[:40, :40]
+    outlined = (pixels == OUTLINE).all(axis=-1)
+    assert 0.03 < outlined.mean() < 0.2
     tinted = pixels[..., 0] > pixels[..., 2] + 60
     assert 0.3 < tinted.mean() < 0.9
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surfhead.core.api import create
 from tests.commands.conftest import Surfhead
+from tests.plugins.formats.conftest import make_avatar
 
 
 @pytest.fixture
@@ -43,3 +45,22 @@ def test_what_cannot_be_imported_is_said_in_three_lines(exported: Surfhead, tmp_
         assert message in said.err
         assert len(said.err.strip().splitlines()) <= 3
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [("eval",), ("train", "--resume", "--out"), ("render", "--split", "test"), ("data", "check")]
+)
+def test_a_run_without_data_says_so_plainly(
+    surfhead: Surfhead, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    avatar = make_avatar("none", "static", "sh", None)
+    create("format", "3dgs").write(avatar, tmp_path / "cloud.ply")
+    assert surfhead("import", "cloud.ply", "run").code == 0
+    end = ("run",) if words[0] != "data" else ("--set", "data.name=colmap")
+    said = surfhead(*words, *end)
+    assert said.code == 2
+    assert said.err.splitlines() == [
+        'No data set is given for the reader "colmap".',
+        "A run that was imported without --data has none.",
+        "Give --data FOLDER to `surfhead eval`, or import the avatar again with --data.",
+    ]

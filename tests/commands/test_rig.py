@@ -75,3 +75,15 @@ def test_rigs_without_assets_and_missing_files(stone: Surfhead, surfhead: Surfhe
     assert not Path("flame.safetensors").exists()
     unknown = stone("pebble", "stone.st", "pebble.safetensors")
     assert unknown.err.startswith('Unknown rig "pebble".')
+
+
+@pytest.mark.parametrize("out", ["flame.pkl", "flame", "flame.npz"])
+def test_a_file_that_could_not_be_read_back_is_not_written(stone: Surfhead, out: str) -> None:
+    said = stone("stone", "stone.st", out)
+    assert said.code == 2
+    assert said.err.splitlines() == [
+        f'"{out}" could not be read back: rigs are told from published files by their ending.',
+        "Expected a file name that ends in .safetensors.",
+        "For example: flame.safetensors",
+    ]
+    assert not Path(out).exists()

@@ -14,13 +14,15 @@ SIZE = 24
 
 
 class TinyScene(Scene):
-    """Grey pictures; view 1 is what goes wrong."""
+    """Grey pictures with a dark corner; view 1 is what goes wrong."""
 
     fault = ""
 
     def frame(self, view: int) -> Frame:
         height = SIZE + 1 if self.fault == "size" and view == 1 else SIZE
-        return Frame(np.full((height, SIZE, 3), 90 + 10 * view, dtype=np.uint8))
+        image = np.full((height, SIZE, 3), 90 + 10 * view, dtype=np.uint8)
+        image[0, 0] = 0
+        return Frame(image)
 
 
 class Tiny(Dataset):

@@ -183,13 +183,27 @@ def test_any_length() -> None:
             assert made["expression"].shape == (count, 4)
 
 
+def test_what_a_driver_lacks_stays_at_the_subjects_neutral(caplog: pytest.LogCaptureFixture) -> None:
+    subject = Subject(expression=[[0.1] * 4, [0.3] * 4], jaw=[[0.2, 0.0, 0.0]] * 2)
+    for transfer in ("absolute", "relative"):
+        caplog.clear()
+        made = drive(subject, {"expression": torch.ones(3, 4)}, transfer=transfer)
+        np.testing.assert_allclose(made["jaw"], [[0.2, 0.0, 0.0]] * 3, atol=1e-6)
+        assert made["expression"].shape == (3, 4)
+        assert "other has no jaw: the avatar keeps its own neutral." in caplog.text
+
+
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "unknown": (
         {"jow": torch.zeros(2, 3)},
         {},
         'Unknown parameter of driver "other": "jow". Did you mean "jaw"?',
     ),
-    "missing": ({"jaw": torch.zeros(2, 3)}, {}, 'Driver "other" has no parameter "expression".'),
+    "missing": (
+        {"jaw": torch.zeros(2, 3)},
+        {},
+        'Driver "other" has none of the parameters that would move: expression.',
+    ),
     "size": ({"jaw": torch.zeros(2, 4)}, {}, 'Parameter "jaw" of driver "other" has 4 values a timestep.'),
     "length": (
         {"expression": torch.zeros(2, 4), "jaw": torch.zeros(3, 3)},
@@ -228,12 +242,13 @@ def test_wrong_rules_and_another_rig() -> None:
         reenact(subject, Driver("other", driver.parameters, "flame"))
 
 
-def test_a_missing_pose_is_no_error_where_it_is_not_asked_for() -> None:
+def test_a_missing_pose_is_said_only_where_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     subject = Subject(expression=[[0.0] * 4], rotation=[[0.1, 0, 0]])
-    with pytest.raises(DataError, match="--pose fixed"):
-        drive(subject, {"expression": [[1.0] * 4]})
-    made = drive(subject, {"expression": [[1.0] * 4]}, pose="fixed")
-    np.testing.assert_allclose(made["rotation"], [[0.1, 0, 0]], atol=1e-7)
+    for pose, said in (("driver", True), ("fixed", False)):
+        caplog.clear()
+        made = drive(subject, {"expression": [[1.0] * 4]}, pose=pose)
+        np.testing.assert_allclose(made["rotation"], [[0.1, 0, 0]], atol=1e-7)
+        assert ("has no rotation" in caplog.text) == said
 
 
 def test_a_run_and_its_own_motion_file_drive_alike(trained_run: Path, tmp_path: Path) -> None:

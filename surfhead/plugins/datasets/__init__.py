@@ -31,6 +31,11 @@ def register_datasets(register: Any) -> None:
         "FaceTalk-style synthetic sequences with FLAME parameters, one camera each.",
     )
     register(
+        "transforms",
+        "surfhead.plugins.datasets.lone_transforms:Transforms",
+        "A lone transforms.json: instant-ngp, nerfstudio, capture apps.",
+    )
+    register(
         "vhap",
         "surfhead.plugins.datasets.vhap.vhap:Vhap",
         "VHAP exports with tracked FLAME: NeRSemble, GaussianAvatars, SurFhead, monocular.",

@@ -14,13 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option
-from surfhead.meshes import ply
-from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene, header_size
-from surfhead.plugins.datasets.transforms import Record, inside, one_size, read_frames, read_json, wrong
+from surfhead.core.api import DataError, Dataset, Scene, Views, option
+from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
+from surfhead.plugins.datasets.starting_points import PointOptions, Start, random_points, read_points
+from surfhead.plugins.datasets.transforms import (
+    Record,
+    file_of,
+    fitted,
+    inside,
+    poses,
+    read_frames,
+    read_json,
+    wrong,
+)
 
 SPLITS = ("train", "val", "test")
-ENDINGS = ("", ".png", ".jpg", ".jpeg")
 POINTS = "points3d.ply"
 
 
@@ -29,23 +37,13 @@ class Blender(Dataset):
 
     name = "blender"
     summary = "NeRF-synthetic scenes: transforms_*.json with RGBA pictures."
+    on_disk = True
 
     @dataclass(frozen=True)
-    class Options(ImageOptions):
+    class Options(PointOptions):
         """How to read the pictures, and where surfels start."""
 
-        points: int = option(100_000, "Random starting points where points3d.ply is missing.")
         extent: float = option(1.3, "Half the side of the cube of random points, in the scene's unit.")
-        seed: int = option(0, "Seed of the random points.")
-
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.points < 1 or self.extent <= 0 or self.seed < 0:
-                raise OptionError(
-                    f'"points", "extent", "seed" are {self.points}, {self.extent}, {self.seed}.',
-                    "Expected points >= 1, extent > 0, seed >= 0.",
-                    "Mend the setting.",
-                )
 
     @classmethod
     def example(cls, folder: Path) -> Blender:
@@ -83,46 +81,43 @@ class Blender(Dataset):
         if not rows:
             raise wrong(found["train"], "it has no frames", "at least one")
         records = [record for _, record in rows]
-        images = [_image(root, record) for record in records]
-        sizes = [record.size() for record in records]
-        known = next((size for size in sizes if size), None) or header_size(images[0])
-        native = one_size(records, [size or known for size in sizes])
+        files = [_picture(root, record) for record in records]
+        cameras = fitted(records, [picture.image for picture in files])
+        camera_from_world, mended = poses(records)
         views = Views(
-            camera_from_world=np.stack([record.camera_from_world() for record in records]),
-            intrinsics=np.stack([record.intrinsics(native) for record in records]),
+            camera_from_world=camera_from_world,
+            intrinsics=cameras.intrinsics,
             timestep=np.zeros(len(records), np.int64),
             camera=np.arange(len(records)),
             split=np.array([split for split, _ in rows]),
             names=tuple(f"{split}/{record.index:04d}" for split, record in rows),
-            height=native[1],
-            width=native[0],
+            height=cameras.sizes[0][1],
+            width=cameras.sizes[0][0],
         )
-        points, colours, notes = self._points(root)
-        pictures = Pictures([Picture(image) for image in images], native, self.options)
+        start = self._start(root)
         return PictureScene(
-            pictures, views, rig="none", rig_parameters={}, points=points, point_colours=colours, notes=notes
+            Pictures(files, cameras.sizes, self.options),
+            views,
+            rig="none",
+            rig_parameters={},
+            points=start.points,
+            point_colours=start.colours,
+            notes=(*start.notes, *cameras.notes, *mended),
         )
 
-    def _points(self, root: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        file = root / POINTS
-        if file.is_file():
-            found = ply.read_ply(file)
-            columns = {name: found.rows[name] for name in found.names}
-            missing = {"x", "y", "z"} - columns.keys()
-            if missing:
-                raise wrong(file, f'property "{min(missing)}" is missing', "x, y and z")
-            points = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)
-            if not np.isfinite(points).all():
-                raise wrong(file, "a point holds NaN or infinity", "finite coordinates")
-            shades = [columns.get(name, np.full(len(points), 128)) for name in ("red", "green", "blue")]
-            return points, np.stack(shades, axis=1).clip(0, 255).astype(np.uint8), ()
-        generator = np.random.default_rng(self.options.seed)
-        points = generator.uniform(-self.options.extent, self.options.extent, (self.options.points, 3))
-        colours = generator.integers(0, 256, (self.options.points, 3), dtype=np.uint8)
-        return points, colours, (f"There is no {POINTS}; surfels start from {len(points)} random points.",)
+    def _start(self, root: Path) -> Start:
+        notes: tuple[str, ...] = ()
+        if (root / POINTS).is_file():
+            found = read_points(root / POINTS)
+            if len(found.points):
+                return found
+            notes = (f"{POINTS} holds no points.",)
+        made = random_points(self.options, np.zeros(3), self.options.extent, POINTS)
+        return Start(made.points, made.colours, (*notes, *made.notes))
 
 
-def _image(root: Path, record: Record) -> Path:
-    stem = inside(root, record.text("file_path"), root, record, "file_path")
-    candidates = [stem.with_name(stem.name + ending) for ending in ENDINGS]
-    return next((file for file in candidates if file.is_file()), candidates[1])
+def _picture(root: Path, record: Record) -> Picture:
+    image = file_of(inside(root, record.text("file_path"), root, record, "file_path"))
+    if record.fields.get("mask_path") is None:
+        return Picture(image)
+    return Picture(image, file_of(inside(root, record.text("mask_path"), root, record, "mask_path")))

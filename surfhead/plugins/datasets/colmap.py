@@ -2,10 +2,12 @@
 
     ROOT/sparse/0/{cameras,images,points3D}.{bin,txt}, ROOT/images/
 
-Cameras must be PINHOLE or SIMPLE_PINHOLE; run `colmap image_undistorter` first for others. Pictures may be
-smaller than the cameras say (``--set data.images=images_2``): intrinsics are scaled to the files. Every
-``test_every``-th picture by name is the test split, as in Mip-NeRF 360 and 3DGS. Surfels start from the
-points.
+Cameras must be pinholes: PINHOLE, SIMPLE_PINHOLE, or a model with distortion whose coefficients are all zero;
+run `colmap image_undistorter` first for others. Pictures may be smaller than the cameras say (``--set
+data.images=images_2``): intrinsics are scaled to the files. Of several models in ``sparse`` the one with the
+most pictures is read, unless ``--set data.model=1`` names another. Every ``test_every``-th picture by name is
+the test split, as in Mip-NeRF 360 and 3DGS. Surfels start from the points, from ``points3D.ply`` where there
+are none, else from random points where the cameras look.
 """
 
 from __future__ import annotations
@@ -15,23 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option
+from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option, unknown_name
 from surfhead.plugins.datasets.colmap_model import (
     Intrinsics,
     Photograph,
-    model_folder,
+    model_folders,
     read_model,
     wrong,
 )
-from surfhead.plugins.datasets.images import (
-    ImageOptions,
-    Picture,
-    Pictures,
-    PictureScene,
-    Size,
-    header_size,
-    scaled_intrinsics,
-)
+from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
+from surfhead.plugins.datasets.intrinsics import PINHOLES, fit, not_pinhole, pinhole
+from surfhead.plugins.datasets.starting_points import PointOptions, Start, starting_points
 
 
 class Colmap(Dataset):
@@ -39,12 +35,14 @@ class Colmap(Dataset):
 
     name = "colmap"
     summary = "Undistorted COLMAP reconstructions, binary or text."
+    on_disk = True
 
     @dataclass(frozen=True)
-    class Options(ImageOptions):
+    class Options(PointOptions):
         """How to read the pictures, and which are held out."""
 
         images: str = option("images", "Folder of the pictures: images, images_2, images_4, ...")
+        model: str = option("", "Which model of sparse/, such as 0; empty: the one with the most pictures.")
         test_every: int = option(8, "Every so many-th picture by name is a test picture; 0: none.")
 
         def __post_init__(self) -> None:
@@ -65,22 +63,19 @@ class Colmap(Dataset):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a sparse model is there."""
-        return model_folder(path) is not None
+        return bool(model_folders(path))
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and points. Raises DataError naming the file."""
         root = path or Path()
-        found = model_folder(root)
-        if found is None:
-            raise DataError(
-                f'COLMAP data set "{root}" has no sparse model.',
-                "Expected sparse/0/cameras.bin and images.bin, or the .txt files.",
-                "Check the path, or run `colmap mapper` and `colmap image_undistorter`.",
-            )
-        folder, ending = found
+        folder, ending, notes = self._model(root)
         file = folder / f"images{ending}"
         model = read_model(folder, ending)
-        images = sorted(model.images, key=lambda image: image.name)
+        images = sorted(
+            (image for image in model.images if any(image.quaternion)), key=lambda image: image.name
+        )
+        if len(images) < len(model.images):
+            notes.append(f"{len(model.images) - len(images)} images have a zero quaternion and are left out.")
         if not images:
             raise wrong(file, "has no images", "at least one")
         pictures = root / self.options.images
@@ -90,51 +85,77 @@ class Colmap(Dataset):
             if Path(image.name).is_absolute() or ".." in Path(image.name).parts or "\0" in image.name:
                 raise wrong(file, f"names the picture {image.name!r}", f'a file below "{pictures}"')
         cameras = [model.cameras[image.camera] for image in images]
-        declared = _one_size(folder / f"cameras{ending}", cameras)
-        native = header_size(pictures / images[0].name)
-        intrinsics = np.stack([_matrix(folder / f"cameras{ending}", camera) for camera in cameras])
+        for camera in cameras:
+            if min(camera.width, camera.height) < 1:
+                raise wrong(
+                    folder / f"cameras{ending}",
+                    f"has a camera of {camera.width}x{camera.height} pixels",
+                    "a size of at least 1x1",
+                )
+        fitted = fit(
+            [pictures / image.name for image in images],
+            [(camera.width, camera.height) for camera in cameras],
+            lambda view, size: _matrix(folder / f"cameras{ending}", cameras[view]),
+        )
         every = self.options.test_every
         views = Views(
             camera_from_world=np.stack([_pose(file, image) for image in images]),
-            intrinsics=scaled_intrinsics(intrinsics, declared, native),
+            intrinsics=fitted.intrinsics,
             timestep=np.zeros(len(images), np.int64),
             camera=np.arange(len(images)),
             split=np.array(["test" if every and i % every == 0 else "train" for i in range(len(images))]),
             names=tuple(image.name for image in images),
-            height=native[1],
-            width=native[0],
+            height=fitted.sizes[0][1],
+            width=fitted.sizes[0][0],
         )
         files = [Picture(pictures / image.name) for image in images]
-        notes = () if native == declared else (f"Cameras of {declared} are scaled to pictures of {native}.",)
+        start = Start(model.points, model.colours)
+        if not len(model.points):
+            places = [folder / "points3D.ply", root / "points3D.ply", root / "points3d.ply"]
+            start = starting_points(self.options, views.camera_from_world, places, "point in the model")
         return PictureScene(
-            Pictures(files, native, self.options),
+            Pictures(files, fitted.sizes, self.options),
             views,
             rig="none",
             rig_parameters={},
-            points=model.points,
-            point_colours=model.colours,
-            notes=notes,
+            points=start.points,
+            point_colours=start.colours,
+            notes=(*notes, *fitted.notes, *start.notes),
         )
 
-
-def _one_size(path: Path, cameras: list[Intrinsics]) -> Size:
-    sizes = sorted({(camera.width, camera.height) for camera in cameras})
-    if len(sizes) > 1 or min(sizes[0]) < 1:
-        listed = ", ".join(f"{width}x{height}" for width, height in sizes)
-        raise wrong(path, f"has cameras of {listed} pixels", "one size for all")
-    return sizes[0]
+    def _model(self, root: Path) -> tuple[Path, str, list[str]]:
+        """Folder and ending of the model to read, and what is to be said of the others."""
+        found = model_folders(root)
+        if not found:
+            raise DataError(
+                f'COLMAP data set "{root}" has no sparse model.',
+                "Expected sparse/0/cameras.bin and images.bin, or the .txt files.",
+                "Check the path, or run `colmap mapper` and `colmap image_undistorter`.",
+            )
+        names = {place.folder.name: place for place in found}
+        if self.options.model:
+            if self.options.model not in names:
+                raise unknown_name(
+                    "COLMAP model", self.options.model, names, "Mend --set data.model.", DataError
+                )
+            chosen = names[self.options.model]
+            return chosen.folder, chosen.ending, []
+        largest = max(found, key=lambda place: place.images)
+        others = [f"{name} ({place.images})" for name, place in names.items() if place is not largest]
+        notes = []
+        if others:
+            notes.append(
+                f"Of {len(found)} models, {largest.folder.name} with {largest.images} pictures is read, not "
+                f"{', '.join(others)}; --set data.model=NAME chooses another."
+            )
+        return largest.folder, largest.ending, notes
 
 
 def _matrix(path: Path, camera: Intrinsics) -> np.ndarray:
-    values = camera.parameters
-    expected = {"SIMPLE_PINHOLE": 3, "PINHOLE": 4}
-    if camera.model not in expected:
-        raise DataError(
-            f'COLMAP file "{path}" has a camera of model {camera.model}, with lens distortion.',
-            "Expected PINHOLE or SIMPLE_PINHOLE.",
-            "Undistort first: colmap image_undistorter --image_path ... --input_path ... --output_path ...",
-        )
-    if len(values) != expected[camera.model] or not np.isfinite(values).all() or min(values[:-2]) <= 0:
+    values = pinhole(camera.model, camera.parameters)
+    if values is None:
+        raise not_pinhole(path, camera.model)
+    if len(values) != PINHOLES[camera.model] or not np.isfinite(values).all() or min(values[:-2]) <= 0:
         raise wrong(
             path, f"has a {camera.model} camera with parameters {values}", "focal lengths > 0 and a centre"
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError
+from surfhead.plugins.datasets.intrinsics import not_pinhole
 
 MODELS = (
     ("SIMPLE_PINHOLE", 3),
@@ -28,7 +29,9 @@ MODELS = (
     ("SIMPLE_RADIAL_FISHEYE", 4),
     ("RADIAL_FISHEYE", 5),
     ("THIN_PRISM_FISHEYE", 12),
+    ("RAD_TAN_THIN_PRISM_FISHEYE", 16),
 )
+SUBFOLDERS = 100  # of sparse/ looked into, the most that anybody's mapper leaves
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,10 @@ def _binary_cameras(path: Path) -> dict[int, Intrinsics]:
     made = {}
     for _ in range(reader.count(24)):
         number, model, width, height = (int(v) for v in reader.take("iiQQ"))
-        if not 0 <= model < len(MODELS):
-            raise ValueError(f"camera {number} has the unknown model {model}")
+        if model >= len(MODELS):  # a newer COLMAP's: how many parameters follow is not known
+            raise not_pinhole(path, f"number {model}")
+        if model < 0:
+            raise ValueError(f"camera {number} has the model {model}")
         name, size = MODELS[model]
         made[number] = Intrinsics(name, width, height, reader.take(f"{size}d"))
     return made
@@ -150,18 +155,35 @@ def _text_cameras(path: Path) -> dict[int, Intrinsics]:
 
 
 def _text_images(path: Path) -> list[Photograph]:
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [(number, line) for number, line in enumerate(lines, 1) if not line.startswith("#")]
     made = []
     at = 0
-    while at < len(lines):
-        if not lines[at].strip():
+    while at < len(rows):
+        if not rows[at][1].strip():
             at += 1
             continue
-        row = lines[at].split(maxsplit=9)  # a name may hold blanks
+        row = rows[at][1].split(maxsplit=9)  # a name may hold blanks
         numbers = tuple(map(float, row[1:8]))
         made.append(Photograph(row[9], int(row[8]), numbers[:4], numbers[4:]))
+        if at + 1 < len(rows) and not _is_points(rows[at + 1][1]):
+            raise ValueError(
+                f"line {rows[at + 1][0]} is no line of points, which each image's second line is; "
+                "leave it empty where an image has none"
+            )
         at += 2  # the second line, which may be empty, holds the image's points
     return made
+
+
+def _is_points(line: str) -> bool:
+    """Whether a line holds an image's points: X, Y and a point's number each."""
+    words = line.split()
+    if len(words) % 3:
+        return False
+    try:
+        return bool(np.isfinite(np.array(words, dtype=np.float64)).all())
+    except ValueError:
+        return False
 
 
 def _text_points(path: Path) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
@@ -177,13 +199,47 @@ READERS = {
 }
 
 
-def model_folder(root: Path) -> tuple[Path, str] | None:
-    """Where a data set's sparse model is, and the ending of its files; None where there is none."""
-    for folder in (root / "sparse" / "0", root / "sparse", root):
-        for ending in READERS:
-            if all((folder / f"{name}{ending}").is_file() for name in ("cameras", "images")):
-                return folder, ending
-    return None
+@dataclass(frozen=True)
+class Place:
+    """Where a sparse model is, the ending of its files, and how many images it says it has."""
+
+    folder: Path
+    ending: str
+    images: int
+
+
+def model_folders(root: Path) -> list[Place]:
+    """A data set's sparse models: those below ``sparse``, else ``sparse`` or the folder itself."""
+    below = sorted((root / "sparse").glob("*"))[:SUBFOLDERS] if root.is_dir() else []
+    for folders in (below, [root / "sparse"], [root]):
+        found = [
+            Place(folder, ending, _images_in(folder / f"images{ending}"))
+            for folder in folders
+            if (ending := _ending(folder))
+        ]
+        if found:
+            return found
+    return []
+
+
+def _ending(folder: Path) -> str:
+    """The ending of a folder's model files; empty where it holds no model."""
+    for ending in READERS:
+        if all((folder / f"{name}{ending}").is_file() for name in ("cameras", "images")):
+            return ending
+    return ""
+
+
+def _images_in(path: Path) -> int:
+    """How many images a file has, without reading them; 0 where it cannot be told."""
+    try:
+        if path.suffix == ".bin":
+            with path.open("rb") as file:
+                return int(struct.unpack("<Q", file.read(8))[0])
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError, struct.error):
+        return 0
+    return sum(bool(line.strip()) and not line.startswith("#") and not _is_points(line) for line in lines)
 
 
 def read_model(folder: Path, ending: str) -> SparseModel:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from surfhead.core.api import Frame, Scene, Views
+from surfhead.core.api import Frame, Scene, Views, ply
 from surfhead.plugins.datasets.transforms import OPENCV_FROM_OPENGL
 
 WIDTH, HEIGHT = 12, 10
@@ -96,6 +96,33 @@ def write_blender(folder: Path) -> None:
             frames.append({"file_path": f"./{split}/r_{index}", "transform_matrix": matrix.tolist()})
         description = {"camera_angle_x": 2 * math.atan(WIDTH / 2 / FOCAL), "frames": frames}
         (folder / f"transforms_{split}.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def write_transforms(folder: Path) -> None:
+    """Nine pictures, the last three of half the width, and a file of twenty points."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    frames: list[dict[str, Any]] = []
+    for number in range(9):
+        pixels = noise(number)
+        frame: dict[str, Any] = {"file_path": f"images/{number:03d}.png"}
+        if number > 5:
+            pixels = pixels[:, : WIDTH // 2]
+            frame |= {"w": WIDTH // 2, "cx": CENTRE[0] / 2}
+        Image.fromarray(pixels).save(folder / "images" / f"{number:03d}.png")
+        pose = np.linalg.inv(camera_from_world(number % 3)) @ OPENCV_FROM_OPENGL
+        frames.append({**frame, "transform_matrix": pose.tolist()})
+    generator = np.random.default_rng(0)
+    rows = np.empty(20, [(name, "<f4") for name in "xyz"])
+    for name in "xyz":
+        rows[name] = generator.normal(scale=0.1, size=20)
+    ply.write_ply(folder / "points.ply", rows)
+    description = {
+        **{"fl_x": FOCAL, "fl_y": FOCAL, "cx": CENTRE[0], "cy": CENTRE[1], "w": WIDTH, "h": HEIGHT},
+        "camera_model": "OPENCV",
+        "ply_file_path": "points.ply",
+        "frames": frames,
+    }
+    (folder / "transforms.json").write_text(json.dumps(description), encoding="utf-8")
 
 
 def write_colmap(folder: Path) -> None:

@@ -25,7 +25,9 @@ import numpy as np
 import torch
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
-from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene, Size, header_size
+from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene
+from surfhead.plugins.datasets.intrinsics import fit
+from surfhead.plugins.datasets.picture_headers import Size
 from surfhead.plugins.datasets.transforms import Record, inside, read_frames, read_json
 
 POSES = {"rotation": slice(0, 3), "neck": slice(3, 6), "jaw": slice(6, 9), "eyes": slice(9, 15)}
@@ -39,6 +41,7 @@ class Facetalk(Dataset):
 
     name = "facetalk"
     summary = "FaceTalk-style synthetic sequences with FLAME parameters, one camera each."
+    on_disk = True
 
     @dataclass(frozen=True)
     class Options(ImageOptions):
@@ -89,16 +92,20 @@ class Facetalk(Dataset):
                 "Check the path and the options train and test.",
             )
         pictures = [_picture(record) for record, _ in records]
-        native = header_size(pictures[0].image)
+        cameras = fit(
+            [picture.image for picture in pictures],
+            [None] * len(pictures),
+            lambda view, size: _intrinsics(records[view][0], size),
+        )
         views = Views(
             camera_from_world=np.stack([_camera(record) for record, _ in records]),
-            intrinsics=np.stack([_intrinsics(record, native) for record, _ in records]),
+            intrinsics=cameras.intrinsics,
             timestep=np.arange(len(records)),
             camera=np.zeros(len(records), np.int64),
             split=np.array([split for _, split in records]),
             names=tuple(f"{record.path.parent.name}/{record.index:05d}" for record, _ in records),
-            height=native[1],
-            width=native[0],
+            height=cameras.sizes[0][1],
+            width=cameras.sizes[0][0],
         )
         poses = np.stack([record.array("pose", 15) for record, _ in records]).astype(np.float32)
         expressions = np.stack([_padded(record, "expression", EXPRESSIONS) for record, _ in records])
@@ -106,13 +113,13 @@ class Facetalk(Dataset):
         parameters["expression"] = torch.from_numpy(expressions)
         shape = torch.from_numpy(_padded(records[0][0], "shape", SHAPES, anywhere=True))
         return PictureScene(
-            Pictures(pictures, native, self.options, None, (-1.0, -1.0, 1.0)),
+            Pictures(pictures, cameras.sizes, self.options, None, (-1.0, -1.0, 1.0)),
             views,
             rig="flame",
             rig_parameters=parameters,
             identity={"shape": shape},
             timestep_names=views.names,
-            notes=(),
+            notes=cameras.notes,
         )
 
     def _split(self, sequence: str) -> str | None:

@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option, unknown_name
+from surfhead.plugins.datasets.picture_headers import TIFF, Size, opened, unreadable
 
-Size = tuple[int, int]
 Colour = tuple[float, float, float]
 WIDEST = 1600  # pixels; wider pictures are scaled down to it unless told otherwise, as in 3DGS
+BRIGHTEST = 4.0  # of pictures of floats from 0 to 1, which highlights exceed; others count to 255
 DIVISORS = (1, 2, 4, 8)
 WHITE: Colour = (1.0, 1.0, 1.0)
 CACHES = ("disk", "ram")
@@ -84,46 +85,68 @@ def scaled_intrinsics(intrinsics: np.ndarray, native: Size, target: Size) -> np.
     return np.asarray(intrinsics * scale[:, None])
 
 
-def unreadable(path: Path, error: Exception, expected: str = "a PNG or JPEG picture") -> DataError:
-    """The error for a picture that cannot be decoded."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return DataError(
-        f'Image "{path}" cannot be read: {reason}.',
-        f"Expected {expected}.",
-        "Restore this file, or remove its frame from the data set.",
-    )
-
-
-def header_size(path: Path) -> Size:
-    """Width and height from a picture's header. Raises DataError naming the file."""
+def _load(path: Path, native: Size, camera: bool = True) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # Pillow raises many kinds for damaged files
-        raise unreadable(path, error) from error
-
-
-def _load(path: Path, native: Size) -> Image.Image:
-    try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             image.load()  # the pixels outlive the file
             loaded: Image.Image = image
-    except Exception as error:  # Pillow raises many kinds for damaged files
-        raise unreadable(path, error) from error
+    except DataError:
+        if path.suffix.lower() not in TIFF or not path.is_file():
+            raise
+        loaded = _tiff(path)
     if loaded.size != native:
+        of, remedy = "picture", "Export masks in the pictures' size."
+        if camera:
+            of = "camera"
+            remedy = "Export the picture in that size, or mend the camera's width, height and intrinsics."
         raise DataError(
             f'Image "{path}" is {loaded.width}x{loaded.height} pixels.',
-            f"Expected {native[0]}x{native[1]} as its camera says.",
-            "Export the picture in that size, or mend the camera's width, height and intrinsics.",
+            f"Expected {native[0]}x{native[1]} as its {of} says.",
+            remedy,
         )
     return loaded
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey pictures scaled to 8 bits; all others unchanged."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8))
+def _tiff(path: Path) -> Image.Image:
+    """A TIFF picture of a kind that Pillow does not know, such as three channels of floats."""
+    import tifffile
+
+    try:
+        values = np.asarray(tifffile.imread(path))
+        if values.ndim != 3 or values.shape[2] not in (3, 4):
+            raise ValueError(f"its pixels have shape {values.shape}")
+        return Image.fromarray(_bytes(path, values))
+    except Exception as error:  # a damaged file can fail in any way
+        raise unreadable(path, error, "a TIFF picture of one, three or four channels") from error
+
+
+def _bytes(path: Path, values: np.ndarray) -> np.ndarray:
+    """8-bit values of 16-bit whole numbers, or of floats from 0 to 1, or to 255."""
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise unreadable(path, ValueError("it holds NaN or infinity"), "finite values from 0 to 1")
+        unit = values.max(initial=0.0) <= BRIGHTEST
+        scaled: np.ndarray = np.rint(values.astype(np.float64) * (255.0 if unit else 1.0))
+        return scaled.clip(0, 255).astype(np.uint8)
+    if values.dtype.itemsize == 1:
+        return values.astype(np.uint8)
+    return (values.astype(np.int64) // 257).clip(0, 255).astype(np.uint8)
+
+
+def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
+    """Pictures of 16-bit or float grey values scaled to 8 bits; all others unchanged."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_bytes(path, np.asarray(image)))
     return image
+
+
+def mask_values(path: Path, image: Image.Image) -> np.ndarray:
+    """(H, W) uint8 of a mask: its grey value, or its alpha where the colours say nothing."""
+    if image.has_transparency_data:
+        pixels = np.asarray(image.convert("RGBA"))
+        if (pixels[..., :3] == pixels[:1, :1, :3]).all():
+            return pixels[..., 3]
+    return np.asarray(_eight_bit(path, image).convert("L"))
 
 
 def _blend(image: np.ndarray, weight: np.ndarray, colour: Colour) -> np.ndarray:
@@ -154,7 +177,7 @@ class Pictures:
 
     Args:
         files: one a view.
-        native: width and height every file must have.
+        native: width and height that every file must have, or one a file.
         options: resolution, background, cache and budget.
         composited: the colour the files were already composited on; None: their surroundings show what the
             camera saw, and the mask cuts the foreground out.
@@ -164,14 +187,15 @@ class Pictures:
     def __init__(
         self,
         files: Sequence[Picture],
-        native: Size,
+        native: Size | Sequence[Size],
         options: ImageOptions,
         composited: Colour | None = None,
         normal_signs: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> None:
         self.files = tuple(files)
-        self.native = native
-        self.target = target_size(native, options.resolution)
+        one = isinstance(native[0], int)
+        self.natives: tuple[Size, ...] = (native,) * len(files) if one else tuple(native)  # type: ignore
+        self.targets = tuple(target_size(size, options.resolution) for size in self.natives)
         self.background = WHITE if options.background is None else options.background
         self.composited = composited
         self.normal_signs = normal_signs
@@ -190,7 +214,7 @@ class Pictures:
         kept = self._kept.get(view)
         if kept is not None:
             return kept
-        frame = self._decode(self.files[view])
+        frame = self._decode(view)
         parts = (frame.image, frame.mask, frame.normal)
         size = sum(part.nbytes for part in parts if part is not None)
         with self._lock:
@@ -200,11 +224,12 @@ class Pictures:
                 self._used += size
         return frame
 
-    def _decode(self, files: Picture) -> Frame:
-        loaded = _eight_bit(_load(files.image, self.native))
+    def _decode(self, view: int) -> Frame:
+        files, native, target = self.files[view], self.natives[view], self.targets[view]
+        loaded = _eight_bit(files.image, _load(files.image, native))
         mask = None
         if files.mask is not None:
-            mask = np.asarray(_eight_bit(_load(files.mask, self.native)).convert("L"))
+            mask = mask_values(files.mask, _load(files.mask, native, camera=False))
         if loaded.has_transparency_data:
             pixels = np.asarray(loaded.convert("RGBA"))
             alpha = pixels[..., 3]
@@ -217,13 +242,13 @@ class Pictures:
             elif mask is not None and self.composited is not None and self.composited != self.background:
                 image = _recolour(image, mask, self.composited, self.background)
         return Frame(
-            _owned(_resize(image, self.target)),
-            None if mask is None else _owned(_resize(mask, self.target)),
-            None if files.normal is None else self._normals(files.normal),
+            _owned(_resize(image, target)),
+            None if mask is None else _owned(_resize(mask, target)),
+            None if files.normal is None else self._normals(files.normal, native, target),
         )
 
-    def _normals(self, path: Path) -> np.ndarray:
-        width, height = self.native
+    def _normals(self, path: Path, native: Size, target: Size) -> np.ndarray:
+        width, height = native
         try:
             with path.open("rb") as file:
                 normals = np.load(file, allow_pickle=False)
@@ -238,8 +263,8 @@ class Pictures:
                 f"Expected finite numbers of shape ({height}, {width}, 3).",
                 "Restore this file, or remove it.",
             )
-        rows = (np.arange(self.target[1]) + 0.5) * height / self.target[1]
-        columns = (np.arange(self.target[0]) + 0.5) * width / self.target[0]
+        rows = (np.arange(target[1]) + 0.5) * height / target[1]
+        columns = (np.arange(target[0]) + 0.5) * width / target[0]
         picked = normals[rows.astype(int)[:, None], columns.astype(int)[None]].astype(np.float64)
         length = np.linalg.norm(picked, axis=-1, keepdims=True)
         signs = np.asarray(self.normal_signs, np.float32)
@@ -256,21 +281,27 @@ class PictureScene(Scene):
 
     Args:
         pictures: the files.
-        views: their description, with the files' native size and intrinsics; resized to the pictures' here.
+        views: their description, with the intrinsics of the files' native sizes; both are resized here.
         details: the remaining arguments of ``Scene``.
     """
 
     def __init__(self, pictures: Pictures, views: Views, **details: Any) -> None:
-        width, height = pictures.target
+        scaled = [
+            scaled_intrinsics(views.intrinsics[view : view + 1], native, target)
+            for view, (native, target) in enumerate(zip(pictures.natives, pictures.targets, strict=True))
+        ]
+        sizes = np.array(pictures.targets)[:, ::-1]
+        height, width = sizes[sizes.prod(axis=1).argmax()].tolist()
         resized = Views(
             camera_from_world=views.camera_from_world,
-            intrinsics=scaled_intrinsics(views.intrinsics, pictures.native, pictures.target),
+            intrinsics=np.concatenate(scaled),
             timestep=views.timestep,
             camera=views.camera,
             split=views.split,
             names=views.names,
             height=height,
             width=width,
+            sizes=sizes if len(set(pictures.targets)) > 1 else None,
         )
         super().__init__(resized, background=pictures.background, **details)
         self.pictures = pictures
@@ -283,3 +314,7 @@ class PictureScene(Scene):
         """Picture, mask and normals of a view, those it has."""
         picture = self.pictures.files[view]
         return tuple(file for file in (picture.image, picture.mask, picture.normal) if file is not None)
+
+    def mask_file(self, view: int) -> Path | None:
+        """The file of a view's mask; None where it has none of its own."""
+        return self.pictures.files[view].mask

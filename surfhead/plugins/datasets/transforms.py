@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,18 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError
-from surfhead.plugins.datasets.images import Size
+from surfhead.plugins.datasets.intrinsics import PINHOLES, Fitted, fit, not_pinhole
+from surfhead.plugins.datasets.picture_headers import Size
 
 OPENCV_FROM_OPENGL = np.diag(
     [1.0, -1.0, -1.0, 1.0]
 )  # x right, y up, -z forward to x right, y down, z forward
-DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "distortion_params")
+PERSPECTIVE = (*PINHOLES, "PERSPECTIVE", "PERSP")  # what exporters call cameras that may be pinholes
+FISHEYE = ("is_fisheye", "fisheye", "equirectangular")  # flags of cameras that are none
+ENDINGS = (".png", ".jpg", ".jpeg", ".PNG", ".JPG", ".JPEG", ".webp", ".tif", ".tiff")
+SKEW = 1e-2  # how far a rotation may be from one, relative, before it is called sheared
+SCALED = 1e-3  # from which scale on the notes say that it was taken out
 
 
 def wrong(
@@ -31,7 +37,7 @@ def wrong(
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises DataError naming the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())  # UTF-8, -16 or -32, with a byte order mark or without
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise wrong(path, f"it cannot be read: {reason}", "a JSON file") from error
@@ -70,7 +76,7 @@ class Record:
     def whole(self, field: str, default: int | None = None) -> int:
         """A whole number >= 0."""
         value = self.fields.get(field, default)
-        number = int(value) if isinstance(value, str) and value.isdigit() else value
+        number = _parsed(value)
         if isinstance(number, float) and number.is_integer():
             number = int(number)
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 62:
@@ -102,57 +108,146 @@ class Record:
         """A finite number."""
         return float(self.array(field, table=table))
 
+    def table_of(self, *fields: str) -> Mapping[str, Any]:
+        """The frame's own fields where one of these is among them, else the file's."""
+        own = any(self.fields.get(field) is not None for field in fields)
+        return self.fields if own else self.top
+
     def size(self) -> Size | None:
-        """The frame's own width and height; the file's are those of its last frame, and stale."""
-        if "w" not in self.fields or "h" not in self.fields:
+        """Width and height that the intrinsics are for: each the frame's own, else the file's; or None."""
+        sides = {name: self.table_of(name).get(name) for name in ("w", "h")}
+        if None in sides.values():
             return None
-        width, height = self.whole("w"), self.whole("h")
+        whole = Record(self.path, self.index, sides, {})
+        width, height = whole.whole("w"), whole.whole("h")
         if width < 1 or height < 1:
             raise self.wrong("w", f"and h are {width} and {height}", "a size in pixels")
         return width, height
 
-    def camera_from_world(self) -> np.ndarray:
-        """(4, 4) OpenCV world-to-camera matrix from the OpenGL camera-to-world ``transform_matrix``."""
-        matrix = self.array("transform_matrix", 4, 4)
-        residual = abs(matrix[:3, :3] @ matrix[:3, :3].T - np.eye(3)).max()
-        proper = residual < 1e-3 and abs(matrix[3] - [0, 0, 0, 1]).max() < 1e-6
-        if not proper or np.linalg.det(matrix[:3, :3]) < 0:
+    def pose(self) -> tuple[np.ndarray, float]:
+        """The OpenCV world-to-camera matrix (4, 4) of ``transform_matrix``, and the scale taken out of it.
+
+        ``transform_matrix`` is camera-to-world with OpenGL axes, (4, 4) or its first three rows. Exporters
+        that normalise a scene may leave its scale in the rotation, where it means nothing: rays have no
+        length. Raises DataError where it is sheared or mirrored.
+        """
+        value = self.fields.get("transform_matrix")
+        rows = 3 if isinstance(value, list) and len(value) == 3 else 4
+        matrix = self.array("transform_matrix", rows, 4)
+        if rows == 3:
+            matrix = np.concatenate([matrix, [[0.0, 0.0, 0.0, 1.0]]])
+        left, scales, right = np.linalg.svd(matrix[:3, :3])
+        scale = float(scales.mean())
+        rigid = scale > 0 and (scales.max() - scales.min()) < SKEW * scale
+        rotation = left @ right
+        if (
+            not rigid
+            or abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6
+            or np.linalg.det(rotation) < 0
+            or not 1e-6 < scale < 1e6
+        ):
             raise self.wrong(
                 "transform_matrix",
                 "is not a rotation and a translation",
-                "a rigid camera-to-world transform in metres, without scale, shear or mirroring",
+                "a rigid camera-to-world transform in metres, without shear or mirroring",
             )
-        return np.asarray(np.linalg.inv(matrix @ OPENCV_FROM_OPENGL))
+        if abs(scale - 1) > SCALED or abs(scales - scale).max() > SCALED:
+            matrix[:3, :3] = rotation
+        return np.asarray(np.linalg.inv(matrix @ OPENCV_FROM_OPENGL)), scale
+
+    def check_pinhole(self) -> None:
+        """Raise DataError where the camera is described as anything but a pinhole."""
+        model = self.table_of("camera_model").get("camera_model")
+        of = f"frame {self.index} with a camera"
+        if model is not None and str(model).upper() not in PERSPECTIVE:
+            raise not_pinhole(self.path, str(model), of)
+        for field in FISHEYE:
+            if self.table_of(field).get(field):
+                raise not_pinhole(self.path, f"fisheye ({field})", of)
+        for field in DISTORTION:
+            table = self.table_of(field)
+            value = table.get(field)
+            if value is not None and np.any(
+                self.array(field, *np.shape(value)[:1] if isinstance(value, list) else (), table=table)
+            ):
+                raise self.wrong(field, "describes lens distortion", "undistorted pictures; undistort first")
 
     def intrinsics(self, size: Size) -> np.ndarray:
-        """(3, 3) pixel intrinsics: the frame's own fields, else the file's.
+        """(3, 3) pixel intrinsics of pictures of a size: each number the frame's own, else the file's.
 
         Focal lengths ``fl_x``, ``fl_y`` with the centre ``cx``, ``cy``; in older files only the horizontal
         angle of view ``camera_angle_x``, square pixels and the centre in the middle.
         """
-        width, height = size
-        for table in (self.fields, self.top):
-            for field in DISTORTION:
-                if table.get(field):
-                    raise self.wrong(
-                        field, "describes lens distortion", "undistorted pictures; undistort first"
-                    )
-            if table.get("fl_x") is not None:
-                fx = self.number("fl_x", table)
-                fy = self.number("fl_y", table) if table.get("fl_y") is not None else fx
-            elif table.get("camera_angle_x") is not None:
-                angle = self.number("camera_angle_x", table)
-                if not 0 < angle < math.pi:
-                    raise self.wrong("camera_angle_x", f"is {angle}", "an angle between 0 and pi radians")
-                fx = fy = width / 2 / math.tan(angle / 2)
-            else:
-                continue
-            if fx <= 0 or fy <= 0:
-                raise self.wrong("fl_x", f"and fl_y are {fx} and {fy}", "focal lengths > 0 in pixels")
-            cx = self.number("cx", table) if table.get("cx") is not None else width / 2
-            cy = self.number("cy", table) if table.get("cy") is not None else height / 2
-            return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-        raise self.wrong("fl_x", "and camera_angle_x are missing", "a focal length or an angle of view")
+        self.check_pinhole()
+        fx, fy = self._focal(*size)
+        if fx <= 0 or fy <= 0:
+            raise self.wrong("fl_x", f"and fl_y are {fx} and {fy}", "focal lengths > 0 in pixels")
+        centre = []
+        for name, side in zip(("cx", "cy"), size, strict=True):
+            table = self.table_of(name)
+            centre.append(side / 2 if table.get(name) is None else self.number(name, table))
+        return np.array([[fx, 0, centre[0]], [0, fy, centre[1]], [0, 0, 1.0]])
+
+    def _focal(self, width: int, height: int) -> tuple[float, float]:
+        """Both focal lengths; one that only an angle of the frame says stands for both."""
+        own, top = self.fields, self.top
+        fx = self._length(own, "x", width)
+        alone = fx is not None and own.get("fl_x") is None
+        if fx is None:
+            fx = self._length(top, "x", width)
+        if fx is None:
+            raise self.wrong("fl_x", "and camera_angle_x are missing", "a focal length or an angle of view")
+        fy = self._length(own, "y", height)
+        if fy is None and not alone:
+            stated = top.get("fl_y") is not None or self._length(own, "x", width) is None
+            fy = self._length(top, "y", height) if stated else None
+        return fx, fx if fy is None else fy
+
+    def _length(self, table: Mapping[str, Any], axis: str, side: int) -> float | None:
+        """The focal length along an axis that a table says, in pixels; None where it says none."""
+        if table.get(f"fl_{axis}") is not None:
+            return self.number(f"fl_{axis}", table)
+        name = f"camera_angle_{axis}"
+        if table.get(name) is None:
+            return None
+        angle = self.number(name, table)
+        if not 0 < angle < math.pi:
+            raise self.wrong(name, f"is {angle}", "an angle between 0 and pi radians")
+        return side / 2 / math.tan(angle / 2)
+
+
+def _parsed(value: Any) -> Any:
+    """A number written as a string, as a number; all else unchanged."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+
+def poses(records: Sequence[Record]) -> tuple[np.ndarray, list[str]]:
+    """(M, 4, 4) world-to-camera matrices, OpenCV axes, and what was mended in them, in sentences."""
+    found = [record.pose() for record in records]
+    scales = np.array([scale for _, scale in found])
+    scaled = np.abs(scales - 1) > SCALED
+    notes = []
+    if scaled.any():
+        first = records[int(scaled.argmax())]
+        notes.append(
+            f"Rotations of {int(scaled.sum())} cameras had a scale, which was taken out "
+            f"({scales[scaled][0]:.4g} in frame {first.index} of {first.path.name})."
+        )
+    return np.stack([matrix for matrix, _ in found]), notes
+
+
+def fitted(records: Sequence[Record], images: Sequence[Path]) -> Fitted:
+    """The records' cameras in the sizes of their pictures. Raises DataError naming the picture or field."""
+    declared = [record.size() for record in records]
+    return fit(images, declared, lambda view, size: records[view].intrinsics(size))
 
 
 def read_frames(path: Path) -> tuple[dict[str, Any], list[Record]]:
@@ -173,10 +268,14 @@ def inside(root: Path, relative: str, limit: Path, record: Record, field: str) -
     return path
 
 
-def one_size(records: list[Record], sizes: list[Size]) -> Size:
-    """The size all frames share. Raises DataError naming the first that differs."""
-    for record, size in zip(records, sizes, strict=True):
-        if size != sizes[0]:
-            first = f"{sizes[0][0]}x{sizes[0][1]}"
-            raise record.wrong("w", f"and h are {size[0]}x{size[1]}", f"{first}, as in the first frame")
-    return sizes[0]
+def file_of(path: Path) -> Path:
+    """The picture that a path means: the path itself, else with another ending; itself if none is there.
+
+    A path that names no ending, as NeRF's Blender scenes do, and is not there with any gets ``.png``.
+    """
+    if path.is_file():
+        return path
+    known = path.suffix.lower() in ENDINGS
+    stem = path.stem if known else path.name
+    tried = [path.with_name(stem + ending) for ending in ENDINGS]
+    return next((file for file in tried if file.is_file()), path if known else tried[0])

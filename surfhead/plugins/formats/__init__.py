@@ -38,7 +38,7 @@ def register_formats(register: Any) -> None:
     register(
         "motion",
         "surfhead.plugins.formats.motion:Motion",
-        "Motion files (.npz): rig parameters over time.",
+        "Motion files (.npz, .npy): rig parameters over time.",
     )
     register(
         "surfhead",

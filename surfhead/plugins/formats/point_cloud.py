@@ -34,6 +34,9 @@ BLOCKS = (
 )
 AXES, NORMAL, BINDING = ("x", "y", "z"), ("nx", "ny", "nz"), "binding_0"
 KNOWN = {name for name, _, _ in BLOCKS} | {"triangle"}
+RGB = ("red", "green", "blue")
+CONSTANT = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
+PACKED = "packed_position"  # a column that only compressed files have
 CHUNK = 1 << 13  # rows gathered at a time, so that they stay in the processor's cache
 EXACT = 1 << 24  # whole numbers beyond it do not fit a float32
 
@@ -93,6 +96,12 @@ def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         DataError: naming the file, the property and what was expected.
     """
     element = ply.read_ply(path, text=False)
+    if PACKED in element.names:
+        raise DataError(
+            f'PLY file "{path}" is a compressed one, as SuperSplat and PlayCanvas write it.',
+            "Expected plain columns: x, y, z, f_dc_0, opacity, scale_0, rot_0 and so on.",
+            "Export it uncompressed: format PLY, not Compressed PLY.",
+        )
     place = {name: at for at, name in enumerate(element.names)}
     matrix = element.matrix()
 
@@ -116,6 +125,9 @@ def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         if (optional and count == 0) or (name == "sh_rest" and not names):
             continue
         missing = [column for column in names if column not in place]
+        if name == "sh_dc" and missing and set(RGB) <= place.keys():
+            arrays[name] = harmonics_of(element.rows)
+            continue
         if missing or (size > 3 and count != size):
             what = missing[0] if missing else f"{prefix}{count}"
             raise _wrong(path, f'has no property "{what}"', f"{size} properties {prefix or 'x, y, z'}")
@@ -133,6 +145,15 @@ def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         arrays[name] = block([f"{EXTRA}{name}_{i}" for i in range(found(f"{EXTRA}{name}_"))])
     arrays["triangle"] = _triangles(path, block([BINDING])) if BINDING in place else np.full(len(matrix), -1)
     return arrays, element.comments
+
+
+def harmonics_of(rows: np.ndarray) -> np.ndarray:
+    """(N, 3) constant harmonics of columns red, green, blue: 0 to 255, or fractions where they are floats."""
+    colours = np.stack([rows[name] for name in RGB], axis=1)
+    fractions = colours.dtype.kind == "f" and bool(np.fmax.reduce(colours, axis=None, initial=0.0) <= 1.0)
+    with np.errstate(all="ignore"):  # NaN, infinity and what does not fit a float are told later
+        shades = colours.astype(np.float64) / (1.0 if fractions else 255.0)
+        return ((shades - 0.5) / CONSTANT).astype(np.float32)
 
 
 def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
@@ -163,12 +184,3 @@ def _wrong(path: Path, what: str, expected: str) -> DataError:
         f"Expected {expected}.",
         "Check that it is the point_cloud.ply of an avatar.",
     )
-
-
-def check_numbers(path: Path, arrays: Arrays) -> None:
-    """Raise DataError naming the file, the array and the row where a number is NaN or infinite."""
-    for name, values in arrays.items():
-        finite = np.isfinite(values.reshape(len(values), int(np.prod(values.shape[1:])))).all(axis=1)
-        if not finite.all():
-            row = int(np.flatnonzero(~finite)[0])
-            raise _wrong(path, f'has NaN or infinity in "{name}" of row {row}', "finite numbers")

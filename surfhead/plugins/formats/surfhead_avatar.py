@@ -6,8 +6,9 @@ Written: ``point_cloud.ply`` in SurFhead's layout with every raw parameter; besi
 
 Read: the same; SurFhead's ``point_cloud.ply`` with ``flame_param.npz`` beside it and its specular network in
 ``specular/iteration_N/specular.pth``; GaussianAvatars' files, whose triangle frame is converted and whose
-third scales are dropped (the smallest axis becomes the normal). A folder stands for the newest
-``point_cloud.ply`` in it.
+third scales are dropped (the smallest axis becomes the normal). Colours may be ``red``, ``green``, ``blue``
+instead of harmonics. Infinite opacities are made finite; surfels with NaN or without a rotation are left out
+and counted. A folder stands for the newest ``point_cloud.ply`` in it.
 
 Avatars of SurFhead are set up to draw what SurFhead drew: harmonics and highlight fully on, lobes on its
 grid, absolute rotations blended (``rotation_blend`` of `jbs`), over the background of its ``cfg_args``. What
@@ -29,7 +30,8 @@ from torch import Tensor
 
 from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar, option
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
-from surfhead.plugins.formats.point_cloud import check_numbers, read_points, refuse, write_points
+from surfhead.plugins.formats.mended_surfels import mended
+from surfhead.plugins.formats.point_cloud import read_points, refuse, write_points
 from surfhead.plugins.formats.published_run import find_network, iteration_of, read_arguments, read_network
 from surfhead.plugins.formats.tracked import read_identity, read_motion, write_tracked
 
@@ -186,8 +188,7 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
 def _foreign(
     cloud: Path, arrays: dict[str, Any], triangle: Any, options: SurfheadAvatar.Options
 ) -> StoredAvatar:
-    check_numbers(cloud, arrays)
-    notes: list[str] = []
+    arrays, triangle, notes = mended(cloud, arrays, triangle)
     bound = bool(len(triangle)) and bool((triangle >= 0).all())
     said = read_arguments(cloud, notes)
     if arrays["log_scale"].shape[1] == 3:

@@ -1,8 +1,13 @@
-"""Rig parameters over time as one ``.npz``: ``flame_param.npz`` beside avatars, and motion files."""
+"""Rig parameters over time as one ``.npz``: ``flame_param.npz`` beside avatars, and motion files.
+
+Files of FLAME trackers may have fields that no rig needs, such as textures and lights: they are named in a
+note and not read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -12,8 +17,20 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError
+from surfhead.plugins.formats.tracker_fields import (
+    BARE,
+    IDENTITY,
+    JOINTS,
+    PARAMETER,
+    POSES,
+    axis_angles,
+    is_flame,
+    rows_of,
+    split_pose,
+)
 
-# field of the file -> name in the rig
+log = logging.getLogger("surfhead")
+# field of the file, as written -> name in the rig
 FIELDS = {
     "rotation": "rotation",
     "neck_pose": "neck",
@@ -23,9 +40,8 @@ FIELDS = {
     "translation": "translation",
     "dynamic_offset": "dynamic_offset",
 }
-SIZES = {"rotation": 3, "neck": 3, "jaw": 3, "eyes": 6, "translation": 3}
-IDENTITY = ("shape", "static_offset")
 SHAPES, EXPRESSIONS = 300, 100
+PLAIN = "plain arrays, an .npz saved by numpy.savez or an .npy of expressions"
 
 
 Source = Path | IO[bytes]
@@ -47,13 +63,28 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         yield source
 
 
-def _read(path: Source) -> dict[str, np.ndarray]:
+def _content(path: Source, wanted: Iterable[str] | None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The wanted arrays of a file (None: all), and the names of the others, which are not looked at.
+
+    Raises DataError naming the file, and the field where it holds anything but finite numbers.
+    """
     try:
-        with opened(path) as file, np.load(file, allow_pickle=False) as archive:
-            fields = {name: np.asarray(archive[name]) for name in archive.files}
+        with opened(path) as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                fields, rest = _bare(path, loaded), []
+            else:
+                with loaded as archive:
+                    chosen = [n for n in archive.files if wanted is None or n in wanted]
+                    fields = {name: np.asarray(archive[name]) for name in chosen}
+                    rest = [name for name in archive.files if name not in fields]
+    except DataError:
+        raise
     except Exception as error:  # a damaged archive can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise _wrong(path, f"cannot be read: {reason}", "an .npz of plain arrays") from error
+        if "pickle" in reason.lower():
+            reason = "it holds pickled objects, which are not loaded"
+        raise _wrong(path, f"cannot be read: {reason}", PLAIN) from error
     for name, value in fields.items():
         with np.errstate(over="ignore"):  # what does not fit a float becomes infinite, and is refused
             number = value.dtype.kind in "fiub" and bool(np.isfinite(value.astype(np.float32)).all())
@@ -61,35 +92,79 @@ def _read(path: Source) -> dict[str, np.ndarray]:
             raise _wrong(
                 path, f'has a field "{name}" with other things than finite numbers', "finite numbers"
             )
+    return fields, rest
+
+
+def _bare(path: Source, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The fields of a bare array (T, d) of expressions, and of jaw or pose where it has some."""
+    while values.ndim > 2 and len(values) == 1:
+        values = values[0]
+    columns = values.shape[1] if values.ndim == 2 else 0
+    if columns not in BARE:
+        raise _wrong(
+            path,
+            f"is an array of shape {values.shape}",
+            "(T, d) with d of 50, 100 (expressions), 53, 103 (with the jaw) or 56, 106 (with head and jaw)",
+        )
+    tail, count = BARE[columns]
+    fields = {"expr": values[:, :count]}
+    if tail:
+        fields[tail] = values[:, count:]
+    name = path if isinstance(path, Path) else path.name
+    log.warning("%s is one array of %d columns, read as %s.", name, columns, " and ".join(fields))
     return fields
 
 
-def read_motion(path: Source, flame: bool = True) -> dict[str, Tensor]:
+def field_names(path: Source) -> set[str]:
+    """The names of a file's fields; those of FLAME where it is a bare array or cannot be read."""
+    try:
+        with opened(path) as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.ndarray):
+                with loaded as archive:
+                    return set(archive.files)
+    except Exception:  # what is wrong with the file is said where it is read
+        return set(FIELDS)
+    return set(FIELDS)
+
+
+def read_motion(path: Source, flame: bool | None = True) -> dict[str, Tensor]:
     """Rig parameters, name -> (T, d) float32.
 
     Args:
         path: fields of FLAME trackers (``expr``, ``jaw_pose``, ...) or of a rig's own names; a file, or a
             stream whose ``name`` is used in messages.
-        flame: check FLAME's sizes, and pad expressions to 100 coefficients.
+        flame: take the names and rotations that FLAME's trackers write, check FLAME's sizes, and pad
+            expressions to 100 coefficients; None: where a field has such a name.
 
     Raises:
         DataError: naming the file and the field.
     """
+    if flame is None:
+        flame = is_flame(field_names(path))
+    known = {*PARAMETER, *POSES, *IDENTITY} if flame else None
+    fields, rest = _content(path, known)
+    if rest:
+        name = path if isinstance(path, Path) else path.name
+        log.warning("Fields of %s that are no motion are not read: %s.", name, ", ".join(sorted(rest)))
     made: dict[str, Tensor] = {}
-    for field, value in _read(path).items():
+    for field, value in fields.items():
         if field in IDENTITY:
             continue
-        name = FIELDS.get(field, field)
         if value.ndim < 2 or not value.size:
             raise _wrong(path, f'has shape {value.shape} in field "{field}"', "a row a timestep")
-        rows = torch.from_numpy(np.ascontiguousarray(value.reshape(len(value), -1), dtype=np.float32))
-        if flame and name == "expression" and rows.shape[1] < EXPRESSIONS:
-            rows = torch.nn.functional.pad(rows, (0, EXPRESSIONS - rows.shape[1]))
-        size = EXPRESSIONS if name == "expression" else SIZES.get(name)
-        if flame and size is not None and rows.shape[1] != size:
-            raise _wrong(path, f'has {rows.shape[1]} values a timestep in field "{field}"', str(size))
-        if name != "dynamic_offset" or bool(rows.any()):
-            made[name] = rows
+        if not flame:
+            made[field] = _tensor(value.reshape(len(value), -1))
+        elif field in POSES:
+            parts = split_pose(_tensor(rows_of(field, value)))
+            if parts is None:
+                raise _wrong(path, f'has shape {value.shape} in field "{field}"', "3, 6 or 15 a timestep")
+            made = {**parts, **made}  # a field of its own wins over a part of the pose
+        else:
+            name = PARAMETER[field]
+            rows = _flame_rows(path, field, name, _tensor(rows_of(name, value)))
+            if name != "dynamic_offset" or bool(rows.any()):
+                made[name] = rows
     if not made:
         raise _wrong(path, "holds no rig parameters", f"fields such as {', '.join(FIELDS)}")
     lengths = {name: len(rows) for name, rows in made.items()}
@@ -102,9 +177,29 @@ def read_motion(path: Source, flame: bool = True) -> dict[str, Tensor]:
     return made
 
 
+def _tensor(rows: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+
+
+def _flame_rows(path: Source, field: str, name: str, rows: Tensor) -> Tensor:
+    """A FLAME parameter (T, size), rotations as axis-angles. Raises DataError where the size is wrong."""
+    if name in JOINTS:
+        turned = axis_angles(rows, JOINTS[name])
+        if turned is None:
+            expected = " or ".join(str(JOINTS[name] * count) for count in (3, 6, 9))
+            raise _wrong(path, f'has {rows.shape[1]} values a timestep in field "{field}"', expected)
+        return turned
+    if name == "expression" and rows.shape[1] < EXPRESSIONS:
+        rows = torch.nn.functional.pad(rows, (0, EXPRESSIONS - rows.shape[1]))
+    size = {"expression": EXPRESSIONS, "translation": 3}.get(name)
+    if size is not None and rows.shape[1] != size:
+        raise _wrong(path, f'has {rows.shape[1]} values a timestep in field "{field}"', str(size))
+    return rows
+
+
 def read_identity(path: Path) -> dict[str, Tensor]:
     """``shape`` (300,), padded, and ``static_offset`` (V, 3) where there is one. Raises DataError."""
-    fields = _read(path)
+    fields, _ = _content(path, ("shape", "static_offset"))
     made = {}
     if "shape" in fields:
         shape = fields["shape"].astype(np.float32).reshape(-1)

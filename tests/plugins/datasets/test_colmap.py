@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, ply
 from surfhead.plugins.datasets.colmap import Colmap
 
 WIDTH, HEIGHT, COUNT = 20, 12, 10
@@ -140,7 +140,9 @@ def test_distorted_models_say_to_undistort_first(root, number, name, count):
 def test_the_model_may_lie_in_sparse_itself_and_points_may_be_missing(root):
     write_text(root / "sparse")
     (root / "sparse" / "points3D.txt").unlink()
-    assert Colmap().open(root).points.shape == (0, 3)
+    scene = Colmap(Colmap.Options(points=50)).open(root)
+    assert scene.points.shape == (50, 3)
+    assert "There is no point in the model; surfels start from 50 random points." in scene.notes
 
 
 def test_damage_is_named(root, tmp_path_factory):
@@ -173,4 +175,99 @@ def test_a_pose_that_is_none_is_named_with_its_image(root, value):
     raw[12:20] = struct.pack("<d", value)  # the first image's quaternion
     file.write_bytes(raw)
     with pytest.raises(DataError, match=r"images\.bin.*pic 3\.png"):
+        Colmap().open(root)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "parameters"),
+    [(2, "SIMPLE_RADIAL", (30.0, 9.5, 6.25, 0)), (4, "OPENCV", (30.0, 30.0, 9.5, 6.25, 0, 0, 0, 0))],
+)
+def test_models_whose_coefficients_are_zero_are_pinholes(root, number, name, parameters):
+    folder = root / "sparse" / "0"
+    write_binary(folder, number, parameters)
+    assert np.array_equal(Colmap().open(root).views.intrinsics[0], [[30, 0, 9.5], [0, 30, 6.25], [0, 0, 1]])
+    for file in folder.iterdir():
+        file.unlink()
+    write_text(folder, name, parameters)
+    assert np.array_equal(Colmap().open(root).views.intrinsics[0], [[30, 0, 9.5], [0, 30, 6.25], [0, 0, 1]])
+
+
+def test_new_camera_models_get_one_message_in_text_and_binary(root):
+    folder = root / "sparse" / "0"
+    said = []
+    for number, name in ((11, "RAD_TAN_THIN_PRISM_FISHEYE"), (77, "QUANTUM")):
+        for write, model in ((write_binary, number), (write_text, name)):
+            for file in folder.iterdir():
+                file.unlink()
+            write(folder, model, (10.0,) * 16)
+            with pytest.raises(DataError, match=r"cameras\.(bin|txt)") as caught:
+                Colmap().open(root)
+            what = caught.value.what.replace(".bin", ".txt").replace("number 77", "QUANTUM")
+            said.append((what, caught.value.exists, caught.value.remedy))
+    assert said[0] == said[1]
+    assert said[2] == said[3]
+    assert "of model QUANTUM, which is no pinhole" in said[3][0]
+
+
+def test_images_without_their_lines_of_points_are_refused(root):
+    folder = root / "sparse" / "0"
+    write_text(folder)
+    lines = (folder / "images.txt").read_text().splitlines()
+    bare = [line for line in lines if line.startswith("#") or line.endswith(".png")]
+    (folder / "images.txt").write_text("\n".join(bare))
+    with pytest.raises(DataError, match=r"images\.txt.*line 4 is no line of points"):
+        Colmap().open(root)
+
+
+def test_of_several_models_the_largest_is_read_and_the_others_are_named(root):
+    (root / "sparse" / "1").mkdir()
+    write_binary(root / "sparse" / "1")
+    write_text(root / "sparse" / "0")
+    file = root / "sparse" / "0" / "images.txt"
+    file.write_text("\n".join(file.read_text().splitlines()[:8]))  # three images
+    scene = Colmap().open(root)
+    assert len(scene.views) == 10
+    assert scene.notes == (
+        "Of 2 models, 1 with 10 pictures is read, not 0 (3); --set data.model=NAME chooses another.",
+    )
+    small = Colmap(Colmap.Options(model="0")).open(root)
+    assert (len(small.views), small.notes) == (3, ())
+    with pytest.raises(DataError, match=r'COLMAP model "2"[\s\S]*0, 1'):
+        Colmap(Colmap.Options(model="2")).open(root)
+
+
+def test_a_ply_file_stands_in_for_missing_points(root):
+    write_binary(root / "sparse" / "0")
+    (root / "sparse" / "0" / "points3D.bin").write_bytes(struct.pack("<Q", 0))
+    rows = np.zeros(3, [(name, "<f4") for name in ("x", "y", "z", "red", "green", "blue")])
+    rows["x"], rows["red"] = [1, 2, np.nan], 0.2
+    ply.write_ply(root / "sparse" / "0" / "points3D.ply", rows)
+    scene = Colmap().open(root)
+    assert scene.points.tolist() == [[1, 0, 0], [2, 0, 0]]
+    assert scene.point_colours.tolist() == [[51, 0, 0]] * 2
+    assert any("1 points of points3D.ply held NaN" in note for note in scene.notes)
+    assert any("within 0 and 1 and were scaled by 255" in note for note in scene.notes)
+
+
+def test_images_with_a_zero_quaternion_are_left_out_and_counted(root):
+    write_binary(root / "sparse" / "0")
+    file = root / "sparse" / "0" / "images.bin"
+    raw = bytearray(file.read_bytes())
+    raw[12:44] = bytes(32)  # the first image's quaternion
+    file.write_bytes(raw)
+    scene = Colmap().open(root)
+    assert len(scene.views) == 9
+    assert "pic 3.png" not in scene.views.names
+    assert "1 images have a zero quaternion and are left out." in scene.notes
+
+
+def test_pictures_of_another_size_scale_the_camera_or_are_refused(root):
+    write_binary(root / "sparse" / "0")
+    Image.fromarray(pixels(3, (10, 6))).save(root / "images" / "pic 3.png")
+    scene = Colmap().open(root)
+    assert np.allclose(scene.views.intrinsics[3], [[15, 0, 4.75], [0, 14, 3.125], [0, 0, 1]])
+    assert np.array_equal(scene.views.intrinsics[4], [[30, 0, 9.5], [0, 28, 6.25], [0, 0, 1]])
+    assert "Cameras of 20x12 are scaled to 1 pictures of 10x6." in scene.notes
+    Image.fromarray(pixels(3, (12, 20))).save(root / "images" / "pic 3.png")
+    with pytest.raises(DataError, match=r"pic 3\.png.*12x20.*rotated by EXIF or by hand"):
         Colmap().open(root)

@@ -7,14 +7,15 @@ import pytest
 from PIL import Image
 
 from surfhead.core.api import DataError, OptionError, UnknownNameError
+from surfhead.data.file_check import damage
 from surfhead.plugins.datasets.images import (
     ImageOptions,
     Picture,
     Pictures,
-    header_size,
     scaled_intrinsics,
     target_size,
 )
+from surfhead.plugins.datasets.picture_headers import header_size
 
 
 @pytest.mark.parametrize(
@@ -140,3 +141,18 @@ def test_mutated_pictures_raise_nothing_but_the_declared_error(tmp_path):
 def test_options_out_of_range_are_refused(options, error):
     with pytest.raises((error, UnknownNameError)):
         ImageOptions(**options)
+
+
+def test_pictures_beyond_what_is_decoded_are_named_plainly(tmp_path, monkeypatch):
+    path = tmp_path / "huge.png"
+    Image.new("RGB", (20, 10)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 150)
+    assert header_size(path) == (20, 10)  # large, yet allowed, and without a warning
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
+    for read in (lambda: header_size(path), lambda: decode(path, (20, 10))):
+        with pytest.raises(
+            DataError, match=r"huge\.png.*it has more than 178 megapixels[\s\S]*Scale"
+        ) as caught:
+            read()
+        assert len(str(caught.value).splitlines()) == 3
+    assert damage(path) == "has more than 178 megapixels: scale it down"

@@ -79,14 +79,14 @@ def test_timesteps_may_be_missing_and_need_not_start_at_zero(layout):
         assert torch.equal(scene.rig_parameters[name][2], torch.from_numpy(fields[field][0]))
 
 
-def test_a_frames_own_intrinsics_win_over_the_stale_ones_of_the_file(layout):
+def test_each_of_a_frames_own_intrinsics_wins_over_the_files(layout):
     layout.add(0, 0)
     layout.add(0, 1, fl_x=33.0, fl_y=None, cx=None, cy=None)
     layout.add(0, 2, fl_x=None, fl_y=None, cx=None, cy=None, camera_angle_x=0.8)
     layout.add(0, 3, fl_x=None, fl_y=None, cx=None, cy=None)
     scene = open_set(layout.write(fl_x=77.0, fl_y=78.0, cx=1.0, cy=2.0, w=99, h=98, camera_angle_x=0.1))
     focal = WIDTH / 2 / math.tan(0.4)
-    expected = [(FX, FY, CX, CY), (33, 33, 5, 4), (focal, focal, 5, 4), (77, 78, 1, 2)]
+    expected = [(FX, FY, CX, CY), (33, 78, 1, 2), (focal, focal, 1, 2), (77, 78, 1, 2)]
     for matrix, (fx, fy, cx, cy) in zip(scene.views.intrinsics, expected, strict=True):
         assert np.allclose(matrix, [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], rtol=0, atol=1e-9)
     assert (scene.views.width, scene.views.height) == (WIDTH, HEIGHT)

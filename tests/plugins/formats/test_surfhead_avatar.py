@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, ply
 from surfhead.plugins.formats.axes import to_gaussian_avatars
 from surfhead.plugins.formats.gaussian_avatars import GaussianAvatars
 from surfhead.plugins.formats.motion import Motion
@@ -204,13 +204,60 @@ def test_wrong_companions_are_named(surfhead_run, flame_avatar, tmp_path):
         (out / name).write_bytes(good)
 
 
-def test_foreign_files_with_nan_are_refused(surfhead_run):
+def test_surfels_that_cannot_be_drawn_are_left_out_and_counted(surfhead_run):
     path = surfhead_run / "point_cloud" / "iteration_30000" / "point_cloud.ply"
     arrays = local_surfels()
     arrays["quaternion"][3, 1] = np.nan
+    arrays["offset"][5, 0] = np.inf
+    arrays["quaternion"][6] = 0
+    arrays["opacity"][:2] = [np.inf, -np.inf]
+    arrays["log_scale"][4, 1] = -np.inf
     write_points(path, arrays)
-    with pytest.raises(DataError, match=r'point_cloud\.ply.*"quaternion" of row 3'):
+    stored = SurfheadAvatar().read(surfhead_run)
+    kept = [0, 1, 2, 4, 7, 8, 9, 10, 11]
+    assert np.array_equal(stored.triangle, arrays["triangle"][kept])
+    assert np.array_equal(stored.parameters["offset"], arrays["offset"][kept])
+    assert stored.parameters["opacity"][:3].tolist() == [15, -15, arrays["opacity"][2]]
+    assert stored.parameters["log_scale"][3, 1] == -20
+    assert stored.notes[:4] == (
+        "1 scales were 0.",
+        "2 opacities were infinite and became 15 or -15.",
+        "2 of 12 surfels held NaN or infinity and are left out.",
+        "1 of 12 surfels had a rotation of zero and are left out.",
+    )
+    arrays["offset"][:] = np.nan
+    write_points(path, arrays)
+    with pytest.raises(DataError, match=r"point_cloud\.ply.*no surfel that can be drawn"):
         SurfheadAvatar().read(surfhead_run)
+
+
+def coloured(path, colours, kind):
+    """A cloud with red, green and blue where harmonics would be."""
+    arrays = local_surfels(scales=3)
+    del arrays["sh_dc"], arrays["sh_rest"], arrays["triangle"]
+    write_points(path, {**arrays, "sh_dc": np.zeros((COUNT, 3), np.float32)})
+    rows = ply.read_ply(path).rows
+    names = [name for name in rows.dtype.names if not name.startswith("f_dc")]
+    made = np.empty(COUNT, [(n, "<f4") for n in names] + [(n, kind) for n in ("red", "green", "blue")])
+    for name in names:
+        made[name] = rows[name]
+    for at, name in enumerate(("red", "green", "blue")):
+        made[name] = colours[at]
+    ply.write_ply(path, made)
+
+
+@pytest.mark.parametrize(("kind", "colours"), [("u1", (0, 51, 255)), ("<f4", (0.0, 0.2, 1.0))])
+def test_colours_stand_in_for_harmonics(tmp_path, kind, colours):
+    coloured(tmp_path / "x.ply", colours, kind)
+    found = SurfheadAvatar().read(tmp_path / "x.ply").parameters["sh_dc"]
+    assert np.abs(0.5 + 0.28209479177387814 * found - [0, 0.2, 1]).max() < 1e-6
+
+
+def test_compressed_files_are_named(tmp_path):
+    rows = np.zeros(4, [(f"packed_{name}", "<u4") for name in ("position", "rotation", "scale", "color")])
+    ply.write_ply(tmp_path / "x.compressed.ply", rows)
+    with pytest.raises(DataError, match=r"x\.compressed\.ply.*compressed one.*SuperSplat[\s\S]*uncompressed"):
+        SurfheadAvatar().read(tmp_path / "x.compressed.ply")
 
 
 def test_a_motion_file_of_any_length_is_padded_and_may_hold_single_rows(tmp_path, ict_avatar, flame_avatar):
@@ -235,13 +282,11 @@ def test_a_motion_file_of_any_length_is_padded_and_may_hold_single_rows(tmp_path
 
 @pytest.mark.parametrize("scales", [2, 3])
 @pytest.mark.parametrize("bound", [True, False])
-def test_a_foreign_file_without_surfels_is_an_empty_avatar(tmp_path, scales, bound):
+def test_a_foreign_file_without_surfels_is_refused(tmp_path, scales, bound):
     arrays = {name: value[:0] for name, value in local_surfels().items()}
     arrays["log_scale"] = np.zeros((0, scales), np.float32)
     if not bound:
         del arrays["triangle"]
     write_points(tmp_path / "point_cloud.ply", arrays)
-    stored = SurfheadAvatar().read(tmp_path)
-    assert len(stored) == 0
-    assert stored.parameters["log_scale"].shape == (0, 2)
-    assert stored.parameters["sh_rest"].shape == (0, *local_surfels()["sh_rest"].shape[1:])
+    with pytest.raises(DataError, match=r"point_cloud\.ply.*has no surfels"):
+        SurfheadAvatar().read(tmp_path)

@@ -220,3 +220,44 @@ def test_damaged_imports_are_refused_with_their_name(tmp_path, folder):
         path.write_bytes(raw)
         complaint = refusal(read_imported, path)
         assert complaint is None or "bad.safetensors" in complaint
+
+
+MISTAKEN = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 53\n": "a pointer of Git LFS",
+    b"\n<!DOCTYPE html><html><body>Sign in</body></html>": "a web page",
+    b"\xef\xbb\xbf<html>": "a web page",
+    b"PK\x03\x04rest of FLAME2023.zip": "a zip archive",
+    b"\x1f\x8b\x08packed": "a packed archive",
+    b"": "empty",
+}
+
+
+@pytest.mark.parametrize("content", MISTAKEN)
+def test_what_is_no_pickle_is_named_with_what_to_do(tmp_path, content):
+    path = tmp_path / "flame2023.pkl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf'flame2023\.pkl" is {MISTAKEN[content]}') as caught:
+        Flame(Flame.Options(str(path))).prepare({})
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_line_ends_that_a_copy_as_text_changed_are_named(folder, tmp_path):
+    raw = (folder / "model.pkl").read_bytes()
+    for damaged in (raw.replace(b"\n", b"\r\n"), raw.replace(b"\r\n", b"\n")):
+        (tmp_path / "model.pkl").write_bytes(damaged)
+        with pytest.raises(DataError, match="is damaged: (every|no) line feed has a return") as caught:
+            Flame(Flame.Options(str(tmp_path / "model.pkl"))).prepare({})
+        assert "as a binary file" in caught.value.remedy
+    (tmp_path / "model.pkl").write_bytes(raw[:-1000])
+    with pytest.raises(DataError, match="was refused"):
+        Flame(Flame.Options(str(tmp_path / "model.pkl"))).prepare({})
+
+
+def test_missing_masks_and_masks_in_the_models_place_are_named(folder, tmp_path):
+    (tmp_path / "model.pkl").write_bytes((folder / "model.pkl").read_bytes())
+    with pytest.raises(
+        DataError, match=r'FLAME masks ".*FLAME_masks\.pkl" are missing[\s\S]*rig\.masks=FILE'
+    ):
+        Flame(Flame.Options(str(tmp_path / "model.pkl"))).prepare({})
+    with pytest.raises(DataError, match="holds vertex masks, not a model"):
+        Flame(Flame.Options(str(folder / "FLAME_masks.pkl"))).prepare({})

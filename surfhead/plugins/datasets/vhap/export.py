@@ -59,6 +59,7 @@ def _save(path: Path, fields: Fields) -> None:
 
 def _write_view(scene: Scene, view: int, folder: Path) -> dict[str, Any]:
     views = scene.views
+    height, width = views.size(view)
     step, camera = int(views.timestep[view]), int(views.camera[view])
     file = f"{step:05d}_{camera:02d}.png"
     frame = scene.frame(view)
@@ -76,10 +77,10 @@ def _write_view(scene: Scene, view: int, folder: Path) -> dict[str, Any]:
         "cy": cy,
         "fl_x": fx,
         "fl_y": fy,
-        "h": views.height,
-        "w": views.width,
-        "camera_angle_x": 2 * math.atan(views.width / 2 / fx),
-        "camera_angle_y": 2 * math.atan(views.height / 2 / fy),
+        "h": height,
+        "w": width,
+        "camera_angle_x": 2 * math.atan(width / 2 / fx),
+        "camera_angle_y": 2 * math.atan(height / 2 / fy),
         "transform_matrix": world_from_camera.tolist(),
         "file_path": f"images/{file}",
         "flame_param_path": f"flame_param/{step:05d}.npz",

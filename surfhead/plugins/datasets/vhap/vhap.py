@@ -32,11 +32,13 @@ from surfhead.plugins.datasets.images import (
     Picture,
     Pictures,
     PictureScene,
-    header_size,
 )
-from surfhead.plugins.datasets.transforms import Record, inside, one_size, read_frames, wrong
+from surfhead.plugins.datasets.other_trackers import other_tracker
+from surfhead.plugins.datasets.transforms import Record, fitted, inside, poses, read_frames, wrong
 from surfhead.plugins.datasets.vhap.layout import CANONICAL, EXTENSION, SPLITS
 from surfhead.plugins.datasets.vhap.tracking import read_other_rig, read_tracking
+
+MASKS = ("fg_mask_path", "mask_path")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Vhap(Dataset):
 
     name = "vhap"
     summary = "VHAP exports with tracked FLAME: NeRSemble, GaussianAvatars, SurFhead, monocular."
+    on_disk = True
     writes = True
 
     @dataclass(frozen=True)
@@ -87,6 +90,11 @@ class Vhap(Dataset):
         """Whether the canonical parameters are there."""
         return (path / CANONICAL).is_file()
 
+    @classmethod
+    def declines(cls, path: Path) -> str:
+        """What a folder of another tracker, or of VHAP before its export, is, and what to do with it."""
+        return other_tracker(path)
+
     def open(self, path: Path | None) -> Scene:
         """Read cameras, splits and tracking. Raises DataError naming the file and the field."""
         if path is None or not path.is_dir():
@@ -98,9 +106,10 @@ class Vhap(Dataset):
         shots, notes = self._shots(path)
         shots = self._of_camera(path, shots)
         records = [shot.record for shot in shots]
-        sizes = [record.size() for record in records]
-        known = next((size for size in sizes if size), None) or header_size(shots[0].picture.image)
-        native = one_size(records, [size or known for size in sizes])
+        files = [shot.picture for shot in shots]
+        cameras = fitted(records, [picture.image for picture in files])
+        camera_from_world, mended = poses(records)
+        notes += [*cameras.notes, *mended]
         stale = sum(not {"fl_x", "camera_angle_x"} & record.fields.keys() for record in records)
         if stale:
             notes.append(f"{stale} frames have no intrinsics of their own; the file's may be stale.")
@@ -114,18 +123,17 @@ class Vhap(Dataset):
         read = read_tracking if extension["rig"] == "flame" else read_other_rig
         tracked = read([file for _, file in steps], path / CANONICAL)
         views = Views(
-            camera_from_world=np.stack([record.camera_from_world() for record in records]),
-            intrinsics=np.stack([record.intrinsics(native) for record in records]),
+            camera_from_world=camera_from_world,
+            intrinsics=cameras.intrinsics,
             timestep=np.array([steps[shot.timestep] for shot in shots], np.int64),
             camera=np.array([record.whole("camera_index", 0) for record in records], np.int64),
             split=np.array([shot.split for shot in shots]),
             names=tuple(shot.name for shot in shots),
-            height=native[1],
-            width=native[0],
+            height=cameras.sizes[0][1],
+            width=cameras.sizes[0][0],
         )
-        files = [shot.picture for shot in shots]
         return PictureScene(
-            Pictures(files, native, self.options, self.options.composited),
+            Pictures(files, cameras.sizes, self.options, self.options.composited),
             views,
             rig=extension["rig"],
             rig_options=dict(extension.get("rig_options", {})),
@@ -188,8 +196,9 @@ class Vhap(Dataset):
         number = record.whole("timestep_index")
         tracking = file("flame_param_path", f"flame_param/{number:05d}.npz")
         mask: Path | None = image.parent.parent / "fg_masks" / image.name
-        if record.fields.get("fg_mask_path") is not None:
-            mask = file("fg_mask_path")
+        named = next((name for name in MASKS if record.fields.get(name) is not None), None)
+        if named is not None:
+            mask = file(named)
         elif mask is not None and not mask.is_file():
             mask = None
         parts = [part for part in Path(record.text("file_path").replace("\\", "/")).parts if part != ".."]

@@ -117,6 +117,18 @@ def read_published(path: Path, masks: Path, template: Path | None) -> FlameModel
         DataError: naming the file, the field and what was expected.
     """
     content = read_pickle(path)
+    if "v_template" not in content and set(MASKS) & content.keys():
+        raise DataError(
+            f'FLAME file "{path}" holds vertex masks, not a model.',
+            "Expected a model such as flame2023.pkl, with FLAME_masks.pkl beside it.",
+            "Give the model with --set rig.path=FILE, and the masks with --set rig.masks=FILE.",
+        )
+    if not masks.is_file():
+        raise DataError(
+            f'FLAME masks "{masks}" are missing.',
+            "Expected FLAME_masks.pkl, the vertex masks, beside the model.",
+            "Download them from https://flame.is.tue.mpg.de, or give --set rig.masks=FILE.",
+        )
     vertices = _array(path, content, "v_template", None, 3)
     count = len(vertices)
     directions = _array(path, content, "shapedirs", count, 3, None)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError
+from surfhead.plugins.rigs.mistaken_files import changed_line_ends, no_pickle
 
 
 class _Sealed(type):
@@ -227,15 +228,30 @@ def read_pickle(path: Path) -> dict[str, Any]:
             dictionary.
     """
     try:
-        content = _plain(_Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load())
+        raw = path.read_bytes()
     except OSError as error:
         raise DataError(
             f'FLAME file "{path}" cannot be read: {error.strerror}.',
             "Expected a model such as flame2023.pkl, from https://flame.is.tue.mpg.de.",
             "Check the path.",
         ) from error
+    other = no_pickle(raw)
+    if other:
+        what, remedy = other
+        raise DataError(
+            f'FLAME file "{path}" is {what}.', "Expected a pickle, such as flame2023.pkl.", remedy
+        )
+    try:
+        content = _plain(_Unpickler(io.BytesIO(raw), encoding="latin1").load())
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error) or type(error).__name__
+        ends = changed_line_ends(raw)
+        if ends:
+            raise DataError(
+                f'FLAME file "{path}" is damaged: {ends} ({reason}).',
+                "Expected the bytes as they were published.",
+                "Copy or download it again as a binary file, not as text.",
+            ) from error
         raise DataError(
             f'FLAME file "{path}" was refused: {reason}.',
             "Expected a pickle of numpy arrays, scipy sparse matrices and chumpy arrays only.",

@@ -1,0 +1,99 @@
+"""What picture files say of themselves before they are decoded: their size, and whether they hold floats.
+
+Every header is read when a data set is opened, so that a camera never describes a picture of another size.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from surfhead.core.api import DataError
+
+Size = tuple[int, int]
+LARGEST = 178_956_970  # pixels; Pillow refuses to decode more, lest a small file fills the memory
+TIFF = (".tif", ".tiff")
+READERS = 16  # threads; reading headers waits for the disk
+
+
+@dataclass(frozen=True)
+class Header:
+    """A picture's width and height, and whether its pixels are floats."""
+
+    size: Size
+    floats: bool = False
+
+
+def unreadable(path: Path, error: Exception, expected: str = "a PNG, JPEG or TIFF picture") -> DataError:
+    """The error for a picture that cannot be decoded."""
+    if isinstance(error, DataError):
+        return error
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    remedy = "Restore this file, or remove its frame from the data set."
+    if isinstance(error, Image.DecompressionBombError):
+        reason = f"it has more than {LARGEST // 1_000_000} megapixels"
+        expected = f"pictures of at most {LARGEST} pixels"
+        remedy = "Scale the pictures down with another program; intrinsics follow the pictures' size."
+    return DataError(f'Image "{path}" cannot be read: {reason}.', f"Expected {expected}.", remedy)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture, its pixels not decoded yet; whatever Pillow raises becomes a DataError naming the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet allowed
+            with Image.open(path) as image:
+                yield image
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise unreadable(path, error) from error
+
+
+def header(path: Path) -> Header:
+    """A picture's header. Raises DataError naming the file."""
+    try:
+        with opened(path) as image:
+            return Header(image.size, image.mode == "F")
+    except DataError:
+        if path.suffix.lower() in TIFF and path.is_file():
+            return _tiff_header(path)
+        raise
+
+
+def _tiff_header(path: Path) -> Header:
+    """The header of a TIFF picture of a kind that Pillow does not know, such as three channels of floats."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return Header(
+                (int(page.imagewidth), int(page.imagelength)),
+                page.dtype is not None and page.dtype.kind == "f",
+            )
+    except Exception as error:  # a damaged file can fail in any way
+        raise unreadable(path, error) from error
+
+
+def header_size(path: Path) -> Size:
+    """Width and height from a picture's header. Raises DataError naming the file."""
+    return header(path).size
+
+
+def read_headers(paths: Sequence[Path]) -> list[Header | None]:
+    """The headers of many pictures; None where it is missing or damaged, as decoding it will say."""
+
+    def one(path: Path) -> Header | None:
+        try:
+            return header(path)
+        except DataError:
+            return None
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(one, paths))
