@@ -19,6 +19,7 @@ from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.registry import registry
 from surfhead.data.file_check import check_held_out
+from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
 from surfhead.runs.configuration import configure, default_folder, unfit_schedules
 from surfhead.runs.folder import CONFIG, run_folder

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from surfhead.core.api import Frame, Scene, Views, ply
+from surfhead.core.api import Frame, Scene, Views
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.transforms import OPENCV_FROM_OPENGL
 
 WIDTH, HEIGHT = 12, 10

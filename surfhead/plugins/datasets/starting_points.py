@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import OptionError, option, ply
+from surfhead.core.api import OptionError, option
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.images import ImageOptions
 from surfhead.plugins.datasets.transforms import wrong
 

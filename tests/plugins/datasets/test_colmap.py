@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surfhead.core.api import DataError, ply
+from surfhead.core.api import DataError
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.colmap import Colmap
 
 WIDTH, HEIGHT, COUNT = 20, 12, 10

@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from surfhead.core.api import DataError, create, ply
+from surfhead.core.api import DataError, create
 from surfhead.data.feed import Feed, Order, cameras_of
 from surfhead.data.opening import data_choice
+from surfhead.meshes import ply
 from surfhead.plugins.datasets.lone_transforms import Transforms
 
 WIDTH, HEIGHT = 20, 12
