@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from surfhead.core import depth_normals as depth_normals
     from surfhead.core import geometry as geometry
     from surfhead.core import harmonics as harmonics
+    from surfhead.core import light as light
     from surfhead.core import metrics as metrics
     from surfhead.core import planes as planes
     from surfhead.core import triangles as triangles
@@ -42,17 +43,23 @@ if TYPE_CHECKING:
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.light import Light as Light
     from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
     from surfhead.core.meshcaster import MeshHits as MeshHits
+    from surfhead.core.parameters import BASE_COLOUR as BASE_COLOUR
+    from surfhead.core.parameters import Encoding as Encoding
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
+    from surfhead.core.parameters import base_colour as base_colour
     from surfhead.core.registry import create as create
     from surfhead.core.rig_parameter import RigParameter as RigParameter
     from surfhead.core.scene import Frame as Frame
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
     from surfhead.core.scene import Views as Views
+    from surfhead.core.surface import Surface as Surface
+    from surfhead.core.surface import SurfaceWants as SurfaceWants
     from surfhead.core.surfels import apply_field as apply_field
     from surfhead.core.types import AffineField as AffineField
     from surfhead.core.types import Batch as Batch
@@ -98,9 +105,15 @@ _HOME = {
     "Avatar": "avatar",
     "StoredAvatar": "exchange",
     "Flag": "familiar_flags",
+    "Surface": "surface",
+    "SurfaceWants": "surface",
+    "Light": "light",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",
+    "BASE_COLOUR": "parameters",
+    "base_colour": "parameters",
+    "Encoding": "parameters",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",
     "create": "registry",
@@ -128,6 +141,7 @@ _HOME = {
     "planes": "",
     "triangles": "",
     "harmonics": "",
+    "light": "",
     "kernels": "",
     "ply": "",
     "metrics": "",

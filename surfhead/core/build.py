@@ -18,12 +18,11 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import ContractError, DataError, OptionError, UnavailableError
 from surfhead.core.feed import background_of
 from surfhead.core.options import build_options
+from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.core.surfels import Surfels, merge_specs
 from surfhead.core.weighted_term import WeightedTerm
-
-SH_DC = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
 
 
 @dataclass(frozen=True)
@@ -165,12 +164,14 @@ def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
     """Start every surfel in the mean colour of the training pixels that show its triangle."""
     from surfhead.core.baseline import TriangleBaseline
 
-    if not avatar.deformer.rig_bound or "sh_dc" not in avatar.surfels.parameters:
+    surfels = avatar.surfels
+    name = with_role(surfels.specs, BASE_COLOUR)
+    if not avatar.deformer.rig_bound or name is None:
         return
     colours = TriangleBaseline(scene, avatar.rig, views).colours.to(avatar.device)
     with torch.no_grad():
-        start = (colours[avatar.surfels.triangle] - 0.5) / SH_DC
-        avatar.surfels.parameters["sh_dc"].copy_(start)
+        start = surfels.specs[name].encoded(colours[surfels.triangle])
+        surfels.parameters[name].copy_(start)
 
 
 def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:
@@ -194,9 +195,10 @@ def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: t
         raw["offset"].copy_(torch.from_numpy(points))
         raw["log_scale"].copy_(torch.from_numpy(np.log(mean))[:, None].expand(-1, 2))
         raw["quaternion"].copy_(torch.randn(count, 4, generator=generator))
-        if scene.point_colours is not None and "sh_dc" in raw:
+        name = with_role(specs, BASE_COLOUR)
+        if scene.point_colours is not None and name is not None:
             colours = torch.from_numpy(np.asarray(scene.point_colours)).double() / 255.0
-            raw["sh_dc"].copy_((colours - 0.5) / SH_DC)
+            raw[name].copy_(specs[name].encoded(colours))
     return surfels
 
 

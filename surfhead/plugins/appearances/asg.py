@@ -16,7 +16,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, RestMesh, Surface
 from surfhead.plugins.appearances.specular import TYPE, Lobes, Specular, SpecularOptions
 
 
@@ -69,6 +69,7 @@ class Asg(Appearance):
         normals: Tensor,
         rotation: Tensor,
         parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
         """The colours, and on request their parts ``diffuse`` and ``specular``."""
         return self._specular(binding, directions, normals, rotation, parts)

@@ -13,7 +13,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, option
+from surfhead.core.api import Appearance, Binding, Colour, ColourModel, ParameterSpec, Surface, option
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 
 
@@ -64,6 +64,7 @@ class Sh(Appearance):
         normals: Tensor,
         rotation: Tensor,
         parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
         """The colours; the only part is ``diffuse``, all of it."""
         rgb = self._diffuse(binding.parameters, directions).clamp_min(0.0)

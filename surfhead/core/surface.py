@@ -1,0 +1,195 @@
+"""What an appearance model is told of the surfels' surface, where it asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from surfhead.core import planes
+from surfhead.core.errors import ContractError, OptionError
+
+if TYPE_CHECKING:
+    from surfhead.core.components import Appearance
+    from surfhead.core.types import Binding, Colour, RestMesh
+
+Ask = Literal["no", "constant", "gradient"]
+ASKS: tuple[Ask, ...] = ("no", "constant", "gradient")
+
+
+@dataclass(frozen=True)
+class SurfaceWants:
+    """What an appearance model asks for, declared as its class attribute ``wants``.
+
+    Each is ``no``; ``constant``: given without gradient; or ``gradient``: the picture's errors also move the
+    surfels by it. Only what is asked for is computed.
+
+    Attributes:
+        world_normals, rest_normals: unit normals turned towards the camera, in the world or the rest pose.
+        world_positions, rest_positions: centres in metres, in the world or on the rest mesh.
+
+    Raises:
+        OptionError: another word than these three.
+    """
+
+    world_normals: Ask = "no"
+    rest_normals: Ask = "no"
+    world_positions: Ask = "no"
+    rest_positions: Ask = "no"
+
+    def __post_init__(self) -> None:
+        for name, ask in self.asked().items():
+            if ask not in ASKS:
+                raise OptionError(
+                    f'An appearance model asks for "{name}" as "{ask}".',
+                    f"Expected one of {', '.join(ASKS)}.",
+                    "Mend `wants` in the plugin.",
+                )
+
+    def asked(self) -> dict[str, str]:
+        """Name -> how it is asked for, of all of them."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is asked for: only then a model's call is given a ``Surface``."""
+        return any(ask != "no" for ask in self.asked().values())
+
+
+NOTHING = SurfaceWants()
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a model asked for by ``SurfaceWants``; the rest raises ContractError when it is looked at.
+
+    Args:
+        given: name -> tensor of what was asked for.
+    """
+
+    given: Mapping[str, Tensor]
+
+    @property
+    def world_normals(self) -> Tensor:
+        """(B, N, 3) unit normals turned towards the camera, in the world."""
+        return self._told("world_normals")
+
+    @property
+    def rest_normals(self) -> Tensor:
+        """(B, N, 3) unit normals turned towards the camera, in the rest pose."""
+        return self._told("rest_normals")
+
+    @property
+    def world_positions(self) -> Tensor:
+        """(B, N, 3) centres in the world, metres."""
+        return self._told("world_positions")
+
+    @property
+    def rest_positions(self) -> Tensor:
+        """(N, 3) centres on the rest mesh, metres."""
+        return self._told("rest_positions")
+
+    def _told(self, name: str) -> Tensor:
+        if name not in self.given:
+            raise ContractError(
+                f'The appearance model looks at "{name}", for which it did not ask.',
+                f"Given: {', '.join(self.given) or 'nothing'}.",
+                f'Declare wants = SurfaceWants({name}="constant"), or "gradient", in the plugin.',
+            )
+        return self.given[name]
+
+
+def surface_of(
+    wants: SurfaceWants,
+    means: Tensor,
+    normals: Tensor,
+    rotation: Tensor,
+    centre: Tensor,
+    binding: Binding,
+    rest: RestMesh | None,
+) -> Surface | None:
+    """What ``wants`` asks for; None where it asks for nothing.
+
+    Args:
+        wants: the appearance model's.
+        means: (B, N, 3) world centres, metres.
+        normals: (B, N, 3) unit world normals, on whichever side.
+        rotation: (B, N, 3, 3) world from rest.
+        centre: (B, 3) the cameras' centres.
+        binding: the surfels.
+        rest: the canonical mesh; None without a rig.
+    """
+    if not wants.any:
+        return None
+    given: dict[str, Tensor] = {}
+    if wants.world_normals != "no" or wants.rest_normals != "no":
+        with torch.no_grad():
+            away = ((means - centre[:, None, :]) * normals).sum(-1, keepdim=True) > 0
+            side = 1.0 - 2.0 * away.to(normals.dtype)
+        facing = normals * side
+        if wants.world_normals != "no":
+            given["world_normals"] = facing
+        if wants.rest_normals != "no":
+            given["rest_normals"] = to_rest(rotation, facing)
+    if wants.world_positions != "no":
+        given["world_positions"] = means
+    if wants.rest_positions != "no":
+        given["rest_positions"] = _on_rest_mesh(binding, rest)
+    asked = wants.asked()
+    return Surface(
+        {name: value if asked[name] == "gradient" else value.detach() for name, value in given.items()}
+    )
+
+
+def _on_rest_mesh(binding: Binding, rest: RestMesh | None) -> Tensor:
+    """(N, 3) where the surfels lie on the rest mesh, each carried by its own triangle."""
+    offset = binding.parameters["offset"]
+    if rest is None:
+        return offset
+    frames, host = rest.frames, binding.triangle
+    turned = (frames.rotation[host] * offset[:, None, :]).sum(dim=-1)
+    return turned * frames.scale[host][:, None] + frames.centroid[host]
+
+
+def to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
+    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
+    x, y, z = planes.planes(vectors)
+    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]
+
+
+def colours_of(
+    appearance: Appearance,
+    binding: Binding,
+    directions: Tensor,
+    normals: Tensor,
+    rotation: Tensor,
+    parts: bool,
+    surface: Surface | None,
+) -> Colour:
+    """Call an appearance model with what it asks for: without a surface its call needs no such argument."""
+    if surface is None:
+        return appearance(binding, directions, normals, rotation, parts)
+    return appearance(binding, directions, normals, rotation, parts, surface)
+
+
+def surface_of_none(wants: SurfaceWants, like: Tensor) -> Surface | None:
+    """What ``wants`` asks for, of no surfels in one view; for a look at what a model's call gives."""
+    if not wants.any:
+        return None
+    asked = [name for name, ask in wants.asked().items() if ask != "no"]
+    return Surface(
+        {name: like.new_zeros((0, 3) if name == "rest_positions" else (1, 0, 3)) for name in asked}
+    )
+
+
+def unlit(name: str) -> OptionError:
+    """The error of relighting an appearance model that has no light of its own."""
+    return OptionError(
+        f'Appearance "{name}" has no light that could be changed.',
+        "Relightable among the built-in ones: lit.",
+        "Train with --appearance lit.",
+    )
