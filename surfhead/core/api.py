@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from surfhead.core import depth_normals as depth_normals
     from surfhead.core import geometry as geometry
     from surfhead.core import harmonics as harmonics
+    from surfhead.core import lamps as lamps
     from surfhead.core import light as light
     from surfhead.core import metrics as metrics
     from surfhead.core import planes as planes
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.familiar_flags import Flag as Flag
     from surfhead.core.hookspecs import hookimpl as hookimpl
+    from surfhead.core.lamps import Lamps as Lamps
     from surfhead.core.light import Light as Light
     from surfhead.core.linear_rig import LinearRig as LinearRig
     from surfhead.core.meshcaster import MeshCaster as MeshCaster
@@ -107,7 +109,9 @@ _HOME = {
     "Flag": "familiar_flags",
     "Surface": "surface",
     "SurfaceWants": "surface",
+    "Lamps": "lamps",
     "Light": "light",
+    "lamps": "",
     "apply_field": "surfels",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",

@@ -56,7 +56,7 @@ class Light:
     @property
     def degree(self) -> int:
         """Highest degree of its harmonics."""
-        return min(math.isqrt(len(self.coefficients)) - 1, harmonics.MAX_DEGREE)
+        return min(max(math.isqrt(len(self.coefficients)) - 1, 0), harmonics.MAX_DEGREE)
 
     @property
     def mean(self) -> Tensor:

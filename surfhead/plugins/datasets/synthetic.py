@@ -38,6 +38,7 @@ from surfhead.core.api import (
     Views,
     cache_folder,
     create,
+    lamps,
     option,
 )
 from surfhead.plugins.datasets.synthetic_cameras import (
@@ -81,6 +82,7 @@ class Synthetic(Dataset):
         supersampling: int = option(2, "Rays along each side of a pixel.")
         detail: int = option(4, "Parts into which each triangle's edges are split for relief.")
         texels: int = option(10, "Parts into which each triangle's edges are split for colour.")
+        light: str = option("studio", "Named light the head is drawn under; see `surfhead render --help`.")
         background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB behind the head, in [0, 1].")
         cache: str = option("", "Folder for the frames; empty: below the user's cache folder.")
 
@@ -98,6 +100,7 @@ class Synthetic(Dataset):
                         f"Expected an integer from {low} to {high}.",
                         "See `surfhead show dataset synthetic`.",
                     )
+            lamps.named(self.light)
             if len(self.background) != 3 or not all(0.0 <= c <= 1.0 for c in self.background):
                 raise OptionError(
                     f'Option "background" of data set "synthetic" is {self.background}.',
@@ -191,6 +194,8 @@ class SyntheticScene(Scene):
         )
         description = dataclasses.asdict(options) | {"version": VERSION, "fingerprint": rig.fingerprint()}
         description.pop("cache")
+        if options.light == lamps.STUDIO.name:  # frames made before there was a choice are still right
+            description.pop("light")
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "synthetic"
         self.folder = root / cache_key(description)
         self._store = FrameStore(self.folder, options.height, options.width)
@@ -268,6 +273,7 @@ class SyntheticScene(Scene):
                     options.texels,
                     options.supersampling,
                     options.background,
+                    lamps.named(options.light),
                 )
             return self._renderer
 
