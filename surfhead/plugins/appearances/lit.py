@@ -62,6 +62,7 @@ from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptio
 
 NORMAL_INCIDENCE = 0.028  # Schlick's F0 of skin
 EXPONENT = 8.0  # of the gloss at the start
+LIGHT_PACE = 4.0  # times the network's rate: every pixel speaks of these few numbers
 MARGIN = 1e-3  # albedo is started this far from 0 and 1
 
 
@@ -73,7 +74,7 @@ class LitNetwork(nn.Module):
     """The light, the gloss's sharpness and the eyes' lobes: what all surfels share.
 
     Attributes:
-        light: (K - 1, 3) learnt coefficients above the constant.
+        light: (K - 1, 3) learnt coefficients above the constant, over ``LIGHT_PACE``.
         sharpness: () logarithm of the gloss's exponent over its start.
         eyes: the lobes.
         given: (K, 3) another light, while ``relit``.
@@ -102,7 +103,7 @@ class LitNetwork(nn.Module):
 
     def learnt(self) -> Tensor:
         """(K, 3) the learnt light."""
-        return torch.cat((self.constant, self.light))
+        return torch.cat((self.constant, LIGHT_PACE * self.light))
 
     def coefficients(self) -> Tensor:
         """(K, 3) the light that is drawn under."""
