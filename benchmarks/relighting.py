@@ -4,13 +4,13 @@
     python -m benchmarks.relighting runs/lit OUT --lights window,noon,sunset
 
 The run must have been trained on the built-in data, which are drawn again under every other lamp (and under
-``even``, whose pictures are the albedo). The avatar is drawn under these lamps' harmonics, divided by the mean
-of the lamp it was trained under: light and albedo are known up to that factor. OUT gets table.md (printed as
-well), results.json and relighting.png:
+``even``, whose pictures are the albedo). The avatar is drawn under these lamps' harmonics, divided by the
+mean of the lamp it was trained under: light and albedo are known up to that factor. OUT gets table.md
+(printed as well), results.json and relighting.png:
 
 - foreground PSNR of the avatar lit anew, and of the same avatar as it was trained;
-- shading ratio: what the avatar's light gives over what the true light gives, shadows and all, its median over
-  the head and the mean of |log2| about that;
+- shading ratio: what the avatar's light gives over what the true light gives, shadows and all: its median
+  over the head and the mean of |log2| about that;
 - albedo: mean absolute error in percent of 1, and PSNR, after the best factor a channel.
 """
 
