@@ -145,7 +145,7 @@ class Appearance(Component):
 
     kind = "appearance"
     wants: SurfaceWants = NOTHING
-    relightable: ClassVar[bool] = False
+    relightable: bool = False
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """Per-surfel parameters it learns."""

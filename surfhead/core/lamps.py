@@ -6,6 +6,7 @@ are what a white matte surface shows that faces the lamp (or the sky) and is not
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from surfhead.core import harmonics
 from surfhead.core.errors import unknown_name
 from surfhead.core.light import BANDS, Light, band_factors, directions_of, projected
 
@@ -132,3 +134,18 @@ def named(name: str) -> Lamps:
     if name not in LAMPS:
         raise unknown_name("light", name, LAMPS, "Choose one of these.")
     return LAMPS[name]
+
+
+def lamp_from(direction: tuple[float, float, float], colour: Colour) -> Light:
+    """One lamp far away, as harmonics to the second degree; a direction of no length means from the front.
+
+    Coefficients of a lobe about d are those of the lobe about +z times √(4π/(2l + 1)) Y_lm(d), band by band.
+    """
+    towards = normalize(torch.tensor(direction, dtype=torch.float32), dim=0)
+    if not bool(towards.any()):
+        towards = torch.tensor([0.0, 0.0, 1.0])
+    upright = _light(Lamps("lamp", "", (0.0,) * 3, (0.0,) * 3, (Lamp((0.0, 0.0, 1.0), (1.0,) * 3),)))
+    around = [upright.coefficients[band * (band + 1), 0].item() for band in range(3)]
+    factors = [value * (4.0 * math.pi / (2 * band + 1)) ** 0.5 for band, value in enumerate(around)]
+    lobe = band_factors(tuple(factors), 2) * harmonics.basis(towards, 2)[:, None]
+    return Light(lobe * torch.tensor(colour), "lamp")

@@ -93,6 +93,12 @@ class Light:
         turn = harmonic_turn(rotation, self.degree).to(self.coefficients)
         return replace(self, coefficients=turn @ self.coefficients)
 
+    def plus(self, other: Light) -> Light:
+        """Both lights together, under this one's name."""
+        degree = max(self.degree, other.degree)
+        total = self.up_to(degree).coefficients + other.up_to(degree).coefficients.to(self.coefficients)
+        return replace(self, coefficients=total)
+
     def mixed(self, other: Light, amount: float) -> Light:
         """Between this light (0) and another (1)."""
         degree = max(self.degree, other.degree)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from surfhead.core.viewing.lighting import Lighting
 from surfhead.core.viewing.play import Play
 from surfhead.core.viewing.puppet import Stance
 from surfhead.core.viewing.variants import Look
@@ -31,6 +32,7 @@ class Shot:
         opacity_scale: factor of every opacity.
         camera: number of the training camera whose view this is, or None for a free camera.
         split: share of the picture's width, from the left, that shows the truth of that camera.
+        lighting: the light, for avatars that can be lit anew.
     """
 
     viewpoint: Viewpoint
@@ -41,6 +43,7 @@ class Shot:
     opacity_scale: float = 1.0
     camera: int | None = None
     split: float = 0.0
+    lighting: Lighting = field(default_factory=Lighting)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from surfhead.core.avatar import Avatar
 from surfhead.core.components import Appearance, Component
+from surfhead.core.light import Light
 from surfhead.core.surface import Surface, colours_of, surface_of_none
 from surfhead.core.types import Binding, Colour
 
@@ -177,6 +178,13 @@ class _Matte(Appearance):
         super().__init__()
         self.whole = whole
         self.wants = whole.wants
+        self.relightable = whole.relightable
+
+    def light(self) -> Light | None:
+        return self.whole.light()
+
+    def relight(self, light: Light | None) -> None:
+        self.whole.relight(light)
 
     def __call__(
         self,
