@@ -10,6 +10,7 @@ from torch import Tensor
 
 from surfhead.avatars.captured_drawing import CapturedDrawing
 from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.surface import colours_of, surface_of, to_rest
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
@@ -19,7 +20,6 @@ from surfhead.core.types import (
     check_all_finite,
     check_shape,
 )
-from surfhead.maths import planes
 
 
 class Avatar:
@@ -191,8 +191,10 @@ class Avatar:
             world = replace(world, opacity=world.opacity * opacity_scale)
         seen = (world.mean, world.normal, field.rotation)
         means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
+        rest = None if mesh is None else mesh.rest
+        surface = surface_of(self.appearance.wants, means, normals, rotation, cameras.centre, binding, rest)
         directions, normals = rest_directions(means, normals.detach(), rotation, cameras.centre)
-        colour = self.appearance(binding, directions, normals, rotation, parts)
+        colour = colours_of(self.appearance, binding, directions, normals, rotation, parts, surface)
         if track:
             if paired:
                 mean = world.mean.view_as(world.mean)
@@ -234,11 +236,4 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
     directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     facing = (normal * directions.detach()).sum(-1, keepdim=True)
     normal = torch.where(facing > 0, -normal, normal)
-    return _to_rest(rotation, directions), _to_rest(rotation.detach(), normal)
-
-
-def _to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
-    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
-    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
-    x, y, z = planes.planes(vectors)
-    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]
+    return to_rest(rotation, directions), to_rest(rotation.detach(), normal)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
-from surfhead.core.parameters import ParameterSpec, Schedule
+from surfhead.core.parameters import ParameterSpec, Schedule, with_role
 from surfhead.core.types import AffineField, Binding, Topology, WorldSurfels
 from surfhead.maths import planes
 from surfhead.maths.geometry import quaternion_to_matrix
@@ -97,7 +97,7 @@ class Surfels:
 
     def binding(self) -> Binding:
         """What deformers and appearance models see."""
-        return Binding(self.triangle, self.parameters, self.regions)
+        return Binding(self.triangle, self.parameters, self.regions, self.specs)
 
     def frozen(self, name: str, detached: Iterable[str]) -> list[Tensor]:
         """Index tensors of the surfels that get no gradient on this parameter."""
@@ -148,6 +148,13 @@ def merge_specs(*declared: Mapping[str, ParameterSpec]) -> dict[str, ParameterSp
                     f'Two components declare the per-surfel parameter "{name}".',
                     f"Taken: {', '.join(merged)}.",
                     "Rename it in the plugin.",
+                )
+            taken = with_role(merged, spec.role) if spec.role else None
+            if taken is not None:
+                raise ContractError(
+                    f'The parameters "{taken}" and "{name}" both declare the role "{spec.role}".',
+                    "Expected at most one parameter of a role.",
+                    "Leave `role` out of one of them.",
                 )
             merged[name] = spec
     return merged

@@ -60,6 +60,13 @@ def mesh(
     cover: Annotated[
         str, typer.Option(help="Cameras round the head: full, or front for what a face's data show.")
     ] = "full",
+    colours: Annotated[
+        str,
+        typer.Option(
+            help="albedo: the base colour without light (appearance lit); shown: as in pictures; auto: "
+            "albedo where there is one."
+        ),
+    ] = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +107,7 @@ def mesh(
         box=None if box is None else _box(box),
         cameras=cameras,
         cover=cover,
+        colours=colours,
     )
     avatar = load_avatar(run, device=device)
     name, poses = _poses(avatar, timestep, canonical, motion)

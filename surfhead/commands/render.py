@@ -15,7 +15,7 @@ from surfhead.core.errors import OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-ORBIT = "orbit"
+ORBIT, SPIRAL = "orbit", "spiral"
 
 
 def render(
@@ -33,8 +33,8 @@ def render(
     channel: Annotated[
         list[str] | None,
         typer.Option(
-            help="rgb (default), normal, depth, alpha, diffuse, specular, error (of a split's views), "
-            "binding, blend or stretch; repeatable."
+            help="rgb (default), normal, depth, alpha, diffuse, specular, albedo, shading, error (of a "
+            "split's views), binding, blend or stretch; repeatable."
         ),
     ] = None,
     arrays: Annotated[
@@ -47,6 +47,20 @@ def render(
     height: Annotated[int | None, typer.Option(help="Pixels from top to bottom.")] = None,
     background: Annotated[
         str | None, typer.Option(metavar="COLOUR", help="Such as black or #336699; else the data's own.")
+    ] = None,
+    light: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIGHT",
+            help="Light the avatar anew (appearance lit): studio, window, noon, sunset, stage, even, an "
+            "environment FILE.hdr or FILE.exr, or key frames FILE.json of a turning light.",
+        ),
+    ] = None,
+    light_turn: Annotated[
+        float | None, typer.Option(help="Degrees by which --light is turned about the head.")
+    ] = None,
+    light_strength: Annotated[
+        float | None, typer.Option(help="Factor on --light, whose mean is 1 (that of the learnt light).")
     ] = None,
     timestep: Annotated[
         int | None, typer.Option(help="Path: hold this pose; by default the avatar's motion plays.")
@@ -86,8 +100,10 @@ def render(
     import numpy as np
     from rich.progress import track
 
+    from surfhead.core.surface import unlit
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
+    from surfhead.drawing.light_file import MovingLight
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import load_avatar
 
@@ -102,7 +118,27 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    lamp = None
+    if light is not None:
+        strength = 1.0 if light_strength is None else light_strength
+        if not 0.0 <= strength < float("inf"):
+            raise OptionError(f'"light-strength" is {strength}.', "Expected at least 0.", "Mend it.")
+        lamp = MovingLight.read(light, light_turn or 0.0, strength)
+    elif light_turn is not None or light_strength is not None:
+        raise OptionError(
+            "The light is to be turned or scaled, but no light is given.", "", "Add --light NAME or FILE."
+        )
     avatar = load_avatar(run, device=device)
+    if lamp is not None and not avatar.appearance.relightable:
+        raise unlit(avatar.appearance.name)
+    if (
+        lamp is not None
+        and lamp.moving
+        and frames is None
+        and split is None
+        and path in (None, ORBIT, SPIRAL)
+    ):
+        frames = lamp.pictures
     settings = {
         "frames": frames,
         "timestep": timestep,
@@ -127,6 +163,8 @@ def render(
         name = Path(path or ORBIT).stem
     if colour is not None:
         shots = replace(shots, background=colour)
+    if lamp is not None:
+        shots = replace(shots, light=lamp, rate=lamp.fps if lamp.moving else shots.rate)
     target = out or run / "render" / name
     rate = fps or shots.rate
     cameras = shots.cameras

@@ -36,14 +36,20 @@ if TYPE_CHECKING:
     from surfhead.core.exchange import StoredAvatar as StoredAvatar
     from surfhead.core.hookspecs import hookimpl as hookimpl
     from surfhead.core.linear_rig import LinearRig as LinearRig
+    from surfhead.core.named_light import named_light as named_light
+    from surfhead.core.parameters import BASE_COLOUR as BASE_COLOUR
+    from surfhead.core.parameters import Encoding as Encoding
     from surfhead.core.parameters import ParameterSpec as ParameterSpec
     from surfhead.core.parameters import Schedule as Schedule
+    from surfhead.core.parameters import base_colour as base_colour
     from surfhead.core.registry import create as create
     from surfhead.core.rig_parameter import RigParameter as RigParameter
     from surfhead.core.scene import Frame as Frame
     from surfhead.core.scene import Motion as Motion
     from surfhead.core.scene import Scene as Scene
     from surfhead.core.scene import Views as Views
+    from surfhead.core.surface import Surface as Surface
+    from surfhead.core.surface import SurfaceWants as SurfaceWants
     from surfhead.core.types import AffineField as AffineField
     from surfhead.core.types import Batch as Batch
     from surfhead.core.types import Binding as Binding
@@ -60,6 +66,8 @@ if TYPE_CHECKING:
     from surfhead.maths import depth_normals as depth_normals
     from surfhead.maths import geometry as geometry
     from surfhead.maths import harmonics as harmonics
+    from surfhead.maths import lamps as lamps
+    from surfhead.maths import light as light
     from surfhead.maths import metrics as metrics
     from surfhead.maths import planes as planes
     from surfhead.maths import triangles as triangles
@@ -96,6 +104,9 @@ _HOME = {
     "StoredAvatar": "exchange",
     "hookimpl": "hookspecs",
     "LinearRig": "linear_rig",
+    "BASE_COLOUR": "parameters",
+    "base_colour": "parameters",
+    "Encoding": "parameters",
     "ParameterSpec": "parameters",
     "Schedule": "parameters",
     "create": "registry",
@@ -103,6 +114,9 @@ _HOME = {
     "Motion": "scene",
     "Scene": "scene",
     "Views": "scene",
+    "named_light": "named_light",
+    "Surface": "surface",
+    "SurfaceWants": "surface",
     "AffineField": "types",
     "Batch": "types",
     "Binding": "types",
@@ -121,6 +135,8 @@ _HOME = {
     "planes": "",
     "triangles": "",
     "harmonics": "",
+    "lamps": "",
+    "light": "",
     "metrics": "",
     "depth_normals": "",
 }

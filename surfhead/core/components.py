@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from surfhead.core.errors import OptionError
 from surfhead.core.parameters import ParameterSpec, Schedule
+from surfhead.core.surface import NOTHING, Surface, SurfaceWants, unlit
 from surfhead.core.views import BareView
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Step,
         WorldSurfels,
     )
+    from surfhead.maths.light import Light
 
 
 def option(default: Any, description: str, **metadata: Any) -> Any:
@@ -136,9 +138,15 @@ class Deformer(Component):
 
 
 class Appearance(Component):
-    """Gives every surfel a colour for every view (method: section 6)."""
+    """Gives every surfel a colour for every view (method: section 6).
+
+    Attributes:
+        wants, relightable: what its call is told of the surface; whether ``relight`` works.
+    """
 
     kind = "appearance"
+    wants: SurfaceWants = NOTHING
+    relightable: bool = False
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """Per-surfel parameters it learns."""
@@ -162,6 +170,14 @@ class Appearance(Component):
         """A value that changes whenever ``advance`` changed what ``__call__`` computes."""
         return ()
 
+    def light(self) -> Light | None:
+        """The light it draws under; None where it has none."""
+        return None
+
+    def relight(self, light: Light | None) -> None:
+        """Draw under another light, or the learnt one (None). Raises OptionError where it has none."""
+        raise unlit(self.name)
+
     def colour_model(self, binding: Binding) -> ColourModel | None:
         """What ``__call__`` computes as plain numbers, for programs without Python; None: untold."""
         return None
@@ -172,13 +188,9 @@ class Appearance(Component):
 
     @abstractmethod
     def __call__(
-        self,
-        binding: Binding,
-        directions: Tensor,
-        normals: Tensor,
-        rotation: Tensor,
-        parts: bool = False,
-    ) -> Colour:
+        self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor,
+        parts: bool = False, surface: Surface | None = None,
+    ) -> Colour:  # fmt: skip
         """The colours.
 
         Args:
@@ -186,7 +198,8 @@ class Appearance(Component):
             directions: (B, N, 3) unit vectors from the camera to the surfel, in rest space.
             normals: (B, N, 3) unit normals in rest space, turned towards the camera, detached.
             rotation: (B, N, 3, 3) world from rest, for terms that live in world space.
-            parts: also give the named parts (``diffuse``, ``specular``).
+            parts: also give the named parts (``diffuse``, ``specular``, ``albedo``, ``shading``).
+            surface: what ``wants`` asks for; one that asks for nothing is called without this argument.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +52,22 @@ class Schedule:
         return rise * math.exp(math.log(self.initial) * (1.0 - progress) + math.log(self.final) * progress)
 
 
+BASE_COLOUR = "base_colour"
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a parameter holds what its role means.
+
+    Attributes:
+        encode: from values of the role's meaning to raw values of the same shape.
+        decode: back again, differentiable.
+    """
+
+    encode: Callable[[Tensor], Tensor]
+    decode: Callable[[Tensor], Tensor]
+
+
 @dataclass(frozen=True)
 class ParameterSpec:
     """One per-surfel parameter, declared by the core, a deformer or an appearance model.
@@ -65,11 +81,16 @@ class ParameterSpec:
         rate: learning rate over the run.
         group: key under ``rate.`` in the configuration by which users change the rate;
             empty: the parameter's own name.
+        group_share: this parameter's share of the group's rate when users change it.
         scaled_by_extent: multiply the rate by the scene's extent.
         frozen_regions: regions whose surfels get no gradient on it, always.
         unseen: what becomes of it where no training view saw the surfel: ``keep``; ``neighbours``: what its
             surroundings on the rest mesh suggest; ``initial``: its start.
         detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``, ``teeth``).
+        role: what the core may set or read it as: ``base_colour``, the RGB in [0, 1] that a surfel of shape
+            (3,) has from everywhere (before light, where the model has light); empty: nothing. A run
+            has at most one parameter of a role.
+        encoding: how it holds what the role means; None: as it is.
     """
 
     shape: tuple[int, ...]
@@ -80,6 +101,9 @@ class ParameterSpec:
     frozen_regions: tuple[str, ...] = field(default=())
     detachable: bool = False
     unseen: Literal["keep", "neighbours", "initial"] = "keep"
+    group_share: float = 1.0
+    role: str = ""
+    encoding: Encoding | None = None
 
     def start(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, *shape) float32 starting values on the CPU."""
@@ -87,3 +111,22 @@ class ParameterSpec:
             return self.initial(count, generator)
         value = torch.as_tensor(self.initial, dtype=torch.float32)
         return value.broadcast_to(count, *self.shape).clone()
+
+    def encoded(self, values: Tensor) -> Tensor:
+        """Raw values that mean ``values`` in the parameter's role."""
+        return values if self.encoding is None else self.encoding.encode(values)
+
+    def decoded(self, raw: Tensor) -> Tensor:
+        """What raw values mean in the parameter's role, differentiable."""
+        return raw if self.encoding is None else self.encoding.decode(raw)
+
+
+def with_role(specs: Mapping[str, ParameterSpec], role: str) -> str | None:
+    """The name of the parameter that plays a role; None where none does."""
+    return next((name for name, spec in specs.items() if spec.role == role), None)
+
+
+def base_colour(specs: Mapping[str, ParameterSpec], raw: Mapping[str, Tensor]) -> Tensor | None:
+    """(N, 3) RGB of surfels' base colour, differentiable; None where no parameter plays that role."""
+    name = with_role(specs, BASE_COLOUR)
+    return None if name is None else specs[name].decoded(raw[name])

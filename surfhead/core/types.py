@@ -21,6 +21,7 @@ from torch import Tensor
 from surfhead.core.errors import ShapeError
 
 if TYPE_CHECKING:
+    from surfhead.core.parameters import ParameterSpec
     from surfhead.maths.triangles import TriangleFrames
 
 
@@ -98,11 +99,8 @@ class Cameras:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Cameras:
         """The same cameras on ``device`` (and in ``dtype``)."""
-        return replace(
-            self,
-            camera_from_world=self.camera_from_world.to(device, dtype),
-            intrinsics=self.intrinsics.to(device, dtype),
-        )
+        pose, lens = (value.to(device, dtype) for value in (self.camera_from_world, self.intrinsics))
+        return replace(self, camera_from_world=pose, intrinsics=lens)
 
     def validate(self) -> Cameras:
         """Return self; raise ShapeError for NaN, a non-rigid transform or a focal length <= 0."""
@@ -218,11 +216,13 @@ class Binding:
         parameters: name -> (N, ...) raw (not activated) parameters: those of the core (``offset``,
             ``log_scale``, ``quaternion``, ``opacity``) and those declared by deformer and appearance.
         regions: name -> (M,) int64 indices of the surfels whose host lies in that region, ascending.
+        specs: the parameters' declarations, where known.
     """
 
     triangle: Tensor
     parameters: Mapping[str, Tensor]
     regions: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    specs: Mapping[str, ParameterSpec] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.triangle)

@@ -16,6 +16,7 @@ from surfhead.maths.geometry import largest_singular_value
 
 FULL_ERROR = 0.2  # mean absolute colour error shown in white
 FULL_STRETCH = 1.5  # stretch of the fullest red
+FULL_SHADING = 2.0  # times the mean light shown in white
 SOLID = 0.5  # alpha from which a pixel's depth is shown
 
 CHANNELS: dict[str, str] = {
@@ -25,13 +26,15 @@ CHANNELS: dict[str, str] = {
     "alpha": "How much of each pixel is covered.",
     "diffuse": "The colour without highlights, over black.",
     "specular": "The highlights alone, over black; black for appearances that have none.",
+    "albedo": "The base colour without light, over black; black for appearances that have none.",
+    "shading": f"The light on the surface, white at {FULL_SHADING:g} times the mean light, over black.",
     "error": f"Mean absolute difference from the true picture: black 0, red, yellow, white {FULL_ERROR:g}.",
     "binding": "A colour of its own for the surfels of each triangle of the rig.",
     "blend": "Weight of the surfel's own triangle among those that carry it: black 0, white 1.",
     "observed": "How well the training views know each surfel: black not, white well; grey unmeasured.",
     "stretch": f"Largest stretch since rest: grey none, red longer ({FULL_STRETCH:g}x), blue shorter.",
 }
-PARTS = ("diffuse", "specular")
+PARTS = ("diffuse", "specular", "albedo", "shading")
 OF_SURFELS = ("binding", "blend", "observed", "stretch")
 
 
@@ -105,7 +108,7 @@ def pictures_of(
 ) -> dict[str, Tensor]:
     """The channels of what ``avatar.render`` gave for one camera; arguments and errors as of ``paint``.
 
-    ``diffuse`` and ``specular`` need a rendering with ``parts``.
+    The ``PARTS`` need a rendering with ``parts``.
     """
     check_channels(channels, truth is not None)
     output = rendering.output
@@ -122,6 +125,8 @@ def pictures_of(
             if name in PARTS:
                 part = rendering.parts.get(name)
                 made[name] = torch.zeros_like(output.rgb[0]) if part is None else part[0]
+                if name == "shading":
+                    made[name] = made[name] / FULL_SHADING
             elif name not in made:
                 made[name] = _of_pixels(output, name, depth_range, truth)
     return {name: made[name].clamp(0.0, 1.0) for name in channels}

@@ -2,7 +2,8 @@
 
 Depth is drawn from some of the training cameras, where the run's data are at hand, and from cameras spread
 evenly round the head, fused in the posed head's box (``fusion``), and the zero surface is found by marching
-cubes. Vertices take the colours that the same pictures show.
+cubes. Vertices take the colours that the same pictures show, or the albedo without light where the avatar's
+appearance has one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.scene import Scene
+from surfhead.core.surface import unlit
 from surfhead.core.types import Cameras
 from surfhead.data.feed import cameras_of
 from surfhead.drawing.camera_path import around
@@ -29,6 +31,8 @@ Pose = Mapping[str, Tensor]
 DEPTHS = ("median", "expected")
 COVERS = ("full", "front")
 CAMERAS = ("both", "training", "around")
+COLOURS = ("auto", "albedo", "shown")
+ALBEDO = "albedo"  # the part of a colour
 MARGIN = 0.015  # metres added to the head's box on each side: hair stands off the rig's mesh
 LEAST_WEIGHT = 0.05  # of a voxel: less than one picture at a slant
 LEAST_BAND = 3.0  # voxels: with less, the field is cut off within a cell
@@ -54,6 +58,7 @@ class MeshSettings:
         truncation: of the distance field, metres, but at least ``LEAST_BAND`` voxels: wider takes out more of
             the noise of depth, and more of what is thin.
         smooth: steps that smooth the surface; 0: none.
+        colours: ``albedo``: without light; ``shown``: as in pictures; ``auto``: albedo where there is one.
     """
 
     voxel: float = 0.001
@@ -67,12 +72,14 @@ class MeshSettings:
     alpha: float = 0.5
     truncation: float = 0.006
     smooth: int = 20
+    colours: str = "auto"
 
     def __post_init__(self) -> None:
         chosen = (
             ("depth", self.depth, DEPTHS),
             ("cover", self.cover, COVERS),
             ("cameras", self.cameras, CAMERAS),
+            ("colours", self.colours, COLOURS),
         )
         for kind, value, choices in chosen:
             if value not in choices:
@@ -236,19 +243,25 @@ def cameras_for(
 def depth_pictures(
     avatar: Avatar, pose: Pose, seen_from: list[SeenFrom], settings: MeshSettings
 ) -> list[DepthPictures]:
-    """Draw the depth and the colours of a pose."""
+    """Draw the depth and the colours of a pose. Raises OptionError for albedo where the avatar has none."""
     made = []
+    bare = settings.colours == "albedo" or (settings.colours == "auto" and avatar.appearance.relightable)
     for seen in seen_from:
         for start in range(0, len(seen.cameras), BATCH):
             rows = slice(start, start + BATCH)
             cameras = seen.cameras[rows]
-            output = avatar.render(cameras, pose).output
+            drawn = avatar.render(cameras, pose, parts=bare)
+            output, colour = drawn.output, drawn.output.rgb
+            if bare:
+                if ALBEDO not in drawn.parts:
+                    raise unlit(avatar.appearance.name)
+                colour = drawn.parts[ALBEDO] / output.alpha[..., None].clamp_min(1e-3)  # drawn over black
             depth = output.median_depth if settings.depth == "median" else output.depth
             weight = torch.where(output.alpha >= settings.alpha, output.alpha, 0.0)
             if seen.mask is not None:
                 mask = seen.mask[rows].to(weight.device)
                 weight = weight * torch.where(mask >= 0.5, mask, 0.0)
-            made.append(DepthPictures(cameras.to(avatar.device), depth, weight, output.rgb))
+            made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
     return made
 
 

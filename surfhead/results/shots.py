@@ -21,6 +21,7 @@ from surfhead.data.opening import open_scene
 from surfhead.drawing.camera_path import UP, orbit, spiral
 from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
+from surfhead.drawing.light_file import MovingLight
 from surfhead.runs.run import read_config
 
 PATHS = {"orbit": orbit, "spiral": spiral}
@@ -39,6 +40,7 @@ class Shots:
         rate: pictures a second.
         background: (3,) RGB in [0, 1]; None: the avatar's own.
         truth: gives the true picture (H, W, 3) in [0, 1] of shot i; None where there is none.
+        light: what a relightable avatar is drawn under; None: the light it has learnt.
     """
 
     cameras: Cameras
@@ -46,6 +48,7 @@ class Shots:
     rate: float = RATE
     background: Tensor | None = None
     truth: Callable[[int], Tensor] | None = None
+    light: MovingLight | None = None
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -196,12 +199,25 @@ def drawn(
 ) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
     """Take the shots in turn: what was rendered, and channel -> (H, W, 3) in [0, 1].
 
-    All depths share the range of the first shot that shows anything. Errors are those of ``paint``.
+    All depths share the range of the first shot that shows anything. Errors are those of ``paint``, and
+    OptionError where an avatar without light of its own is to be lit. Afterwards it has its own light again.
     """
     check_channels(channels, shots.truth is not None)
+    try:
+        yield from _taken(avatar, shots, channels)
+    finally:
+        if shots.light is not None and avatar.appearance.relightable:
+            avatar.appearance.relight(None)
+
+
+def _taken(
+    avatar: Avatar, shots: Shots, channels: Sequence[str]
+) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
     limits = None
     for index in range(len(shots)):
         camera = shots.cameras[index]
+        if shots.light is not None:
+            avatar.appearance.relight(shots.light.at(index / shots.rate))
         rendering = avatar.render(
             camera,
             shots.pose(index),

@@ -7,11 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from surfhead.avatars.surface import colours_of
 from surfhead.core.colour_model import ColourModel
 from surfhead.core.components import Appearance
+from surfhead.core.errors import OptionError
 from surfhead.core.parameters import Schedule
+from surfhead.core.surface import Surface, SurfaceWants
 from surfhead.core.types import Binding, Colour
 from surfhead.maths import harmonics
+from surfhead.maths.light import Light
 from surfhead.testing import tiny
 from surfhead.testing.declared import learning, require_valid
 from surfhead.testing.suite import Subject, promise, require
@@ -59,6 +63,35 @@ def _inputs(
     return binding, directions, normals, turn[:, None].expand(views, count, 3, 3).contiguous()
 
 
+def _surface(appearance: Appearance, inputs: tuple[Binding, Tensor, Tensor, Tensor]) -> Surface | None:
+    """What the model asks for, as follows from the other inputs."""
+    binding, directions, normals, rotation = inputs
+    values = {
+        "world_normals": (rotation @ normals[..., None]).squeeze(-1),
+        "rest_normals": normals.clone(),
+        "world_positions": 0.6 * (rotation @ directions[..., None]).squeeze(-1),
+        "rest_positions": 0.1 * binding.parameters["offset"],
+    }
+    wants = appearance.wants
+    asked = {name: ask for name, ask in wants.asked().items() if ask != "no"}
+    if not asked:
+        return None
+    return Surface({n: values[n] if ask == "gradient" else values[n].detach() for n, ask in asked.items()})
+
+
+def _call(
+    appearance: Appearance,
+    binding: Binding,
+    directions: Tensor,
+    normals: Tensor,
+    rotation: Tensor,
+    *,
+    parts: bool = False,
+) -> Colour:
+    inputs = (binding, directions, normals, rotation)
+    return colours_of(appearance, *inputs, parts, _surface(appearance, inputs))
+
+
 @promise("appearance")
 def declares_parameters(subject: Subject) -> None:
     """The parameters it declares can be allocated, and take no name of the core's."""
@@ -72,7 +105,7 @@ def gives_colour(subject: Subject) -> None:
         appearance = _prepared(subject, images)
         for views in (1, 3):
             for count in (0, 1, MANY):
-                colour = appearance(*_inputs(appearance, views, count))
+                colour = _call(appearance, *_inputs(appearance, views, count))
                 require(
                     isinstance(colour, Colour), f"It gave a {type(colour).__name__}.", "Expected a Colour."
                 )
@@ -86,7 +119,7 @@ def parts_on_request(subject: Subject) -> None:
     """Named parts are given only on request, in the shape of the colour, and do not change it."""
     appearance = _prepared(subject)
     inputs = _inputs(appearance)
-    plain, full = appearance(*inputs), appearance(*inputs, parts=True)
+    plain, full = _call(appearance, *inputs), _call(appearance, *inputs, parts=True)
     require(not plain.parts, f"Unasked it gave the parts {', '.join(plain.parts)}.")
     require_close(full.rgb, plain.rgb, "rgb with parts against rgb without", 1e-6)
     for name, value in full.parts.items():
@@ -97,7 +130,7 @@ def parts_on_request(subject: Subject) -> None:
 @promise("appearance")
 def deterministic(subject: Subject) -> None:
     """Equal inputs give equal colours, bit for bit, in every instance made from equal random numbers."""
-    require_repeatable(lambda: _prepared(subject), lambda made: made(*_inputs(made)))
+    require_repeatable(lambda: _prepared(subject), lambda made: _call(made, *_inputs(made)))
 
 
 @promise("appearance")
@@ -106,7 +139,7 @@ def inputs_unmodified(subject: Subject) -> None:
     appearance = _prepared(subject)
     inputs = _inputs(appearance)
     before = snapshot(inputs)
-    appearance(*inputs)
+    _call(appearance, *inputs)
     require_unchanged(inputs, before)
 
 
@@ -117,8 +150,8 @@ def surfels_are_independent(subject: Subject) -> None:
     binding, *rest = _inputs(appearance)
     order = torch.randperm(MANY, generator=tiny.generator(3))
     shuffled = tiny.reordered(binding, order, tiny.rest_mesh().topology)
-    colour = appearance(binding, *rest).rgb
-    other = appearance(shuffled, *(value[:, order] for value in rest)).rgb
+    colour = _call(appearance, binding, *rest).rgb
+    other = _call(appearance, shuffled, *(value[:, order] for value in rest)).rgb
     require_close(other, colour[:, order], "The colours of shuffled surfels", 1e-5)
 
 
@@ -127,9 +160,9 @@ def views_are_independent(subject: Subject) -> None:
     """Three views at once equal the three one by one."""
     appearance = _prepared(subject)
     binding, *rest = _inputs(appearance, 3)
-    together = appearance(binding, *rest).rgb
+    together = _call(appearance, binding, *rest).rgb
     for view in range(3):
-        alone = appearance(binding, *(value[view : view + 1] for value in rest)).rgb
+        alone = _call(appearance, binding, *(value[view : view + 1] for value in rest)).rgb
         require_close(alone[0], together[view], f"The colours of view {view}", 1e-5)
 
 
@@ -145,7 +178,7 @@ def parameters_learn(subject: Subject) -> None:
         learnt |= {f"network {name}": value for name, value in network.named_parameters()}
     if not learnt:
         return
-    colour = appearance(binding, *rest).rgb
+    colour = _call(appearance, binding, *rest).rgb
     require(colour.requires_grad, "The colour does not depend on what it declares.")
     weight = torch.linspace(0.5, 1.5, colour.numel()).reshape(colour.shape)
     found = torch.autograd.grad((colour * weight).sum(), list(learnt.values()), allow_unused=True)
@@ -161,7 +194,7 @@ def direction_gradients_finite(subject: Subject) -> None:
     binding, directions, normals, rotation = _inputs(appearance)
     normals[:, ::3] = -directions[:, ::3]
     directions.requires_grad_()
-    colour = appearance(binding, directions, normals, rotation).rgb
+    colour = _call(appearance, binding, directions, normals, rotation).rgb
     if colour.requires_grad:
         found = torch.autograd.grad(colour.sum(), directions, allow_unused=True)[0]
         if found is not None:
@@ -182,19 +215,19 @@ def stage_tells_changes(subject: Subject) -> None:
     """``stage`` changes whenever ``advance`` changed what equal inputs give, and going back restores it."""
     appearance = _prepared(subject, 0)
     inputs = _inputs(appearance)
-    start, stage = appearance(*inputs).rgb, appearance.stage()
+    start, stage = _call(appearance, *inputs).rgb, appearance.stage()
     require(isinstance(stage, tuple), f"stage() gave a {type(stage).__name__}.", "Expected a tuple.")
     first = (start, stage)
     for images in MOMENTS[1:]:
         appearance.advance(images)
-        colour, now = appearance(*inputs).rgb, appearance.stage()
+        colour, now = _call(appearance, *inputs).rgb, appearance.stage()
         require(
             now != stage or torch.equal(colour, start), f"At image {images} colours changed, stage() did not."
         )
         start, stage = colour, now
     appearance.advance(0)
     require(
-        torch.equal(appearance(*inputs).rgb, first[0]) and appearance.stage() == first[1],
+        torch.equal(_call(appearance, *inputs).rgb, first[0]) and appearance.stage() == first[1],
         "After advance(0) it is not as it was at the start.",
         "A resumed run tells it the image count it continues from.",
     )
@@ -224,5 +257,61 @@ def colour_model_agrees(subject: Subject) -> None:
                     torch.einsum("bnij,bnj->bni", turn, vectors)[:, at] for vectors in (directions, normals)
                 ]
                 colour[:, at] += model.highlight(seen[0], seen[1])
-            own = appearance(binding, directions, normals, rotation).rgb
+            own = _call(appearance, binding, directions, normals, rotation).rgb
         require_close(colour.clamp_min(0.0), own, f"The colour model after {images} images", 1e-5)
+
+
+@promise("appearance")
+def wants_are_true(subject: Subject) -> None:
+    """What it asks of the surface matters to its colours; gradients it asks for are finite, and there."""
+    appearance = _prepared(subject)
+    require(isinstance(appearance.wants, SurfaceWants), f"wants is a {type(appearance.wants).__name__}.")
+    inputs = _inputs(appearance)
+    given = _surface(appearance, inputs)
+    if given is None:
+        return
+    leaves = {name: value.detach().clone().requires_grad_() for name, value in given.given.items()}
+    colour = colours_of(appearance, *inputs, False, Surface(leaves)).rgb
+    for name, ask in appearance.wants.asked().items():
+        if ask == "no":
+            continue
+        moved = torch.roll(leaves[name].detach(), 1, dims=-2)
+        other = colours_of(appearance, *inputs, False, Surface({**leaves, name: moved})).rgb
+        require(
+            not torch.equal(other, colour),
+            f'It asks for "{name}", which changes nothing.',
+            "Expected only what it needs: the rest costs time.",
+        )
+        if ask == "gradient":
+            require(colour.requires_grad, f'It asks for "{name}" with gradient, but gives none.')
+            found = torch.autograd.grad(colour.sum(), leaves[name], allow_unused=True, retain_graph=True)[0]
+            require(
+                found is not None and bool((found != 0).any()),
+                f'It asks for "{name}" with gradient, but gives none.',
+                'Expected "constant" where the colours\' errors should not move the surfels.',
+            )
+            require_finite(found, f'The gradient of "{name}"')
+
+
+@promise("appearance")
+def relights(subject: Subject) -> None:
+    """Where it is relightable, another light changes colours and ``stage``, and None brings both back."""
+    appearance = _prepared(subject)
+    other = Light(torch.linspace(0.2, 1.0, 27).reshape(9, 3), "test")
+    if not appearance.relightable:
+        require(appearance.light() is None, "light() gave a light, but relightable is False.")
+        try:
+            appearance.relight(other)
+        except OptionError:
+            return
+        require(False, "relight() did nothing.", "Expected an OptionError, or relightable = True.")
+    require(isinstance(appearance.light(), Light), "It is relightable, but light() gave none.")
+    inputs = _inputs(appearance)
+    with torch.no_grad():
+        before, stage = _call(appearance, *inputs).rgb, appearance.stage()
+        appearance.relight(other)
+        require(not torch.equal(_call(appearance, *inputs).rgb, before), "relight() changed no colour.")
+        require(appearance.stage() != stage, "relight() changed colours, stage() did not.")
+        appearance.relight(None)
+        back = torch.equal(_call(appearance, *inputs).rgb, before) and appearance.stage() == stage
+    require(back, "After relight(None) it is not as before.", "Expected the learnt light again.")

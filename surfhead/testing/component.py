@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from surfhead.core.components import BASES
+from surfhead.core.components import BASES, Appearance
 from surfhead.core.errors import OptionError
 from surfhead.core.options import as_table, build_options
 from surfhead.testing.suite import EVERY_KIND, Subject, class_of, promise, require
@@ -115,7 +115,8 @@ def signatures(subject: Subject) -> None:
         if (name.startswith("_") and name != "__call__") or not callable(theirs) or name == "Options":
             continue
         wanted, given = inspect.signature(theirs).parameters, inspect.signature(ours).parameters
-        missing = [key for key in wanted if key not in given]
+        spared = {"surface"} if issubclass(cls, Appearance) and not cls.wants.any else set()
+        missing = [key for key in wanted if key not in given and key not in spared]
         require(not missing, f"{name}{inspect.signature(ours)} lacks {', '.join(missing)}.")
         extra = [
             key

@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.surfels import apply_field
-from surfhead.core.parameters import ParameterSpec, Schedule
+from surfhead.core.parameters import BASE_COLOUR, Encoding, ParameterSpec, Schedule
 from surfhead.core.types import AffineField, Batch, Binding, Mesh, RenderOutput, Step
 from surfhead.maths.triangles import jacobians
 from surfhead.testing import tiny
 
 HEIGHT, WIDTH = 20, 28
 VIEWS = 2
+COLOUR = ParameterSpec(
+    (3,), 0.0, Schedule(1e-3), role=BASE_COLOUR, encoding=Encoding(torch.logit, torch.sigmoid)
+)
+RESIDUAL = ParameterSpec((3, 3), 0.0, Schedule(1e-3))
+SPECS = {"albedo": COLOUR, "residual": RESIDUAL}
+"""Base colours and a view-dependent rest, as `lit` declares them."""
 BLEND = ParameterSpec((4,), (2.0, -3.0, -3.0, -3.0), Schedule(1e-3))
 """Blend logits, as deformers that blend neighbours declare them."""
 
@@ -46,9 +52,9 @@ def random_step(count: int = 30, seed: int = 0, mask: bool = True) -> Step:
     rest = tiny.rest_mesh()
     mesh = tiny.posed_mesh(rest, VIEWS, seed, strength=2.0)
     mesh.vertices.requires_grad_()
-    raw = tiny.binding({"blend": BLEND}, count, rest.topology, seed, spread=1.5)
+    raw = tiny.binding({"blend": BLEND, **SPECS}, count, rest.topology, seed, spread=1.5)
     parameters = {name: value.requires_grad_() for name, value in raw.parameters.items()}
-    binding = Binding(raw.triangle, parameters, raw.regions)
+    binding = Binding(raw.triangle, parameters, raw.regions, SPECS)
     field = host_field(mesh, binding)
     picture = (VIEWS, HEIGHT, WIDTH)
     normal = 0.9 * torch.nn.functional.normalize(torch.randn(*picture, 3, generator=random), dim=-1)

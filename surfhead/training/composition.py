@@ -13,12 +13,11 @@ from surfhead.avatars.scene_motion import sized
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError, UnavailableError
+from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.feed import background_of
 from surfhead.training.placement import scatter, shares
-
-SH_DC = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 sqrt(pi))
 
 
 def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar:
@@ -69,12 +68,14 @@ def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
     """Start every surfel in the mean colour of the training pixels that show its triangle."""
     from surfhead.measuring.baseline import TriangleBaseline
 
-    if not avatar.deformer.rig_bound or "sh_dc" not in avatar.surfels.parameters:
+    surfels = avatar.surfels
+    name = with_role(surfels.specs, BASE_COLOUR)
+    if not avatar.deformer.rig_bound or name is None:
         return
     colours = TriangleBaseline(scene, avatar.rig, views).colours.to(avatar.device)
     with torch.no_grad():
-        start = (colours[avatar.surfels.triangle] - 0.5) / SH_DC
-        avatar.surfels.parameters["sh_dc"].copy_(start)
+        start = surfels.specs[name].encoded(colours[surfels.triangle])
+        surfels.parameters[name].copy_(start)
 
 
 def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:
@@ -98,7 +99,8 @@ def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: t
         raw["offset"].copy_(torch.from_numpy(points))
         raw["log_scale"].copy_(torch.from_numpy(np.log(mean))[:, None].expand(-1, 2))
         raw["quaternion"].copy_(torch.randn(count, 4, generator=generator))
-        if scene.point_colours is not None and "sh_dc" in raw:
+        name = with_role(specs, BASE_COLOUR)
+        if scene.point_colours is not None and name is not None:
             colours = torch.from_numpy(np.asarray(scene.point_colours)).double() / 255.0
-            raw["sh_dc"].copy_((colours - 0.5) / SH_DC)
+            raw[name].copy_(specs[name].encoded(colours))
     return surfels

@@ -22,7 +22,7 @@ from surfhead.data.feed import cameras_of
 from surfhead.measuring.evaluation import spread
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
-HALF = 0.5  # pixels, summed over all training views, at which a surfel counts as half known
+HALF = 1.0  # pixels, summed over all training views, at which a surfel counts as half known
 
 
 @dataclass(frozen=True)

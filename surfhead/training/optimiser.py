@@ -57,8 +57,8 @@ class Optimiser:
         rows = []
         for name, spec in avatar.surfels.specs.items():
             schedule = _override(spec.rate, rates.get(spec.group or name), self.length)
-            if name == "sh_rest" and "sh" in rates:
-                schedule = _scaled(schedule, 1 / 20)
+            if spec.group_share != 1.0 and (spec.group or name) in rates:
+                schedule = _scaled(schedule, spec.group_share)
             self.groups[name] = Group("surfels", schedule, batch * (extent if spec.scaled_by_extent else 1.0))
             rows.append({"params": [avatar.surfels.parameters[name]], "name": name})
         known = {spec.group or name for name, spec in avatar.surfels.specs.items()}

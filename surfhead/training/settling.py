@@ -10,6 +10,8 @@ Two estimates, both the mean of a Gaussian posterior, that leave alone what the 
   that its surroundings on the rest mesh suggest: per triangle t, the solution of (W + μ L) t = W v, with L
   the Laplacian of the mesh's triangles, W how well their surfels are known and v their mean. It is blended
   in by 1 − known. Parameters that declare ``unseen="initial"`` go back to their start in the same measure.
+
+At the open rim of the neck there is nothing to lean on: what the pictures cut off there is hidden instead.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from surfhead.training.ranks import ALONE, Ranks
 STIFFNESS = 0.5  # λ, pixels
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
+SURE = 0.8  # of a triangle's best known surfel, above which the neck's rim is shown
+HIDDEN = -6.0  # opacity's logit, under the faintest that is drawn (1/255)
 CHUNK = 16_384  # surfels whose systems are solved together
 
 
@@ -49,6 +53,7 @@ def settle(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
     settle_directions(avatar, seen)
     if avatar.deformer.rig_bound:
         settle_neighbours(avatar, seen)
+        hide_rim(avatar, seen)
     avatar.observed = seen.known
 
 
@@ -99,6 +104,29 @@ def settle_neighbours(avatar: Avatar, seen: Observation) -> None:
             continue
         share = known.reshape(-1, *[1] * (value.ndim - 1))
         value.copy_(share * value + (1.0 - share) * guess)
+
+
+@torch.no_grad()
+def hide_rim(avatar: Avatar, seen: Observation) -> None:
+    """Hide the surfels between the rig's open boundary and the first triangles that are well known."""
+    surfels = avatar.surfels
+    topology = avatar.rig.rest().topology
+    rim = topology.regions.get("boundary")
+    if rim is None:
+        return
+    count = len(topology.triangles)
+    best = torch.zeros(count, device=seen.weight.device)
+    best = best.scatter_reduce(0, surfels.triangle, seen.known, "amax")
+    unknown = best < SURE
+    reached = unknown & rim.to(unknown.device)
+    neighbours = topology.neighbours.to(unknown.device)
+    while True:
+        further = reached | (unknown & reached[neighbours].any(dim=1))
+        if torch.equal(further, reached):
+            break
+        reached = further
+    opacity = surfels.parameters["opacity"]
+    opacity.copy_(torch.where(reached[surfels.triangle], opacity.clamp_max(HIDDEN), opacity))
 
 
 def over_mesh(values: Tensor, known: Tensor, triangle: Tensor, neighbours: np.ndarray) -> Tensor:

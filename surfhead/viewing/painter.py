@@ -12,11 +12,12 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.types import Cameras
 from surfhead.drawing.channels import paint
 from surfhead.drawing.pictures import to_bytes
+from surfhead.viewing.lighting import lit
 from surfhead.viewing.puppet import Puppet
 from surfhead.viewing.shot import Request, Shot
 from surfhead.viewing.training_views import TrainingViews
 from surfhead.viewing.variants import Variants
-from surfhead.viewing.viewpoint import picture_size
+from surfhead.viewing.viewpoint import picture_size, start_viewpoint
 
 RGB, ERROR = "rgb", "error"
 
@@ -34,6 +35,7 @@ class Painter:
         self.puppet = Puppet(avatar, rate)
         self.variants = Variants(avatar)
         self.views = views
+        self.target = start_viewpoint(avatar)[1]
 
     def draw(self, request: Request) -> np.ndarray:
         """The picture (H, W, 3) uint8 of a request."""
@@ -79,15 +81,16 @@ class Painter:
             avatar = self.variants.of(shot.look)
             pose: Mapping[str, Tensor] | int = self.pose(shot) or 0
             background = None if shot.background is None else avatar.background.new_tensor(shot.background)
-            pictures = paint(
-                avatar,
-                cameras,
-                pose,
-                [channel],
-                background=background,
-                truth=truth,
-                opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale),
-            )
+            with lit(avatar, shot.lighting, shot.viewpoint.position, self.target):
+                pictures = paint(
+                    avatar,
+                    cameras,
+                    pose,
+                    [channel],
+                    background=background,
+                    truth=truth,
+                    opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale),
+                )
         return pictures[channel]
 
     def _background(self, shot: Shot) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from surfhead.viewing.lighting import Lighting
 from surfhead.viewing.puppet import Stance
 from surfhead.viewing.variants import Look
 from surfhead.viewing.viewpoint import Vector, Viewpoint
@@ -22,6 +23,7 @@ class Shot:
         opacity_scale: factor of every opacity.
         camera: number of the training camera whose view this is, or None for a free camera.
         split: share of the picture's width, from the left, that shows the truth of that camera.
+        lighting: the light, for avatars that can be lit anew.
     """
 
     viewpoint: Viewpoint
@@ -32,6 +34,7 @@ class Shot:
     opacity_scale: float = 1.0
     camera: int | None = None
     split: float = 0.0
+    lighting: Lighting = field(default_factory=Lighting)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ from torch import Tensor
 
 from surfhead.avatars.assembly import make_ready
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surface import colours_of, surface_of_none
 from surfhead.core.components import Appearance, Component
+from surfhead.core.surface import Surface
 from surfhead.core.types import Binding, Colour
+from surfhead.maths.light import Light
 
 SPECULAR, DIFFUSE = "specular", "diffuse"
 Part = TypeVar("Part", bound=Component)
@@ -95,7 +98,9 @@ def has_highlight(avatar: Avatar) -> bool:
     )
     vectors = like.new_zeros(1, 0, 3)
     with torch.no_grad():
-        colour = avatar.appearance(nothing, vectors, vectors, like.new_zeros(1, 0, 3, 3), True)
+        model = avatar.appearance
+        surface = surface_of_none(model.wants, like)
+        colour = colours_of(model, nothing, vectors, vectors, like.new_zeros(1, 0, 3, 3), True, surface)
     return SPECULAR in colour.parts
 
 
@@ -173,11 +178,25 @@ class _Matte(Appearance):
     def __init__(self, whole: Appearance) -> None:
         super().__init__()
         self.whole = whole
+        self.wants = whole.wants
+        self.relightable = whole.relightable
+
+    def light(self) -> Light | None:
+        return self.whole.light()
+
+    def relight(self, light: Light | None) -> None:
+        self.whole.relight(light)
 
     def __call__(
-        self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool = False
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
-        colour = self.whole(binding, directions, normals, rotation, True)
+        colour = colours_of(self.whole, binding, directions, normals, rotation, True, surface)
         if DIFFUSE not in colour.parts:
             return colour if parts else Colour(colour.rgb)
         plain = colour.parts[DIFFUSE]

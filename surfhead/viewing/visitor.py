@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surfhead.viewing.camera_panel import CameraPanel
+from surfhead.viewing.light_panel import LightPanel
 from surfhead.viewing.picture_panel import PicturePanel
 from surfhead.viewing.rig_panel import RigPanel
 from surfhead.viewing.settings import LOSSLESS
@@ -45,6 +46,9 @@ class Visitor:
         panels: list[Any] = []
         with tabs.add_tab("View"):
             panels.append(PicturePanel(self))
+        if page.avatar.appearance.relightable:
+            with tabs.add_tab("Light"):
+                panels.append(LightPanel(self))
         if page.avatar.deformer.rig_bound:
             with tabs.add_tab("Rig"):
                 panels.append(RigPanel(self))

@@ -87,6 +87,43 @@ def test_every_channel_and_the_arrays_of_a_split_at_another_size(trained: Surfhe
     assert len(np.unique(grey)) > 5
 
 
+def test_a_lit_avatar_is_drawn_under_other_lights(train_tiny: Surfhead, surfhead: Surfhead) -> None:
+    lit = ("--appearance", "lit", "--set", "appearance.region=all")
+    assert train_tiny("--quiet", *lit).code == 0
+    turn = [{"time": 0, "light": "window"}, {"time": 0.2, "turn": 180}]
+    Path("turn.json").write_text(json.dumps({"fps": 10, "frames": turn}))
+
+    def drawn(*arguments: str) -> np.ndarray:
+        said = surfhead(
+            "render", "run", "--size", "24", "--turn", "0", "--no-video", "--out", "p", *arguments
+        )
+        assert said.code == 0, said.err
+        return np.stack([np.asarray(Image.open(path)) for path in sorted(Path("p/rgb").iterdir())]).astype(
+            int
+        )
+
+    own = drawn("--frames", "1")
+    assert np.abs(drawn("--frames", "1", "--light", "stage") - own).max() > 10
+    bright = drawn("--frames", "1", "--light", "even", "--light-strength", "2")
+    assert bright.min(initial=255) >= 0
+    assert np.abs(bright - drawn("--frames", "1", "--light", "even")).max() > 10
+    moving = drawn("--light", "turn.json")
+    assert len(moving) == 3
+    assert np.abs(moving[0] - moving[2]).max() > 10
+
+
+def test_other_avatars_and_other_lights_are_refused(trained: Surfhead) -> None:
+    for arguments, says in (
+        (("--light", "noon"), 'Appearance "sh" has no light'),
+        (("--light", "non"), 'Did you mean "noon"'),
+        (("--light-turn", "3"), "no light is given"),
+        (("--light", "noon", "--light-strength", "-1"), '"light-strength" is -1'),
+    ):
+        said = trained("render", "run", "--frames", "1", *arguments)
+        assert said.code == 2
+        assert says in said.err
+
+
 def test_key_frames_lead_the_camera(trained: Surfhead) -> None:
     near, far = np.eye(4), np.eye(4)
     near[2, 3], far[2, 3] = 1.5, 3.0

@@ -11,8 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Highlight, ParameterSpec, Schedule
+from surfhead.core.api import (
+    Appearance,
+    Binding,
+    Colour,
+    ColourModel,
+    Highlight,
+    ParameterSpec,
+    Schedule,
+    Surface,
+    SurfaceWants,
+)
 from surfhead.maths import harmonics
+from surfhead.maths.light import Light
 from surfhead.testing import check
 from tests.conformance.planted import checks_of_kind_alone, error_of
 
@@ -196,6 +207,93 @@ class ToldLight(Told):
         return ColourModel(0, light)
 
 
+class Shaded(Told):
+    """Sound: constant harmonics, darker where the surface looks down."""
+
+    wants = SurfaceWants(world_normals="gradient", rest_positions="constant")
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        self._light = torch.tensor([0.0, 1.0, 0.0])
+        self._own: Tensor | None = None
+
+    relightable = True
+
+    def light(self) -> Light | None:
+        return Light(torch.cat((self._light[None].expand(3, 3), torch.zeros(6, 3))))
+
+    def relight(self, light: Light | None) -> None:
+        if light is None:
+            self._light = self._own if self._own is not None else self._light
+            self._own = None
+        else:
+            self._own, self._light = self._light, light.coefficients[0]
+
+    def stage(self) -> tuple[Any, ...]:
+        return (self._own is not None,)
+
+    def colour_model(self, binding: Binding) -> ColourModel | None:
+        return None
+
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+        surface: Surface | None = None,
+    ) -> Colour:
+        assert surface is not None
+        rgb = (harmonics.Y00 * binding.parameters["sh_dc"] + 0.5).clamp_min(0.0)
+        lit = (1.0 + surface.world_normals @ self._light)[..., None].clamp_min(0.0)
+        return Colour(rgb * lit * (1.0 + surface.rest_positions.sum(dim=-1, keepdim=True)).abs())
+
+
+class AsksInVain(Shaded):
+    wants = SurfaceWants(world_normals="gradient", rest_positions="constant", rest_normals="constant")
+
+
+class LooksAtOthers(Shaded):
+    wants = SurfaceWants(world_normals="gradient")
+
+
+class DetachesNormals(Shaded):
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+        surface: Surface | None = None,
+    ) -> Colour:
+        assert surface is not None
+        still = Surface({name: value.detach() for name, value in surface.given.items()})
+        return super().__call__(binding, directions, normals, rotation, parts, still)
+
+
+class SaysNothingOfLight(Shaded):
+    def relight(self, light: Light | None) -> None:
+        pass
+
+
+class KeepsNewLight(Shaded):
+    def relight(self, light: Light | None) -> None:
+        if light is not None:
+            super().relight(light)
+
+
+class CallsItselfLit(Told):
+    relightable = True
+
+
+class TakesNoSurface(Told):
+    """Asks for normals, but its call has no place for them."""
+
+    wants = SurfaceWants(world_normals="constant")
+
+
 BUGS = [
     ("declares_parameters", BadStart, "NaN"),
     ("gives_colour", Negative, "negative"),
@@ -214,10 +312,16 @@ BUGS = [
     ("stage_tells_changes", HidesStage, "colours changed"),
     ("stage_tells_changes", NeverGoesBack, "advance(0)"),
     ("colour_model_agrees", ToldLight, "The colour model"),
+    ("wants_are_true", AsksInVain, '"rest_normals", which changes nothing'),
+    ("wants_are_true", LooksAtOthers, "for which it did not ask"),
+    ("wants_are_true", DetachesNormals, "gives none"),
+    ("relights", SaysNothingOfLight, "changed no colour"),
+    ("relights", KeepsNewLight, "not as before"),
+    ("relights", CallsItselfLit, "light() gave none"),
 ]
 
 
-@pytest.mark.parametrize("sound", [Paint, Told])
+@pytest.mark.parametrize("sound", [Paint, Told, Shaded])
 def test_the_sound_ones_pass(sound: Any, tmp_path: Path) -> None:
     assert [result for result in check(sound, tmp_path) if not result.passed] == []
 
@@ -227,6 +331,11 @@ def test_a_planted_bug_is_rejected(name: str, bug: Any, says: str, tmp_path: Pat
     error = error_of(bug, name, tmp_path)
     assert error is not None, f"{bug} passes {name}"
     assert says in str(error)
+
+
+def test_a_model_that_asks_must_take_what_it_asks_for(tmp_path: Path) -> None:
+    assert error_of(Told, "signatures", tmp_path) is None
+    assert "lacks surface" in str(error_of(TakesNoSurface, "signatures", tmp_path))
 
 
 def test_every_check_has_a_planted_bug() -> None:

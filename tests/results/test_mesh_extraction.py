@@ -65,6 +65,25 @@ class Filmed(Scene):
         return Frame(np.zeros((60, 80, 3), dtype=np.uint8), mask)
 
 
+def test_a_lit_avatar_gives_its_albedo_and_others_what_they_show(avatar: Avatar) -> None:
+    lit = tiny_avatar(appearance="lit")
+    for name, value in avatar.surfels.parameters.items():
+        if name in lit.surfels.parameters and name != "albedo":
+            lit.surfels.parameters[name].data.copy_(value)
+    with torch.no_grad():
+        lit.surfels.parameters["albedo"].copy_(torch.tensor([2.0, 0.0, -2.0]).expand(8, 3))
+        lit.appearance.network().light[1] = -2.0  # type: ignore[union-attr, index] # light from behind
+    bare = extract_mesh(lit, canonical_pose(lit), QUICK).colours
+    assert bare is not None
+    wanted = 255.0 * torch.sigmoid(torch.tensor([2.0, 0.0, -2.0]))
+    assert (bare.float() - wanted).abs().max() < 3.0
+    shown = extract_mesh(lit, canonical_pose(lit), replace(QUICK, colours="shown")).colours
+    assert shown is not None
+    assert float((shown.float() - wanted).abs().max()) > 30.0
+    with pytest.raises(OptionError, match='"sh" has no light'):
+        extract_mesh(avatar, canonical_pose(avatar), replace(QUICK, colours="albedo"))
+
+
 def test_the_mesh_follows_the_pose(avatar: Avatar) -> None:
     rest = extract_mesh(avatar, canonical_pose(avatar), QUICK)
     assert len(rest.triangles) > 300

@@ -26,3 +26,8 @@ def register_appearances(register: Any) -> None:
         "surfhead.plugins.appearances.lasg:Lasg",
         "Spherical harmonics and latent anisotropic spherical Gaussians, white light.",
     )
+    register(
+        "lit",
+        "surfhead.plugins.appearances.lit:Lit",
+        "Albedo under learnt distant light, which can be changed afterwards.",
+    )

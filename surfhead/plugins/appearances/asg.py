@@ -16,7 +16,16 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Directional, ParameterSpec, RestMesh
+from surfhead.core.api import (
+    Appearance,
+    Binding,
+    Colour,
+    ColourModel,
+    Directional,
+    ParameterSpec,
+    RestMesh,
+    Surface,
+)
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
@@ -72,6 +81,7 @@ class Asg(Appearance):
         normals: Tensor,
         rotation: Tensor,
         parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
         """The colours, and on request their parts ``diffuse`` and ``specular``."""
         return self._specular(binding, directions, normals, rotation, parts)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import Directional, OptionError, ParameterSpec, Schedule
+from surfhead.core.api import BASE_COLOUR, Directional, Encoding, OptionError, ParameterSpec, Schedule
 from surfhead.maths import harmonics, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
+
+CONSTANT_TERM = Encoding(lambda rgb: (rgb - 0.5) / harmonics.Y00, lambda raw: harmonics.Y00 * raw + 0.5)
 
 
 def grey(count: int, generator: torch.Generator) -> Tensor:
@@ -52,10 +54,20 @@ class Diffuse:
 
     def parameters(self) -> dict[str, ParameterSpec]:
         """``sh_dc`` (3,) and, above degree 0, ``sh_rest`` ((degree + 1)² - 1, 3)."""
-        specs = {"sh_dc": ParameterSpec((3,), grey, Schedule(RATE), group="sh", unseen="neighbours")}
+        specs = {
+            "sh_dc": ParameterSpec(
+                (3,),
+                grey,
+                Schedule(RATE),
+                group="sh",
+                role=BASE_COLOUR,
+                encoding=CONSTANT_TERM,
+                unseen="neighbours",
+            )
+        }
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
-            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh")
+            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
         return specs
 
     def advance(self, images: int) -> None:

@@ -15,7 +15,16 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Directional, ParameterSpec, RestMesh
+from surfhead.core.api import (
+    Appearance,
+    Binding,
+    Colour,
+    ColourModel,
+    Directional,
+    ParameterSpec,
+    RestMesh,
+    Surface,
+)
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 
@@ -71,6 +80,7 @@ class Lasg(Appearance):
         normals: Tensor,
         rotation: Tensor,
         parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
         """The colours, and on request their parts ``diffuse`` and ``specular``."""
         return self._specular(binding, directions, normals, rotation, parts)

@@ -13,7 +13,16 @@ from typing import Any, final
 
 from torch import Tensor
 
-from surfhead.core.api import Appearance, Binding, Colour, ColourModel, Directional, ParameterSpec, option
+from surfhead.core.api import (
+    Appearance,
+    Binding,
+    Colour,
+    ColourModel,
+    Directional,
+    ParameterSpec,
+    Surface,
+    option,
+)
 from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
 
 
@@ -71,6 +80,7 @@ class Sh(Appearance):
         normals: Tensor,
         rotation: Tensor,
         parts: bool = False,
+        surface: Surface | None = None,
     ) -> Colour:
         """The colours; the only part is ``diffuse``, all of it."""
         rgb = self._diffuse(binding.parameters, directions).clamp_min(0.0)

@@ -163,9 +163,7 @@ class Specular:
             return ColourModel(self.diffuse.active)
         everywhere = self.options.region == EVERYWHERE
         features = binding.parameters["specular"].detach()
-        surfels = (
-            torch.arange(len(features), device=features.device) if everywhere else self._surfels(binding)
-        )
+        surfels = torch.arange(len(features), device=features.device) if everywhere else self.surfels(binding)
         network = self.network()
         with torch.no_grad():
             amplitude, sharpness = network.lobe_shapes(features[surfels])
@@ -201,7 +199,7 @@ class Specular:
             if self.options.region == EVERYWHERE:
                 total = plain + self.highlight(features, directions, normals, rotation)
             else:
-                index = self._surfels(binding)
+                index = self.surfels(binding)
                 shine = self.highlight(
                     features.index_select(0, index),
                     *(value.index_select(1, index) for value in (directions, normals, rotation)),
@@ -213,7 +211,7 @@ class Specular:
         matte = plain.clamp_min(0.0)
         return Colour(rgb, {"diffuse": matte, "specular": rgb - matte})
 
-    def _surfels(self, binding: Binding) -> Tensor:
+    def surfels(self, binding: Binding) -> Tensor:
         """(M,) indices of the surfels that shine."""
         region = self.options.region
         if region not in binding.regions:

@@ -13,5 +13,5 @@ def register_densifiers(register: Any) -> None:
     register(
         "adaptive",
         "surfhead.plugins.densifiers.adaptive:Adaptive",
-        "Clone, split and prune by screen-space gradients (3DGS), keeping every triangle covered.",
+        "Clone, split and prune by screen-space gradients (3DGS), keeping all triangles covered.",
     )

@@ -29,7 +29,7 @@ class Adaptive(Densifier):
     """Clone, split, prune and reset by statistics of the screen."""
 
     name = "adaptive"
-    summary = "Clone, split and prune by screen-space gradients (3DGS), keeping every triangle covered."
+    summary = "Clone, split and prune by screen-space gradients (3DGS), keeping all triangles covered."
     keeps_covered = True
 
     @dataclass(frozen=True)

@@ -63,3 +63,13 @@ def register_regularizers(register: Any) -> None:
         "surfhead.plugins.regularizers.laplacian:Laplacian",
         "Laplacian of the mesh with and without vertex offsets.",
     )
+    register(
+        "albedo_smoothness",
+        "surfhead.plugins.regularizers.albedo_smoothness:AlbedoSmoothness",
+        "Differences of base colour between neighbouring triangles.",
+    )
+    register(
+        "residual",
+        "surfhead.plugins.regularizers.residual:Residual",
+        "Size of the colour that neither albedo nor light explains.",
+    )

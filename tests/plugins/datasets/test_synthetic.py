@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, DataError, OptionError, Scene, create
+from surfhead.core.api import Cameras, DataError, OptionError, Scene, UnknownNameError, create
+from surfhead.core.named_light import named_light
 from surfhead.data.feed import cameras_of
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.plugins.datasets.synthetic.cameras import held_out_camera, train_cameras
 from surfhead.plugins.datasets.synthetic.motion import TRAIN_STRENGTH, motion
-from surfhead.plugins.datasets.synthetic.renderer import Renderer
+from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
+from surfhead.plugins.datasets.synthetic.store import cache_key
 from surfhead.plugins.datasets.synthetic.synthetic import Synthetic, SyntheticScene
 
 SIZE = 64
@@ -183,6 +185,53 @@ def test_the_highlight_is_on_the_eyes_and_moves_with_the_camera(drawer, monkeypa
         left = bright & (points[..., 0] > 0.02) & on_eyes
         found.append(points[left].mean(axis=0))
     assert np.linalg.norm(found[0] - found[1]) > 5e-4
+
+
+def surfaces(count: int = 500) -> tuple[torch.Tensor, ...]:
+    """Albedo, normals, open sky, directions and gloss of some points."""
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(2, count, 3, generator=random), dim=-1)
+    albedo, open_sky = torch.rand(count, 3, generator=random), torch.rand(count, generator=random)
+    return albedo, vectors[0], open_sky, vectors[1], torch.rand(count, generator=random) > 0.5
+
+
+def test_the_studio_is_the_light_it_always_was(drawer):
+    albedo, normal, open_sky, seen, shiny = surfaces()
+    key = torch.nn.functional.normalize(torch.tensor((0.42, 0.55, 0.72)), dim=0)
+    facing = ((normal @ key + 0.25) / 1.25).clamp(min=0)
+    sky = 0.58 + (0.86 - 0.58) * (0.5 + 0.5 * normal[:, 1])
+    light = sky * (0.42 + 0.58 * open_sky) + 0.34 * facing * (0.4 + 0.6 * open_sky)
+    mirrored = seen - 2.0 * (seen * normal).sum(dim=1, keepdim=True) * normal
+    glint = 0.9 * torch.exp(420.0 * ((mirrored @ key) - 1.0)) * shiny * open_sky
+    exact = (albedo * light[:, None] + glint[:, None]).clamp(0, 1)
+    assert torch.equal(drawer._shade(albedo, normal, open_sky, seen, shiny), exact)
+
+
+def test_other_lamps_colour_the_sides_they_are_on(drawer, monkeypatch):
+    albedo, normal, _, seen, shiny = surfaces()
+    there = torch.ones(len(albedo))
+    for name in ("window", "noon", "sunset", "stage"):
+        monkeypatch.setattr(drawer, "light", named_light(name))
+        drawn = drawer._shade(0.5 * torch.ones_like(albedo), normal, there, seen, torch.zeros_like(shiny))
+        assert torch.allclose(drawn, (0.5 * named_light(name).shading(normal)).clamp(0, 1), atol=1e-6)
+    monkeypatch.setattr(drawer, "light", named_light("even"))
+    assert torch.equal(drawer._shade(albedo, normal, 0.1 * there, seen, shiny), albedo)
+
+
+def test_another_light_is_kept_apart_and_the_studio_where_it_was(tmp_path):
+    def folder(light: str) -> Path:
+        return SyntheticScene(options(tmp_path, timesteps=1, light=light)).folder
+
+    assert folder("studio") != folder("noon")
+    table = dataclasses.asdict(options(tmp_path, timesteps=1)) | {"version": VERSION}
+    table = {name: value for name, value in table.items() if name not in ("cache", "light")}
+    fingerprint = create("rig", "procedural").fingerprint()
+    assert folder("studio") == tmp_path / cache_key(table | {"fingerprint": fingerprint})
+
+
+def test_an_unknown_light_is_refused(tmp_path):
+    with pytest.raises(UnknownNameError, match="studio"):
+        options(tmp_path, light="candle")
 
 
 def test_a_frame_is_the_same_each_time_it_is_made(scene, tmp_path):

@@ -1,8 +1,8 @@
 """Pictures of the synthetic head by ray casting: colour, mask, normals and depth.
 
-Light: a sky brighter above than below, dimmed where the head hides it from itself, and a soft key light, both
-fixed in the world; a sharp mirror highlight of the key light on the eyeballs. Colours are display values: no
-gamma is applied. Every picture is cast with several rays a pixel and box filtered.
+Light: a sky brighter above than below, dimmed where the head hides it from itself, and soft lamps, all fixed
+in the world (see ``lamps``); sharp mirror highlights of the lamps on the eyeballs. Colours are display
+values: no gamma is applied. Every picture is cast with several rays a pixel and box filtered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from surfhead.core.api import Cameras, Frame, RestMesh
+from surfhead.core.api import Cameras, Frame, RestMesh, lamps
+from surfhead.maths.lamps import Lamps
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.plugins.datasets.synthetic.face import face_frame
 from surfhead.plugins.datasets.synthetic.relief import Relief, vertex_normals
@@ -23,9 +24,8 @@ from surfhead.plugins.datasets.synthetic.texture import SolidTexture, bake
 
 VERSION = 5
 """Counts changes of what is drawn: pictures of another version are made anew."""
-KEY_DIRECTION = (0.42, 0.55, 0.72)
-KEY, SKY, GROUND = 0.34, 0.86, 0.58
-GLINT, SHARPNESS = 0.9, 420.0
+GLINT, SHARPNESS = 0.9, 420.0  # of a lamp of strength KEY
+KEY = 0.34
 SKY_RAYS = 40
 
 
@@ -47,6 +47,7 @@ class Renderer:
         texels: parts into which each edge is split for colour.
         supersampling: rays along each side of a pixel.
         background: RGB in [0, 1].
+        light: what it is drawn under.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Renderer:
         texels: int,
         supersampling: int,
         background: Sequence[float],
+        light: Lamps = lamps.STUDIO,
     ) -> None:
+        self.light = light
         frame = face_frame(template)
         self.triangles = rest.topology.triangles
         self.relief = Relief(rest, template, frame, detail, seed)
@@ -151,13 +154,20 @@ class Renderer:
 
     def _shade(self, albedo: Tensor, normal: Tensor, open_sky: Tensor, seen: Tensor, shiny: Tensor) -> Tensor:
         """(M, 3) reflected light; ``seen`` are unit vectors from the camera to the points."""
-        key = normalize(torch.tensor(KEY_DIRECTION), dim=0)
-        facing = ((normal @ key + 0.25) / 1.25).clamp(min=0)
-        sky = GROUND + (SKY - GROUND) * (0.5 + 0.5 * normal[:, 1])
-        light = sky * (0.42 + 0.58 * open_sky) + KEY * facing * (0.4 + 0.6 * open_sky)
+        under, up = self.light, (0.5 + 0.5 * normal[:, 1])[:, None]
+        rise = torch.tensor([sky - ground for sky, ground in zip(under.sky, under.ground, strict=True)])
+        open_sky = torch.ones_like(open_sky) if under.shadowless else open_sky
+        open_sky = open_sky[:, None]
+        light = (torch.tensor(under.ground) + rise * up) * (0.42 + 0.58 * open_sky)
         mirrored = seen - 2.0 * (seen * normal).sum(dim=1, keepdim=True) * normal
-        glint = GLINT * torch.exp(SHARPNESS * ((mirrored @ key) - 1.0)) * shiny * open_sky
-        return (albedo * light[:, None] + glint[:, None]).clamp(0, 1)
+        glints = torch.zeros_like(albedo)
+        for lamp in under.lamps:
+            towards, colour = normalize(torch.tensor(lamp.direction), dim=0), torch.tensor(lamp.colour)
+            facing = ((normal @ towards + lamps.WRAP) / (1.0 + lamps.WRAP)).clamp(min=0)[:, None]
+            light = light + colour * facing * (0.4 + 0.6 * open_sky)
+            glint = GLINT * torch.exp(SHARPNESS * ((mirrored @ towards) - 1.0)) * shiny * open_sky[:, 0]
+            glints = glints + glint[:, None] * torch.tensor([c / KEY for c in lamp.colour])
+        return (albedo * light + glints).clamp(0, 1)
 
     def _filter(self, picture: Tensor, mask: Tensor, normal: Tensor, depth: Tensor) -> Frame:
         """Means over the rays of each pixel; normal and depth over those near the foremost surface."""

@@ -38,6 +38,8 @@ from surfhead.core.api import (
     Views,
     cache_folder,
     create,
+    lamps,
+    named_light,
     option,
 )
 from surfhead.plugins.datasets.synthetic.cameras import (
@@ -85,6 +87,7 @@ class Synthetic(Dataset):
         supersampling: int = option(2, "Rays along each side of a pixel.")
         detail: int = option(4, "Parts into which each triangle's edges are split for relief.")
         texels: int = option(10, "Parts into which each triangle's edges are split for colour.")
+        light: str = option("studio", "Named light the head is drawn under; see `surfhead render --help`.")
         background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB behind the head, in [0, 1].")
         cache: str = option("", "Folder for the frames; empty: below the user's cache folder.")
 
@@ -108,6 +111,7 @@ class Synthetic(Dataset):
                     "Expected degrees above 0, at most 180.",
                     "Set data.arc.",
                 )
+            named_light(self.light)
             if len(self.background) != 3 or not all(0.0 <= c <= 1.0 for c in self.background):
                 raise OptionError(
                     f'Option "background" of data set "synthetic" is {self.background}.',
@@ -201,6 +205,8 @@ class SyntheticScene(Scene):
         )
         description = dataclasses.asdict(options) | {"version": VERSION, "fingerprint": rig.fingerprint()}
         description.pop("cache")
+        if options.light == lamps.STUDIO.name:  # frames made before there was a choice are still right
+            description.pop("light")
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "synthetic"
         self.folder = root / cache_key(description)
         self._store = FrameStore(self.folder, options.height, options.width)
@@ -278,6 +284,7 @@ class SyntheticScene(Scene):
                     options.texels,
                     options.supersampling,
                     options.background,
+                    named_light(options.light),
                 )
             return self._renderer
 

@@ -1,0 +1,95 @@
+"""What an appearance model asks for of the surfels' surface, worked out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surfhead.core.components import Appearance
+from surfhead.core.surface import Surface, SurfaceWants
+from surfhead.core.types import Binding, Colour, RestMesh
+from surfhead.maths import planes
+
+
+def surface_of(
+    wants: SurfaceWants,
+    means: Tensor,
+    normals: Tensor,
+    rotation: Tensor,
+    centre: Tensor,
+    binding: Binding,
+    rest: RestMesh | None,
+) -> Surface | None:
+    """What ``wants`` asks for; None where it asks for nothing.
+
+    Args:
+        wants: the appearance model's.
+        means: (B, N, 3) world centres, metres.
+        normals: (B, N, 3) unit world normals, on whichever side.
+        rotation: (B, N, 3, 3) world from rest.
+        centre: (B, 3) the cameras' centres.
+        binding: the surfels.
+        rest: the canonical mesh; None without a rig.
+    """
+    if not wants.any:
+        return None
+    given: dict[str, Tensor] = {}
+    if wants.world_normals != "no" or wants.rest_normals != "no":
+        with torch.no_grad():
+            away = ((means - centre[:, None, :]) * normals).sum(-1, keepdim=True) > 0
+            side = 1.0 - 2.0 * away.to(normals.dtype)
+        facing = normals * side
+        if wants.world_normals != "no":
+            given["world_normals"] = facing
+        if wants.rest_normals != "no":
+            given["rest_normals"] = to_rest(rotation, facing)
+    if wants.world_positions != "no":
+        given["world_positions"] = means
+    if wants.rest_positions != "no":
+        given["rest_positions"] = _on_rest_mesh(binding, rest)
+    asked = wants.asked()
+    return Surface(
+        {name: value if asked[name] == "gradient" else value.detach() for name, value in given.items()}
+    )
+
+
+def _on_rest_mesh(binding: Binding, rest: RestMesh | None) -> Tensor:
+    """(N, 3) where the surfels lie on the rest mesh, each carried by its own triangle."""
+    offset = binding.parameters["offset"]
+    if rest is None:
+        return offset
+    frames, host = rest.frames, binding.triangle
+    turned = (frames.rotation[host] * offset[:, None, :]).sum(dim=-1)
+    return turned * frames.scale[host][:, None] + frames.centroid[host]
+
+
+def to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
+    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
+    x, y, z = planes.planes(vectors)
+    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]
+
+
+def colours_of(
+    appearance: Appearance,
+    binding: Binding,
+    directions: Tensor,
+    normals: Tensor,
+    rotation: Tensor,
+    parts: bool,
+    surface: Surface | None,
+) -> Colour:
+    """Call an appearance model with what it asks for: without a surface its call needs no such argument."""
+    if surface is None:
+        return appearance(binding, directions, normals, rotation, parts)
+    return appearance(binding, directions, normals, rotation, parts, surface)
+
+
+def surface_of_none(wants: SurfaceWants, like: Tensor) -> Surface | None:
+    """What ``wants`` asks for, of no surfels in one view; for a look at what a model's call gives."""
+    if not wants.any:
+        return None
+    asked = [name for name, ask in wants.asked().items() if ask != "no"]
+    return Surface(
+        {name: like.new_zeros((0, 3) if name == "rest_positions" else (1, 0, 3)) for name in asked}
+    )

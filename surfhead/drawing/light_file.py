@@ -1,0 +1,244 @@
+"""Lights from outside: by name, from an environment's picture (.hdr, .exr), and moving ones from key frames.
+
+An environment is an equirectangular picture, twice as wide as high, of linear radiance: up is on top, the
+middle column is what a camera before the face sees behind it (-z), columns to the right look towards +x. What
+lights the face comes from the left and right edges. ``turn`` carries the whole environment round the head, in
+degrees.
+
+Key frames are a JSON file::
+
+    {"fps": 25,
+     "frames": [{"time": 0.0, "light": "studio", "turn": 0.0, "strength": 1.0},
+                {"time": 4.0, "light": "studio", "turn": 360.0}]}
+
+``light`` is a name or a file (beside the JSON file) and may be left out after the first frame; in between,
+lights are mixed, and turns and strengths go on evenly. Before the first and after the last nothing moves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pydantic
+import torch
+
+from surfhead.core.errors import DataError, UnavailableError, unknown_name
+from surfhead.maths.lamps import LAMPS
+from surfhead.maths.light import Light, about_up, projected
+
+SUFFIXES = (".hdr", ".exr")
+ROWS = 512  # an environment is averaged to at most so many rows before its harmonics are taken
+LARGEST = 65_536  # pixels of a side
+DEGREE = 3
+SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def read_light(text: str, folder: Path | None = None) -> Light:
+    """A light by its name, or from an environment's picture, with mean radiance 1.
+
+    Args:
+        text: a name out of ``LAMPS``, or a file ending in .hdr or .exr.
+        folder: where relative paths start; by default where the program runs.
+
+    Raises:
+        UnknownNameError: neither a name nor a file of such a kind.
+        DataError: the file does not exist, is no environment, or holds NaN or nothing but black.
+        UnavailableError: the package that reads such files is missing.
+    """
+    if text in LAMPS:
+        return LAMPS[text].light().normalised()
+    path = Path(text).expanduser()
+    if path.suffix.lower() not in SUFFIXES:
+        raise unknown_name(
+            "light", text, [*LAMPS, "FILE.hdr", "FILE.exr", "FILE.json"], "Choose one of these."
+        )
+    if folder is not None and not path.is_absolute():
+        path = folder / path
+    return Light(torch.from_numpy(projected(environment(path), DEGREE)).float(), text).normalised()
+
+
+def environment(path: Path) -> np.ndarray:
+    """(H, W, 3) float32 radiance of an environment's picture, averaged to at most 512 rows; see the module.
+
+    A large picture is read strip by strip, so 16k take no more memory than 1k.
+    """
+    try:
+        import OpenImageIO
+    except ImportError as error:
+        raise UnavailableError(
+            f'The light "{path}" cannot be read: the package OpenImageIO is missing.',
+            f"Without it there are the named lights: {', '.join(LAMPS)}.",
+            'Run `pip install "surfhead[light]"`.',
+        ) from error
+    if not path.is_file():
+        raise DataError(f'The light "{path}" does not exist.', "Expected a file.", "Check the path.")
+    picture = OpenImageIO.ImageBuf(str(path))
+    spec = picture.spec()
+    if picture.has_error or spec.width < 1:
+        reason = (picture.geterror() or "it holds no picture").splitlines()[0]
+        raise _wrong(path, f"cannot be read: {reason}", "Expected a Radiance .hdr or OpenEXR .exr picture.")
+    height, width, channels = spec.height, spec.width, spec.nchannels
+    if not (1 < height <= LARGEST and width == 2 * height):
+        raise _wrong(
+            path,
+            f"is no environment: it has {width} x {height} pixels",
+            "Expected an equirectangular picture, twice as wide as high.",
+        )
+    step = math.ceil(height / ROWS)
+    strips = []
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        region = OpenImageIO.ROI(0, width, top, bottom, 0, 1, 0, min(channels, 3))
+        # the picture may lie anywhere in its window
+        region.xbegin, region.xend = region.xbegin + spec.x, region.xend + spec.x
+        region.ybegin, region.yend = region.ybegin + spec.y, region.yend + spec.y
+        rows = picture.get_pixels(OpenImageIO.FLOAT, region)
+        if rows is None or picture.has_error:
+            reason = (picture.geterror() or "it ends early").splitlines()[0]
+            raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
+        columns = np.asarray(rows, dtype=np.float64).mean(axis=0)
+        starts = np.arange(0, width, step)
+        counts = np.diff(np.append(starts, width))[:, None]
+        strips.append(np.add.reduceat(columns, starts, axis=0) / counts)
+    made = np.stack(strips)
+    if made.shape[-1] < 3:  # grey, perhaps with alpha
+        made = np.repeat(made[..., :1], 3, axis=-1)
+    if not np.isfinite(made).all():
+        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
+    made = np.maximum(made, 0.0)
+    if not made.max() > 0.0:
+        raise _wrong(path, "is black", "Expected some light.")
+    return made.astype(np.float32)
+
+
+def _wrong(path: Path, what: str, expected: str) -> DataError:
+    return DataError(f'The light "{path}" {what}.', expected, "Choose another file, or a named light.")
+
+
+class _Moment(pydantic.BaseModel):
+    model_config = SETTINGS
+    time: float
+    light: str | None = None
+    turn: float = 0.0
+    strength: Annotated[float, pydantic.Field(ge=0.0)] = 1.0
+
+
+class _Document(pydantic.BaseModel):
+    model_config = SETTINGS
+    fps: Annotated[float, pydantic.Field(gt=0.0)] = 25.0
+    frames: Annotated[tuple[_Moment, ...], pydantic.Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class MovingLight:
+    """A light over time.
+
+    Attributes:
+        times: K seconds, ascending.
+        lights: K lights.
+        turns: K degrees about the world's up.
+        strengths: K factors.
+        fps: pictures a second it is meant to be shown at.
+    """
+
+    times: tuple[float, ...]
+    lights: tuple[Light, ...]
+    turns: tuple[float, ...]
+    strengths: tuple[float, ...]
+    fps: float = 25.0
+
+    @classmethod
+    def still(cls, light: Light, turn: float = 0.0, strength: float = 1.0) -> MovingLight:
+        """A light that does not move."""
+        return cls((0.0,), (light,), (turn,), (strength,))
+
+    @classmethod
+    def read(cls, text: str, turn: float = 0.0, strength: float = 1.0) -> MovingLight:
+        """A name, an environment's picture, or a JSON file of key frames; errors as of ``read_light``.
+
+        Args:
+            text: which.
+            turn: degrees added to all turns.
+            strength: factor on all strengths.
+        """
+        path = Path(text).expanduser()
+        if path.suffix.lower() != ".json":
+            return cls.still(read_light(text), turn, strength)
+        document = _read_document(path)
+        times = tuple(frame.time for frame in document.frames)
+        for number in range(1, len(times)):
+            if not times[number] > times[number - 1]:
+                raise DataError(
+                    f'Key frame {number} of "{path}" is at {times[number]:g} s, not after the one before.',
+                    "Expected ascending times.",
+                    "Mend this key frame.",
+                )
+        lights: list[Light] = []
+        for number, frame in enumerate(document.frames):
+            if frame.light is None and not lights:
+                raise DataError(
+                    f'Key frame {number} of "{path}" names no light.',
+                    "Expected one in the first.",
+                    'For example "light": "studio".',
+                )
+            lights.append(lights[-1] if frame.light is None else read_light(frame.light, path.parent))
+        return cls(
+            times,
+            tuple(lights),
+            tuple(turn + frame.turn for frame in document.frames),
+            tuple(strength * frame.strength for frame in document.frames),
+            document.fps,
+        )
+
+    @property
+    def moving(self) -> bool:
+        """Whether there is more than one key frame."""
+        return len(self.times) > 1
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures show all of it."""
+        return 1 + math.floor((self.times[-1] - self.times[0]) * self.fps + 1e-6)
+
+    def at(self, time: float) -> Light:
+        """The light after ``time`` seconds from the first key frame."""
+        moment = min(max(self.times[0] + time, self.times[0]), self.times[-1])
+        last = max(int(np.searchsorted(self.times, moment, side="right")) - 1, 0)
+        following = min(last + 1, len(self.times) - 1)
+        span = self.times[following] - self.times[last]
+        share = (moment - self.times[last]) / span if span > 0 else 0.0
+        light = self.lights[last].mixed(self.lights[following], share)
+        turn, strength = (
+            (1.0 - share) * values[last] + share * values[following]
+            for values in (self.turns, self.strengths)
+        )
+        return light.turned(about_up(turn)).scaled(strength)
+
+
+def _read_document(path: Path) -> _Document:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f'The light "{path}" does not exist.', "Expected a file.", "Check the path."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f'The light "{path}" cannot be read: {error}.', "Expected JSON.", "Mend it."
+        ) from error
+    try:
+        return _Document.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DataError(
+            f'"{place}" of "{path}" is wrong: {first["msg"]}.',
+            'Expected {"fps": 25, "frames": [{"time": seconds, "light": name or file, "turn": degrees, '
+            '"strength": factor}]}.',
+            "Mend this value.",
+        ) from error

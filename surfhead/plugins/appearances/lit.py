@@ -1,0 +1,294 @@
+"""An avatar that can be lit anew: albedo times distant light, gloss, eye highlights, and a small residual.
+
+::
+
+    rgb = max(a S(n) + F(d·n) R(o) + eyes + r(d), 0)
+
+- a = sigmoid(``albedo``), the base colour, 0.5 at the start.
+- S is *shading*, the light's irradiance over π at the world normal n: its harmonics, each band times
+  A_l/π = 1, 2/3, 1/4, 0 (Ramamoorthi and Hanrahan, "On the relationship between radiance and irradiance",
+  JOSA A 2001). The light is one set of coefficients of degree 2 or 3, the same for all surfels and all
+  poses, in world space: lamps stay where they are while the head turns. n carries gradient: shading shapes
+  the head.
+- F R is the mirror image of the same light in skin, hair and teeth: R takes the light at the reflected
+  direction o = d - 2(d·n)n through a normalised Phong lobe of exponent s, whose band l is exp(-l²/2s)
+  ("Frequency Space Environment Map Rendering", Ramamoorthi and Hanrahan, SIGGRAPH 2002), s learnt and shared;
+  F is Schlick's Fresnel term ("An Inexpensive BRDF Model for Physically-based Rendering", 1994) with 0.028 at
+  right angles (skin, index of refraction 1.4) times a learnt share a surfel.
+- ``eyes``: the white lobes of `lasg` on one region, switched on after ``start`` images. What eyes mirror is
+  sharper than harmonics can be. Under another light they are as much brighter as it is where they look.
+- r: harmonics of degree >= 1 in rest space, for what is none of these. The regularizer ``residual`` keeps it
+  small, so that light goes where light belongs.
+- with ``occlusion``, S is multiplied by sigmoid(``occlusion``), a share of the light that reaches the
+  surfel. In a picture it cannot be told from a darker albedo; ``albedo_smoothness`` tells them apart.
+
+Brighter light on darker skin gives the same picture. That is settled by fixing the light: its shading has the
+mean 1 over the sphere in each channel, L_00 = 1/Y_00, and only its higher bands are learnt. The albedo
+therefore is the colour under uniform white light of radiance 1; what lamps of another mean would give
+differs from it by one factor a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from surfhead.core.api import (
+    BASE_COLOUR,
+    Appearance,
+    Binding,
+    Colour,
+    Directional,
+    Encoding,
+    OptionError,
+    ParameterSpec,
+    RestMesh,
+    Schedule,
+    Surface,
+    SurfaceWants,
+    harmonics,
+    light,
+    option,
+    planes,
+)
+from surfhead.maths.light import Light
+from surfhead.plugins.appearances.diffuse import RATE, Diffuse
+from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
+from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork
+from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+
+NORMAL_INCIDENCE = 0.028  # Schlick's F0 of skin
+EXPONENT = 8.0  # of the gloss at the start
+LIGHT_PACE = 4.0  # times the network's rate: every pixel speaks of these few numbers
+MARGIN = 1e-3  # albedo is started this far from 0 and 1
+
+
+def _logit(rgb: Tensor) -> Tensor:
+    return torch.logit(rgb, eps=MARGIN)
+
+
+class LitNetwork(nn.Module):
+    """The light, the gloss's sharpness and the eyes' lobes: what all surfels share.
+
+    Attributes:
+        light: (K - 1, 3) learnt coefficients above the constant, over ``LIGHT_PACE``.
+        sharpness: () logarithm of the gloss's exponent over its start.
+        eyes: the lobes.
+        given: (K, 3) another light, while ``relit``.
+    """
+
+    given: Tensor
+    constant: Tensor
+    cosine: Tensor
+    quadric: Tensor
+    squares: Tensor
+
+    def __init__(self, degree: int, eyes: LobeNetwork) -> None:
+        super().__init__()
+        count = harmonics.size(degree)
+        self.degree = degree
+        self.light = nn.Parameter(torch.zeros(count - 1, 3))
+        self.sharpness = nn.Parameter(torch.zeros(()))
+        self.eyes = eyes
+        self.relit = False
+        # not saved: they follow from the options
+        self.register_buffer("given", torch.zeros(count, 3), persistent=False)
+        self.register_buffer("constant", torch.full((1, 3), 1.0 / harmonics.Y00), persistent=False)
+        self.register_buffer("cosine", light.band_factors(light.BANDS, degree), persistent=False)
+        self.register_buffer("squares", light.band_factors((0.0, 1.0, 4.0, 9.0), degree), persistent=False)
+        self.register_buffer("quadric", quadric_map(), persistent=False)
+
+    def learnt(self) -> Tensor:
+        """(K, 3) the learnt light."""
+        return torch.cat((self.constant, LIGHT_PACE * self.light))
+
+    def coefficients(self) -> Tensor:
+        """(K, 3) the light that is drawn under."""
+        return self.given if self.relit else self.learnt()
+
+    def shading(self, normals: Tensor) -> Tensor:
+        """(B, N, 3) S at unit world normals (B, N, 3); the third band adds nothing to it."""
+        count = harmonics.size(2)
+        numbers = self.quadric @ (self.cosine * self.coefficients())[:count]
+        return quadric_values(numbers, normals)
+
+    def mirrored(self, directions: Tensor, coefficients: Tensor) -> Tensor:
+        """(B, N, 3) R at unit world directions (B, N, 3), not below 0."""
+        lobe = torch.exp(self.squares * (-0.5 / EXPONENT) * torch.exp(-self.sharpness))
+        smooth = lobe * coefficients
+        if self.degree == 2:
+            values = quadric_values(self.quadric @ smooth, directions)
+        else:
+            values = harmonics.basis(directions, self.degree) @ smooth
+        return values.clamp_min(0.0)
+
+
+@final
+class Lit(Appearance):
+    """Albedo under distant light (method: section 6)."""
+
+    name = "lit"
+    summary = "Albedo under learnt distant light, which can be changed afterwards."
+    capturable = True
+    relightable = True
+    wants = SurfaceWants(world_normals="gradient")
+
+    @dataclass(frozen=True)
+    class Options(SpecularOptions):
+        """The light, the gloss, the eyes, and the residual's harmonics."""
+
+        light_degree: int = option(2, "Degree of the light's harmonics, 2 or 3.")
+        gloss: bool = option(True, "Whether skin mirrors the light.", live=True)
+        occlusion: bool = option(False, "Whether each surfel learns which share of the light reaches it.")
+        frame: Literal["canonical", "world"] = option(
+            "world", "Whether the eyes' lobes turn with the head (canonical) or stay put (world).", live=True
+        )
+        degree: int = option(2, "Highest degree of the residual's harmonics, 0 (none) to 3.", live=True)
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.light_degree not in (2, 3):
+                raise OptionError(
+                    f'Appearance option "light_degree" is {self.light_degree}.',
+                    "Expected 2 or 3.",
+                    "Choose one of these.",
+                )
+
+    def __init__(self, options: Any = None) -> None:
+        super().__init__(options)
+        lobes = Lobes(rows=2, columns=8, hemisphere=True, anisotropic=True, channels=1)
+        self._eyes = Specular(self.name, self.options, lobes)
+        self._residual = Diffuse(self.options.degree, self.options.interval)
+        self._network: LitNetwork | None = None
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        """``albedo``, ``residual``, ``specular``, and by option ``gloss`` and ``occlusion``."""
+        encoding = Encoding(_logit, torch.sigmoid)
+        # in the colours' group, so that presets hold for it: the slope of sigmoid is at most 1/4, that of the
+        # constant harmonic 0.28
+        specs = {
+            "albedo": ParameterSpec(
+                (3,),
+                0.0,
+                Schedule(RATE),
+                group="sh",
+                role=BASE_COLOUR,
+                encoding=encoding,
+                unseen="neighbours",
+            ),
+            "specular": ParameterSpec((FEATURES,), 0.0, Schedule(2.5e-3)),
+        }
+        if self.options.degree > 0:
+            rest = (harmonics.size(self.options.degree) - 1, 3)
+            specs["residual"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+        if self.options.gloss:
+            specs["gloss"] = ParameterSpec((1,), -2.0, Schedule(RATE), group="sh", unseen="neighbours")
+        if self.options.occlusion:
+            specs["occlusion"] = ParameterSpec((1,), 3.0, Schedule(RATE), group="sh", unseen="neighbours")
+        return specs
+
+    def directional(self) -> Directional | None:
+        """The residual's harmonics, which have no constant."""
+        degree = self.options.degree
+        if degree == 0:
+            return None
+        stiffness = [float(order**2) for order in range(1, degree + 1) for _ in range(2 * order + 1)]
+        return Directional(("residual",), lambda d: harmonics.basis(d, degree)[..., 1:], tuple(stiffness))
+
+    def network(self) -> LitNetwork:
+        """The light and the eyes' network, built at the first call from torch's global random state."""
+        if self._network is None:
+            self._network = LitNetwork(self.options.light_degree, self._eyes.network())
+        return self._network
+
+    def prepare(self, rest: RestMesh | None) -> None:
+        """Take the rig's front; raises OptionError for a region that is not there."""
+        self._eyes.prepare(rest)
+
+    def advance(self, images: int) -> None:
+        """Raise the residual's degree and switch the eyes' highlight on."""
+        self._eyes.advance(images)
+        self._residual.advance(images)
+
+    def stage(self) -> tuple[Any, ...]:
+        """The residual's degree in use, whether the eyes shine, and whether it is lit anew."""
+        return (self._residual.active, self._eyes.on, self.network().relit)
+
+    def light(self) -> Light:
+        """The light it is drawn under, its mean shading 1 where it is the learnt one."""
+        network = self.network()
+        return Light(network.coefficients().detach().clone(), "given" if network.relit else "learnt")
+
+    def relight(self, light: Light | None) -> None:
+        """Draw under another light, or the learnt one (None)."""
+        network = self.network()
+        if light is not None:
+            wanted = light.up_to(self.options.light_degree).coefficients
+            network.given.copy_(wanted)  # in place: captured pictures read it where it lies
+        network.relit = light is not None
+
+    def __call__(
+        self,
+        binding: Binding,
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        parts: bool = False,
+        surface: Surface | None = None,
+    ) -> Colour:
+        """The colours; of the parts, ``diffuse`` and ``specular`` add up to ``rgb``."""
+        if surface is None:
+            raise OptionError(
+                f'Appearance "{self.name}" was called without the surface it asks for.',
+                "Expected surface= with world normals.",
+                "Call it through `surfhead.core.surface.colours_of`.",
+            )
+        raw, network = binding.parameters, self.network()
+        albedo = torch.sigmoid(raw["albedo"])
+        shading = network.shading(surface.world_normals)
+        if self.options.occlusion:
+            shading = shading * torch.sigmoid(raw["occlusion"])
+        plain = albedo * shading
+        if self._residual.active > 0:
+            nothing = torch.full_like(albedo, -0.5 / harmonics.Y00)  # so that SH(d) + 0.5 starts at 0
+            harmonic = {"sh_dc": nothing, "sh_rest": raw["residual"]}
+            plain = plain + self._residual(harmonic, directions)
+        total = plain
+        mirror: Tensor | None = None
+        if self.options.gloss or network.relit:
+            with torch.no_grad():  # soft highlights of skin say little of where surfels are
+                facing = -(directions * normals).sum(dim=-1, keepdim=True)
+                mirror = _to_world(rotation, directions + 2 * facing * normals)
+            if self.options.gloss:
+                fresnel = NORMAL_INCIDENCE + (1 - NORMAL_INCIDENCE) * (1 - facing).clamp(0.0, 1.0) ** 5
+                share = torch.sigmoid(raw["gloss"])
+                total = total + fresnel * share * network.mirrored(mirror, network.coefficients())
+        if self._eyes.on:
+            index = self._eyes.surfels(binding)
+            seen = (value.index_select(1, index) for value in (directions, normals, rotation))
+            shine = self._eyes.highlight(raw["specular"].index_select(0, index), *seen)
+            if network.relit and mirror is not None:
+                shine = shine * self._dimming(network, mirror.index_select(1, index))
+            total = total.index_add(1, index, shine)
+        rgb = total.clamp_min(0.0)
+        if not parts:
+            return Colour(rgb)
+        matte = plain.clamp_min(0.0)
+        named = {"diffuse": matte, "specular": rgb - matte}
+        return Colour(rgb, {**named, "albedo": albedo.expand_as(rgb), "shading": shading.clamp_min(0.0)})
+
+    def _dimming(self, network: LitNetwork, mirror: Tensor) -> Tensor:
+        """(B, M, 3) how much more of the new light than of the learnt one comes from where eyes mirror it."""
+        before = network.mirrored(mirror, network.learnt()).mean(dim=-1, keepdim=True)
+        return network.mirrored(mirror, network.given) / before.clamp_min(0.1)
+
+
+def _to_world(rotation: Tensor, vectors: Tensor) -> Tensor:
+    """(B, N, 3) R v, plane by plane."""
+    columns = planes.planes(rotation)
+    x, y, z = planes.planes(vectors)
+    return columns[0] * x[..., None] + columns[1] * y[..., None] + columns[2] * z[..., None]

@@ -1,0 +1,47 @@
+"""Smooth albedo: differences of base colour between neighbouring triangles of the rest mesh.
+
+Light changes slowly over a head and albedo is mostly constant with few edges, the assumption of Retinex (Land
+and McCann, "Lightness and Retinex Theory", JOSA 1971): what varies slowly in a picture shall be explained by
+light. A triangle's base colour is the mean of its surfels' weighted by opacity. The term is the mean over all
+pairs of neighbours that both have surfels of sqrt(|difference|² + ε²) - ε, which is square for small and
+linear for large differences (Charbonnier et al., ICIP 1994), so that edges of lips and hair stay. 0 where no
+parameter is a base colour, and without a rig.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import Regularizer, Step, base_colour
+
+EDGE = 0.02  # ε: differences beyond it count as edges
+
+
+class AlbedoSmoothness(Regularizer):
+    """Roughness of the base colour over the rest mesh."""
+
+    name = "albedo_smoothness"
+    summary = "Differences of base colour between neighbouring triangles."
+    capturable = True
+
+    def __call__(self, step: Step) -> Tensor:
+        """The mean difference, in units of colour."""
+        colour = base_colour(step.binding.specs, step.binding.parameters)
+        if colour is None or step.mesh is None:
+            return step.surfels.opacity.sum() * 0.0
+        neighbours = step.mesh.topology.neighbours
+        count = len(neighbours)
+        weight = step.surfels.opacity.detach()[:, None]
+        rows = torch.cat((colour * weight, weight), dim=1)
+        total = rows.new_zeros(count, 4).index_add(0, step.binding.triangle, rows)
+        mean = total[:, :3] / total[:, 3:].clamp_min(1e-6)
+        there = total[:, 3].detach() > 1e-6
+        across = neighbours.reshape(-1)
+        difference = mean.repeat_interleave(3, dim=0, output_size=3 * count) - mean.index_select(0, across)
+        both = there.repeat_interleave(3, output_size=3 * count) & there.index_select(0, across)
+        # an open edge's neighbour is the triangle itself
+        own = torch.arange(count, device=across.device).repeat_interleave(3, output_size=3 * count)
+        counts = (both & (across != own)).to(mean.dtype)
+        length = (difference.square().sum(dim=1) + EDGE**2).sqrt() - EDGE
+        return (length * counts).sum() / counts.sum().clamp_min(1.0)
