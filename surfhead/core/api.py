@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from surfhead.core.scene import Views as Views
     from surfhead.core.surface import Surface as Surface
     from surfhead.core.surface import SurfaceWants as SurfaceWants
+    from surfhead.core.surface import seen_head_on as seen_head_on
     from surfhead.core.surfels import apply_field as apply_field
     from surfhead.core.types import AffineField as AffineField
     from surfhead.core.types import Batch as Batch
@@ -109,6 +110,7 @@ _HOME = {
     "Flag": "familiar_flags",
     "Surface": "surface",
     "SurfaceWants": "surface",
+    "seen_head_on": "surface",
     "Lamps": "lamps",
     "Light": "light",
     "lamps": "",
