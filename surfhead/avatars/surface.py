@@ -7,7 +7,7 @@ from torch import Tensor
 
 from surfhead.core.components import Appearance
 from surfhead.core.surface import Surface, SurfaceWants
-from surfhead.core.types import Binding, Colour, RestMesh
+from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels
 from surfhead.maths import planes
 
 
@@ -93,3 +93,29 @@ def surface_of_none(wants: SurfaceWants, like: Tensor) -> Surface | None:
     return Surface(
         {name: like.new_zeros((0, 3) if name == "rest_positions" else (1, 0, 3)) for name in asked}
     )
+
+
+def seen_head_on(
+    appearance: Appearance,
+    binding: Binding,
+    world: WorldSurfels,
+    rotation: Tensor,
+    rest: RestMesh | None,
+) -> Tensor:
+    """(N, 3) the colour each surfel shows along its own normal in the first pose, for files without light.
+
+    Args:
+        appearance: the model.
+        binding: the surfels.
+        world: where they are.
+        rotation: (P, N, 3, 3) or (P, 1, 3, 3) world from rest.
+        rest: the canonical mesh; None without a rig.
+    """
+    mean, normal = world.mean[:1], world.normal[:1]
+    turn = rotation[:1].expand(1, len(world), 3, 3)
+    nowhere = mean.new_zeros(1, 3)
+    surface = surface_of(appearance.wants, -normal, normal, turn, nowhere, binding, rest)
+    if surface is not None and "world_positions" in surface.given:
+        surface = Surface({**surface.given, "world_positions": mean})
+    facing = to_rest(turn, normal)
+    return colours_of(appearance, binding, -facing, facing, turn, False, surface).rgb[0]

@@ -63,7 +63,7 @@ from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptio
 
 NORMAL_INCIDENCE = 0.028  # Schlick's F0 of skin
 EXPONENT = 8.0  # of the gloss at the start
-LIGHT_PACE = 4.0  # times the network's rate: every pixel speaks of these few numbers
+LIGHT_PACE = 8.0  # times the network's rate: every pixel speaks of these few numbers
 MARGIN = 1e-3  # albedo is started this far from 0 and 1
 
 
@@ -168,14 +168,13 @@ class Lit(Appearance):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """``albedo``, ``residual``, ``specular``, and by option ``gloss`` and ``occlusion``."""
         encoding = Encoding(_logit, torch.sigmoid)
-        # in the colours' group, so that presets hold for it: the slope of sigmoid is at most 1/4, that of the
-        # constant harmonic 0.28
+        # in the colours' group, so that presets hold for it; twice the rate, for the slope of sigmoid is
+        # between 0.1 and 0.25 where that of the constant harmonic is 0.28
         specs = {
             "albedo": ParameterSpec(
-                (3,),
-                0.0,
-                Schedule(RATE),
+                *((3,), 0.0, Schedule(2 * RATE)),
                 group="sh",
+                group_share=2.0,
                 role=BASE_COLOUR,
                 encoding=encoding,
                 unseen="neighbours",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surfhead.avatars.surface import seen_head_on
 from surfhead.avatars.surfels import apply_field
 from surfhead.core.api import AvatarView, OptionError
 from surfhead.maths import geometry, harmonics
@@ -24,7 +25,8 @@ def posed(
 
     A surfel's tangents may be sheared; the two axes of the same Gaussian at right angles, and their lengths,
     come from the singular value decomposition of the tangents, so nothing is lost. Harmonics are turned
-    with the surfel, for files hold them in world directions.
+    with the surfel, for files hold them in world directions. Of models without ``sh_dc``, such as `lit`, the
+    colours seen head on in this pose are kept.
 
     Args:
         avatar: any avatar.
@@ -62,6 +64,11 @@ def posed(
             rotation = field.rotation[0].expand(len(world), 3, 3)
             made["sh_dc"] = raw["sh_dc"]
             made["sh_rest"] = _turned(raw.get("sh_rest"), rotation)
+        else:  # lit in this pose by the model's own light, the same from everywhere
+            rest = None if mesh is None else mesh.rest
+            shown = seen_head_on(avatar.appearance, binding, world, field.rotation, rest)
+            made["sh_dc"] = (shown - 0.5) / harmonics.Y00
+            made["sh_rest"] = shown.new_zeros(len(world), FULL, 3)
     return {name: value.detach().cpu().float().numpy() for name, value in made.items()}
 
 

@@ -15,7 +15,9 @@ from surfhead.maths import harmonics
 from surfhead.maths.light import Light
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
 from surfhead.plugins.appearances.lit import Lit
+from surfhead.plugins.formats.posed import posed
 from surfhead.testing import tiny
+from tests.runs.tiny_run import tiny_avatar
 
 COUNT = 30
 
@@ -166,3 +168,18 @@ def test_colours_are_encoded_as_they_are_decoded() -> None:
     spec = made().parameters()["albedo"]
     rgb = torch.tensor([[0.1, 0.5, 0.9], [0.0, 1.0, 0.3]])
     torch.testing.assert_close(spec.decoded(spec.encoded(rgb)), rgb.clamp(1e-3, 1 - 1e-3))
+
+
+def test_files_of_one_pose_hold_it_lit_head_on() -> None:
+    avatar = tiny_avatar(appearance="lit")
+    with torch.no_grad():
+        avatar.appearance.network().light[1] = 0.1  # type: ignore[union-attr, index] # light from +z
+        avatar.surfels.parameters["gloss"].fill_(-30.0)
+    made = posed(avatar, 0)
+    shown = torch.from_numpy(made["sh_dc"]) * harmonics.Y00 + 0.5
+    normals = avatar.draw(
+        tiny.cameras(1), avatar.poses(torch.tensor([0])), torch.tensor([0]), torch.ones(1, 3)
+    ).surfels.normal
+    shading = avatar.appearance.light().shading(normals)[0]  # type: ignore[union-attr]
+    torch.testing.assert_close(shown, 0.5 * shading.detach(), atol=1e-4, rtol=1e-4)
+    assert not made["sh_rest"].any()
