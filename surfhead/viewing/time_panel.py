@@ -42,7 +42,9 @@ class TimePanel:
         self._motion = gui.add_dropdown("Motion", tuple(self._tracks), visible=rigged)
         when_changed(visitor, self._motion, self._choose)
         if rigged:
-            upload = gui.add_upload_button("Load a motion", mime_type=".npz", hint="A motion file (.npz).")
+            upload = gui.add_upload_button(
+                "Load a motion", mime_type=".npz,.npy", hint="A motion file (.npz, .npy)."
+            )
             when_uploaded(visitor, upload, self._load)
         with gui.add_folder("Key frames"):
             self.key_frames = KeyFramePanel(visitor, self._stop)

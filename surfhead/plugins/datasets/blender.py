@@ -19,6 +19,7 @@ from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.starting_points import PointOptions, Start, random_points, read_points
 from surfhead.plugins.datasets.transforms import (
     Record,
+    absent,
     file_of,
     fitted,
     inside,
@@ -66,6 +67,24 @@ class Blender(Dataset):
         first = frames[0] if isinstance(frames, list) and frames and isinstance(frames[0], dict) else {}
         return "transform_matrix" in first and not {"timestep_index", "flame_param_path"} & first.keys()
 
+    @classmethod
+    def declines(cls, path: Path) -> str:
+        """Why a folder with transforms_train.json is not read."""
+        file = path / "transforms_train.json"
+        if not file.is_file() or (path / "canonical_flame_param.npz").is_file():
+            return ""
+        try:
+            frames = read_json(file).get("frames")
+        except DataError as error:
+            return error.what
+        first = frames[0] if isinstance(frames, list) and frames and isinstance(frames[0], dict) else {}
+        if {"timestep_index", "flame_param_path"} & first.keys():
+            return (
+                f'"{file}" is of a tracked head, but canonical_flame_param.npz is missing beside it: '
+                "export it again, or name the reader with --set data.name=vhap."
+            )
+        return f'"{file}": its first frame has no "transform_matrix".'
+
     def open(self, path: Path | None) -> Scene:
         """Read cameras and starting points. Raises DataError naming the file and the field."""
         root = path or Path()
@@ -102,7 +121,7 @@ class Blender(Dataset):
             rig_parameters={},
             points=start.points,
             point_colours=start.colours,
-            notes=(*start.notes, *cameras.notes, *mended),
+            notes=(*start.notes, *cameras.notes, *mended, *absent([picture.image for picture in files])),
         )
 
     def _start(self, root: Path) -> Start:

@@ -65,6 +65,16 @@ class Colmap(Dataset):
         """Whether a sparse model is there."""
         return bool(model_folders(path))
 
+    @classmethod
+    def declines(cls, path: Path) -> str:
+        """Why a folder with a folder ``sparse`` is not read."""
+        if not (path / "sparse").is_dir() or model_folders(path):
+            return ""
+        return (
+            f'"{path / "sparse"}" holds no model: cameras and images, both .bin or both .txt, are neither in it '
+            "nor in a folder of it."
+        )
+
     def open(self, path: Path | None) -> Scene:
         """Read cameras and points. Raises DataError naming the file."""
         root = path or Path()

@@ -29,6 +29,7 @@ from surfhead.plugins.datasets.starting_points import PointOptions, starting_poi
 from surfhead.plugins.datasets.transforms import (
     ENDINGS,
     Record,
+    absent,
     file_of,
     fitted,
     inside,
@@ -125,6 +126,7 @@ class Transforms(Dataset):
         cameras = fitted(records, [picture.image for picture in files])
         camera_from_world, mended = poses(records)
         split, notes = self._splits(top, records)
+        notes += absent([picture.image for picture in files])
         if any("time" in record.fields for record in records):
             notes.append("Frames have a time, which is not read: the scene is taken to stand still.")
         places = [root / name for name in POINTS]

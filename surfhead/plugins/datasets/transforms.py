@@ -268,6 +268,15 @@ def inside(root: Path, relative: str, limit: Path, record: Record, field: str) -
     return path
 
 
+def absent(images: Sequence[Path]) -> list[str]:
+    """How many pictures are not there under any ending, in a sentence; none where all are."""
+    missing = [image for image in images if not image.is_file()]
+    if not missing:
+        return []
+    tried = ", ".join(dict.fromkeys(ending.lower() for ending in ENDINGS))
+    return [f'{len(missing)} pictures are not there, the first is "{missing[0]}"; endings tried: {tried}.']
+
+
 def file_of(path: Path) -> Path:
     """The picture that a path means: the path itself, else with another ending; itself if none is there.
 

@@ -330,3 +330,27 @@ def test_its_example_opens_by_its_name(tmp_path):
     made = type(create("dataset", "transforms")).example(tmp_path)
     scene = made.open(tmp_path)
     assert (len(scene.views), scene.points.shape) == (9, (20, 3))
+
+
+def test_missing_pictures_are_counted_with_the_endings_that_were_tried(capture):
+    root = capture.add().add(file_path="images/absent").write()
+    (note,) = [note for note in read(root).notes if "not there" in note]
+    assert note.startswith('1 pictures are not there, the first is "')
+    assert note.endswith('absent.png"; endings tried: .png, .jpg, .jpeg, .webp, .tif, .tiff.')
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("transforms_train.json", '{"frames": [{"flame_param_path": "x"}]}', "canonical_flame_param.npz is"),
+        ("transforms_train.json", '{"frames": [{"file_path": "x"}]}', 'no "transform_matrix"'),
+        ("transforms_train.json", "{", "cannot be read"),
+        ("sparse/0/cameras.bin", "", "holds no model"),
+    ],
+)
+def test_why_other_folders_are_not_recognised_is_said(tmp_path, file, content, said):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(DataError, match="No data set reader recognises") as caught:
+        data_choice(str(tmp_path))
+    assert said in caught.value.what
