@@ -3,15 +3,14 @@
 Two estimates, both the mean of a Gaussian posterior, that leave alone what the views determine:
 
 - **Directions.** The K coefficients c of a colour's functions of the direction are replaced by the solution
-  of (A + λ D) c' = A c, with A the information the training views hold about them (``Observation``) and D a
-  diagonal stiffness. Along combinations the views measured, A is large and c' = c; along those that no view
-  ever measured, where harmonics run away outside the cone of cameras, c' is the smoothest that agrees.
+  of (A + Λ) c' = A c + Λ m, with A the information the training views hold about them (``Observation``), m
+  the constant colour that these views saw on average, and Λ a diagonal stiffness that grows with the
+  functions' degree. Along combinations the views measured well, A is large and c' = c; along those that hardly a view
+  measured, where harmonics run away outside the cone of cameras, the colour goes back to what was seen.
 - **Neighbours.** A surfel hardly seen takes the values (of parameters that declare ``unseen="neighbours"``)
   that its surroundings on the rest mesh suggest: per triangle t, the solution of (W + μ L) t = W v, with L
   the Laplacian of the mesh's triangles, W how well their surfels are known and v their mean. It is blended
   in by 1 − known. Parameters that declare ``unseen="initial"`` go back to their start in the same measure.
-
-At the open rim of the neck there is nothing to lean on: what the pictures cut off there is hidden instead.
 """
 
 from __future__ import annotations
@@ -25,11 +24,9 @@ from surfhead.core.scene import Scene
 from surfhead.training.observation import Observation, observe
 from surfhead.training.ranks import ALONE, Ranks
 
-STIFFNESS = 0.5  # λ, pixels
+STIFFNESS = 5.0  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
-SURE = 0.8  # of a triangle's best known surfel, above which the neck's rim is shown
-HIDDEN = -6.0  # opacity's logit, under the faintest that is drawn (1/255)
 CHUNK = 16_384  # surfels whose systems are solved together
 
 
@@ -53,7 +50,6 @@ def settle(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
     settle_directions(avatar, seen)
     if avatar.deformer.rig_bound:
         settle_neighbours(avatar, seen)
-        hide_rim(avatar, seen)
     avatar.observed = seen.known
 
 
@@ -67,15 +63,23 @@ def settle_directions(avatar: Avatar, seen: Observation) -> None:
     count = len(avatar.surfels)
     rows = [parameters[name].reshape(count, -1, 3) for name in directional.names]
     coefficients = torch.cat(rows, dim=1)
-    stiffness = seen.information.new_tensor(directional.stiffness).double() * STIFFNESS
-    constant = (stiffness == 0).double() * 1e-3  # keeps the constant of a surfel that nothing saw
+    stiffness = seen.information.new_tensor(directional.stiffness).double()
+    constant = bool(stiffness[0] == 0)  # the first function is one
+    hold = STIFFNESS * seen.half * torch.where(stiffness == 0, 1.0, stiffness)
     solved = torch.empty_like(coefficients)
     for first in range(0, count, CHUNK):
         part = slice(first, first + CHUNK)
         information = seen.information[part].double()
         given = coefficients[part].double()
-        system = information + torch.diag(stiffness + constant)
-        right = information @ given + constant[:, None] * given
+        mean = torch.zeros_like(given)
+        if constant:
+            first_row = information[:, :1]
+            total = first_row[..., :1]
+            mean[:, :1] = torch.where(
+                enough, first_row @ given / first_row[..., :1].clamp_min(1e-9), given[:, :1]
+            )
+        system = information + torch.diag(hold)
+        right = information @ given + hold[:, None] * mean
         solved[part] = torch.linalg.solve(system, right).to(solved)
     at = 0
     for name, row in zip(directional.names, rows, strict=True):
@@ -104,29 +108,6 @@ def settle_neighbours(avatar: Avatar, seen: Observation) -> None:
             continue
         share = known.reshape(-1, *[1] * (value.ndim - 1))
         value.copy_(share * value + (1.0 - share) * guess)
-
-
-@torch.no_grad()
-def hide_rim(avatar: Avatar, seen: Observation) -> None:
-    """Hide the surfels between the rig's open boundary and the first triangles that are well known."""
-    surfels = avatar.surfels
-    topology = avatar.rig.rest().topology
-    rim = topology.regions.get("boundary")
-    if rim is None:
-        return
-    count = len(topology.triangles)
-    best = torch.zeros(count, device=seen.weight.device)
-    best = best.scatter_reduce(0, surfels.triangle, seen.known, "amax")
-    unknown = best < SURE
-    reached = unknown & rim.to(unknown.device)
-    neighbours = topology.neighbours.to(unknown.device)
-    while True:
-        further = reached | (unknown & reached[neighbours].any(dim=1))
-        if torch.equal(further, reached):
-            break
-        reached = further
-    opacity = surfels.parameters["opacity"]
-    opacity.copy_(torch.where(reached[surfels.triangle], opacity.clamp_max(HIDDEN), opacity))
 
 
 def over_mesh(values: Tensor, known: Tensor, triangle: Tensor, neighbours: np.ndarray) -> Tensor:

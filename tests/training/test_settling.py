@@ -16,7 +16,7 @@ from surfhead.maths import harmonics
 from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar
 from surfhead.training.observation import HALF, Observation, observe
-from surfhead.training.settling import hide_rim, over_mesh, settle_directions, settle_neighbours
+from surfhead.training.settling import over_mesh, settle_directions, settle_neighbours
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -28,21 +28,34 @@ def trained(trained_run: Path) -> tuple[Avatar, object]:
     return load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
 
 
-def test_the_weights_of_all_surfels_add_up_to_the_pictures_coverage(trained: tuple[Avatar, object]) -> None:
-    """A surfel's weight is the sum of its compositing weights: over all surfels, the sum of alpha."""
+def test_the_weights_are_the_squares_of_compositing_weights(trained: tuple[Avatar, object]) -> None:
+    """Summed over pixels and views: of the head's regions, beside every surfel drawn by itself."""
     avatar, scene = trained
     views = scene.views.of("train")  # type: ignore[attr-defined]
     seen = observe(avatar, scene, views)  # type: ignore[arg-type]
-    covered = 0.0
+    exact = torch.zeros(len(avatar.surfels))
+    chosen = seen.weight.argsort(descending=True)[::97][:60]
     for view in views:
-        timestep = int(scene.views.timestep[view])  # type: ignore[attr-defined]
-        covered += float(avatar.render(cameras_of(scene, [int(view)], "cpu"), timestep).output.alpha.sum())  # type: ignore[arg-type]
-    assert float(seen.weight.sum()) == pytest.approx(covered, rel=1e-4)
+        timestep = torch.tensor([int(scene.views.timestep[view])])  # type: ignore[attr-defined]
+        cameras = cameras_of(scene, [int(view)], "cpu")  # type: ignore[arg-type]
+        first, behind = torch.zeros(1, dtype=torch.int64), torch.zeros(1, len(chosen))
+        with torch.no_grad():
+            drawn = avatar.draw(cameras, avatar.poses(timestep), first, torch.zeros(1, 3), paired=True)
+            alone = torch.zeros(1, len(exact), len(chosen))
+            alone[0, chosen, torch.arange(len(chosen))] = 1.0
+            exact[chosen] += (
+                avatar.rasterizer(drawn.surfels, alone, cameras, first, behind)
+                .rgb.square()
+                .sum(dim=(0, 1, 2))
+            )
+    assert float(seen.weight[chosen].sum()) == pytest.approx(float(exact[chosen].sum()), rel=0.4)
+    order = exact[chosen].argsort()
+    low, high = chosen[order[:20]], chosen[order[-20:]]
+    assert float(seen.weight[low].sum()) < 0.2 * float(seen.weight[high].sum())
     assert seen.information is not None
     # Y_00 is a constant, so the first entry is the weight times its square
-    torch.testing.assert_close(
-        seen.information[:, 0, 0], seen.weight * harmonics.Y00**2, rtol=1e-4, atol=1e-4
-    )
+    constant = seen.weight * harmonics.Y00**2
+    torch.testing.assert_close(seen.information[:, 0, 0], constant, rtol=1e-4, atol=1e-4)
 
 
 def test_fewer_views_are_scaled_up_to_all(trained: tuple[Avatar, object]) -> None:
@@ -51,7 +64,7 @@ def test_fewer_views_are_scaled_up_to_all(trained: tuple[Avatar, object]) -> Non
     views = scene.views.of("train")  # type: ignore[attr-defined]
     whole = observe(avatar, scene, views)  # type: ignore[arg-type]
     half = observe(avatar, scene, views, limit=len(views) // 2)  # type: ignore[arg-type]
-    assert float(half.weight.sum()) == pytest.approx(float(whole.weight.sum()), rel=0.05)
+    assert float(half.weight.sum()) == pytest.approx(float(whole.weight.sum()), rel=0.2)
 
 
 def test_a_run_leaves_how_well_each_surfel_is_known(trained: tuple[Avatar, object]) -> None:
@@ -64,7 +77,7 @@ def test_a_run_leaves_how_well_each_surfel_is_known(trained: tuple[Avatar, objec
     camera = cameras_of(scene, [int(scene.views.of("val")[0])], "cpu")  # type: ignore[arg-type,attr-defined]
     shown = paint(avatar, camera, 0, ["observed", "alpha"])
     solid = shown["alpha"][..., 0] > 0.99
-    assert float(shown["observed"][solid][:, 0].mean()) > 0.6  # red, the first of heat's bands
+    assert float(shown["observed"][solid][:, 0].mean()) > 0.9  # red, the first of heat's bands
     avatar.observed, kept = None, avatar.observed
     assert float(paint(avatar, camera, 0, ["observed"])["observed"][solid].std()) < 0.05  # grey: unmeasured
     avatar.observed = kept
@@ -112,7 +125,7 @@ def test_directions_that_were_seen_keep_their_colour_and_others_do_not_run_away(
     settle_directions(avatar, seen_from(inside, 50.0, 8))
     after, tame = colour_along(avatar, inside), colour_along(avatar, behind)
     spread = float(before.std(dim=0).mean())
-    assert float((after - before).abs().mean()) < 0.03 * spread
+    assert float((after - before).abs().mean()) < 0.1 * spread
     assert float(tame.std(dim=0).mean()) < 0.5 * float(wild.std(dim=0).mean())
 
 
@@ -130,7 +143,7 @@ def test_harmonics_of_a_surfel_nothing_saw_become_its_constant_colour() -> None:
     seen.information[4:] = 0.0
     settle_directions(avatar, seen)
     torch.testing.assert_close(
-        avatar.surfels.parameters["sh_rest"][:4].detach(), rest[:4], rtol=1e-2, atol=1e-3
+        avatar.surfels.parameters["sh_rest"][:4].detach(), rest[:4], rtol=1e-2, atol=5e-3
     )
     raw = {name: value.detach() for name, value in avatar.surfels.parameters.items()}
     assert float(raw["sh_rest"][4:].abs().max()) < 1e-9
@@ -187,18 +200,10 @@ def test_half_known_is_half_tied() -> None:
     torch.testing.assert_close(raw["offset"][2].detach(), torch.full((3,), 0.2))
 
 
-def test_the_rim_is_hidden_up_to_what_is_known() -> None:
-    """Triangles 6 and 7 are the boundary; what is unknown is hidden as far as it hangs together with them."""
-    avatar = tiny_avatar()
-    with torch.no_grad():
-        avatar.surfels.parameters["opacity"].fill_(2.0)
-    weight = torch.full((8,), 1e6)
-    weight[[6, 5, 1]] = 0.0  # 6 is on the rim, 5 and 1 are behind it; 7 is on the rim and known
-    hide_rim(avatar, Observation(weight, None))
-    hidden = (avatar.surfels.parameters["opacity"].detach() < -5.0).nonzero().flatten().tolist()
-    assert hidden == [1, 5, 6]
-    weight[5] = 1e6
-    avatar = tiny_avatar()
-    hide_rim(avatar, Observation(weight, None))
-    hidden = (avatar.surfels.parameters["opacity"].detach() < -5.0).nonzero().flatten().tolist()
-    assert hidden == [6]
+def test_small_pictures_of_many_surfels_make_none_unknown() -> None:
+    """A thousandth of a pixel each is little, but as much as all others have."""
+    even = Observation(torch.full((100,), 1e-3), None)
+    assert float(even.known.min()) > 0.95
+    even.weight[7] = 0.0
+    assert float(even.known[7]) == 0.0
+    assert Observation(torch.zeros(3), None).known.tolist() == [0.0, 0.0, 0.0]

@@ -71,8 +71,8 @@ class Colmap(Dataset):
         if not (path / "sparse").is_dir() or model_folders(path):
             return ""
         return (
-            f'"{path / "sparse"}" holds no model: cameras and images, both .bin or both .txt, are neither in it '
-            "nor in a folder of it."
+            f'"{path / "sparse"}" holds no model: cameras and images, both .bin or both .txt, are neither '
+            "in it nor in a folder of it."
         )
 
     def open(self, path: Path | None) -> Scene:
