@@ -5,8 +5,9 @@ Two estimates, both the mean of a Gaussian posterior, that leave alone what the 
 - **Directions.** The K coefficients c of a colour's functions of the direction are replaced by the solution
   of (A + Λ) c' = A c + Λ m, with A the information the training views hold about them (``Observation``), m
   the constant colour that these views saw on average, and Λ a diagonal stiffness that grows with the
-  functions' degree. Along combinations the views measured well, A is large and c' = c; along those that hardly a view
-  measured, where harmonics run away outside the cone of cameras, the colour goes back to what was seen.
+  functions' degree. Along combinations the views measured well, A is large and c' = c; along those that
+  hardly a view measured, where harmonics run away outside the cone of cameras, the colour goes back to what
+  was seen.
 - **Neighbours.** A surfel hardly seen takes the values (of parameters that declare ``unseen="neighbours"``)
   that its surroundings on the rest mesh suggest: per triangle t, the solution of (W + μ L) t = W v, with L
   the Laplacian of the mesh's triangles, W how well their surfels are known and v their mean. It is blended
@@ -75,9 +76,8 @@ def settle_directions(avatar: Avatar, seen: Observation) -> None:
         if constant:
             first_row = information[:, :1]
             total = first_row[..., :1]
-            mean[:, :1] = torch.where(
-                enough, first_row @ given / first_row[..., :1].clamp_min(1e-9), given[:, :1]
-            )
+            seen_colour = first_row @ given / total.clamp_min(1e-9)
+            mean[:, :1] = torch.where(total > 1e-9, seen_colour, given[:, :1])
         system = information + torch.diag(hold)
         right = information @ given + hold[:, None] * mean
         solved[part] = torch.linalg.solve(system, right).to(solved)
