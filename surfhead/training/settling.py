@@ -25,7 +25,7 @@ from surfhead.core.scene import Scene
 from surfhead.training.observation import Observation, observe
 from surfhead.training.ranks import ALONE, Ranks
 
-STIFFNESS = 5.0  # of Λ, in weights at which a surfel is half known
+STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
