@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.errors import SurfheadError, UnavailableError, unknown_name
+from surfhead.core.errors import ShapeError, SurfheadError, UnavailableError, unknown_name
+from surfhead.kernels.doors import measure
 from surfhead.kernels.sources import LIBRARY, NOTE, native_folders
 
 INTERFACE = 2  # surfhead_interface() of the library this module speaks to
@@ -25,6 +26,17 @@ ENVIRONMENT = "SURFHEAD_INSTRUCTION_SET"  # overrides the best instruction set, 
 OUTPUTS = ("rgb", "alpha", "normal", "depth", "median_depth", "distortion", "visible", "radius")
 SAVED = ("transmittance", "d0", "d1", "d2", "last", "median_at")
 READ = ("rgb", "alpha", "normal", "distortion", *SAVED)  # what the backward reads
+
+RULES = {
+    "mean": "real: poses surfels 3",
+    "tangents": "real: poses surfels 3 2",
+    "normal": "real: poses surfels 3",
+    "opacity": "real: surfels",
+    "colour": "real: views surfels 3",
+    "background": "real: views 3",
+    "cameras": "float64: views 16",
+    "pose_of_view": "int64: views",
+}
 
 _SCALARS = ("views", "poses", "surfels", "height", "width", "threads")
 _POINTERS = (
@@ -165,8 +177,23 @@ def _inputs(tensors: dict[str, Tensor], height: int, width: int, near: float) ->
 
 def _named(*tensors: Tensor) -> dict[str, Tensor]:
     """The input tensors by name, contiguous (the caller keeps them alive)."""
-    names = ("mean", "tangents", "normal", "opacity", "colour", "background", "cameras", "pose_of_view")
-    return {name: tensor.contiguous() for name, tensor in zip(names, tensors, strict=True)}
+    given = dict(zip(RULES, tensors, strict=True))
+    poses = measure("rasterize_cpu", RULES, given)["poses"]
+    for name in ("tangents", "normal", "opacity", "colour", "background"):
+        if given[name].dtype != given["mean"].dtype:
+            raise ShapeError(
+                f'"{name}" of kernel "rasterize_cpu" is {given[name].dtype}.',
+                f'Expected {given["mean"].dtype}, as "mean" is.',
+                "Convert it.",
+            )
+    chosen = given["pose_of_view"]
+    if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < poses:
+        raise ShapeError(
+            f'"pose_of_view" of kernel "rasterize_cpu" holds {int(chosen.min())} to {int(chosen.max())}.',
+            f"Expected indices of {poses} poses, from 0.",
+            "Check how it was built.",
+        )
+    return {name: tensor.contiguous() for name, tensor in given.items()}
 
 
 def _empty(mean: Tensor, views: int, height: int, width: int) -> tuple[Tensor, ...]:

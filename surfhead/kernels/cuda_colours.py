@@ -6,34 +6,55 @@ section 6).
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from surfhead.core.errors import ShapeError
 from surfhead.kernels.cuda_operators import differentiate, register
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
+from surfhead.maths import harmonics
 
 THREADS = 128  # of colours.cu
 
 
-class Directions(ctypes.Structure):
+class Directions(Sizes):
     """struct Directions of colours.cu."""
 
     _fields_ = structure_fields(
         "views surfels",
         "mean normal rotation centre directions normals g_directions g_mean g_rotation",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "mean": "views surfels 3", "normal": "views surfels 3", "rotation": "views surfels 3 3",
+        "centre": "views 3", "g_directions": "views surfels 3",
+    }  # fmt: skip
 
 
-class Harmonics(ctypes.Structure):
+class Harmonics(Sizes):
     """struct Harmonics of colours.cu."""
 
     _fields_ = structure_fields(
         "views surfels degree count",
         "constant rest directions colour g_colour g_constant g_rest g_directions",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "constant": "surfels 3", "rest": "surfels count 3", "directions": "views surfels 3",
+        "g_colour": "views surfels 3",
+    }  # fmt: skip
+
+    @classmethod
+    def of_degree(cls, operation: str, tensors: dict[str, Tensor | None], degree: int) -> Harmonics:
+        """The sizes for a degree; raises ShapeError where there are too few coefficients for it."""
+        found = cls.of(operation, tensors, degree=degree)
+        if not 0 <= degree <= harmonics.MAX_DEGREE or found.count < harmonics.size(degree) - 1:
+            raise ShapeError(
+                f'"rest" of kernel "{operation}" has {found.count} coefficients for degree {degree}.',
+                f"Expected 0 to {harmonics.MAX_DEGREE}, and (degree + 1)² - 1 coefficients or more.",
+                "Lower the degree.",
+            )
+        return found
 
 
 def _blocks(surfels: int) -> int:
@@ -44,27 +65,23 @@ def _blocks(surfels: int) -> int:
 
 
 def _directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    views, surfels = mean.shape[:2]
+    given = {"mean": mean, "normal": normal, "rotation": rotation, "centre": centre}
+    sizes = Directions.of("rest_directions", given)
     directions, normals = mean.new_empty(mean.shape), mean.new_empty(mean.shape)
-    tensors: dict[str, Tensor | None] = {
-        "mean": mean, "normal": normal, "rotation": rotation, "centre": centre,
-        "directions": directions, "normals": normals,
-    }  # fmt: skip
-    grid = (_blocks(surfels), views)
-    run_over("colours", "rest_directions", Directions(views, surfels), grid, THREADS, mean.device, tensors)
+    tensors = given | {"directions": directions, "normals": normals}
+    grid = (_blocks(sizes.surfels), sizes.views)
+    run_over("colours", "rest_directions", sizes, grid, THREADS, mean.device, tensors)
     return directions, normals
 
 
 def _directions_backward(
     g_directions: Tensor, mean: Tensor, rotation: Tensor, centre: Tensor
 ) -> tuple[Tensor, Tensor]:
-    views, surfels = mean.shape[:2]
+    given = {"mean": mean, "rotation": rotation, "centre": centre, "g_directions": g_directions}
+    sizes = Directions.of("rest_directions_backward", given)
     g_mean, g_rotation = mean.new_empty(mean.shape), mean.new_empty(rotation.shape)
-    tensors: dict[str, Tensor | None] = {
-        "mean": mean, "rotation": rotation, "centre": centre, "g_directions": g_directions,
-        "g_mean": g_mean, "g_rotation": g_rotation,
-    }  # fmt: skip
-    grid, sizes = (_blocks(surfels), views), Directions(views, surfels)
+    tensors = given | {"g_mean": g_mean, "g_rotation": g_rotation}
+    grid = (_blocks(sizes.surfels), sizes.views)
     run_over("colours", "rest_directions_backward", sizes, grid, THREADS, mean.device, tensors)
     return g_mean, g_rotation
 
@@ -97,27 +114,27 @@ def _directions_autograd(ctx: Any, g_directions: Tensor | None, _: Any) -> tuple
 
 
 def _colours(constant: Tensor, rest: Tensor, directions: Tensor, degree: int) -> Tensor:
-    views, surfels = directions.shape[:2]
-    colour = directions.new_empty(views, surfels, 3)
-    tensors: dict[str, Tensor | None] = {
-        "constant": constant, "rest": rest, "directions": directions, "colour": colour
-    }  # fmt: skip
-    sizes = Harmonics(views, surfels, degree, rest.shape[1])
-    run_over("colours", "harmonic_colours", sizes, (_blocks(surfels), 1), THREADS, constant.device, tensors)
+    tensors: dict[str, Tensor | None] = {"constant": constant, "rest": rest, "directions": directions}
+    sizes = Harmonics.of_degree("harmonic_colours", tensors, degree)
+    colour = directions.new_empty(sizes.views, sizes.surfels, 3)
+    grid = (_blocks(sizes.surfels), 1)
+    tensors["colour"] = colour
+    run_over("colours", "harmonic_colours", sizes, grid, THREADS, constant.device, tensors)
     return colour
 
 
 def _colours_backward(
     g_colour: Tensor, constant: Tensor, rest: Tensor, directions: Tensor, degree: int, through: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    views, surfels = directions.shape[:2]
+    tensors: dict[str, Tensor | None] = {
+        "constant": constant, "rest": rest, "directions": directions, "g_colour": g_colour
+    }  # fmt: skip
+    sizes = Harmonics.of_degree("harmonic_colours_backward", tensors, degree)
     found = constant.new_empty(constant.shape), rest.new_empty(rest.shape)
     g_directions = directions.new_empty(directions.shape if through else (0, 0, 3))
-    tensors: dict[str, Tensor | None] = {
-        "constant": constant, "rest": rest, "directions": directions, "g_colour": g_colour,
-        "g_constant": found[0], "g_rest": found[1], "g_directions": g_directions if through else None,
-    }  # fmt: skip
-    sizes, grid = Harmonics(views, surfels, degree, rest.shape[1]), (_blocks(surfels), 1)
+    tensors |= {"g_constant": found[0], "g_rest": found[1]}
+    tensors["g_directions"] = g_directions if through else None
+    grid = (_blocks(sizes.surfels), 1)
     run_over("colours", "harmonic_colours_backward", sizes, grid, THREADS, constant.device, tensors)
     return *found, g_directions
 

@@ -9,17 +9,20 @@ import ctypes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from surfhead.core.errors import ShapeError
 from surfhead.kernels import cuda_driver
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
+from surfhead.kernels.doors import measure, require_contiguous
 
 THREADS, EACH, TENSORS = 256, 4, 40  # of optimiser.cu
 
 
-class Screen(ctypes.Structure):
+class Screen(Sizes):
     """struct Screen of optimiser.cu."""
 
     _fields_ = structure_fields(
@@ -27,6 +30,11 @@ class Screen(ctypes.Structure):
         "g_mean mean camera_from_world intrinsics radius visible gradient seen largest",
         "half_width half_height",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "g_mean": "views surfels 3", "mean": "views surfels 3", "camera_from_world": "views 4 4",
+        "intrinsics": "views 3 3", "radius": "views surfels", "visible": "bool: views surfels",
+        "gradient": "surfels", "seen": "surfels", "largest": "surfels",
+    }  # fmt: skip
 
 
 class Adam(ctypes.Structure):
@@ -70,14 +78,16 @@ def screen_gradients(
         size: (height, width) in pixels. visible: (B, N) bool. radius: (B, N) pixels.
         sums: updated in place.
     """
-    views, surfels = visible.shape
-    screen = Screen(views, surfels, size[1] / 2, size[0] / 2)
     tensors: dict[str, Tensor | None] = {
         "g_mean": g_mean, "mean": mean, "camera_from_world": camera_from_world, "intrinsics": intrinsics,
         "radius": radius, "visible": visible,
     }  # fmt: skip
+    changed = dict(zip(("gradient", "seen", "largest"), sums, strict=True))
+    screen = Screen.of("screen_gradients", tensors | changed)
+    require_contiguous("screen_gradients", changed)
+    screen.half_width, screen.half_height = size[1] / 2, size[0] / 2
     screen.gradient, screen.seen, screen.largest = (value.data_ptr() for value in sums)
-    grid = (-(-surfels // THREADS), 1)
+    grid = (-(-screen.surfels // THREADS), 1)
     run_over("optimiser", "screen_gradients", screen, grid, THREADS, mean.device, tensors)
 
 
@@ -92,7 +102,11 @@ def adam_step(
         moments: the parameters, float32 and contiguous, with their state, changed in place.
         rate: (K,) learning rates on the device.
         broken: (K,) int32, set to 1 where a gradient is not finite.
+
+    Raises:
+        ShapeError: there are more than TENSORS parameters, or tensors that do not fit together.
     """
+    _check_moments(moments, rate, broken)
     adam = Adam()
     adam.tensors = len(moments)
     adam.beta1, adam.beta2, adam.epsilon = *betas, epsilon
@@ -113,3 +127,33 @@ def adam_step(
     if moments:
         device: torch.device = moments[0].value.device
         cuda_driver.run("optimiser", "adam_step", adam, (blocks, 1), THREADS, device)
+
+
+_RULES = {"rate": "parameters", "broken": "int32: parameters"}
+
+
+def _check_moments(moments: Sequence[Moments], rate: Tensor, broken: Tensor) -> None:
+    """Raise ShapeError unless all that Adam's kernel points to belongs together."""
+    if len(moments) > TENSORS:
+        raise ShapeError(
+            f'Kernel "adam_step" was given {len(moments)} parameters.',
+            f"It takes {TENSORS} at most.",
+            "Let PyTorch's optimiser take the step.",
+        )
+    lists = {"rate": rate, "broken": broken}
+    measure("adam_step", _RULES, lists, parameters=len(moments))
+    require_contiguous("adam_step", lists)
+    for number, one in enumerate(moments):
+        if one.value.grad is None:
+            continue
+        held = {"value": one.value, "mean": one.mean, "square": one.square}
+        require_contiguous("adam_step", held)
+        for name, tensor in {**held, "gradient": one.value.grad, "step": one.step}.items():
+            wanted = torch.Size() if name == "step" else one.value.shape
+            if (tensor.shape, tensor.dtype, tensor.device) != (wanted, torch.float32, rate.device):
+                raise ShapeError(
+                    f'"{name}" of parameter {number} of kernel "adam_step" is {tensor.dtype} '
+                    f"{tuple(tensor.shape)} on {tensor.device}.",
+                    f"Expected torch.float32 {tuple(wanted)} on {rate.device}.",
+                    "Check how it was built.",
+                )

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.errors import ShapeError
 from surfhead.kernels import cuda_driver
 from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.doors import measure, require_contiguous
 
 TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
 
@@ -29,6 +29,12 @@ class Pictures(ctypes.Structure):
             for name in ("image", "truth", "partial", "derivative", "g_sums", "g_image")
         ),
     ]
+
+
+RULES = {
+    "image": "views height width 3", "truth": "picture: views height width 3",
+    "derivative": "3 views height width 3", "g_sums": "views 2",
+}  # fmt: skip
 
 
 def _grid(image: Tensor) -> tuple[int, int, int]:
@@ -46,6 +52,7 @@ def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
 
 
 def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    measure("picture_losses", RULES, {"image": image, "truth": truth})
     image, truth = image.contiguous(), truth.contiguous()
     across, down, views = _grid(image)
     partial = image.new_empty(views, across * down, 2)
@@ -55,6 +62,9 @@ def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _backward(g_sums: Tensor, image: Tensor, truth: Tensor, derivative: Tensor) -> Tensor:
+    given = {"image": image, "truth": truth, "derivative": derivative, "g_sums": g_sums}
+    measure("picture_losses_backward", RULES, given)
+    require_contiguous("picture_losses_backward", {"derivative": derivative})
     image, truth, g_sums = image.contiguous(), truth.contiguous(), g_sums.contiguous()
     g_image = torch.empty_like(image)
     _run("picture_losses_backward", image, truth, derivative=derivative, g_sums=g_sums, g_image=g_image)
@@ -102,18 +112,7 @@ def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         ShapeError: a shape or type is not one of these.
         UnavailableError: the kernels cannot run here.
     """
-    if (
-        image.shape != truth.shape
-        or image.ndim != 4
-        or image.shape[-1] != 3
-        or image.dtype != torch.float32
-        or truth.dtype not in (torch.uint8, torch.float32)
-    ):
-        raise ShapeError(
-            f'"image" is {image.dtype} {tuple(image.shape)} and "truth" {truth.dtype} {tuple(truth.shape)}.',
-            "Expected (B, H, W, 3) float32, and the same of uint8 or float32.",
-            "Convert them.",
-        )
+    measure("picture_losses", RULES, {"image": image, "truth": truth})
     count = image[0].numel() if len(image) else 1
     error, similarity = (torch.ops.surfhead.picture_losses_cuda(image, truth)[0] / count).unbind(dim=1)
     return error, similarity

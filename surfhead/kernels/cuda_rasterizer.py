@@ -28,6 +28,7 @@ from torch import Tensor
 from surfhead.core.errors import ShapeError, UnavailableError
 from surfhead.kernels import cuda_driver, cuda_room
 from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.doors import measure
 
 TILE = 16
 PATCHES = 8  # of a tile
@@ -49,6 +50,16 @@ _POINTERS = (
     "g_normal_map", "g_depth", "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents",
     "g_normal", "g_opacity", "g_colour",
 )  # fmt: skip
+
+RULES = {
+    "mean": "poses surfels 3", "tangents": "poses surfels 3 2", "normal": "poses surfels 3",
+    "opacity": "surfels", "colour": "views surfels 3", "camera_from_world": "views 4 4",
+    "intrinsics": "views 3 3", "pose_of_view": "int64: views", "background": "views 3",
+    "visible": "bool: views surfels", "depth": "views height width", "state": "uint8: bytes",
+    "g_rgb": "views height width 3", "g_alpha": "views height width", "g_normal_map": "views height width 3",
+    "g_depth": "views height width", "g_median_depth": "views height width",
+    "g_distortion": "views height width",
+}  # fmt: skip
 
 
 class Launch(ctypes.Structure):
@@ -156,15 +167,16 @@ def _forward(
                 mean, tangents, normal, opacity, colour, camera_from_world, intrinsics, pose_of_view,
                 background, height, width, near, capacity,
             )  # fmt: skip
-    views, surfels = colour.shape[0], mean.shape[1]
-    launch = _sizes(mean, colour, height, width, near, capacity)
-    tiles = views * launch.tiles_x * launch.tiles_y
-    layout = state_layout(views, surfels, height, width, capacity)
     inputs = {
         "mean": mean, "tangents": tangents, "normal": normal, "opacity": opacity, "colour": colour,
         "camera_from_world": camera_from_world, "intrinsics": intrinsics, "pose_of_view": pose_of_view,
         "background": background,
     }  # fmt: skip
+    measure("rasterize", RULES, inputs)
+    views, surfels = colour.shape[0], mean.shape[1]
+    launch = _sizes(mean, colour, height, width, near, capacity)
+    tiles = views * launch.tiles_x * launch.tiles_y
+    layout = state_layout(views, surfels, height, width, capacity)
     inputs = {name: tensor.contiguous() for name, tensor in inputs.items()}
     shape = (views, height, width)
     try:
@@ -224,10 +236,6 @@ def _backward(
                 opacity, colour, camera_from_world, intrinsics, pose_of_view, background, visible, depth,
                 state, height, width, near, capacity,
             )  # fmt: skip
-    views, surfels, poses = colour.shape[0], mean.shape[1], mean.shape[0]
-    launch = _sizes(mean, colour, height, width, near, capacity)
-    tiles = views * launch.tiles_x * launch.tiles_y
-    layout = state_layout(views, surfels, height, width, capacity)
     inputs = {
         "mean": mean, "tangents": tangents, "normal": normal, "opacity": opacity, "colour": colour,
         "camera_from_world": camera_from_world, "intrinsics": intrinsics, "pose_of_view": pose_of_view,
@@ -238,6 +246,12 @@ def _backward(
         "g_median_depth": g_median_depth, "g_distortion": g_distortion,
     }  # fmt: skip
     given = {name: tensor for name, tensor in upstream.items() if tensor is not None}
+    views, surfels, poses = colour.shape[0], mean.shape[1], mean.shape[0]
+    layout = state_layout(views, surfels, height, width, capacity)
+    known = {"height": height, "width": width, "bytes": layout.total}
+    measure("rasterize_backward", RULES, inputs | given | {"state": state}, **known)
+    launch = _sizes(mean, colour, height, width, near, capacity)
+    tiles = views * launch.tiles_x * launch.tiles_y
     inputs = {name: tensor.contiguous() for name, tensor in (inputs | given).items()}
     try:
         out = {
@@ -334,16 +348,15 @@ def rasterize(
         rgb, alpha, normal, depth, median_depth, distortion, visible, radius as in RenderOutput.
 
     Raises:
-        ShapeError: a tensor is not float32, or there are more surfels than 2^24.
+        ShapeError: tensors do not fit together or are not float32, or there are more surfels than 2^24.
         UnavailableError: the kernels cannot run here, or memory does not suffice.
     """
-    for name, value in (("mean", mean), ("colour", colour), ("background", background)):
-        if value.dtype != torch.float32:
-            raise ShapeError(
-                f'"{name}" is {value.dtype}; the CUDA kernels compute in float32.',
-                "Expected torch.float32.",
-                "Convert it, or use the rasterizer `torch`, which takes any precision.",
-            )
+    given = {
+        "mean": mean, "tangents": tangents, "normal": normal, "opacity": opacity, "colour": colour,
+        "camera_from_world": camera_from_world, "intrinsics": intrinsics, "pose_of_view": pose_of_view,
+        "background": background,
+    }  # fmt: skip
+    measure("rasterize", RULES, given)
     surfels = mean.shape[1]
     if surfels >= MAX_SURFELS or near <= 0.0:
         raise ShapeError(

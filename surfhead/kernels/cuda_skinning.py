@@ -6,19 +6,19 @@ section 4).
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from surfhead.kernels.cuda_operators import differentiate, register
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
 
 
-class Field(ctypes.Structure):
+class Field(Sizes):
     """struct Field of skinning.cu."""
 
     _fields_ = structure_fields(
@@ -26,9 +26,14 @@ class Field(ctypes.Structure):
         "offset log_scale quaternion linear origin mean tangents normal g_mean g_tangents g_normal "
         "g_offset g_log_scale g_quaternion g_linear",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "linear": "poses surfels 3 3", "origin": "poses surfels 3", "offset": "surfels 3",
+        "log_scale": "surfels 2", "quaternion": "surfels 4", "g_mean": "poses surfels 3",
+        "g_tangents": "poses surfels 3 2", "g_normal": "poses surfels 3",
+    }  # fmt: skip
 
 
-class Blend(ctypes.Structure):
+class Blend(Sizes):
     """struct Blend of skinning.cu."""
 
     _fields_ = structure_fields(
@@ -36,10 +41,16 @@ class Blend(ctypes.Structure):
         "host neighbours weights quaternion logarithm stretch axes linear rotation g_linear g_rotation "
         "g_weights g_quaternion g_logarithm g_stretch",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "host": "int64: surfels", "neighbours": "int64: triangles 3", "weights": "surfels 4",
+        "quaternion": "poses triangles 4", "logarithm": "poses 3*triangles 3",
+        "stretch": "poses triangles 6", "axes": "triangles 3 3", "g_linear": "poses surfels 3 3",
+        "g_rotation": "poses surfels 3 3",
+    }  # fmt: skip
 
 
-def _run(name: str, structure: Any, device: torch.device, tensors: dict[str, Tensor | None]) -> None:
-    run_over("skinning", name, structure, (-(-structure.surfels // THREADS), 1), THREADS, device, tensors)
+def _run(name: str, sizes: Any, device: torch.device, tensors: Mapping[str, Tensor | None]) -> None:
+    run_over("skinning", name, sizes, (-(-sizes.surfels // THREADS), 1), THREADS, device, tensors)
 
 
 # ---- apply_field -----------------------------------------------------------------------------------------
@@ -48,15 +59,16 @@ def _run(name: str, structure: Any, device: torch.device, tensors: dict[str, Ten
 def _field(
     linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    poses, surfels = linear.shape[:2]
-    mean = linear.new_empty(poses, surfels, 3)
-    tangents = linear.new_empty(poses, surfels, 3, 2)
-    normal = linear.new_empty(poses, surfels, 3)
-    tensors: dict[str, Tensor | None] = {
-        "offset": offset, "log_scale": log_scale, "quaternion": quaternion, "linear": linear,
-        "origin": origin, "mean": mean, "tangents": tangents, "normal": normal,
+    given = {
+        "linear": linear, "origin": origin, "offset": offset, "log_scale": log_scale,
+        "quaternion": quaternion,
     }  # fmt: skip
-    _run("apply_field", Field(poses, surfels), linear.device, tensors)
+    sizes = Field.of("apply_field", given)
+    leading = (sizes.poses, sizes.surfels)
+    mean, tangents = linear.new_empty(*leading, 3), linear.new_empty(*leading, 3, 2)
+    normal = linear.new_empty(*leading, 3)
+    made = {"mean": mean, "tangents": tangents, "normal": normal}
+    _run("apply_field", sizes, linear.device, given | made)
     return mean, tangents, normal
 
 
@@ -64,15 +76,15 @@ def _field_backward(
     g_mean: Tensor | None, g_tangents: Tensor | None, g_normal: Tensor | None,
     linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    poses, surfels = linear.shape[:2]
-    g_linear = linear.new_empty(poses, surfels, 3, 3)
-    found = tuple(value.new_empty(value.shape) for value in (offset, log_scale, quaternion))
-    tensors: dict[str, Tensor | None] = {
-        "offset": offset, "log_scale": log_scale, "quaternion": quaternion, "linear": linear,
+    given: dict[str, Tensor | None] = {
+        "linear": linear, "offset": offset, "log_scale": log_scale, "quaternion": quaternion,
         "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal,
-        "g_offset": found[0], "g_log_scale": found[1], "g_quaternion": found[2], "g_linear": g_linear,
     }  # fmt: skip
-    _run("apply_field_backward", Field(poses, surfels), linear.device, tensors)
+    sizes = Field.of("apply_field_backward", given)
+    g_linear = linear.new_empty(sizes.poses, sizes.surfels, 3, 3)
+    found = tuple(value.new_empty(value.shape) for value in (offset, log_scale, quaternion))
+    made = {"g_offset": found[0], "g_log_scale": found[1], "g_quaternion": found[2], "g_linear": g_linear}
+    _run("apply_field_backward", sizes, linear.device, given | made)
     return g_linear, found[0], found[1], found[2]
 
 
@@ -101,21 +113,18 @@ def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None,
 # ---- blend_triangles -------------------------------------------------------------------------------------
 
 
-def _blend_shapes(weights: Tensor, quaternion: Tensor) -> Blend:
-    return Blend(quaternion.shape[0], weights.shape[0], quaternion.shape[1])
-
-
 def _blend(
     host: Tensor, neighbours: Tensor, weights: Tensor, quaternion: Tensor, logarithm: Tensor,
     stretch: Tensor, axes: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    shape = (quaternion.shape[0], weights.shape[0], 3, 3)
-    linear, rotation = weights.new_empty(shape), weights.new_empty(shape)
-    tensors: dict[str, Tensor | None] = {
+    given = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
-        "logarithm": logarithm, "stretch": stretch, "axes": axes, "linear": linear, "rotation": rotation,
+        "logarithm": logarithm, "stretch": stretch, "axes": axes,
     }  # fmt: skip
-    _run("blend_triangles", _blend_shapes(weights, quaternion), weights.device, tensors)
+    sizes = Blend.of("blend_triangles", given)
+    shape = (sizes.poses, sizes.surfels, 3, 3)
+    linear, rotation = weights.new_empty(shape), weights.new_empty(shape)
+    _run("blend_triangles", sizes, weights.device, given | {"linear": linear, "rotation": rotation})
     return linear, rotation
 
 
@@ -123,16 +132,17 @@ def _blend_backward(
     g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
     quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, rig: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    g_weights = weights.new_empty(weights.shape)
-    of_rig = [value.new_zeros(value.shape) for value in (quaternion, logarithm, stretch)]
     tensors: dict[str, Tensor | None] = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
         "logarithm": logarithm, "stretch": stretch, "axes": axes, "g_linear": g_linear,
-        "g_rotation": g_rotation, "g_weights": g_weights,
+        "g_rotation": g_rotation,
     }  # fmt: skip
+    sizes = Blend.of("blend_triangles_backward", tensors)
+    g_weights = tensors["g_weights"] = weights.new_empty(weights.shape)
+    of_rig = [value.new_zeros(value.shape) for value in (quaternion, logarithm, stretch)]
     if rig:
         tensors |= {"g_quaternion": of_rig[0], "g_logarithm": of_rig[1], "g_stretch": of_rig[2]}
-    _run("blend_triangles_backward", _blend_shapes(weights, quaternion), weights.device, tensors)
+    _run("blend_triangles_backward", sizes, weights.device, tensors)
     return g_weights, of_rig[0], of_rig[1], of_rig[2]
 
 

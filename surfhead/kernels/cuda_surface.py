@@ -6,34 +6,41 @@ Twins: the regularizers ``normal`` (with ``surfhead.maths.depth_normals``) and `
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from surfhead.kernels.cuda_operators import differentiate, register
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS, WIDE, TALL = 256, 32, 8  # of surface_terms.cu
 
 
-class NormalTerm(ctypes.Structure):
+class NormalTerm(Sizes):
     """struct NormalTerm of surface_terms.cu."""
 
     _fields_ = structure_fields(
         "views height width",
         "depth alpha normal intrinsics mask partial g_sum g_depth g_normal",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "depth": "views height width", "alpha": "views height width", "normal": "views height width 3",
+        "intrinsics": "views 3 3", "mask": "uint8: views height width", "g_sum": "",
+    }  # fmt: skip
 
 
-class LengthTerm(ctypes.Structure):
+class LengthTerm(Sizes):
     """struct LengthTerm of surface_terms.cu."""
 
     _fields_ = structure_fields(
         "views surfels",
         "quaternion linear scale visible partial g_sum g_quaternion g_linear",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "quaternion": "surfels 4", "linear": "views surfels 3 3", "scale": "surfels",
+        "visible": "bool: views surfels", "g_sum": "",
+    }  # fmt: skip
 
 
 def _picture_grid(depth: Tensor) -> tuple[int, int, int]:
@@ -45,13 +52,12 @@ def _picture_grid(depth: Tensor) -> tuple[int, int, int]:
 
 
 def _normal(depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None) -> Tensor:
-    across, down, views = _picture_grid(depth)
-    partial = depth.new_empty(views * across * down, 2)
-    tensors = {
-        "depth": depth, "alpha": alpha, "normal": normal, "intrinsics": intrinsics, "mask": mask,
-        "partial": partial,
+    tensors: dict[str, Tensor | None] = {
+        "depth": depth, "alpha": alpha, "normal": normal, "intrinsics": intrinsics, "mask": mask
     }  # fmt: skip
-    sizes, grid = NormalTerm(*depth.shape), (across, down, views)
+    sizes = NormalTerm.of("normal_term", tensors)
+    grid = across, down, views = _picture_grid(depth)
+    partial = tensors["partial"] = depth.new_empty(views * across * down, 2)
     run_over("surface_terms", "normal_term", sizes, grid, THREADS, depth.device, tensors)
     return partial.sum(dim=0)
 
@@ -59,12 +65,13 @@ def _normal(depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, ma
 def _normal_backward(
     g_sum: Tensor, depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    g_depth, g_normal = depth.new_empty(depth.shape), normal.new_empty(normal.shape)
-    tensors = {
+    given: dict[str, Tensor | None] = {
         "depth": depth, "alpha": alpha, "normal": normal, "intrinsics": intrinsics, "mask": mask,
-        "g_sum": g_sum, "g_depth": g_depth, "g_normal": g_normal,
+        "g_sum": g_sum,
     }  # fmt: skip
-    sizes, grid = NormalTerm(*depth.shape), _picture_grid(depth)
+    sizes, grid = NormalTerm.of("normal_term_backward", given), _picture_grid(depth)
+    g_depth, g_normal = depth.new_empty(depth.shape), normal.new_empty(normal.shape)
+    tensors = given | {"g_depth": g_depth, "g_normal": g_normal}
     run_over("surface_terms", "normal_term_backward", sizes, grid, THREADS, depth.device, tensors)
     return g_depth, g_normal
 
@@ -96,13 +103,11 @@ def _normal_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _length(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:
-    views, surfels = visible.shape
-    blocks = -(-surfels // THREADS)
+    given = {"quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible}
+    sizes = LengthTerm.of("length_term", given)
+    blocks = -(-sizes.surfels // THREADS)
     partial = linear.new_empty(blocks, 2)
-    tensors: dict[str, Tensor | None] = {
-        "quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible, "partial": partial
-    }  # fmt: skip
-    sizes = LengthTerm(views, surfels)
+    tensors = given | {"partial": partial}
     run_over("surface_terms", "length_term", sizes, (blocks, 1), THREADS, linear.device, tensors)
     return partial.sum(dim=0)
 
@@ -110,12 +115,11 @@ def _length(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) 
 def _length_backward(
     g_sum: Tensor, quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor
 ) -> tuple[Tensor, Tensor]:
+    given = {"quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible, "g_sum": g_sum}
+    sizes = LengthTerm.of("length_term_backward", given)
     g_quaternion, g_linear = quaternion.new_empty(quaternion.shape), linear.new_empty(linear.shape)
-    tensors: dict[str, Tensor | None] = {
-        "quaternion": quaternion, "linear": linear, "scale": scale, "visible": visible, "g_sum": g_sum,
-        "g_quaternion": g_quaternion, "g_linear": g_linear,
-    }  # fmt: skip
-    sizes, grid = LengthTerm(*visible.shape), (-(-visible.shape[1] // THREADS), 1)
+    tensors = given | {"g_quaternion": g_quaternion, "g_linear": g_linear}
+    grid = (-(-sizes.surfels // THREADS), 1)
     run_over("surface_terms", "length_term_backward", sizes, grid, THREADS, linear.device, tensors)
     return g_quaternion, g_linear
 

@@ -6,19 +6,19 @@ Twins: ``surfhead.maths.triangles.TriangleJacobians`` and ``relative_logarithms`
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from surfhead.kernels.cuda_operators import differentiate, register
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of triangles.cu
 
 
-class Triangles(ctypes.Structure):
+class Triangles(Sizes):
     """struct Triangles of triangles.cu."""
 
     _fields_ = structure_fields(
@@ -26,9 +26,15 @@ class Triangles(ctypes.Structure):
         "position corners neighbours rest quaternion stretch centroid logarithm g_stretch g_centroid "
         "g_logarithm g_quaternion g_position",
     )
+    rules: ClassVar[dict[str, str]] = {
+        "position": "poses vertices 3", "corners": "int64: triangles 3", "rest": "triangles 14",
+        "quaternion": "poses triangles 4", "neighbours": "int64: triangles 3",
+        "g_quaternion": "poses triangles 4", "g_stretch": "poses triangles 6",
+        "g_centroid": "poses triangles 3", "g_logarithm": "poses 3*triangles 3",
+    }  # fmt: skip
 
 
-def _run(name: str, sizes: Triangles, device: torch.device, tensors: dict[str, Tensor | None]) -> None:
+def _run(name: str, sizes: Triangles, device: torch.device, tensors: Mapping[str, Tensor | None]) -> None:
     grid = (-(-sizes.triangles // THREADS), sizes.poses)
     run_over("triangles", name, sizes, grid, THREADS, device, tensors)
 
@@ -37,14 +43,12 @@ def _run(name: str, sizes: Triangles, device: torch.device, tensors: dict[str, T
 
 
 def _pose(position: Tensor, corners: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    poses, vertices = position.shape[:2]
-    count = len(corners)
-    quaternion, stretch, centroid = (position.new_empty(poses, count, k) for k in (4, 6, 3))
-    tensors: dict[str, Tensor | None] = {
-        "position": position, "corners": corners, "rest": rest, "quaternion": quaternion,
-        "stretch": stretch, "centroid": centroid,
-    }  # fmt: skip
-    _run("pose_triangles", Triangles(poses, count, vertices), position.device, tensors)
+    given = {"position": position, "corners": corners, "rest": rest}
+    sizes = Triangles.of("pose_triangles", given)
+    leading = (sizes.poses, sizes.triangles)
+    quaternion, stretch, centroid = (position.new_empty(*leading, k) for k in (4, 6, 3))
+    made = {"quaternion": quaternion, "stretch": stretch, "centroid": centroid}
+    _run("pose_triangles", sizes, position.device, given | made)
     return quaternion, stretch, centroid
 
 
@@ -52,13 +56,12 @@ def _pose_backward(
     g_quaternion: Tensor | None, g_stretch: Tensor | None, g_centroid: Tensor | None,
     position: Tensor, corners: Tensor, rest: Tensor, quaternion: Tensor,
 ) -> Tensor:  # fmt: skip
-    g_position = position.new_zeros(position.shape)
     tensors: dict[str, Tensor | None] = {
         "position": position, "corners": corners, "rest": rest, "quaternion": quaternion,
         "g_quaternion": g_quaternion, "g_stretch": g_stretch, "g_centroid": g_centroid,
-        "g_position": g_position,
     }  # fmt: skip
-    sizes = Triangles(position.shape[0], len(corners), position.shape[1])
+    sizes = Triangles.of("pose_triangles_backward", tensors)
+    g_position = tensors["g_position"] = position.new_zeros(position.shape)
     _run("pose_triangles_backward", sizes, position.device, tensors)
     return g_position
 
@@ -87,23 +90,18 @@ def _pose_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, 
 
 
 def _logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
-    poses, count = quaternion.shape[:2]
-    logarithm = quaternion.new_empty(poses, 3 * count, 3)
-    tensors: dict[str, Tensor | None] = {
-        "quaternion": quaternion, "neighbours": neighbours, "logarithm": logarithm
-    }  # fmt: skip
-    _run("relative_logarithms", Triangles(poses, count, 0), quaternion.device, tensors)
+    given = {"quaternion": quaternion, "neighbours": neighbours}
+    sizes = Triangles.of("relative_logarithms", given)
+    logarithm = quaternion.new_empty(sizes.poses, 3 * sizes.triangles, 3)
+    _run("relative_logarithms", sizes, quaternion.device, given | {"logarithm": logarithm})
     return logarithm
 
 
 def _logarithms_backward(g_logarithm: Tensor, quaternion: Tensor, neighbours: Tensor) -> Tensor:
+    given = {"quaternion": quaternion, "neighbours": neighbours, "g_logarithm": g_logarithm}
+    sizes = Triangles.of("relative_logarithms_backward", given)
     g_quaternion = quaternion.new_zeros(quaternion.shape)
-    tensors: dict[str, Tensor | None] = {
-        "quaternion": quaternion, "neighbours": neighbours, "g_logarithm": g_logarithm,
-        "g_quaternion": g_quaternion,
-    }  # fmt: skip
-    sizes = Triangles(*quaternion.shape[:2], 0)
-    _run("relative_logarithms_backward", sizes, quaternion.device, tensors)
+    _run("relative_logarithms_backward", sizes, quaternion.device, given | {"g_quaternion": g_quaternion})
     return g_quaternion
 
 

@@ -26,8 +26,8 @@ from surfhead.data.feed import cameras_of
 from surfhead.measuring.evaluation import spread
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
-HALF = 1.0  # pixels, summed over all training views, at which a surfel counts as half known …
-SHARE = 0.02  # … or this share of the median surfel's, where pictures are few or small for so many surfels
+HALF = 0.05  # pixels, summed over all training views, at which a surfel counts as half known …
+SHARE = 0.0005  # … or this share of the median surfel's, where pictures are few or small for so many surfels
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ class Trainer:
         self.optimiser.set_rates(self.images)
         batch = self.feed.batch(self.ranks.share(self.order.take(count)))
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
-            batch = replace(batch, pose_of_view=torch.zeros_like(batch.pose_of_view))
+            still = torch.zeros_like(batch.pose_of_view)
+            batch = replace(batch, pose_of_view=still, paired=len(still) == 1)
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:

@@ -47,7 +47,7 @@ def test_equal_pictures() -> None:
 
 def test_refuses_other_shapes() -> None:
     """Four channels are refused in words."""
-    with pytest.raises(ShapeError, match="truth"):
+    with pytest.raises(ShapeError, match="image"):
         picture_losses(torch.zeros(1, 4, 4, 4).cuda(), torch.zeros(1, 4, 4, 4).cuda())
 
 

@@ -302,3 +302,27 @@ def test_a_reset_between_two_plans_keeps_the_statistics(tmp_path: Path) -> None:
         run.step()
     assert float(run.statistics.seen.max()) == 4.0
     assert float(torch.sigmoid(run.avatar.surfels.parameters["opacity"].detach()).max()) < 0.05
+
+
+def test_a_static_batch_of_several_views_shows_one_pose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every view shows pose 0, so the batch must not say that each has its own: kernels go by that."""
+    seen: list[tuple[list[int], bool]] = []
+
+    class Looks(Regularizer):
+        name = "looks"
+        summary = "Notes what it is shown."
+
+        def __call__(self, step: Any) -> torch.Tensor:
+            seen.append((step.batch.pose_of_view.tolist(), step.batch.paired))
+            assert len(step.field.linear) == 1
+            return step.output.rgb.mean()
+
+    terms = [WeightedTerm("looks", Looks(), 1.0, 0, 0)]
+    terms.append(WeightedTerm("normal_length", create("regularizer", "normal_length"), 0.1, 0, 0))
+    run = trainer(tmp_path, terms, batch_size=3, iterations=4)
+    run.avatar.deformer = create("deformer", "static")
+    run.step()
+    run.step()
+    assert seen == [([0, 0, 0], False), ([0], True)]
