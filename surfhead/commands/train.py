@@ -32,7 +32,10 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Settings to start from, see `list preset`; {DEFAULT_PRESET} unless --config."),
+        typer.Option(
+            help="Settings to start from, see `list preset`; unless --config names them, what suits the "
+            f"data, mostly {DEFAULT_PRESET}."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file, such as a run's config.toml.")
@@ -100,8 +103,12 @@ def train(
         refuse_changes(out, asked if preset is None else {"preset": preset, **asked}, data)
     elif debug >= 0:
         settings["debug"] = debug
-    if preset is None:
-        preset = read_file(config).get("preset", DEFAULT_PRESET) if config else DEFAULT_PRESET
+    if preset is None and not resume:
+        from surfhead.core.build import usual_preset
+
+        named = settings.get("data", {}).get("name")
+        preset = read_file(config).get("preset") if config else usual_preset(data, named)
+        preset = preset or DEFAULT_PRESET
     folder = runs.train(
         data,
         preset=preset,

@@ -286,15 +286,17 @@ class Dataset(Component):
     Attributes:
         held_out: True where val and test are always held out (built-in data).
         writes: whether ``write`` can write a scene in this layout.
+        preset: what `surfhead train` starts from where no preset is named; empty: the usual one.
     """
 
     kind = "dataset"
     held_out: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    preset: ClassVar[str] = ""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether the folder's content is of this format."""
+        """Whether the folder's content, or the file, is of this format."""
         return False
 
     @abstractmethod

@@ -73,8 +73,7 @@ def read_driver(source: Path) -> Driver:
     """The motion of a run, of a data set or in a motion file.
 
     Args:
-        source: a run folder, a folder of any data set that is recognised, or a file of a format that holds a
-            motion.
+        source: a run folder, any data set that is recognised, or a file of a format that holds a motion.
 
     Raises:
         DataError: it is none of these, or damaged.
@@ -88,21 +87,29 @@ def read_driver(source: Path) -> Driver:
         )
     if source.is_file():
         found = _read_file(source)
-        return Driver(name, found.parameters, rate=found.rate)
+        return _read_data(source) if found is None else Driver(name, found.parameters, rate=found.rate)
     if (source / CONFIG).is_file():
         return _read_run(source)
-    choice = data_choice(name)
+    return _read_data(source)
+
+
+def _read_data(source: Path) -> Driver:
+    choice = data_choice(str(source))
     scene = registry().create("dataset", choice.name, choice.options).open(source)
-    return Driver(name, scene.rig_parameters, scene.rig, scene.identity, scene=scene)
+    return Driver(str(source), scene.rig_parameters, scene.rig, scene.identity, scene.rate, scene)
 
 
-def _read_file(path: Path) -> Motion:
+def _read_file(path: Path) -> Motion | None:
+    """The motion in a file; None where no format reads one, but a data set recognises the file."""
     formats: dict[str, Any] = {name: registry().get("format", name) for name in registry().names("format")}
     for name, cls in formats.items():
         if cls.reads and path.suffix.lower() in cls.suffixes:
             found = registry().create("format", name).read(path)
             if isinstance(found, Motion):
                 return found
+    datasets: list[Any] = [registry().get("dataset", name) for name in registry().names("dataset")]
+    if any(cls.recognises(path) for cls in datasets):
+        return None
     raise DataError(
         f'Driver "{path}" is no motion file.',
         "Expected rig parameters over time, such as an .npz; see `surfhead show format motion`.",

@@ -80,6 +80,7 @@ class Scene(ABC):
         timestep_names: T readable names.
         background: (3,) RGB in [0, 1].
         points: (M, 3) initial points with ``point_colours`` (M, 3) uint8, for static scenes.
+        rate: timesteps a second.
         notes: what was odd about the data, in sentences.
     """
 
@@ -96,6 +97,7 @@ class Scene(ABC):
         points: np.ndarray | None = None,
         point_colours: np.ndarray | None = None,
         notes: tuple[str, ...] = (),
+        rate: float = 25.0,
     ) -> None:
         self.views = views
         self.rig = rig
@@ -107,6 +109,7 @@ class Scene(ABC):
         self.points = points
         self.point_colours = point_colours
         self.notes = notes
+        self.rate = rate
         if len(views) == 0:
             raise DataError("The data set has no views.", "Expected at least one.", "Check its path.")
         for name, values in self.rig_parameters.items():
