@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from surfhead_video.landmark_places import OUTER_CORNERS, LandmarkPlaces
 
+USUAL_NEARNESS = 1.5  # one by metres
 CHUNK = 32  # frames whose Jacobians are held at once
 TURNED = np.diag([1.0, -1.0, -1.0])  # from y up, z towards the viewer to OpenCV axes
 
@@ -44,7 +45,7 @@ class Priors:
     """
 
     landmark: float = 0.008
-    correlated: float = 4.0
+    correlated: float = 8.0
     cut: float = 3.0
     expression: float = 0.25
     identity: float = 1.0
@@ -111,6 +112,17 @@ class Fit:
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
+def camera_place(fit: Fit) -> np.ndarray:
+    """(T, 3) where the camera is in the head's frame.
+
+    The first two components of the unit vector towards it, and its nearness: the inverse of its distance in
+    metres, less that of usual distances.
+    """
+    distance = np.maximum(np.linalg.norm(fit.translation, axis=1, keepdims=True), 1e-9)
+    away = -np.einsum("tji,tj->ti", fit.rotation, fit.translation)
+    return np.concatenate([(away / distance)[:, :2], 1 / distance - USUAL_NEARNESS], axis=1)
+
+
 def head_points(places: LandmarkPlaces, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks in the head's frame (T, L, 3), and the irises' arms from the eyeballs' centres (T, 10, 3)."""
     points = places.neutral(fit.shape) + np.einsum("lck,tk->tlc", places.expressions, fit.expression)
@@ -119,6 +131,7 @@ def head_points(places: LandmarkPlaces, fit: Fit) -> tuple[np.ndarray, np.ndarra
     turn = Rotation.from_rotvec(np.pad(fit.gaze, ((0, 0), (0, 1)))).as_matrix()
     arms = np.einsum("tij,lj->tli", turn, places.neutral(fit.shape)[iris] - centres)
     points[:, iris] = centres + arms
+    points += np.einsum("lcv,tv->tlc", places.slide, camera_place(fit))
     return points, arms
 
 
@@ -153,9 +166,8 @@ def starting_fit(
     left, _, right = np.linalg.svd(turn)
     rotation = TURNED @ (left @ right)
     expression = found.scores.astype(np.float64).clip(0, 1)
-    fit = Fit(
-        focal, shape, rotation, np.zeros((len(found), 3)), expression, np.zeros((len(found), 2))
-    )
+    usual = np.tile([0.0, 0.0, 1 / USUAL_NEARNESS], (len(found), 1))
+    fit = Fit(focal, shape, rotation, usual, expression, np.zeros((len(found), 2)))
     points = np.einsum("tij,tlj->tli", rotation, head_points(places, fit)[0])
     ray = (found.landmarks - [found.width / 2, found.height / 2]) / focal
     translation = np.empty((len(found), 3))
@@ -289,6 +301,17 @@ class _Problem:
         moved[..., 1, 0], moved[..., 1, 2] = -turned[..., 2], turned[..., 0]
         moved[..., 2, 0], moved[..., 2, 1] = turned[..., 1], -turned[..., 0]
         moved[..., [0, 1, 2], [3, 4, 5]] = 1
+        # a turn d moves the camera's direction by Rᵀ (d × t) / |t|, and with it what slides; so do moves
+        distance = np.linalg.norm(fit.translation, axis=1, keepdims=True)
+        away = fit.translation / distance
+        change = np.zeros((frames, 3, 6))
+        for axis in range(3):
+            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[:, :2]
+            across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
+            change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
+            change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
+        slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
+        moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
         flat = np.concatenate([places.expressions, places.identities], axis=-1)
         bases = np.matmul(fit.rotation[:, None], flat[None])
         moved[..., 6:-3 - shared] = bases[..., : self.count]
@@ -296,7 +319,8 @@ class _Problem:
         iris = np.flatnonzero(places.eye >= 0)
         for axis in range(2):
             by_gaze = np.cross(np.eye(3)[axis], arms)
-            moved[:, iris, :, self.size - 2 + axis] = np.einsum("tij,tlj->tli", fit.rotation, by_gaze)
+            column = moved[..., self.size - 2 + axis]  # a view
+            column[:, iris] = np.einsum("tij,tlj->tli", fit.rotation, by_gaze)
         depth = seen[..., 2, None, None]
         plane = seen[..., :2, None] / depth
         pixels = fit.focal / depth * (moved[..., :2, :] - plane * moved[..., 2:, :])

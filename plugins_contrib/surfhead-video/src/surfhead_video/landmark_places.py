@@ -1,7 +1,8 @@
 """Where MediaPipe's landmarks lie on an ICT head: a table made by `benchmarks/make_table.py`.
 
 Landmark l is the point of a triangle with barycentric weights, so that it moves with identity, expression and
-eyes as the mesh does. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
+eyes as the mesh does, with an offset and a slide linear in the camera's direction and nearness: contour landmarks
+move along the head as it turns. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class LandmarkPlaces:
         mean: (L, 3) on the mean head.
         expressions: (L, 3, K) their change by a full expression.
         identities: (L, 3, I) their change by one unit of an identity.
+        slide: (L, 3, 3) change by where the camera is (see ``head_fit.camera_place``), metres.
         eye: (L,) 0 for the left iris, 1 for the right, -1 elsewhere.
         eye_centre: (2, 3) the eyeballs' centres on the mean head.
         eye_centre_identities: (2, 3, I) their change by one unit of an identity.
@@ -40,6 +42,7 @@ class LandmarkPlaces:
     mean: np.ndarray
     expressions: np.ndarray
     identities: np.ndarray
+    slide: np.ndarray
     eye: np.ndarray
     eye_centre: np.ndarray
     eye_centre_identities: np.ndarray
@@ -95,7 +98,8 @@ def landmark_places(rig: Any, table: Path | None = None) -> LandmarkPlaces:
     centre = _eye_centres(rig, np.zeros(count))
     changes = [_eye_centres(rig, row) - centre for row in np.eye(count)]
     return LandmarkPlaces(
-        mean=at(model.template),
+        mean=at(model.template) + made["offset"],
+        slide=made["slide"].astype(np.float64),
         expressions=np.stack([at(shape) for shape in model.expressions], axis=-1),
         identities=np.stack([at(shape) for shape in model.identities], axis=-1),
         eye=eye,

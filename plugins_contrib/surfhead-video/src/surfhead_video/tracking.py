@@ -30,7 +30,7 @@ from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
 from surfhead_video.outline import outline_points
 from surfhead_video.rig_motion import camera_pose, rig_parameters
-from surfhead_video.scores import as_coefficients
+from surfhead_video.scores import above_rest, as_coefficients
 from surfhead_video.windows import fit_clip
 
 VERSION = 1
@@ -202,7 +202,7 @@ def as_detections(found: Found, places: LandmarkPlaces) -> Detections:
     """What the fit needs."""
     return Detections(
         landmarks=found.landmarks.astype(np.float64),
-        scores=as_coefficients(found.scores, found.names, places.names),
+        scores=above_rest(as_coefficients(found.scores, found.names, places.names)),
         pose=found.pose,
         time=found.time,
         width=found.width,
