@@ -28,6 +28,7 @@ from surfhead.core import checkpoint, geometry
 from surfhead.core.avatar import Avatar
 from surfhead.core.build import data_choice
 from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.labelled import arranged
 from surfhead.core.registry import registry
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.runfolder import CONFIG
@@ -59,6 +60,7 @@ class Driver:
         identity: name -> tensor, the driver's own; empty where it is not known.
         rate: timesteps a second.
         scene: the data set it came from, whose pictures show the driver, or None.
+        labels: names of a parameter's columns, which then go to the rig's columns of the same names.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Driver:
     identity: Parameters = field(default_factory=dict)
     rate: float = 25.0
     scene: Scene | None = None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_driver(source: Path) -> Driver:
@@ -87,7 +90,9 @@ def read_driver(source: Path) -> Driver:
         )
     if source.is_file():
         found = _read_file(source)
-        return _read_data(source) if found is None else Driver(name, found.parameters, rate=found.rate)
+        if found is None:
+            return _read_data(source)
+        return Driver(name, found.parameters, rate=found.rate, labels=found.labels)
     if (source / CONFIG).is_file():
         return _read_run(source)
     return _read_data(source)
@@ -217,6 +222,8 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
                 "Expected finite numbers.",
                 "Mend or remove this timestep.",
             )
+        if name in driver.labels:
+            rows = arranged(rows, driver.labels[name], known[name].labels, driver.name)
         made[name] = _sized(driver.name, name, rows, known[name].size)
     missing = [name for name in needed if name not in made]
     if missing:

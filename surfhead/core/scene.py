@@ -173,8 +173,10 @@ class Motion:
     Attributes:
         parameters: name -> (T, d) float32.
         rate: frames per second.
+        labels: names of a parameter's columns, where they go by name and not by place.
     """
 
     parameters: dict[str, Tensor]
     rate: float = 25.0
     names: tuple[str, ...] = field(default=())
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 By colour: what lies deep inside the outline shows the head's colours, what lies far outside the background's
 (two histograms, averaged over the frames before). Between them, above the chin, a cell of the picture belongs
 to the head where its colour and its distance from the outline together speak for it; what hangs together with
-the inside is kept. Below the chin the outline is the mask, as clothes are no part of the head.
+the inside is kept. Below the chin nothing outside the outline counts, as clothes are no part of the head.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class MaskMaker:
         odds = gaussian_filter(odds.clip(-4, 4), 1.0) - outward / (REACH * tall)
         chin = rows[0] + 0.62 * tall
         above = np.arange(size[1])[:, None] < chin
-        head = np.where(above, (odds > 0) | deep, inside) & ~far
+        head = ((odds > 0) | deep) & ~far & (above | inside)
         head = binary_opening(head, iterations=1) | deep
         parts, count = label(head)
         if count > 1:
@@ -97,9 +97,7 @@ class MaskMaker:
         head = binary_fill_holes(head)
         soft = gaussian_filter(head.astype(np.float32), 0.9)
         grey = Image.fromarray((soft * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
-        spread = ((np.asarray(grey, np.float32) - 63.75) * 2).clip(0, 255)
-        lower = np.arange(height)[:, None] >= chin / scale
-        return np.where(lower, outline, spread).astype(np.uint8)
+        return np.asarray(((np.asarray(grey, np.float32) - 63.75) * 2).clip(0, 255).astype(np.uint8))
 
     def _learn(self, index: np.ndarray, deep: np.ndarray, far: np.ndarray) -> None:
         for kept, where in ((self._inside, deep), (self._outside, far)):
