@@ -9,7 +9,9 @@ from surfhead.core.errors import DataError
 from surfhead.core.labelled import arranged, plain_name
 
 
-@pytest.mark.parametrize("name", ["eyeBlinkLeft", "EyeBlinkLeft", "eyeBlink_L", "eye_blink_left", "eyeBlink.l"])
+@pytest.mark.parametrize(
+    "name", ["eyeBlinkLeft", "EyeBlinkLeft", "eyeBlink_L", "eye_blink_left", "eyeBlink.l"]
+)
 def test_spellings_of_one_name_are_one(name: str) -> None:
     assert plain_name(name) == "eyeblink.l"
 
@@ -23,7 +25,9 @@ def test_directions_are_no_sides() -> None:
 def test_columns_go_where_their_names_are() -> None:
     rows = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
     given = ("MouthSmileLeft", "BrowInnerUp", "TongueOut", "JawOpen")
-    made = arranged(rows, given, ("jawOpen", "browInnerUp_L", "browInnerUp_R", "mouthSmile_L", "noseSneer_L"), "x")
+    made = arranged(
+        rows, given, ("jawOpen", "browInnerUp_L", "browInnerUp_R", "mouthSmile_L", "noseSneer_L"), "x"
+    )
     expected = [[0.4, 0.2, 0.2, 0.1, 0.0], [0.8, 0.6, 0.6, 0.5, 0.0]]
     torch.testing.assert_close(made, torch.tensor(expected))
 

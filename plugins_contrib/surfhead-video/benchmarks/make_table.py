@@ -54,7 +54,9 @@ def seen_vertices(rig: object) -> np.ndarray:
     return torch.unique(triangles[used[skin & front]]).numpy()
 
 
-def projected(rig_model: dict[str, np.ndarray], rows: dict[str, np.ndarray], vertices: np.ndarray) -> np.ndarray:
+def projected(
+    rig_model: dict[str, np.ndarray], rows: dict[str, np.ndarray], vertices: np.ndarray
+) -> np.ndarray:
     """(M, C, 2) pixels of some vertices in every picture."""
     made = np.empty((len(rows["focal"]), len(vertices), 2), np.float32)
     rig = rig_model["rig"]
@@ -86,9 +88,7 @@ def main() -> None:
     rest = rig.prepare({})
     triangles = rest.topology.triangles.numpy()
     candidates = seen_vertices(rig)
-    irises = {
-        side: np.unique(triangles[rig.model().of(f"{side}_iris")]) for side in ("left", "right")
-    }
+    irises = {side: np.unique(triangles[rig.model().of(f"{side}_iris")]) for side in ("left", "right")}
     # only the front of the iris' part: the rest is inside the head
     irises = {
         side: part[rest.vertices.numpy()[part, 2] > rest.vertices.numpy()[part, 2].max() - 0.006]
@@ -152,8 +152,13 @@ def slides(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndar
     focal, size = rows["focal"], 512
     count = len(focal)
     known = [
-        Fit(float(focal[m]), rows["shape"][m], *(rows[name][m : m + 1] for name in ("rotation", "translation")),
-            rows["expression"][m : m + 1], rows["eyes"][m : m + 1, :2])
+        Fit(
+            float(focal[m]),
+            rows["shape"][m],
+            *(rows[name][m : m + 1] for name in ("rotation", "translation")),
+            rows["expression"][m : m + 1],
+            rows["eyes"][m : m + 1, :2],
+        )
         for m in range(count)
     ]
     points = np.concatenate([head_points(places, fit)[0] for fit in known])
@@ -189,7 +194,9 @@ def slides(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndar
             new[out, mark] = solved(mark, (~out).astype(float))[1][out]
     before = np.linalg.norm(missing, axis=2)
     for name, distance in (("without slides", before), ("with slides, people left out", new)):
-        print(f"{name}: median {100 * np.median(distance):.2f} %, rms {100 * np.sqrt((distance**2).mean()):.2f} %")
+        print(
+            f"{name}: median {100 * np.median(distance):.2f} %, rms {100 * np.sqrt((distance**2).mean()):.2f} %"
+        )
     return offset, slide, spread
 
 

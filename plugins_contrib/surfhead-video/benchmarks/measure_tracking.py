@@ -25,7 +25,16 @@ from surfhead_video.landmarker import Landmarker
 from surfhead_video.tracking import as_detections
 from surfhead_video.windows import fit_clip
 
-HEADER = ("stage", "rotation °", "90 %", "reprojection %", "true points %", "expression", "focal %", "identity mm")
+HEADER = (
+    "stage",
+    "rotation °",
+    "90 %",
+    "reprojection %",
+    "true points %",
+    "expression",
+    "focal %",
+    "identity mm",
+)
 
 
 def true_fit(truth: dict[str, np.ndarray], number: np.ndarray) -> Fit:

@@ -177,7 +177,15 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        (options.head, options.out, seed, order, round(options.seconds * options.rate), options.size, options.rate)
+        (
+            options.head,
+            options.out,
+            seed,
+            order,
+            round(options.seconds * options.rate),
+            options.size,
+            options.rate,
+        )
         for order, seed in enumerate(options.people)
     ]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:

@@ -1,7 +1,7 @@
 """`surfhead-video`: track a clip without training: an ordinary data set folder, and the overlay film.
 
-    surfhead-video track me.mp4 OUT          # a folder in VHAP's layout, which other trainers read too
-    surfhead-video overlay me.mp4 me-tracked.mp4
+surfhead-video track me.mp4 OUT          # a folder in VHAP's layout, which other trainers read too
+surfhead-video overlay me.mp4 me-tracked.mp4
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def _say(scene: Any) -> None:
     for note in scene.notes:
         print(f"Note: {note}")
     error = 100 * scene.tracked.error
-    print(f"Landmarks miss the head by {np.median(error):.2f} % of the eyes' distance (worst {error.max():.2f}).")
+    print(
+        f"Landmarks miss the head by {np.median(error):.2f} % of the eyes' distance (worst {error.max():.2f})."
+    )
     for stage, (wall, processor) in scene.tracked.seconds.items():
         print(f"{stage}: {wall:.1f} s ({processor:.1f} s of processor time)")
 

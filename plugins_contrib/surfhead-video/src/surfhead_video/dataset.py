@@ -9,7 +9,7 @@ fifth of the clip is the ``test`` split. Two files are needed besides, of which 
 - MediaPipe's landmark model (Apache-2.0): option ``landmarker``, ``$SURFHEAD_LANDMARKER``, or
   ``face_landmarker.task`` in the cache folder;
 - the ICT-FaceKit head (MIT), its folder or what `surfhead rig import ict` made of it: option ``head``,
-  ``$SURFHEAD_ICT``, or ``ict.safetensors`` in the cache folder.
+  ``$SURFHEAD_ICT_HEAD``, or ``ict.safetensors`` in the cache folder.
 
 The camera should stand still. Masks: ``colour`` spreads the fitted head's outline to hair by colour,
 ``outline`` is the outline alone, anything else is a folder of masks named by the frames' numbers.
@@ -44,13 +44,13 @@ from surfhead_video.progress import stages
 from surfhead_video.rig_motion import camera_pose, rig_parameters
 from surfhead_video.tracking import Report, Settings, Tracked, cache_key, read_tracking, track
 
-VARIABLE = "SURFHEAD_ICT"
+VARIABLE = "SURFHEAD_ICT_HEAD"
 HEAD = "ict.safetensors"
 HELD_OUT = 0.2  # last part of the clip
 
 
 def find_head(given: str = "") -> Path:
-    """The ICT head: the option, ``$SURFHEAD_ICT``, or the one in the cache folder.
+    """The ICT head: the option, ``$SURFHEAD_ICT_HEAD``, or the one in the cache folder.
 
     Raises:
         DataError: it is not there; says where to get it.

@@ -161,15 +161,17 @@ def _looked_at(frames: Iterable[ClipFrame], landmarkers: list[Landmarker]) -> It
 def _look(frame: ClipFrame, landmarker: Landmarker) -> _Row:
     image = Image.fromarray(frame.picture)
     scale = min(1.0, LARGEST / max(image.size))
-    smaller = image if scale == 1 else image.resize(
-        (round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX, reducing_gap=2
+    smaller = (
+        image
+        if scale == 1
+        else image.resize(
+            (round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX, reducing_gap=2
+        )
     )
     faces = []
     for face in landmarker.detect(np.asarray(smaller)):
         factor = np.array(image.size) / smaller.size
-        faces.append(
-            Face((face.landmarks * factor).astype(np.float32), face.scores, face.pose, face.names)
-        )
+        faces.append(Face((face.landmarks * factor).astype(np.float32), face.scores, face.pose, face.names))
     small = smaller.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return _Row(
         frame.number,
@@ -243,9 +245,7 @@ def chosen(found: Found) -> Found:
         )
         found = found.keep(longest)
     rows = np.arange(len(found))
-    usual = np.array(
-        [np.median(found.sharpness[max(t - NEIGHBOURS, 0) : t + NEIGHBOURS + 1]) for t in rows]
-    )
+    usual = np.array([np.median(found.sharpness[max(t - NEIGHBOURS, 0) : t + NEIGHBOURS + 1]) for t in rows])
     sharp = found.sharpness >= BLURRED * usual if len(found) else np.zeros(0, bool)
     if not sharp.all():
         notes.append(f"{int((~sharp).sum())} blurred frames are left out.")

@@ -256,9 +256,10 @@ class _Problem:
         for rows in self._chunks():
             scaled, unit, square = self._residuals(fit, rows)
             weight = (cut / (cut + square))[..., None]  # the square root of Geman-McClure's
-            jacobian = self._jacobian(fit.part(rows)) * (
-                weight / (self.sigma[:, None] * unit[:, None, None])
-            )[..., None]
+            jacobian = (
+                self._jacobian(fit.part(rows))
+                * (weight / (self.sigma[:, None] * unit[:, None, None]))[..., None]
+            )
             flat = jacobian.reshape(len(scaled), -1, jacobian.shape[-1])
             residual = (weight * scaled).reshape(len(scaled), -1)
             mine, others = flat[..., : self.size], flat[..., self.size :]
@@ -306,7 +307,9 @@ class _Problem:
         away = fit.translation / distance
         change = np.zeros((frames, 3, 6))
         for axis in range(3):
-            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[:, :2]
+            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[
+                :, :2
+            ]
             across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
             change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
             change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
@@ -314,7 +317,7 @@ class _Problem:
         moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
         flat = np.concatenate([places.expressions, places.identities], axis=-1)
         bases = np.matmul(fit.rotation[:, None], flat[None])
-        moved[..., 6:-3 - shared] = bases[..., : self.count]
+        moved[..., 6 : -3 - shared] = bases[..., : self.count]
         moved[..., self.size + 1 :] = bases[..., self.count :]
         iris = np.flatnonzero(places.eye >= 0)
         for axis in range(2):
@@ -358,7 +361,9 @@ class _Problem:
         change = -solved[..., 0]
         if self.free:
             weighted = cross * live[..., None]
-            schur = own + damping * np.diag(np.diag(own)) - np.einsum("tds,tdr->sr", weighted, solved[..., 1:])
+            schur = (
+                own + damping * np.diag(np.diag(own)) - np.einsum("tds,tdr->sr", weighted, solved[..., 1:])
+            )
             target = gradient_shared - np.einsum("tds,td->s", weighted, solved[..., 0])
             common = -cho_solve(cho_factor(schur), target)
             change = change - solved[..., 1:] @ common

@@ -128,9 +128,7 @@ class Landmarker:
     def detect(self, picture: np.ndarray) -> list[Face]:
         """The faces in an (H, W, 3) uint8 RGB picture, the largest first."""
         height, width = picture.shape[:2]
-        found = self._task.detect(
-            self._image(image_format=self._format, data=np.ascontiguousarray(picture))
-        )
+        found = self._task.detect(self._image(image_format=self._format, data=np.ascontiguousarray(picture)))
         faces = []
         for points, scores, pose in zip(
             found.face_landmarks,

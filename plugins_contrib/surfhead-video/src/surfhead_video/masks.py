@@ -96,7 +96,9 @@ class MaskMaker:
             head = np.isin(parts, np.unique(parts[deep])[np.unique(parts[deep]) > 0])
         head = binary_fill_holes(head)
         soft = gaussian_filter(head.astype(np.float32), 0.9)
-        grey = Image.fromarray((soft * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+        grey = Image.fromarray((soft * 255).astype(np.uint8)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
         return np.asarray(((np.asarray(grey, np.float32) - 63.75) * 2).clip(0, 255).astype(np.uint8))
 
     def _learn(self, index: np.ndarray, deep: np.ndarray, far: np.ndarray) -> None:

@@ -178,8 +178,10 @@ def track(
     places = landmark_places(rig)
     with clock("fit"):
         detections = as_detections(found, places)
-        priors = Priors() if not settings.focal else Priors(
-            usual_focal=settings.focal / max(found.width, found.height), focal=1e-3
+        priors = (
+            Priors()
+            if not settings.focal
+            else Priors(usual_focal=settings.focal / max(found.width, found.height), focal=1e-3)
         )
         fit = fit_clip(places, detections, priors, lambda done, total: tell("Fit", done, total))
     return keep(clip, folder, rig, places, found, fit, settings, seconds, tell)
@@ -287,9 +289,13 @@ def _write_pictures(
 
 def cut_out(frame: ClipFrame, tracked: Tracked) -> Image.Image:
     """What is kept of a frame."""
-    return Image.fromarray(frame.picture).resize(
-        tracked.size, Image.Resampling.LANCZOS, tracked.box, reducing_gap=3.0
-    ) if tracked.size != _extent(tracked.box) else Image.fromarray(frame.picture).crop(tracked.box)
+    return (
+        Image.fromarray(frame.picture).resize(
+            tracked.size, Image.Resampling.LANCZOS, tracked.box, reducing_gap=3.0
+        )
+        if tracked.size != _extent(tracked.box)
+        else Image.fromarray(frame.picture).crop(tracked.box)
+    )
 
 
 def _extent(box: tuple[int, int, int, int]) -> tuple[int, int]:
