@@ -1,7 +1,7 @@
 """Columns of one source by the names of another: blendshapes are called alike in most programs, not equal.
 
-``eyeBlinkLeft``, ``EyeBlinkLeft`` and ``eyeBlink_L`` are one name. A name without a side moves both sides where
-the other has two (``browInnerUp``); two sides move what has none by their mean.
+``eyeBlinkLeft``, ``EyeBlinkLeft`` and ``eyeBlink_L`` are one name. A name without a side moves both sides
+where the other has two (``browInnerUp``); two sides move what has none by their mean.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from drawn_heads import TURNED, Person, camera, random_expression, random_shape
 from scipy.spatial.transform import Rotation
-
 from surfhead_video.landmarker import Landmarker
 
 SIZE = 512

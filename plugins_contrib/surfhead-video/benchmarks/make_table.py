@@ -1,17 +1,17 @@
 """Makes the table landmark -> place on the ICT head, from what `draw_for_table.py` kept.
 
-    OMP_NUM_THREADS=1 python make_table.py ict.safetensors drawn.npz ../src/surfhead_video/landmarks_on_ict.npz
+    python make_table.py ict.safetensors drawn.npz ../src/surfhead_video/landmarks_on_ict.npz
 
 Candidates are the head's points that rays meet which are cast from in front at the mean head with an open
 mouth; irises have candidates of their own. Of every candidate all pictures' true projections are known, as
-pose, identity and expression are. A landmark goes to the candidate whose distances to the detections,
-each cut off at 6 % of the distance between the eyes' outer corners, have the least mean; first
-among vertices, then among points of the triangles round the best. What detections then still depart by is
-explained, as far as it can be, by a constant offset and a slide linear in the camera's direction and nearness
-(regularised robust least squares): landmarks of the contour move along the head as it turns, and the detector
-takes turned heads for less turned ones, near ones for less near ones. The spread of a landmark is the root mean square of the distances left
-(the largest tenth not counted), as a fraction of the distance between the eyes' corners. People are left out in
-turn to say what the slide is worth for somebody new.
+pose, identity and expression are. A landmark goes to the candidate whose distances to the detections, each
+cut off at 6 % of the distance between the eyes' outer corners, have the least mean; first among vertices,
+then among points of the triangles round the best. What detections then still depart by is explained, as far
+as it can be, by a constant offset and a slide linear in the camera's direction and nearness (regularised
+robust least squares): landmarks of the contour move along the head as it turns, and the detector takes turned
+heads for less turned ones, near ones for less near ones. The spread of a landmark is the root mean square of
+the distances left (the largest tenth not counted), as a fraction of the distance between the eyes' corners.
+People are left out in turn to say what the slide is worth for somebody new.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from drawn_heads import TURNED, camera
+from surfhead_video.fitted_head import Fit, camera_place, head_points
+from surfhead_video.landmark_places import IRISES, LandmarkPlaces, landmark_places
 
 from surfhead.core.api import MeshCaster, create
-from surfhead_video.head_fit import Fit, camera_place, head_points
-from surfhead_video.landmark_places import IRISES, LandmarkPlaces, landmark_places
 
 CUT = 0.06
 NOISE = 0.02  # of detections, fraction of the eyes' distance
@@ -194,9 +194,8 @@ def slides(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndar
             new[out, mark] = solved(mark, (~out).astype(float))[1][out]
     before = np.linalg.norm(missing, axis=2)
     for name, distance in (("without slides", before), ("with slides, people left out", new)):
-        print(
-            f"{name}: median {100 * np.median(distance):.2f} %, rms {100 * np.sqrt((distance**2).mean()):.2f} %"
-        )
+        middle, wide = np.median(distance), np.sqrt((distance**2).mean())
+        print(f"{name}: median {100 * middle:.2f} %, rms {100 * wide:.2f} %")
     return offset, slide, spread
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
-
 from surfhead_video.clip import Clip
 from surfhead_video.detection import Found, chosen, detect
-from surfhead_video.head_fit import Detections, Fit, Priors, projections, reprojection, starting_fit
+from surfhead_video.fitted_head import Detections, Fit, projections, reprojection
+from surfhead_video.head_fit import Priors, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.tracking import as_detections
@@ -28,7 +28,7 @@ from surfhead_video.windows import fit_clip
 HEADER = (
     "stage",
     "rotation °",
-    "90 %",
+    "apart from a constant °",
     "reprojection %",
     "true points %",
     "expression",
@@ -52,14 +52,15 @@ def true_fit(truth: dict[str, np.ndarray], number: np.ndarray) -> Fit:
 def figures(places: LandmarkPlaces, fit: Fit, truth: Fit, found: Detections) -> list[float]:
     """One row of the table, without the stage."""
     plain = replace(places, slide=np.zeros_like(places.slide))
-    turn = np.degrees(Rotation.from_matrix(fit.rotation @ truth.rotation.transpose(0, 2, 1)).magnitude())
+    off = Rotation.from_matrix(fit.rotation.transpose(0, 2, 1) @ truth.rotation)  # in the head's frame
+    turn, constant = np.degrees(off.magnitude()), off.mean()
     mine, _ = projections(plain, fit, found.width, found.height)
     true, unit = projections(plain, truth, found.width, found.height)
     away = np.median(np.linalg.norm(mine - true, axis=2) / unit[:, None])
     shape = np.linalg.norm(plain.neutral(fit.shape) - plain.neutral(truth.shape), axis=1)
     return [
         float(np.median(turn)),
-        float(np.percentile(turn, 90)),
+        float(np.median(np.degrees((constant.inv() * off).magnitude()))),
         100 * float(np.median(reprojection(places, fit, found))),
         100 * float(away),
         float(np.abs(fit.expression - truth.expression).mean()),

@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python synthetic_clips.py ict.safetensors OUT --people 101 102 103
 
-A clip lasts 10 s, 512 pixels a side: the head turns by ±30° and nods, speaks in
-syllables, blinks, frowns and smiles. Pictures have a wall behind, motion blur (along the head's motion, half a
-frame's time), a soft lens and noise, and are coded as H.264. None of these identities, textures or motions is
-in the drawings the landmarks' table is made from. OUT gets PERSON.mp4 and PERSON.npz: the focal length in
-pixels, the skull's rotation and translation (OpenCV axes), the identity and the rig's parameters.
+A clip lasts 10 s, 512 pixels a side: the head turns by ±30° and nods, speaks in syllables, blinks, frowns and
+smiles. Pictures have a wall behind, motion blur (along the head's motion, half a frame's time), a soft lens
+and noise, and are coded as H.264. None of these identities, textures or motions is in the drawings the
+landmarks' table is made from. OUT gets PERSON.mp4 and PERSON.npz: the focal length in pixels, the skull's
+rotation and translation (OpenCV axes), the identity and the rig's parameters.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python train_tracked.py ict.safetensors face_landmarker.task CLIPS OUT --people 101
 
 Both are written as ordinary folders, with pictures cut alike and masks made alike (from the outline of the
-fitted or the true head), and trained with preset `monocular`, its schedule scaled to the run's length. The last
-fifth of the clip is held out; it is drawn with its own tracked or true parameters.
+fitted or the true head), and trained with preset `monocular`, all of it in so many images. The last fifth of
+the clip is held out; it is drawn with its own tracked or true parameters.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 from measure_tracking import true_fit
-
-from surfhead.core.api import create
-from surfhead.core.runs import evaluate_run, train
 from surfhead_video.clip import Clip
 from surfhead_video.dataset import Video, VideoScene
 from surfhead_video.landmark_places import landmark_places, make_rig
-from surfhead_video.tracking import Settings, chosen, detect, keep
 from surfhead_video.landmarker import Landmarker
+from surfhead_video.tracking import Settings, chosen, detect, keep
+
+from surfhead.core.api import create
+from surfhead.core.runs import evaluate_run, train
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The files that are not in the project, found beside it; without them the tests that need them are skipped."""
+"""The files that are not in the project, found beside it; without them some tests are skipped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from surfhead_video.landmarker import reason_absent
 
 import surfhead
-from surfhead_video.landmarker import reason_absent
 
 SHARED = Path(surfhead.__file__).resolve().parents[2] / "shared" / "data"
 MODEL = Path(os.environ.get("SURFHEAD_LANDMARKER", SHARED / "face_landmarker.task"))

@@ -10,9 +10,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
+from surfhead_video.clip import Clip, is_clip
 
 from surfhead.core.api import DataError
-from surfhead_video.clip import Clip, is_clip
 
 
 def numbered(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:

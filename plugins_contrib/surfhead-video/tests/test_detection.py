@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-
 from surfhead_video.clip import ClipFrame
 from surfhead_video.detection import chosen, detect
 from surfhead_video.landmarker import Face, find_model
 from surfhead_video.scores import above_rest, arkit_name, as_coefficients
+
 from surfhead.core.api import DataError
 
 

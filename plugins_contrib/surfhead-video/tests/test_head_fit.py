@@ -9,24 +9,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-
-from surfhead.core.api import DataError
 from surfhead_video import windows
-from surfhead_video.head_fit import (
-    TURNED,
-    Detections,
-    Fit,
-    Priors,
-    _Problem,
-    projections,
-    reprojection,
-    solve,
-    starting_fit,
-)
+from surfhead_video.fitted_head import TURNED, Detections, Fit, projections, reprojection
+from surfhead_video.head_fit import Priors, _Problem, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
 from surfhead_video.masks import MaskMaker
 from surfhead_video.outline import outline_mask
 from surfhead_video.rig_motion import camera_pose, rig_parameters
+
+from surfhead.core.api import DataError
 
 FRAMES, WIDTH, HEIGHT = 24, 320, 240
 
@@ -115,7 +106,7 @@ def test_the_head_is_found_again(places: LandmarkPlaces, truth: Fit, found: Dete
     assert np.median(angles(fit, truth)) < 0.5
     assert abs(fit.focal / truth.focal - 1) < 0.05
     assert float(np.abs(fit.expression - truth.expression).mean()) < 0.05
-    assert 0 <= fit.expression.min()
+    assert fit.expression.min() >= 0
     assert fit.expression.max() <= 1
     assert float(np.median(reprojection(places, fit, found))) < 0.008
     jaw = places.names.index("jawOpen")

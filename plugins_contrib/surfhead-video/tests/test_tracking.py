@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-
-from surfhead.core.api import Cameras, DataError, OptionError, create
 from surfhead_video import dataset as dataset_module
 from surfhead_video.command import main
 from surfhead_video.dataset import Video, find_head
-from surfhead_video.head_fit import TURNED
+from surfhead_video.fitted_head import TURNED
+
+from surfhead.core.api import Cameras, DataError, OptionError, create
 
 FRAMES, SIZE, FOCAL, DISTANCE = 16, 256, 290.0, 0.45
 
@@ -143,6 +143,6 @@ def test_what_cannot_be_tracked_is_said(
 def test_the_head_is_asked_for_by_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SURFHEAD_CACHE", str(tmp_path))
     monkeypatch.delenv("SURFHEAD_ICT_HEAD", raising=False)
-    with pytest.raises(DataError, match="The ICT head .* does not exist") as caught:
+    with pytest.raises(DataError, match=r"The ICT head .* does not exist") as caught:
         find_head()
     assert "https://github.com/ICT-VGL/ICT-FaceKit" in str(caught.value)

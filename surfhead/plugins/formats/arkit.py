@@ -1,12 +1,12 @@
-"""Tables of ARKit face captures (.csv), such as the app Live Link Face writes: a motion to drive an avatar with.
+"""Tables of ARKit face captures (.csv), such as the app Live Link Face writes: a motion for an avatar.
 
     surfhead reenact RUN --driver take.csv --transfer relative
 
 One row a frame, named columns: ARKit's blendshapes in any usual spelling (``EyeBlinkLeft``, ``eyeBlink_L``),
 from 0 to 1 (or 0 to 100, which is noticed); they drive the blendshapes of the same names. Times in seconds
-(``time``, ``timestamp``) or Live Link's ``Timecode`` (hours:minutes:seconds:frames) give the rate. ``HeadYaw``,
-``HeadPitch`` and ``HeadRoll``, in radians, turn the neck: to the person's left, downward, and towards the
-person's right shoulder. Eyes turn by the eyeLook shapes, 30° at 1.
+(``time``, ``timestamp``) or Live Link's ``Timecode`` (hours:minutes:seconds:frames) give the rate.
+``HeadYaw``, ``HeadPitch`` and ``HeadRoll``, in radians, turn the neck: to the person's left, downward, and
+towards the person's right shoulder. Eyes turn by the eyeLook shapes, 30° at 1.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ LOOK = math.radians(30)  # at a coefficient of 1
 HEAD = ("headyaw", "headpitch", "headroll")
 TIMES = ("time", "timestamp")
 SHAPES = frozenset(
-    "eyeblink eyelookdown eyelookin eyelookout eyelookup eyesquint eyewide jawforward jawleft jawright jawopen "
-    "mouthclose mouthfunnel mouthpucker mouthleft mouthright mouthsmile mouthfrown mouthdimple mouthstretch "
-    "mouthrolllower mouthrollupper mouthshruglower mouthshrugupper mouthpress mouthlowerdown mouthupperup "
-    "browdown browinnerup browouterup cheekpuff cheeksquint nosesneer tongueout".split()
+    {
+        *("eyeblink", "eyelookdown", "eyelookin", "eyelookout", "eyelookup", "eyesquint", "eyewide"),
+        *("jawforward", "jawleft", "jawright", "jawopen", "mouthclose", "mouthfunnel", "mouthpucker"),
+        *("mouthleft", "mouthright", "mouthsmile", "mouthfrown", "mouthdimple", "mouthstretch"),
+        *("mouthrolllower", "mouthrollupper", "mouthshruglower", "mouthshrugupper", "mouthpress"),
+        *("mouthlowerdown", "mouthupperup", "browdown", "browinnerup", "browouterup", "cheekpuff"),
+        *("cheeksquint", "nosesneer", "tongueout"),
+    }
 )
 
 
@@ -117,7 +121,7 @@ def _numbers(path: Path, names: list[str], row: list[str], number: int, columns:
 
 
 def _eyes(look: dict[str, np.ndarray], count: int) -> np.ndarray:
-    """(T, 6) rotation vectors of the left and the right eye, radians; x turns down, y to the person's left."""
+    """(T, 6) rotation vectors of left and right eye, radians; x turns down, y to the person's left."""
     made = np.zeros((count, 6))
     for at, side in enumerate(("left", "right")):
 

@@ -14,7 +14,8 @@ from surfhead.core.reenactment import fitted, read_driver
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.plugins.formats.arkit import Arkit
 
-LIVE_LINK = """Timecode,BlendShapeCount,EyeBlinkLeft,EyeLookDownLeft,EyeLookOutLeft,EyeLookOutRight,JawOpen,HeadYaw,HeadPitch,HeadRoll
+EYES = "EyeBlinkLeft,EyeLookDownLeft,EyeLookOutLeft,EyeLookOutRight"
+LIVE_LINK = f"""Timecode,BlendShapeCount,{EYES},JawOpen,HeadYaw,HeadPitch,HeadRoll
 00:00:09:29.5,61,0.1,0.0,0.0,0.0,0.2,0.0,0.0,0.0
 00:00:10:00.5,61,0.2,0.5,0.5,0.0,0.4,0.3,0.0,0.0
 00:00:10:01.5,61,0.3,0.0,0.0,0.5,0.6,0.0,0.2,0.0

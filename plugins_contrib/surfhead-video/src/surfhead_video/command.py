@@ -52,7 +52,8 @@ def _say(scene: Any) -> None:
         print(f"Note: {note}")
     error = 100 * scene.tracked.error
     print(
-        f"Landmarks miss the head by {np.median(error):.2f} % of the eyes' distance (worst {error.max():.2f})."
+        f"Landmarks miss the head by {np.median(error):.2f} % of the eyes' distance "
+        f"(worst {error.max():.2f})."
     )
     for stage, (wall, processor) in scene.tracked.seconds.items():
         print(f"{stage}: {wall:.1f} s ({processor:.1f} s of processor time)")

@@ -2,9 +2,10 @@
 
     surfhead train me.mp4
 
-A clip is a video file (.mp4, .mov, .m4v, .mkv, .webm, .avi) or a folder of nothing but pictures. What tracking
-gives is kept in ``video`` below surfhead's cache folder, by the clip's content and the options here. The last
-fifth of the clip is the ``test`` split. Two files are needed besides, of which nothing is sent anywhere:
+A clip is a video file (.mp4, .mov, .m4v, .mkv, .webm, .avi) or a folder of nothing but pictures. What
+tracking gives is kept in ``video`` below surfhead's cache folder, by the clip's content and the options here.
+The last fifth of the clip is the ``test`` split. Two files are needed besides, of which nothing is sent
+anywhere:
 
 - MediaPipe's landmark model (Apache-2.0): option ``landmarker``, ``$SURFHEAD_LANDMARKER``, or
   ``face_landmarker.task`` in the cache folder;
@@ -109,7 +110,8 @@ class Video(Dataset):
         """Track the clip, unless that is done, and describe its views.
 
         Raises:
-            DataError: no clip, no face, a model file is missing or is another. UnavailableError: no MediaPipe.
+            DataError: no clip, no face, a model file is missing or is another.
+            UnavailableError: no MediaPipe.
         """
         if path is None or not is_clip(path):
             raise DataError(

@@ -1,8 +1,9 @@
 """Where MediaPipe's landmarks lie on an ICT head: a table made by `benchmarks/make_table.py`.
 
 Landmark l is the point of a triangle with barycentric weights, so that it moves with identity, expression and
-eyes as the mesh does, with an offset and a slide linear in the camera's direction and nearness: contour landmarks
-move along the head as it turns. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
+eyes as the mesh does, with an offset and a slide linear in the camera's direction and nearness: contour
+landmarks move along the head as it turns. All landmarks but the irises' are rigid with the skull; the irises
+turn with the eyes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class LandmarkPlaces:
         mean: (L, 3) on the mean head.
         expressions: (L, 3, K) their change by a full expression.
         identities: (L, 3, I) their change by one unit of an identity.
-        slide: (L, 3, 3) change by where the camera is (see ``head_fit.camera_place``), metres.
+        slide: (L, 3, 3) change by where the camera is (see ``fitted_head.camera_place``), metres.
         eye: (L,) 0 for the left iris, 1 for the right, -1 elsewhere.
         eye_centre: (2, 3) the eyeballs' centres on the mean head.
         eye_centre_identities: (2, 3, I) their change by one unit of an identity.

@@ -1,8 +1,8 @@
 """The overlay film: what tracking found, drawn over the clip, for a person to look at.
 
-Green: the fitted mesh's edges of some triangles that face the camera. Red: the landmarks detected; blue: where
-the fit has them. Below: a bar for every frame, as high as its reprojection error (the line: 3 % of the eyes'
-distance), the present one white.
+Green: the fitted mesh's edges of some triangles that face the camera. Red: the landmarks detected; blue:
+where the fit has them. Below: a bar for every frame, as high as its reprojection error (the line: 3 % of the
+eyes' distance), the present one white.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from surfhead_video.head_fit import projections
+from surfhead_video.fitted_head import projections
 from surfhead_video.landmark_places import landmark_places
 
 STRIP = 40  # pixels

@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from surfhead_video.head_fit import TURNED, Fit
+from surfhead_video.fitted_head import TURNED, Fit
 
 STILL = 1.0  # seconds; standard deviation of the average in which the shoulders stand still
 

@@ -32,8 +32,8 @@ def as_coefficients(scores: np.ndarray, given: tuple[str, ...], names: tuple[str
 def above_rest(coefficients: np.ndarray, share: float = 0.2) -> np.ndarray:
     """(T, K) scores above a person's usual ones, again from 0 to 1.
 
-    A face at rest has scores of its own, as the detector takes shape for expression; what a fifth of the frames
-    stays below is taken for rest.
+    A face at rest has scores of its own, as the detector takes shape for expression; what a fifth of the
+    frames stays below is taken for rest.
     """
     rest = np.quantile(coefficients, share, axis=0)
     return np.asarray(((coefficients - rest) / np.maximum(1 - rest, 0.1)).clip(0, 1))

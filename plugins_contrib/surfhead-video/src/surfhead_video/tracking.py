@@ -18,25 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from surfhead.core.api import DataError, OptionError
 from surfhead_video.clip import Clip, ClipFrame
 from surfhead_video.detection import Found, chosen, detect
-from surfhead_video.head_fit import Detections, Fit, Priors
+from surfhead_video.fitted_head import Detections, Fit, reprojection
+from surfhead_video.head_fit import Priors
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
-from surfhead_video.outline import outline_points
-from surfhead_video.rig_motion import camera_pose, rig_parameters
 from surfhead_video.scores import above_rest, as_coefficients
+from surfhead_video.surface import Surface
 from surfhead_video.windows import fit_clip
 
 VERSION = 1
 """Counts changes of what tracking gives: what another version kept is made anew."""
 LEAST = 5  # frames without which nothing can be learnt
-MARGIN = 0.06  # room round the head, fraction of its box's side
 KEPT = ("frames", "masks")
 Report = Callable[[str, int, int], None]
 
@@ -224,8 +222,6 @@ def keep(
     tell: Report,
 ) -> Tracked:
     """Write frames, masks and tracking of a fitted clip."""
-    from surfhead_video.head_fit import reprojection
-
     clock = _Clock(seconds)
     surface = Surface(rig, fit, found)
     box = surface.box()
@@ -243,7 +239,7 @@ def keep(
         box,
         size,
         (found.width, found.height),
-        tuple([*found.notes, *doubts(found, fit, error)]),
+        (*found.notes, *doubts(found, fit, error)),
         seconds,
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -326,48 +322,6 @@ def doubts(found: Found, fit: Fit, error: np.ndarray) -> list[str]:
     if len(found) < 100:
         notes.append(f"Only {len(found)} frames are used. Film half a minute or more.")
     return notes
-
-
-class Surface:
-    """The fitted head's outline in every frame."""
-
-    def __init__(self, rig: Any, fit: Fit, found: Found) -> None:
-        self.rig, self.fit = rig, fit
-        self.rest = rig.prepare({"shape": torch.from_numpy(fit.shape).float()})
-        self.parameters = rig_parameters(fit, rig, found.time)
-        self.pose = camera_pose(fit)
-        self.whole = (found.width, found.height)
-        regions = self.rest.topology.regions
-        skin = (regions["face"] | regions["back_head"]).numpy()
-        self.points = outline_points(self.rest.topology.triangles.numpy(), skin)
-
-    def pixels(self, row: int) -> np.ndarray:
-        """(V, 2) vertices in pixels of the whole picture."""
-        one = {name: values[row : row + 1] for name, values in self.parameters.items()}
-        with torch.no_grad():
-            vertices = self.rig(one).vertices[0].double().numpy()
-        seen = vertices @ self.pose[:3, :3].T + self.pose[:3, 3]
-        middle = np.array(self.whole) / 2
-        return np.asarray(self.fit.focal * seen[:, :2] / np.maximum(seen[:, 2:], 1e-3) + middle)
-
-    def box(self) -> tuple[int, int, int, int]:
-        """What the head covers in some thirty frames, with a margin, within the picture."""
-        chosen = np.unique(np.linspace(0, len(self.fit.rotation) - 1, 30).round().astype(int))
-        used = np.unique(self.points)
-        pixels = np.stack([self.pixels(row)[used] for row in chosen])
-        low, high = pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1))
-        room = MARGIN * (high - low).max()
-        low, high = np.maximum(low - [room, 2.5 * room], 0), np.minimum(high + room, self.whole)
-        return (*np.floor(low).astype(int).tolist(), *np.ceil(high).astype(int).tolist())  # type: ignore[return-value]
-
-    def mask(self, row: int, tracked: Tracked) -> np.ndarray:
-        """(H, W) uint8 of the kept picture."""
-        from surfhead_video.outline import outline_mask
-
-        corner = np.array(tracked.box[:2])
-        scale = np.array(tracked.size) / _extent(tracked.box)
-        pixels = (self.pixels(row)[self.points].mean(axis=1) - corner) * scale
-        return outline_mask(pixels, tracked.size[1], tracked.size[0])
 
 
 def write_tracking(path: Path, tracked: Tracked) -> None:

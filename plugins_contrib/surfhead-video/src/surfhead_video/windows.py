@@ -1,7 +1,8 @@
 """The fit of clips of any length: what the clip shares from some of its frames, then window by window.
 
-Short clips are fitted at once. For longer ones, focal length and identity come from evenly spread short runs
-of frames; with them known, windows that overlap are fitted one after the other, so that memory stays the same.
+Short clips are fitted at once. For longer ones, focal length and identity come from evenly spread short
+runs of frames; with them known, windows that overlap are fitted one after the other, so that memory stays the
+same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from surfhead_video.head_fit import Detections, Fit, Priors, solve, starting_fit
+from surfhead_video.fitted_head import Detections, Fit
+from surfhead_video.head_fit import Priors, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces
 
 LONGEST = 360  # frames fitted at once
