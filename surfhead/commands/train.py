@@ -106,7 +106,9 @@ def train(
     if preset is None and not resume:
         from surfhead.core.build import usual_preset
 
-        named = settings.get("data", {}).get("name")
+        table = settings.get("data")  # what is wrong with it is said where the run is configured
+        named = table.get("name") if isinstance(table, Mapping) else None
+        named = named if isinstance(named, str) else None
         preset = read_file(config).get("preset") if config else usual_preset(data, named)
         preset = preset or DEFAULT_PRESET
     folder = runs.train(

@@ -88,7 +88,9 @@ def usual_preset(data: str | None, name: str | None = None) -> str:
     Raises:
         DataError: no reader recognises the data. UnknownNameError: there is no reader of this name.
     """
-    chosen: Any = registry().get("dataset", name or data_choice(data).name)
+    if name is None:
+        name = data_choice(None if data is None else str(Path(data).expanduser().resolve())).name
+    chosen: Any = registry().get("dataset", name)
     return str(chosen.preset)
 
 
