@@ -35,7 +35,10 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"Settings to start from, see `list preset`; {DEFAULT_PRESET} unless --config."),
+        typer.Option(
+            help="Settings to start from, see `list preset`; unless --config names them, what suits the "
+            f"data, mostly {DEFAULT_PRESET}."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file, such as a run's config.toml.")
@@ -94,8 +97,14 @@ def train(
     if resume:
         asked = merge(read_file(config) if config else {}, settings)
         refuse_changes(out, asked if preset is None else {"preset": preset, **asked}, data)
-    if preset is None:
-        preset = read_file(config).get("preset", DEFAULT_PRESET) if config else DEFAULT_PRESET
+    if preset is None and not resume:
+        from surfhead.data.opening import usual_preset
+
+        table = settings.get("data")  # what is wrong with it is said where the run is configured
+        named = table.get("name") if isinstance(table, Mapping) else None
+        named = named if isinstance(named, str) else None
+        preset = read_file(config).get("preset") if config else usual_preset(data, named)
+        preset = preset or DEFAULT_PRESET
     folder = train_run(
         data,
         preset=preset,

@@ -305,12 +305,14 @@ class Dataset(Component):
         held_out: True where val and test are always held out (built-in data).
         writes: whether ``write`` can write a scene in this layout.
         on_disk: whether ``open`` needs a path.
+        preset: what `surfhead train` starts from where no preset is named; empty: the usual one.
     """
 
     kind = "dataset"
     on_disk: ClassVar[bool] = False
     held_out: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    preset: ClassVar[str] = ""
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

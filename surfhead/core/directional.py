@@ -15,8 +15,7 @@ class Directional:
     Attributes:
         names: the per-surfel parameters that hold the coefficients in order, of shape (N, 3) or (N, k, 3).
         basis: from (B, N, 3) unit directions in rest space to (B, N, K) values of the functions.
-        stiffness: (K,) how strongly each coefficient is held to 0 where no view tells its value; 0 for the
-            constant. For harmonics of degree l, l²: what is smooth is cheap.
+        stiffness: (K,) how strongly each is held to 0 where no view tells; for harmonics l², so 0 for the constant.
     """
 
     names: tuple[str, ...]

@@ -102,6 +102,7 @@ class Scene(ABC):
         timestep_names: T readable names.
         background: (3,) RGB in [0, 1].
         points: (M, 3) initial points with ``point_colours`` (M, 3) uint8, for static scenes.
+        rate: timesteps a second.
         notes: what was odd about the data, in sentences.
     """
 
@@ -118,6 +119,7 @@ class Scene(ABC):
         points: np.ndarray | None = None,
         point_colours: np.ndarray | None = None,
         notes: tuple[str, ...] = (),
+        rate: float = 25.0,
     ) -> None:
         self.views = views
         self.rig = rig
@@ -129,6 +131,7 @@ class Scene(ABC):
         self.points = points
         self.point_colours = point_colours
         self.notes = notes
+        self.rate = rate
         if len(views) == 0:
             raise DataError("The data set has no views.", "Expected at least one.", "Check its path.")
         for name, values in self.rig_parameters.items():
@@ -196,8 +199,10 @@ class Motion:
     Attributes:
         parameters: name -> (T, d) float32.
         rate: frames per second.
+        labels: names of a parameter's columns, where they go by name and not by place.
     """
 
     parameters: dict[str, Tensor]
     rate: float = 25.0
     names: tuple[str, ...] = field(default=())
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

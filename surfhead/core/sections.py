@@ -81,10 +81,7 @@ class Exports(Occasions):
 
 @dataclass(frozen=True)
 class Rate:
-    """Overrides of a learning rate's schedule; None keeps the declared value.
-
-    ``delay_steps`` and ``steps`` are images (int) or fractions of the run (float).
-    """
+    """Overrides of a rate's schedule (steps: images, or fractions of the run); None: as declared."""
 
     initial: float | None = None
     final: float | None = None

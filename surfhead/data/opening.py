@@ -47,6 +47,22 @@ def data_choice(data: str | None) -> Choice:
     )
 
 
+def usual_preset(data: str | None, name: str | None = None) -> str:
+    """The preset that a data set's reader names for it; empty where it names none.
+
+    Args:
+        data: path of the data set; None is the built-in head.
+        name: the reader, where it was chosen; else the one that recognises the data.
+
+    Raises:
+        DataError: no reader recognises the data. UnknownNameError: there is no reader of this name.
+    """
+    if name is None:
+        name = data_choice(None if data is None else str(Path(data).expanduser().resolve())).name
+    chosen: Any = registry().get("dataset", name)
+    return str(chosen.preset)
+
+
 def open_scene(config: RunConfig) -> Opened:
     """Open the run's data set."""
     options = dict(config.data.options)

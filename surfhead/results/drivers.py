@@ -31,6 +31,7 @@ class Driver:
         identity: name -> tensor, the driver's own; empty where it is not known.
         rate: timesteps a second.
         scene: the data set it came from, whose pictures show the driver, or None.
+        labels: names of a parameter's columns, which then go to the rig's columns of the same names.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Driver:
     identity: Parameters = field(default_factory=dict)
     rate: float = 25.0
     scene: Scene | None = None
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_driver(source: Path) -> Driver:
@@ -60,21 +62,31 @@ def read_driver(source: Path) -> Driver:
         )
     if source.is_file():
         found = _read_file(source)
-        return Driver(name, found.parameters, rate=found.rate)
+        if found is None:
+            return _read_data(source)
+        return Driver(name, found.parameters, rate=found.rate, labels=found.labels)
     if (source / CONFIG).is_file():
         return _read_run(source)
-    choice = data_choice(name)
+    return _read_data(source)
+
+
+def _read_data(source: Path) -> Driver:
+    choice = data_choice(str(source))
     scene = registry().create("dataset", choice.name, choice.options).open(source)
-    return Driver(name, scene.rig_parameters, scene.rig, scene.identity, scene=scene)
+    return Driver(str(source), scene.rig_parameters, scene.rig, scene.identity, scene.rate, scene)
 
 
-def _read_file(path: Path) -> Motion:
+def _read_file(path: Path) -> Motion | None:
+    """The motion in a file; None where no format reads one, but a data set recognises the file."""
     formats: dict[str, Any] = {name: registry().get("format", name) for name in registry().names("format")}
     for name, cls in formats.items():
         if cls.reads and path.suffix.lower() in cls.suffixes:
             found = registry().create("format", name).read(path)
             if isinstance(found, Motion):
                 return found
+    datasets: list[Any] = [registry().get("dataset", name) for name in registry().names("dataset")]
+    if any(cls.recognises(path) for cls in datasets):
+        return None
     raise DataError(
         f'Driver "{path}" is no motion file.',
         "Expected rig parameters over time, such as an .npz; see `surfhead show format motion`.",

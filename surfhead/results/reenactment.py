@@ -26,6 +26,7 @@ from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.maths import geometry
 from surfhead.results.drivers import Driver, Parameters
+from surfhead.results.labelled import arranged
 
 log = logging.getLogger("surfhead")
 Known = Mapping[str, RigParameter]
@@ -127,6 +128,8 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
                 "Expected finite numbers.",
                 "Mend or remove this timestep.",
             )
+        if name in driver.labels:
+            rows = arranged(rows, driver.labels[name], known[name].labels, driver.name)
         made[name] = _sized(driver.name, name, rows, known[name].size)
     missing = [name for name in needed if name not in made]
     if missing and len(missing) == len(needed):

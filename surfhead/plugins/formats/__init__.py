@@ -21,6 +21,11 @@ def register_formats(register: Any) -> None:
         "3D Gaussian splatting: flat Gaussians of one pose, for viewers and engines.",
     )
     register(
+        "arkit",
+        "surfhead.plugins.formats.arkit:Arkit",
+        "ARKit face captures (.csv), as Live Link Face writes them: a motion.",
+    )
+    register(
         "gaussian-avatars",
         "surfhead.plugins.formats.gaussian_avatars:GaussianAvatars",
         "GaussianAvatars' point_cloud.ply and flame_param.npz, for its viewers.",

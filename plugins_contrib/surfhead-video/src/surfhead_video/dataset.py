@@ -1,0 +1,213 @@
+"""Clips of one person, tracked at first use: landmarks by MediaPipe, a fit of the ICT head, masks.
+
+    surfhead train me.mp4
+
+A clip is a video file (.mp4, .mov, .m4v, .mkv, .webm, .avi) or a folder of nothing but pictures. What
+tracking gives is kept in ``video`` below surfhead's cache folder, by the clip's content and the options here.
+The last fifth of the clip is the ``test`` split. Two files are needed besides, of which nothing is sent
+anywhere:
+
+- MediaPipe's landmark model (Apache-2.0): option ``landmarker``, ``$SURFHEAD_LANDMARKER``, or
+  ``face_landmarker.task`` in the cache folder;
+- the ICT-FaceKit head (MIT), its folder or what `surfhead rig import ict` made of it: option ``head``,
+  ``$SURFHEAD_ICT_HEAD``, or ``ict.safetensors`` in the cache folder.
+
+The camera should stand still. Masks: ``colour`` spreads the fitted head's outline to hair by colour,
+``outline`` is the outline alone, anything else is a folder of masks named by the frames' numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from surfhead.core.api import (
+    DataError,
+    Dataset,
+    Frame,
+    OptionError,
+    Scene,
+    UnavailableError,
+    Views,
+    cache_folder,
+    option,
+)
+from surfhead_video.clip import is_clip
+from surfhead_video.landmark_places import make_rig
+from surfhead_video.landmarker import find_model, reason_absent
+from surfhead_video.progress import stages
+from surfhead_video.rig_motion import camera_pose, rig_parameters
+from surfhead_video.tracking import Report, Settings, Tracked, cache_key, read_tracking, track
+
+VARIABLE = "SURFHEAD_ICT_HEAD"
+HEAD = "ict.safetensors"
+HELD_OUT = 0.2  # last part of the clip
+
+
+def find_head(given: str = "") -> Path:
+    """The ICT head: the option, ``$SURFHEAD_ICT_HEAD``, or the one in the cache folder.
+
+    Raises:
+        DataError: it is not there; says where to get it.
+    """
+    chosen = given or os.environ.get(VARIABLE, "")
+    path = Path(chosen).expanduser() if chosen else cache_folder() / HEAD
+    if not path.exists():
+        raise DataError(
+            f'The ICT head "{path}" does not exist.',
+            "Expected the ICT-FaceKit folder, or what `surfhead rig import ict` made of it.",
+            "Download https://github.com/ICT-VGL/ICT-FaceKit (MIT), then `surfhead rig import ict FOLDER "
+            f"{cache_folder() / HEAD}`, or set head=FILE.",
+        )
+    return path
+
+
+class Video(Dataset):
+    """Tracks a clip and reads it. See the module's text."""
+
+    name = "video"
+    summary = "A clip of one person, tracked with open models at first use."
+    held_out = True
+    preset = "monocular"
+
+    @dataclass(frozen=True)
+    class Options:
+        """How to track the clip, and with what."""
+
+        landmarker: str = option("", "MediaPipe's face_landmarker.task; empty: see the text above.")
+        head: str = option("", "The ICT head, a file or folder; empty: see the text above.")
+        size: int = option(640, "Longer side of the pictures used, pixels, at most.")
+        every: int = option(1, "Use each frame whose number is a multiple of this.")
+        mask: str = option("colour", "colour, outline, or a folder of masks. See the text above.")
+        focal: float = option(0.0, "Focal length of the clip's pictures, pixels; 0: found.")
+        background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB put behind, in [0, 1].")
+        cache: str = option("", "Folder for what tracking gives; empty: below the user's cache folder.")
+
+        def __post_init__(self) -> None:
+            if len(self.background) != 3 or not all(0 <= value <= 1 for value in self.background):
+                raise OptionError(
+                    f'"background" is {self.background}.', "Expected RGB in [0, 1].", "Mend the setting."
+                )
+            Settings(self.size, self.every, self.mask, self.focal)
+
+    @classmethod
+    def available(cls) -> str | None:
+        """It needs MediaPipe."""
+        return reason_absent()
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether it is a video file by its name, or a folder of nothing but pictures."""
+        return is_clip(path)
+
+    def open(self, path: Path | None, progress: Report | None = None) -> VideoScene:
+        """Track the clip, unless that is done, and describe its views.
+
+        Raises:
+            DataError: no clip, no face, a model file is missing or is another.
+            UnavailableError: no MediaPipe.
+        """
+        if path is None or not is_clip(path):
+            raise DataError(
+                f'"{path or ""}" is no clip.',
+                "Expected a video file or a folder of nothing but pictures.",
+                "Check the path.",
+            )
+        return VideoScene(self.tracked(path, progress), find_head(self.options.head), self.options.background)
+
+    def tracked(self, path: Path, progress: Report | None = None) -> Tracked:
+        """What tracking gave, from the cache where it is there."""
+        options = self.options
+        model = find_model(options.landmarker)
+        rig = make_rig(find_head(options.head))
+        settings = Settings(options.size, options.every, self._mask(), options.focal)
+        root = Path(options.cache).expanduser() if options.cache else cache_folder() / "video"
+        folder = root / cache_key(path, settings, model, rig)
+        kept = read_tracking(folder)
+        if kept is not None:
+            return kept
+        reason = reason_absent()
+        if reason is not None:
+            raise UnavailableError(
+                f"The clip cannot be tracked: {reason}.",
+                "Expected mediapipe 1.2 or later.",
+                "Run `pip install surfhead-video[tracking]`.",
+            )
+        with stages(path.name, progress) as report:
+            return track(path, folder, rig, model, settings, report)
+
+    def _mask(self) -> str:
+        mask = self.options.mask
+        if mask in ("colour", "outline"):
+            return str(mask)
+        folder = Path(mask).expanduser()
+        if not folder.is_dir():
+            raise OptionError(
+                f'Option "mask" of data set "video" is "{mask}".',
+                "Expected colour, outline, or a folder of masks.",
+                "Mend the setting.",
+            )
+        return str(folder.resolve())
+
+
+class VideoScene(Scene):
+    """The views of a tracked clip."""
+
+    def __init__(self, tracked: Tracked, head: Path, background: tuple[float, float, float]) -> None:
+        rig: Any = make_rig(head)
+        identity = {"shape": torch.from_numpy(np.asarray(tracked.fit.shape)).float()}
+        rig.prepare(identity)
+        count = len(tracked.number)
+        split = np.where(np.arange(count) < round((1 - HELD_OUT) * count), "train", "test")
+        names = tuple(f"{number:06d}" for number in tracked.number.tolist())
+        super().__init__(
+            Views(
+                camera_from_world=np.tile(camera_pose(tracked.fit), (count, 1, 1)),
+                intrinsics=np.tile(tracked.intrinsics(), (count, 1, 1)),
+                timestep=np.arange(count, dtype=np.int64),
+                camera=np.zeros(count, np.int64),
+                split=split,
+                names=names,
+                height=tracked.size[1],
+                width=tracked.size[0],
+            ),
+            rig="ict",
+            rig_options={"path": str(head.resolve())},
+            rig_parameters=rig_parameters(tracked.fit, rig, tracked.time),
+            identity=identity,
+            timestep_names=names,
+            background=background,
+            notes=tracked.notes,
+            rate=1 / max(float(np.median(np.diff(tracked.time))), 1e-3),
+        )
+        self.tracked = tracked
+
+    def frame(self, view: int) -> Frame:
+        """Decode one view. Raises DataError naming the file."""
+        files = self.files(view)
+        loaded = []
+        for file, mode in zip(files, ("RGB", "L"), strict=True):
+            try:
+                with Image.open(file) as image:
+                    loaded.append(np.array(image.convert(mode)))
+            except Exception as error:  # Pillow raises many kinds for damaged files
+                raise DataError(
+                    f'Picture "{file}" in the cache cannot be read: {error}.',
+                    "Expected what tracking wrote.",
+                    f'Remove the folder "{self.tracked.folder}"; it is then made again.',
+                ) from error
+        picture, mask = loaded
+        share = mask[..., None].astype(np.float32) / 255
+        behind = np.asarray(self.background, np.float32) * 255
+        mixed = picture.astype(np.float32) * share + behind * (1 - share)
+        return Frame(np.rint(mixed).astype(np.uint8), mask)
+
+    def files(self, view: int) -> tuple[Path, ...]:
+        """Picture and mask of a view."""
+        return self.tracked.file("frames", view), self.tracked.file("masks", view)

@@ -1,0 +1,337 @@
+"""The fit of an ICT head to the landmarks of a clip: robust least squares over all frames at once.
+
+Unknown for every frame: rotation, translation, expression (bounded to 0..1), gaze; for the whole clip: focal
+length and identity. Residuals: landmarks in units of their own spread; expression against ARKit scores;
+identity against the mean; the focal length against a usual one; changes in time (accelerations of the head,
+velocities of expression and gaze). Solved by Levenberg-Marquardt with the analytic Jacobian: its normal
+equations are banded but for the clip's few unknowns, which are eliminated by their Schur complement. Robust
+weights (Geman-McClure) are found anew before each step; coefficients at a bound that the step would push
+outside are held there.
+
+A frame's unknowns, in this order: 3 rotation (applied from the left), 3 translation, K expression, 2 gaze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solveh_banded
+from scipy.spatial.transform import Rotation
+
+from surfhead_video.fitted_head import (
+    TURNED,
+    USUAL_NEARNESS,
+    Detections,
+    Fit,
+    head_points,
+    projections,
+)
+from surfhead_video.landmark_places import LandmarkPlaces
+
+CHUNK = 32  # frames whose Jacobians are held at once
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Standard deviations of what the fit believes before it looks.
+
+    Attributes:
+        landmark: least spread of a landmark, fraction of the distance between the eyes' outer corners.
+        correlated: factor on all spreads, as neighbouring landmarks err together.
+        cut: spreads at which a landmark loses most of its say.
+        expression: from the ARKit score.
+        identity: in units of the identity's coefficients.
+        focal: of the focal length's logarithm.
+        usual_focal: usual focal length, fraction of the picture's longer side.
+        gaze: radians.
+        turn, move: second difference of rotation (radians) and translation (metres) between frames.
+        change, glance: first difference of expression and of gaze (radians) between frames.
+    """
+
+    landmark: float = 0.008
+    correlated: float = 8.0
+    cut: float = 3.0
+    expression: float = 0.25
+    identity: float = 1.0
+    focal: float = 0.2
+    usual_focal: float = 1.1
+    gaze: float = 0.3
+    turn: float = 0.02
+    move: float = 0.003
+    change: float = 0.15
+    glance: float = 0.15
+
+
+def starting_fit(
+    places: LandmarkPlaces, found: Detections, priors: Priors, shared: tuple[float, np.ndarray] | None = None
+) -> Fit:
+    """MediaPipe's rotations and scores, and the translations that suit them (linear least squares)."""
+    focal, shape = shared or (
+        priors.usual_focal * max(found.width, found.height),
+        np.zeros(places.identities.shape[-1]),
+    )
+    turn = found.pose[:, :3, :3].astype(np.float64)
+    left, _, right = np.linalg.svd(turn)
+    rotation = TURNED @ (left @ right)
+    expression = found.scores.astype(np.float64).clip(0, 1)
+    usual = np.tile([0.0, 0.0, 1 / USUAL_NEARNESS], (len(found), 1))
+    fit = Fit(focal, shape, rotation, usual, expression, np.zeros((len(found), 2)))
+    points = np.einsum("tij,tlj->tli", rotation, head_points(places, fit)[0])
+    ray = (found.landmarks - [found.width / 2, found.height / 2]) / focal
+    translation = np.empty((len(found), 3))
+    for t in range(len(found)):
+        # x - ray z = 0 for both coordinates of every landmark
+        rows = np.zeros((2, ray.shape[1], 3))
+        rows[0, :, 0] = rows[1, :, 1] = 1
+        rows[0, :, 2], rows[1, :, 2] = -ray[t, :, 0], -ray[t, :, 1]
+        target = ray[t].T * points[t, :, 2] - points[t, :, :2].T
+        translation[t] = np.linalg.lstsq(rows.reshape(-1, 3), target.reshape(-1), rcond=None)[0]
+    translation[:, 2] = np.maximum(translation[:, 2], 0.1)
+    return replace(fit, translation=translation)
+
+
+class _Problem:
+    """Costs, gradients and normal equations of one clip."""
+
+    def __init__(self, places: LandmarkPlaces, found: Detections, priors: Priors, free: bool) -> None:
+        self.places, self.found, self.priors = places, found, priors
+        self.free = free  # whether focal length and identity are unknown
+        self.count = places.expressions.shape[-1]
+        self.size = 8 + self.count
+        self.sigma = priors.correlated * np.maximum(places.spread, priors.landmark)
+        spacing = np.diff(found.time)
+        usual = float(np.median(spacing)) if len(spacing) else 1.0
+        late = np.maximum(spacing / max(usual, 1e-6), 1.0)
+        self.first = 1.0 / late  # weights of differences across gaps
+        self.second = np.minimum(self.first[:-1], self.first[1:]) ** 2 if len(late) > 1 else np.zeros(0)
+        self.tight_second = np.zeros(self.size)
+        self.tight_second[:3], self.tight_second[3:6] = priors.turn**-2, priors.move**-2
+        self.tight_first = np.zeros(self.size)
+        self.tight_first[6:-2], self.tight_first[-2:] = priors.change**-2, priors.glance**-2
+        self.tight_own = np.zeros(self.size)
+        self.tight_own[6:-2], self.tight_own[-2:] = priors.expression**-2, priors.gaze**-2
+
+    def _residuals(self, fit: Fit, rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(B, L, 2) scaled residuals, (B,) eyes' distances, (B, L) their squared lengths."""
+        pixels, unit = projections(self.places, fit.part(rows), self.found.width, self.found.height)
+        scaled = (pixels - self.found.landmarks[rows]) / (self.sigma[:, None] * unit[:, None, None])
+        return scaled, unit, (scaled**2).sum(axis=-1)
+
+    def cost(self, fit: Fit) -> float:
+        """Half of twice the negative log posterior, up to a constant."""
+        cut = self.priors.cut**2
+        total = 0.0
+        for rows in self._chunks():
+            square = self._residuals(fit, rows)[2]
+            total += float((cut * square / (cut + square)).sum())
+        own, first, second = self._differences(fit)
+        total += float((own**2 * self.tight_own).sum())
+        total += float((first**2 * self.tight_first * self.first[:, None]).sum())
+        total += float((second**2 * self.tight_second * self.second[:, None]).sum())
+        return total + float((self._shared_residual(fit) ** 2).sum())
+
+    def _chunks(self) -> list[slice]:
+        return [slice(at, at + CHUNK) for at in range(0, len(self.found), CHUNK)]
+
+    def _shared_residual(self, fit: Fit) -> np.ndarray:
+        usual = self.priors.usual_focal * max(self.found.width, self.found.height)
+        return np.concatenate(
+            [[np.log(fit.focal / usual) / self.priors.focal], fit.shape / self.priors.identity]
+        )
+
+    def _differences(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Departures from the priors (T, D), first (T - 1, D) and second (T - 2, D) differences."""
+        frames = len(self.found)
+        own = np.zeros((frames, self.size))
+        own[:, 6:-2], own[:, -2:] = fit.expression - self.found.scores, fit.gaze
+        first = np.zeros((max(frames - 1, 0), self.size))
+        second = np.zeros((max(frames - 2, 0), self.size))
+        if frames > 1:
+            first[:, 6:-2], first[:, -2:] = np.diff(fit.expression, axis=0), np.diff(fit.gaze, axis=0)
+        if frames > 2:
+            turns = Rotation.from_matrix(fit.rotation[1:] @ fit.rotation[:-1].transpose(0, 2, 1)).as_rotvec()
+            second[:, :3] = np.diff(turns, axis=0)
+            second[:, 3:6] = np.diff(fit.translation, 2, axis=0)
+        return own, first, second
+
+    def normal_equations(self, fit: Fit) -> tuple[np.ndarray, ...]:
+        """Blocks (T, D, D), to the clip's unknowns (T, D, S), theirs (S, S), gradients (T, D), (S,)."""
+        frames, cut = len(self.found), self.priors.cut**2
+        shared = 1 + len(fit.shape)
+        blocks = np.empty((frames, self.size, self.size))
+        cross, gradient = np.empty((frames, self.size, shared)), np.empty((frames, self.size))
+        own_shared, gradient_shared = np.zeros((shared, shared)), np.zeros(shared)
+        for rows in self._chunks():
+            scaled, unit, square = self._residuals(fit, rows)
+            weight = (cut / (cut + square))[..., None]  # the square root of Geman-McClure's
+            jacobian = (
+                self._jacobian(fit.part(rows))
+                * (weight / (self.sigma[:, None] * unit[:, None, None]))[..., None]
+            )
+            flat = jacobian.reshape(len(scaled), -1, jacobian.shape[-1])
+            residual = (weight * scaled).reshape(len(scaled), -1)
+            mine, others = flat[..., : self.size], flat[..., self.size :]
+            blocks[rows] = mine.transpose(0, 2, 1) @ mine
+            cross[rows] = mine.transpose(0, 2, 1) @ others
+            gradient[rows] = np.einsum("tmd,tm->td", mine, residual)
+            own_shared += (others.transpose(0, 2, 1) @ others).sum(axis=0)
+            gradient_shared += np.einsum("tms,tm->s", others, residual)
+        tight = np.r_[1 / self.priors.focal, np.full(shared - 1, 1 / self.priors.identity)]
+        own_shared += np.diag(tight**2)
+        gradient_shared += self._shared_residual(fit) * tight
+        own, first, second = self._differences(fit)
+        diagonal = np.tile(self.tight_own, (frames, 1))
+        gradient += own * self.tight_own
+        if frames > 1:
+            w = self.tight_first * self.first[:, None]
+            diagonal[1:] += w
+            diagonal[:-1] += w
+            gradient[1:] += w * first
+            gradient[:-1] -= w * first
+        if frames > 2:
+            w = self.tight_second * self.second[:, None]
+            for start, factor in ((0, 1.0), (1, -2.0), (2, 1.0)):
+                diagonal[start : start + frames - 2] += factor**2 * w
+                gradient[start : start + frames - 2] += factor * w * second
+        index = np.arange(self.size)
+        blocks[:, index, index] += diagonal
+        return blocks, cross, own_shared, gradient, gradient_shared
+
+    def _jacobian(self, fit: Fit) -> np.ndarray:
+        """(B, L, 2, D + S) pixels by a frame's unknowns, the focal length's logarithm and the identity."""
+        places = self.places
+        points, arms = head_points(places, fit)
+        turned = np.einsum("tij,tlj->tli", fit.rotation, points)
+        seen = turned + fit.translation[:, None]
+        frames, marks = points.shape[:2]
+        shared = places.identities.shape[-1]
+        moved = np.zeros((frames, marks, 3, self.size + 1 + shared))
+        moved[..., 0, 1], moved[..., 0, 2] = turned[..., 2], -turned[..., 1]
+        moved[..., 1, 0], moved[..., 1, 2] = -turned[..., 2], turned[..., 0]
+        moved[..., 2, 0], moved[..., 2, 1] = turned[..., 1], -turned[..., 0]
+        moved[..., [0, 1, 2], [3, 4, 5]] = 1
+        # a turn d moves the camera's direction by Rᵀ (d × t) / |t|, and with it what slides; so do moves
+        distance = np.linalg.norm(fit.translation, axis=1, keepdims=True)
+        away = fit.translation / distance
+        change = np.zeros((frames, 3, 6))
+        for axis in range(3):
+            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[
+                :, :2
+            ]
+            across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
+            change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
+            change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
+        slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
+        moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
+        flat = np.concatenate([places.expressions, places.identities], axis=-1)
+        bases = np.matmul(fit.rotation[:, None], flat[None])
+        moved[..., 6 : -3 - shared] = bases[..., : self.count]
+        moved[..., self.size + 1 :] = bases[..., self.count :]
+        iris = np.flatnonzero(places.eye >= 0)
+        for axis in range(2):
+            by_gaze = np.cross(np.eye(3)[axis], arms)
+            column = moved[..., self.size - 2 + axis]  # a view
+            column[:, iris] = np.einsum("tij,tlj->tli", fit.rotation, by_gaze)
+        depth = seen[..., 2, None, None]
+        plane = seen[..., :2, None] / depth
+        pixels = fit.focal / depth * (moved[..., :2, :] - plane * moved[..., 2:, :])
+        pixels[..., self.size] = fit.focal * plane[..., 0]
+        return np.asarray(pixels)
+
+    def step(self, fit: Fit, equations: tuple[np.ndarray, ...], damping: float) -> Fit:
+        """The fit after one damped step, within its bounds."""
+        blocks, cross, own, gradient, gradient_shared = equations
+        frames, size = gradient.shape
+        held = np.zeros((frames, size), bool)
+        held[:, 6:-2] = ((fit.expression <= 0) & (gradient[:, 6:-2] > 0)) | (
+            (fit.expression >= 1) & (gradient[:, 6:-2] < 0)
+        )
+        live = (~held).astype(float)
+        index = np.arange(size)
+        blocks = blocks * live[:, :, None] * live[:, None, :]
+        blocks[:, index, index] = blocks[:, index, index] * (1 + damping) + held
+        band = np.zeros((2 * size + 1, frames, size))
+        for offset in range(size):
+            band[offset, :, : size - offset] = np.diagonal(blocks, -offset, axis1=1, axis2=2)
+        if frames > 1:
+            band[size, :-1] -= self.tight_first * self.first[:, None] * live[1:] * live[:-1]
+        if frames > 2:
+            w = self.tight_second * self.second[:, None]
+            band[size, :-2] -= 2 * w
+            band[size, 1:-1] -= 2 * w
+            band[2 * size, :-2] += w
+        right = np.concatenate([gradient[..., None], cross], axis=-1) * live[..., None]
+        bands = min(2 * size, frames * size - 1) + 1
+        solved = solveh_banded(
+            band.reshape(2 * size + 1, -1)[:bands], right.reshape(frames * size, -1), lower=True
+        ).reshape(right.shape)
+        focal, shape = fit.focal, fit.shape
+        change = -solved[..., 0]
+        if self.free:
+            weighted = cross * live[..., None]
+            schur = (
+                own + damping * np.diag(np.diag(own)) - np.einsum("tds,tdr->sr", weighted, solved[..., 1:])
+            )
+            target = gradient_shared - np.einsum("tds,td->s", weighted, solved[..., 0])
+            common = -cho_solve(cho_factor(schur), target)
+            change = change - solved[..., 1:] @ common
+            focal = float(focal * np.exp(np.clip(common[0], -0.3, 0.3)))
+            shape = shape + common[1:]
+        turn = Rotation.from_rotvec(change[:, :3]).as_matrix()
+        return Fit(
+            focal,
+            shape,
+            turn @ fit.rotation,
+            fit.translation + change[:, 3:6],
+            (fit.expression + change[:, 6:-2]).clip(0, 1),
+            (fit.gaze + change[:, -2:]).clip(-0.8, 0.8),
+        )
+
+
+def solve(
+    places: LandmarkPlaces,
+    found: Detections,
+    priors: Priors,
+    start: Fit,
+    *,
+    free: bool = True,
+    steps: int = 30,
+    report: Callable[[int, int], None] | None = None,
+) -> Fit:
+    """Levenberg-Marquardt from a start.
+
+    Args:
+        places: the landmarks on the head.
+        found: what was detected.
+        priors: what is believed.
+        start: where to begin.
+        free: whether focal length and identity are unknown, or kept from the start.
+        steps: most steps.
+        report: called with steps done and to do.
+    """
+    problem = _Problem(places, found, priors, free)
+    fit, damping = start, 1e-2
+    cost = problem.cost(fit)
+    for number in range(steps):
+        if report is not None:
+            report(number, steps)
+        equations = problem.normal_equations(fit)
+        gained = 0.0
+        for _ in range(6):
+            try:
+                tried = problem.step(fit, equations, damping)
+                found_cost = problem.cost(tried) if (tried.translation[:, 2] > 0.05).all() else np.inf
+            except LinAlgError:
+                found_cost = np.inf
+            if found_cost < cost:
+                gained, fit, cost = (cost - found_cost) / cost, tried, found_cost
+                damping = max(damping / 5, 1e-6)
+                break
+            damping *= 6
+        if gained < 1e-5:
+            break
+    if report is not None:
+        report(steps, steps)
+    return fit

@@ -1,0 +1,110 @@
+"""Foreground masks: the head's outline, spread to hair by colour, or masks the user has made.
+
+By colour: what lies deep inside the outline shows the head's colours, what lies far outside the background's
+(two histograms, averaged over the frames before). Between them, above the chin, a cell of the picture belongs
+to the head where its colour and its distance from the outline together speak for it; what hangs together with
+the inside is kept. Below the chin nothing outside the outline counts, as clothes are no part of the head.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import (
+    binary_fill_holes,
+    binary_opening,
+    distance_transform_edt,
+    gaussian_filter,
+    label,
+)
+
+from surfhead.core.api import DataError
+
+if TYPE_CHECKING:
+    from surfhead_video.tracking import Tracked
+
+CELLS = 200  # along the longer side of the picture, in which colours are compared
+BINS = 12  # a colour channel
+KEPT = 0.9  # share of the frames before in the histograms
+DEEP, FAR, REACH = 0.05, 0.14, 0.035  # distances as fractions of the outline's size
+
+
+def given_mask(folder: Path, number: int, tracked: Tracked) -> np.ndarray:
+    """(H, W) uint8 of the kept picture, from a mask file of the whole one. Raises DataError."""
+    found = [file for digits in (6, 5, 4, 3, 1) for file in folder.glob(f"{number:0{digits}d}.*")]
+    if not found:
+        raise DataError(
+            f'There is no mask of frame {number} in "{folder}".',
+            "Expected a PNG for each frame, named by its number from 0, such as 000012.png.",
+            "Make the masks again, or leave out the option mask.",
+        )
+    try:
+        with Image.open(found[0]) as image:
+            grey = image.convert("L")
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise DataError(
+            f'Mask "{found[0]}" cannot be read: {error}.', "Expected a PNG.", "Make it again."
+        ) from error
+    if grey.size != tracked.whole:
+        raise DataError(
+            f'Mask "{found[0]}" is {grey.width}x{grey.height} pixels.',
+            f"Expected {tracked.whole[0]}x{tracked.whole[1]}, as the clip.",
+            "Make the masks in the clip's size.",
+        )
+    return np.asarray(grey.resize(tracked.size, Image.Resampling.BILINEAR, tracked.box, reducing_gap=3.0))
+
+
+class MaskMaker:
+    """Spreads outlines by colour, frame by frame in order."""
+
+    def __init__(self) -> None:
+        self._inside = np.zeros(BINS**3)
+        self._outside = np.zeros(BINS**3)
+
+    def __call__(self, picture: np.ndarray, outline: np.ndarray) -> np.ndarray:
+        """(H, W) uint8 mask.
+
+        Args:
+            picture: (H, W, 3) uint8.
+            outline: (H, W) uint8, the head's outline.
+        """
+        height, width = outline.shape
+        scale = CELLS / max(height, width)
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        cells = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+        inside = np.asarray(Image.fromarray(outline).resize(size, Image.Resampling.BOX)) >= 128
+        if not inside.any() or inside.all():
+            return outline
+        rows = np.flatnonzero(inside.any(axis=1))
+        tall = float(rows[-1] - rows[0] + 1)
+        outward = distance_transform_edt(~inside) - distance_transform_edt(inside)  # negative inside
+        bins = (cells.astype(np.int64) * BINS) // 256
+        index = (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]
+        deep, far = outward < -DEEP * tall, outward > FAR * tall
+        self._learn(index, deep, far)
+        odds = np.log(self._inside[index]) - np.log(self._outside[index])
+        odds = gaussian_filter(odds.clip(-4, 4), 1.0) - outward / (REACH * tall)
+        chin = rows[0] + 0.62 * tall
+        above = np.arange(size[1])[:, None] < chin
+        head = ((odds > 0) | deep) & ~far & (above | inside)
+        head = binary_opening(head, iterations=1) | deep
+        parts, count = label(head)
+        if count > 1:
+            head = np.isin(parts, np.unique(parts[deep])[np.unique(parts[deep]) > 0])
+        head = binary_fill_holes(head)
+        soft = gaussian_filter(head.astype(np.float32), 0.9)
+        grey = Image.fromarray((soft * 255).astype(np.uint8)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+        return np.asarray(((np.asarray(grey, np.float32) - 63.75) * 2).clip(0, 255).astype(np.uint8))
+
+    def _learn(self, index: np.ndarray, deep: np.ndarray, far: np.ndarray) -> None:
+        for kept, where in ((self._inside, deep), (self._outside, far)):
+            counts = np.bincount(index[where], minlength=BINS**3).reshape(BINS, BINS, BINS).astype(float)
+            counts = gaussian_filter(counts, 0.7).ravel()
+            share = counts / max(counts.sum(), 1.0) + 1e-5
+            kept *= KEPT if kept.any() else 0.0
+            kept += (1 - KEPT) * share

@@ -1,0 +1,70 @@
+"""From a fitted head to parameters of the rig `ict`, in a world in which the camera stands still.
+
+World axes are the head's own (y up, z towards the camera). Landmarks tell where the skull is, not how the
+shoulders stand: the skull's motion is split into the root's and the neck's such that the root stays where it
+was over a second or so (a Gaussian average), and turns no more than that takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
+
+from surfhead_video.fitted_head import TURNED, Fit
+
+STILL = 1.0  # seconds; standard deviation of the average in which the shoulders stand still
+
+
+def camera_pose(fit: Fit) -> np.ndarray:
+    """(4, 4) camera from world: upright, as far away as the head is in the median."""
+    pose = np.eye(4)
+    pose[:3, :3] = TURNED
+    pose[2, 3] = float(np.median(fit.translation[:, 2]))
+    return pose
+
+
+def rig_parameters(fit: Fit, rig: Any, time: np.ndarray) -> dict[str, torch.Tensor]:
+    """The rig's parameters, name -> (T, size) float32.
+
+    Args:
+        fit: the fitted head.
+        rig: prepared for the fit's identity.
+        time: (T,) seconds.
+    """
+    pose = camera_pose(fit)
+    turn = TURNED.T @ fit.rotation  # world from head
+    place = (fit.translation - pose[:3, 3]) @ TURNED
+    model = rig.linear_model()
+    joints = {name: model.joints[i].double().numpy() for i, name in enumerate(model.joint_names)}
+    root, neck = joints["root"], joints["neck"]
+    arm = neck - root
+    hub = place + turn @ neck  # where the neck's joint is
+    usual = Rotation.from_matrix(turn).mean()
+    frames = STILL / max(float(np.median(np.diff(time))), 1e-3) if len(time) > 1 else 1.0
+    base = gaussian_filter1d(hub - usual.apply(arm), frames, axis=0, mode="nearest")
+    roots = np.stack([_shortest(usual.apply(arm), hub[t] - base[t]) for t in range(len(hub))])
+    roots = roots @ usual.as_matrix()
+    necks = roots.transpose(0, 2, 1) @ turn
+    translation = hub - roots @ arm - root
+    gaze = np.pad(fit.gaze, ((0, 0), (0, 1)))
+    rows = {
+        "rotation": Rotation.from_matrix(roots).as_rotvec(),
+        "neck": Rotation.from_matrix(necks).as_rotvec(),
+        "eyes": np.concatenate([gaze, gaze], axis=1),
+        "expression": fit.expression,
+        "translation": translation,
+    }
+    return {name: torch.from_numpy(values.astype(np.float32)) for name, values in rows.items()}
+
+
+def _shortest(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(3, 3) the smallest rotation that takes one direction to another."""
+    axis = np.cross(first, second)
+    sine, cosine = np.linalg.norm(axis), float(first @ second)
+    if sine < 1e-12:
+        return np.eye(3)
+    return np.asarray(Rotation.from_rotvec(axis / sine * np.arctan2(sine, cosine)).as_matrix())

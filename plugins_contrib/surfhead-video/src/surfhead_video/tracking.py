@@ -1,0 +1,380 @@
+"""A clip from first to last: detect, choose frames, fit, find masks, keep it all in a folder.
+
+The folder holds ``frames/`` (JPEG, cut to where the head is), ``masks/`` (PNG) and ``tracking.npz``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from surfhead.core.api import DataError, OptionError
+from surfhead_video.clip import Clip, ClipFrame
+from surfhead_video.detection import Found, chosen, detect
+from surfhead_video.fitted_head import Detections, Fit, reprojection
+from surfhead_video.head_fit import Priors
+from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
+from surfhead_video.landmarker import Landmarker
+from surfhead_video.masks import MaskMaker, given_mask
+from surfhead_video.scores import above_rest, as_coefficients
+from surfhead_video.surface import Surface
+from surfhead_video.windows import fit_clip
+
+VERSION = 1
+"""Counts changes of what tracking gives: what another version kept is made anew."""
+LEAST = 5  # frames without which nothing can be learnt
+KEPT = ("frames", "masks")
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What tracking depends on besides the clip and the models.
+
+    Attributes:
+        size: longer side of the kept pictures, pixels, at most.
+        every: use each frame whose number is a multiple of this.
+        mask: ``outline``, ``colour`` or a folder of masks named after the frames' numbers.
+        focal: known focal length, pixels of the clip's pictures; 0: found.
+    """
+
+    size: int = 640
+    every: int = 1
+    mask: str = "colour"
+    focal: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low in (("size", 32), ("every", 1), ("focal", 0)):
+            if not low <= getattr(self, name) < 1e6:
+                raise OptionError(
+                    f'Option "{name}" of data set "video" is {getattr(self, name)}.',
+                    f"Expected at least {low}.",
+                    "See `surfhead show dataset video`.",
+                )
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A tracked clip of T frames.
+
+    Attributes:
+        folder: where frames and masks are.
+        fit: the head, for the clip's whole pictures.
+        number: (T,) frame numbers.
+        time: (T,) seconds.
+        landmarks: (T, L, 2) as detected, pixels of the whole pictures.
+        error: (T,) median reprojection error, fraction of the eyes' distance.
+        box: left, upper, right, lower edge of what was kept of each picture, pixels.
+        size: width and height of the kept pictures.
+        whole: width and height of the clip's pictures.
+        notes: what was odd, in sentences.
+        seconds: stage -> wall and processor time.
+    """
+
+    folder: Path
+    fit: Fit
+    number: np.ndarray
+    time: np.ndarray
+    landmarks: np.ndarray
+    error: np.ndarray
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
+    whole: tuple[int, int]
+    notes: tuple[str, ...]
+    seconds: dict[str, list[float]]
+
+    def intrinsics(self) -> np.ndarray:
+        """(3, 3) of the kept pictures."""
+        scale_x = self.size[0] / (self.box[2] - self.box[0])
+        scale_y = self.size[1] / (self.box[3] - self.box[1])
+        made = np.eye(3)
+        made[0, 0], made[1, 1] = self.fit.focal * scale_x, self.fit.focal * scale_y
+        made[0, 2] = (self.whole[0] / 2 - self.box[0]) * scale_x
+        made[1, 2] = (self.whole[1] / 2 - self.box[1]) * scale_y
+        return made
+
+    def file(self, kind: str, row: int) -> Path:
+        """The kept picture (``frames``) or mask (``masks``) of a frame."""
+        return self.folder / kind / f"{int(self.number[row]):06d}.{'jpg' if kind == 'frames' else 'png'}"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(f for f in path.iterdir() if f.is_file()):
+        if path.is_dir():
+            digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def cache_key(path: Path, settings: Settings, model: Path, rig: Any) -> str:
+    """Name of the folder in the cache: everything the result depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        mediapipe = version("mediapipe")
+    except PackageNotFoundError:
+        mediapipe = ""
+    masks = file_hash(Path(settings.mask)) if Path(settings.mask).is_dir() else ""
+    parts = {
+        **asdict(settings),
+        **{"clip": file_hash(path), "model": file_hash(model), "head": rig.fingerprint(), "masks": masks},
+        **{"version": VERSION, "mediapipe": mediapipe},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def track(
+    path: Path,
+    folder: Path,
+    rig: Any,
+    model: Path,
+    settings: Settings,
+    report: Report | None = None,
+) -> Tracked:
+    """Track a clip into a folder that must not exist yet; it appears when all is done.
+
+    Args:
+        path: video file or folder of pictures.
+        folder: where the result goes.
+        rig: of kind ``ict``; is prepared for the identity found.
+        model: the landmark model.
+        settings: see there.
+        report: called with the stage's name, what is done and what there is.
+
+    Raises:
+        DataError: too few frames with a face, a damaged file, masks that are missing.
+    """
+    tell = report or (lambda stage, done, total: None)
+    seconds: dict[str, list[float]] = {}
+    clock = _Clock(seconds)
+    clip = Clip(path)
+    expected = clip.expected() // settings.every
+    with ExitStack() as stack, clock("landmarks"):
+        workers = min(2, os.cpu_count() or 1)
+        landmarkers = [stack.enter_context(Landmarker(model)) for _ in range(workers)]
+        frames = (frame for frame in clip.frames() if frame.number % settings.every == 0)
+        found = detect(frames, landmarkers, lambda done: tell("Landmarks", done, max(done, expected)))
+    if clip.faults:
+        found.notes.append(f"ffmpeg reports {len(clip.faults)} faults in the file: {clip.faults[0]}")
+    found = enough(path, chosen(found))
+    places = landmark_places(rig)
+    with clock("fit"):
+        detections = as_detections(found, places)
+        priors = (
+            Priors()
+            if not settings.focal
+            else Priors(usual_focal=settings.focal / max(found.width, found.height), focal=1e-3)
+        )
+        fit = fit_clip(places, detections, priors, lambda done, total: tell("Fit", done, total))
+    return keep(clip, folder, rig, places, found, fit, settings, seconds, tell)
+
+
+def enough(path: Path, found: Found) -> Found:
+    """What was found. Raises DataError where it is too little to learn from."""
+    if len(found) >= LEAST:
+        return found
+    what = f'"{path}" has no face' if not len(found) else f'"{path}" has {len(found)} usable frames'
+    details = " ".join(found.notes)
+    raise DataError(
+        f"{what} in {found.frames} frames. {details}".strip(),
+        f"Expected at least {LEAST} frames that show one face, sharp and from in front.",
+        "Film in even light, the face towards the camera and a third of the picture high or more.",
+    )
+
+
+def as_detections(found: Found, places: LandmarkPlaces) -> Detections:
+    """What the fit needs."""
+    return Detections(
+        landmarks=found.landmarks.astype(np.float64),
+        scores=above_rest(as_coefficients(found.scores, found.names, places.names)),
+        pose=found.pose,
+        time=found.time,
+        width=found.width,
+        height=found.height,
+    )
+
+
+def keep(
+    clip: Clip,
+    folder: Path,
+    rig: Any,
+    places: LandmarkPlaces,
+    found: Found,
+    fit: Fit,
+    settings: Settings,
+    seconds: dict[str, list[float]],
+    tell: Report,
+) -> Tracked:
+    """Write frames, masks and tracking of a fitted clip."""
+    clock = _Clock(seconds)
+    surface = Surface(rig, fit, found)
+    box = surface.box()
+    side = max(box[2] - box[0], box[3] - box[1])
+    scale = min(1.0, settings.size / side)
+    size = (max(round((box[2] - box[0]) * scale), 1), max(round((box[3] - box[1]) * scale), 1))
+    error = reprojection(places, fit, as_detections(found, places))
+    tracked = Tracked(
+        folder,
+        fit,
+        found.number,
+        found.time,
+        found.landmarks,
+        error,
+        box,
+        size,
+        (found.width, found.height),
+        (*found.notes, *doubts(found, fit, error)),
+        seconds,
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    try:
+        for name in KEPT:
+            (unfinished / name).mkdir()
+        with clock("masks"):
+            _write_pictures(clip, unfinished, tracked, surface, settings, tell)
+        write_tracking(unfinished / "tracking.npz", tracked)
+        if folder.exists():
+            shutil.rmtree(folder)
+        unfinished.rename(folder)
+    finally:
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+    return tracked
+
+
+def _write_pictures(
+    clip: Clip, folder: Path, tracked: Tracked, surface: Surface, settings: Settings, tell: Report
+) -> None:
+    rows = {int(number): row for row, number in enumerate(tracked.number)}
+    maker = MaskMaker() if settings.mask == "colour" else None
+    done = 0
+    for frame in clip.frames():
+        row = rows.get(frame.number)
+        if row is None:
+            continue
+        image = cut_out(frame, tracked)
+        name = f"{frame.number:06d}"
+        if settings.mask not in ("outline", "colour"):
+            mask = given_mask(Path(settings.mask), frame.number, tracked)
+        else:
+            mask = surface.mask(row, tracked)
+            if maker is not None:
+                mask = maker(np.asarray(image), mask)
+        image.save(folder / "frames" / f"{name}.jpg", quality=95, subsampling=0)
+        Image.fromarray(mask).save(folder / "masks" / f"{name}.png", compress_level=2)
+        done += 1
+        tell("Pictures and masks", done, len(rows))
+
+
+def cut_out(frame: ClipFrame, tracked: Tracked) -> Image.Image:
+    """What is kept of a frame."""
+    return (
+        Image.fromarray(frame.picture).resize(
+            tracked.size, Image.Resampling.LANCZOS, tracked.box, reducing_gap=3.0
+        )
+        if tracked.size != _extent(tracked.box)
+        else Image.fromarray(frame.picture).crop(tracked.box)
+    )
+
+
+def _extent(box: tuple[int, int, int, int]) -> tuple[int, int]:
+    return box[2] - box[0], box[3] - box[1]
+
+
+def doubts(found: Found, fit: Fit, error: np.ndarray) -> list[str]:
+    """Reasons for low confidence, and what to film better."""
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.from_matrix(fit.rotation)
+    swing = np.degrees((turns.mean().inv() * turns).as_rotvec())
+    reach = np.percentile(swing[:, 1], 97.5) - np.percentile(swing[:, 1], 2.5)
+    notes = []
+    if reach < 20:
+        notes.append(
+            f"The head turns by {reach:.0f}° from side to side: focal length and the face's depth are "
+            "guesses. Turn the head slowly from shoulder to shoulder."
+        )
+    if float(np.median(error)) > 0.03:
+        notes.append(
+            f"Landmarks miss the fitted head by {100 * np.median(error):.1f} % of the eyes' distance. Film "
+            "in more light, nearer, without glasses or hair over the face."
+        )
+    side = float(np.median(np.sqrt(np.prod(np.ptp(found.landmarks, axis=1), axis=1))))
+    if side < 100:
+        notes.append(f"The face is {side:.0f} pixels large. Go nearer, or film in a higher resolution.")
+    if len(found) < 100:
+        notes.append(f"Only {len(found)} frames are used. Film half a minute or more.")
+    return notes
+
+
+def write_tracking(path: Path, tracked: Tracked) -> None:
+    """Everything but the pictures as one ``.npz``."""
+    fit = tracked.fit
+    arrays: dict[str, Any] = {
+        **{name: getattr(fit, name) for name in ("shape", "rotation", "translation", "expression", "gaze")},
+        **{name: getattr(tracked, name) for name in ("number", "time", "landmarks", "error", "box", "size")},
+        **{"focal": np.array(fit.focal), "whole": tracked.whole, "version": np.array(VERSION)},
+        "story": np.array(json.dumps({"notes": tracked.notes, "seconds": tracked.seconds})),
+    }
+    np.savez_compressed(path, **arrays)
+
+
+def read_tracking(folder: Path) -> Tracked | None:
+    """What a folder in the cache holds; None where there is nothing whole."""
+    try:
+        with np.load(folder / "tracking.npz", allow_pickle=False) as file:
+            made = {name: file[name] for name in file.files}
+        if int(made["version"]) != VERSION:
+            return None
+        story = json.loads(str(made["story"]))
+        names = ("shape", "rotation", "translation", "expression", "gaze")
+        tracked = Tracked(
+            folder,
+            Fit(float(made["focal"]), **{name: made[name] for name in names}),
+            *(made[name] for name in ("number", "time", "landmarks", "error")),
+            box=tuple(made["box"].tolist()),
+            size=tuple(made["size"].tolist()),
+            whole=tuple(made["whole"].tolist()),
+            notes=tuple(story["notes"]),
+            seconds=story["seconds"],
+        )
+    except Exception:  # whatever is wrong with it, it can be made again
+        return None
+    whole = all(tracked.file(kind, row).is_file() for kind in KEPT for row in range(len(tracked.number)))
+    return tracked if whole else None
+
+
+class _Clock:
+    """Wall and processor time of stages."""
+
+    def __init__(self, seconds: dict[str, list[float]]) -> None:
+        self.seconds = seconds
+        self.stage = ""
+
+    def __call__(self, stage: str) -> _Clock:
+        self.stage = stage
+        return self
+
+    def __enter__(self) -> None:
+        self._start = (time.perf_counter(), time.process_time())
+
+    def __exit__(self, *error: object) -> None:
+        wall, cpu = time.perf_counter() - self._start[0], time.process_time() - self._start[1]
+        self.seconds[self.stage] = [round(wall, 2), round(cpu, 2)]

@@ -1,0 +1,103 @@
+"""Frames come once each, in order, with their own times, upright; what is damaged is named."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+from surfhead_video.clip import Clip, is_clip
+
+from surfhead.core.api import DataError
+
+
+def numbered(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Pictures whose grey level is their number times ten; the left upper quarter is red."""
+    made = []
+    for number in range(count):
+        picture = np.full((height, width, 3), 10 * number, np.uint8)
+        picture[: height // 2, : width // 2] = [255, 0, 0]
+        made.append(picture)
+    return made
+
+
+def ffmpeg(*arguments: object) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)]
+    subprocess.run(command, check=True)
+
+
+def test_every_frame_comes_once_with_its_time(film: Any) -> None:
+    clip = Clip(film("plain.mp4", numbered(12), rate=10.0))
+    frames = list(clip.frames())
+    assert [frame.number for frame in frames] == list(range(12))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) / 10, atol=1e-3)
+    levels = [float(frame.picture[30:, 40:].mean()) for frame in frames]
+    np.testing.assert_allclose(levels, 10 * np.arange(12), atol=4)
+    assert clip.expected() == 12
+
+
+def test_portrait_metadata_turns_the_picture(film: Any, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    ffmpeg("-display_rotation", 90, "-i", film("land.mp4", numbered(3)), "-c", "copy", turned)
+    picture = next(Clip(turned).frames()).picture
+    assert picture.shape == (64, 48, 3)
+    red = (picture[..., 0].astype(int) - picture[..., 1]) > 128
+    # a quarter turn counter-clockwise takes the upper left quarter to the lower left
+    assert red[40:, :20].mean() > 0.9
+    assert red[:28].mean() < 0.1
+
+
+def test_a_rate_that_varies_is_kept(film: Any, tmp_path: Path) -> None:
+    uneven = tmp_path / "uneven.mp4"
+    choose = "select='lt(n,4)+not(mod(n,3))'"
+    ffmpeg("-i", film("even.mp4", numbered(13), rate=10.0), "-vf", choose, "-fps_mode", "vfr", uneven)
+    times = [frame.time for frame in Clip(uneven).frames()]
+    np.testing.assert_allclose(times, np.array([0, 1, 2, 3, 6, 9, 12]) / 10, atol=2e-3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all" * 100])
+def test_what_is_no_film_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "me.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r'Video ".*me.mp4" cannot be decoded'):
+        list(Clip(path).frames())
+
+
+def test_a_film_cut_short_gives_the_frames_it_has(film: Any, tmp_path: Path) -> None:
+    whole = film(
+        "whole.mkv", [np.random.default_rng(t).integers(0, 255, (64, 64, 3), np.uint8) for t in range(40)]
+    )
+    short = tmp_path / "short.mkv"
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    frames = list(Clip(short).frames())
+    assert 1 < len(frames) < 40
+
+
+def test_a_folder_of_pictures_is_a_clip_and_other_folders_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    assert not is_clip(folder)
+    for number, picture in enumerate(numbered(3)):
+        Image.fromarray(picture).save(folder / f"{number:03d}.png")
+    assert is_clip(folder)
+    assert [round(frame.time * 25) for frame in Clip(folder).frames()] == [0, 1, 2]
+    Image.new("RGB", (8, 8)).save(folder / "009.png")
+    with pytest.raises(DataError, match=r"009.png\" is 8x8 pixels"):
+        list(Clip(folder).frames())
+    (folder / "009.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r'Picture ".*009.png" cannot be decoded'):
+        list(Clip(folder).frames())
+    (folder / "cameras.json").write_text("{}")
+    assert not is_clip(folder)
+    with pytest.raises(DataError, match="is no clip"):
+        Clip(tmp_path / "nowhere.mp4")
+
+
+def test_leaving_early_ends_the_program(film: Any) -> None:
+    frames = Clip(film("long.mp4", numbered(25))).frames()
+    assert next(frames).number == 0
+    frames.close()  # type: ignore[attr-defined]

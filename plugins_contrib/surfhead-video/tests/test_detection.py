@@ -1,0 +1,103 @@
+"""Which frames are used: without MediaPipe, by a stand-in that finds the faces it is told of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from surfhead_video.clip import ClipFrame
+from surfhead_video.detection import chosen, detect
+from surfhead_video.landmarker import Face, find_model
+from surfhead_video.scores import above_rest, arkit_name, as_coefficients
+
+from surfhead.core.api import DataError
+
+
+def face(x: float, y: float, size: float) -> Face:
+    corners = np.random.default_rng(0).uniform(0, 1, (478, 2))
+    corners[:2] = [[0, 0], [1, 1]]
+    points = (corners * size + [x, y]).astype(np.float32)
+    return Face(points, np.zeros(2, np.float32), np.eye(4, dtype=np.float32), ("jawOpen", "eyeBlinkLeft"))
+
+
+class Told:
+    """Finds the faces listed for a frame, whose number is written into the picture."""
+
+    def __init__(self, faces: dict[int, list[Face]]) -> None:
+        self.faces = faces
+
+    def detect(self, picture: np.ndarray) -> list[Face]:
+        return sorted(self.faces.get(int(picture[0, 0, 0]), [face(20, 20, 60)]), key=lambda one: -one.size)
+
+
+def frames(count: int, *, dark: range = range(0), soft: tuple[int, ...] = ()) -> Any:
+    noise = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
+    for number in range(count):
+        picture = gaussian_filter(noise, (2, 2, 0)) if number in soft else noise.copy()
+        picture = picture // 3 if number in dark else picture
+        picture[0, 0, 0] = number
+        yield ClipFrame(number, number / 25, picture)
+
+
+def found(count: int, faces: dict[int, list[Face]], **shown: Any) -> Any:
+    told: Any = Told(faces)
+    return detect(frames(count, **shown), [told, told])
+
+
+def test_frames_without_a_face_are_left_out_and_counted() -> None:
+    made = chosen(found(10, {3: [], 4: []}))
+    assert made.number.tolist() == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert "2 of 10 frames have no face and are left out." in made.notes
+    assert len(chosen(found(6, {number: [] for number in range(6)}))) == 0
+
+
+def test_the_larger_of_two_faces_is_followed_also_where_the_other_grows() -> None:
+    pair = {number: [face(10, 20, 60), face(90, 20, 40 + 5 * number)] for number in range(8)}
+    made = chosen(found(8, pair))
+    assert len(made) == 8
+    assert float(made.landmarks[:, :, 0].max()) < 80
+    assert any(note.startswith("8 frames show more than one face") for note in made.notes)
+
+
+def test_the_longest_shot_of_a_cut_film_is_kept() -> None:
+    made = chosen(found(20, {}, dark=range(0, 7)))
+    assert made.number.tolist() == list(range(7, 20))
+    assert "The clip has 2 shots; the longest, frames 7 to 19, is used." in made.notes
+
+
+def test_a_face_that_leaps_is_a_cut() -> None:
+    made = chosen(found(12, {number: [face(95, 20, 60)] for number in range(8, 12)}))
+    assert made.number.tolist() == list(range(8))
+
+
+def test_blurred_frames_are_left_out() -> None:
+    made = chosen(found(20, {}, soft=(6, 11)))
+    assert made.number.tolist() == [number for number in range(20) if number not in (6, 11)]
+    assert "2 blurred frames are left out." in made.notes
+
+
+def test_scores_go_to_both_halves_of_split_shapes() -> None:
+    names = ("browInnerUp_L", "browInnerUp_R", "eyeBlink_L", "jawLeft", "mouthSmile_R")
+    given = ("browInnerUp", "eyeBlinkLeft", "jawLeft")
+    made = as_coefficients(np.array([[0.1, 0.2, 0.3]]), given, names)
+    np.testing.assert_allclose(made, [[0.1, 0.1, 0.2, 0.3, 0.0]])
+    assert arkit_name("mouthSmile_R") == "mouthSmileRight"
+
+
+def test_what_a_face_shows_at_rest_is_no_expression() -> None:
+    rows = np.array([[0.3], [0.3], [0.3], [0.65], [1.0]])
+    np.testing.assert_allclose(above_rest(rows)[:, 0], [0, 0, 0, 0.5, 1.0])
+
+
+def test_the_models_file_is_asked_for_by_address(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SURFHEAD_CACHE", str(tmp_path))
+    monkeypatch.delenv("SURFHEAD_LANDMARKER", raising=False)
+    with pytest.raises(DataError, match="does not exist") as caught:
+        find_model()
+    assert "https://storage.googleapis.com/mediapipe-models/" in str(caught.value)
+    assert "Apache-2.0" in str(caught.value)
+    (tmp_path / "face_landmarker.task").write_bytes(b"another file")
+    with pytest.raises(DataError, match="is not the landmark model"):
+        find_model()

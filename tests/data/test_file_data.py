@@ -1,0 +1,81 @@
+"""Data sets that are one file: recognised, opened, trained with their own preset, and driving an avatar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from surfhead.core import build, reenactment
+from surfhead.core.components import Dataset
+from surfhead.core.errors import DataError
+from surfhead.core.scene import Scene
+from surfhead.testing.run import NoiseScene
+
+
+class OneFile(Dataset):
+    """Rig parameters in a text file."""
+
+    name = "one-file"
+    summary = "One file."
+    preset = "monocular"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.is_file() and path.suffix == ".one"
+
+    def open(self, path: Path | None) -> Scene:
+        assert path is not None
+        rows = [[float(cell) for cell in line.split()] for line in path.read_text().splitlines()]
+        scene = NoiseScene("procedural", {"rotation": torch.tensor(rows)})
+        scene.rate = 10.0
+        return scene
+
+
+@pytest.fixture
+def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of that data set, whose reader is registered beside the format of motion files."""
+    from surfhead.core.registry import registry
+
+    real = registry()
+    kinds: dict[str, dict[str, Any]] = {
+        "dataset": {"one-file": OneFile},
+        "format": {"motion": real.get("format", "motion")},
+    }
+    fake = SimpleNamespace(
+        names=lambda kind: tuple(kinds[kind]),
+        get=lambda kind, name: kinds[kind][name],
+        create=lambda kind, name, options=None: kinds[kind][name](),
+    )
+    for module in (build, reenactment):
+        monkeypatch.setattr(module, "registry", lambda: fake)
+    path = tmp_path / "take.one"
+    path.write_text("0 0.1 0\n0 0.2 0\n0 0.3 0\n")
+    return path
+
+
+def test_its_reader_and_preset_are_found(one_file: Path) -> None:
+    assert build.data_choice(str(one_file)).name == "one-file"
+    assert build.usual_preset(str(one_file)) == "monocular"
+    assert build.usual_preset(None, "one-file") == "monocular"
+
+
+def test_it_drives_with_its_own_rate_and_pictures(one_file: Path) -> None:
+    driver = reenactment.read_driver(one_file)
+    assert (driver.rig, driver.rate) == ("procedural", 10.0)
+    assert driver.scene is not None
+    torch.testing.assert_close(driver.parameters["rotation"][:, 1], torch.tensor([0.1, 0.2, 0.3]))
+
+
+def test_a_file_that_nobody_reads_is_no_driver(one_file: Path) -> None:
+    other = one_file.with_suffix(".two")
+    other.write_text("")
+    with pytest.raises(DataError, match="is no motion file"):
+        reenactment.read_driver(other)
+
+
+def test_the_built_in_head_has_no_preset_of_its_own() -> None:
+    assert build.usual_preset(None) == ""
