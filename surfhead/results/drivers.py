@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from surfhead.avatars.state import AvatarState
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
@@ -89,8 +90,6 @@ def _read_run(folder: Path) -> Driver:
         raise DataError(f'Run "{folder}" has no checkpoint.', "", "Train it further with --resume.")
     tensors, meta = checkpoint.read(newest)
 
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
     with checkpoint.intact(newest):
-        return Driver(str(folder), part("motion/"), str(meta["rig"]["name"]), part("identity/"))
+        state = AvatarState.from_tensors(tensors, "cpu")
+        return Driver(str(folder), dict(state.motion), str(meta["rig"]["name"]), dict(state.identity))

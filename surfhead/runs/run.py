@@ -13,8 +13,8 @@ from surfhead.core.devices import choose_device
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.provenance import check_components, check_plugin_files
-from surfhead.runs.restoration import restore_avatar, same_rig
+from surfhead.runs.provenance import check_plugin_files
+from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
 
 if TYPE_CHECKING:
@@ -52,12 +52,7 @@ def load_avatar(
     chosen = choose_device(device)
     tensors, meta = checkpoint.read(path, chosen)
     config = replace(config, rasterizer=Choice(rasterizer))
-    with checkpoint.intact(path):
-        check_components(meta)
-        avatar = restore_avatar(config, tensors, meta, chosen)
-        same_rig(avatar, meta, path)
-        avatar.advance(int(meta["images"]))
-    return avatar
+    return restore_avatar(config, tensors, meta, chosen, path)
 
 
 def read_config(folder: Path) -> RunConfig:
