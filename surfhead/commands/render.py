@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ORBIT = "orbit"
 
 
 def render(
-    run: Run,
+    run: RunFolder,
     path: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +89,7 @@ def render(
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
     check_channels(channels, split is not None)
@@ -102,7 +102,7 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
-    avatar = load_avatar(run, device=device)
+    avatar = Run(run).avatar(device)
     settings = {
         "frames": frames,
         "timestep": timestep,

@@ -9,14 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from surfhead.avatars.state import AvatarState
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
 from surfhead.data.opening import data_choice
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.run import read_config
-from surfhead.training import checkpoint
+from surfhead.runs.run import Run
 
 Parameters = Mapping[str, Tensor]
 
@@ -84,12 +82,5 @@ def _read_file(path: Path) -> Motion:
 
 
 def _read_run(folder: Path) -> Driver:
-    read_config(folder)  # loads the run's plugin files
-    newest = checkpoint.latest(folder)
-    if newest is None:
-        raise DataError(f'Run "{folder}" has no checkpoint.', "", "Train it further with --resume.")
-    tensors, meta = checkpoint.read(newest)
-
-    with checkpoint.intact(newest):
-        state = AvatarState.from_tensors(tensors, "cpu")
-        return Driver(str(folder), dict(state.motion), str(meta["rig"]["name"]), dict(state.identity))
+    avatar = Run(folder).avatar("cpu", rasterizer="torch")
+    return Driver(str(folder), avatar.motion, avatar.rig.name, avatar.identity)
