@@ -16,6 +16,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.data.feed import cameras_of
 from surfhead.data.opening import open_scene
+from surfhead.results.drivers import read_driver
 from surfhead.runs.run import read_config
 from surfhead.runs.train import make_trainer, train
 from surfhead.training import checkpoint
@@ -125,3 +126,11 @@ def test_a_description_of_another_form_is_damage(key: str, value: object, old_ru
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     with pytest.raises(DataError, match=r"00000004\" is damaged or incomplete"):
         surfhead.load_avatar(old_run, device="cpu")
+
+
+def test_a_driving_run_of_another_rig_is_refused(old_run: Path) -> None:
+    assert read_driver(old_run).rig == "procedural"
+    file = old_run / "checkpoints" / "00000004" / checkpoint.META
+    file.write_text(json.dumps({**json.loads(file.read_text()), "fingerprint": "another"}))
+    with pytest.raises(DataError, match="is not the one checkpoint"):
+        read_driver(old_run)
