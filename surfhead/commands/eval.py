@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 
 SPLITS = ["val", "test"]
 
 
 def evaluate(
-    run: Run,
+    run: RunFolder,
     data: Annotated[
         str | None, typer.Option(help="Another data set of the same rig; by default the run's own.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins, Run
+from surfhead.commands.parameters import Debug, Plugins, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Run,
+    run: RunFolder,
     layout: Annotated[
         str, typer.Option("--format", help="A format that can be written, see `list format`.")
     ] = "surfhead",
@@ -50,7 +50,7 @@ def export(
     """Write an avatar for other programs: the whole of it, or one pose."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     cls: Any = registry().get("format", layout)
     if not cls.writes:
@@ -61,7 +61,7 @@ def export(
     if share:
         options["i_may_share_the_rig"] = True
     writer = registry().create("format", layout, options)
-    avatar = load_avatar(run, device="cpu", rasterizer="torch")
+    avatar = Run(run).avatar("cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:
         settings["parameters"] = dict(_parameter(avatar, text) for text in pose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
 
 if TYPE_CHECKING:
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from surfhead.avatars.avatar import Avatar
     from surfhead.core.scene import Scene
+    from surfhead.runs.run import Run
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def mesh(
-    run: Run,
+    run: RunFolder,
     timestep: Annotated[
         int | None, typer.Option(help="A timestep of the avatar's own motion.", show_default="0")
     ] = None,
@@ -85,7 +86,7 @@ def mesh(
 
     from surfhead.meshes.surface_mesh import check_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
         raise OptionError(
@@ -109,9 +110,10 @@ def mesh(
         cover=cover,
         colours=colours,
     )
-    avatar = load_avatar(run, device=device)
+    read = Run(run)
+    avatar = read.avatar(device)
     name, poses = _poses(avatar, timestep, canonical, motion)
-    scene = None if cameras == "around" else _scene(run, required=cameras == "training")
+    scene = None if cameras == "around" else _scene(read, required=cameras == "training")
     shown = (timestep or 0) if name.startswith("timestep") else None
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
     target = out or run / "mesh" / f"{name}.ply"
@@ -149,15 +151,12 @@ def _poses(
     return f"timestep-{timestep or 0:05d}", pose_at(avatar, timestep or 0)
 
 
-def _scene(run: Path, required: bool) -> Scene | None:
+def _scene(run: Run, required: bool) -> Scene | None:
     """The run's data, or None with a warning where they cannot be opened and need not be."""
     import logging
 
-    from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
-
     try:
-        return open_scene(read_config(run)).scene
+        return run.scene
     except SurfheadError as error:
         if required:
             raise

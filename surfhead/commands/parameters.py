@@ -49,5 +49,5 @@ Debug = Annotated[
         show_default=False,
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by `surfhead train`.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by `surfhead train`.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from surfhead.core.scene import Scene
     from surfhead.core.types import Cameras
     from surfhead.results.drivers import Driver
+    from surfhead.runs.run import Run
 
 SAMPLES = 16  # timesteps by which the orbit finds where the head is
 
 
 def reenact(
-    run: Run,
+    run: RunFolder,
     driver: Annotated[
         Path,
         typer.Option(help="Whose motion: a data set, a motion file (.npz), or a run.", show_default=False),
@@ -76,7 +77,7 @@ def reenact(
     from surfhead.drawing.channels import paint
     from surfhead.results.drivers import read_driver
     from surfhead.results.reenactment import reenact as follow
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
@@ -87,13 +88,14 @@ def reenact(
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
     motion = read_driver(driver)
-    avatar = load_avatar(run, device=device)
+    read = Run(run)
+    avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
     count = len(next(iter(poses.values())))
     if camera is None:
         cameras = _orbit(avatar, poses, count, size=size, turn=turn, elevation=elevation, fov=field_of_view)
     else:
-        cameras = _training_camera(run, camera)[[0] * count]
+        cameras = _training_camera(read, camera)[[0] * count]
     target = out or run / "reenact" / driver.resolve().stem
     moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
     kept: dict[int, np.ndarray] = {}
@@ -152,13 +154,11 @@ def _orbit(
     return replace(cameras, camera_from_world=pose)
 
 
-def _training_camera(run: Path, number: int) -> Cameras:
+def _training_camera(run: Run, number: int) -> Cameras:
     """A camera of the run's data, as in its first picture."""
     from surfhead.data.feed import cameras_of
-    from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
 
-    scene = open_scene(read_config(run)).scene
+    scene = run.scene
     known = scene.views.camera.tolist()
     if number not in known:
         raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one of these.")
@@ -177,13 +177,13 @@ def _driver_pictures(
     """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import paint
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     if motion.scene is not None:
         rows = _views_of(motion.scene, moments, camera, front)
         return [motion.scene.frame(row).image for row in rows]
     if source.is_dir():
-        avatar = load_avatar(source, device=device)
+        avatar = Run(source).avatar(device)
         own = {name: rows.float().cpu() for name, rows in motion.parameters.items()}
         cameras = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
         drawn = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ ORBIT, SPIRAL = "orbit", "spiral"
 
 
 def render(
-    run: Run,
+    run: RunFolder,
     path: Annotated[
         str | None,
         typer.Option(
@@ -105,7 +105,7 @@ def render(
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
     check_channels(channels, split is not None)
@@ -128,7 +128,7 @@ def render(
         raise OptionError(
             "The light is to be turned or scaled, but no light is given.", "", "Add --light NAME or FILE."
         )
-    avatar = load_avatar(run, device=device)
+    avatar = Run(run).avatar(device)
     if lamp is not None and not avatar.appearance.relightable:
         raise unlit(avatar.appearance.name)
     if (

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError
 
 
 def report(
-    run: Run,
+    run: RunFolder,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="By default report.html in the run.")
     ] = None,

@@ -158,11 +158,11 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
     from surfhead.core.config import as_tables
     from surfhead.runs.configuration import configure
     from surfhead.runs.folder import CONFIG
-    from surfhead.runs.run import read_config
+    from surfhead.runs.run import Run
 
     if out is None or not (asked or data):
         return
-    saved = read_config(out)
+    saved = Run(out).config
     wanted = configure(data, preset=None, file=out / CONFIG, settings=asked)
     before, after = as_tables(saved), as_tables(wanted)
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import SurfheadError
 
 if TYPE_CHECKING:
     from surfhead.core.scene import Scene
+    from surfhead.runs.run import Run
 
 HOST, PORT, SIZE, QUALITY = "127.0.0.1", 8080, 512, 80  # a test sees that these are the page's own
 
 
 def view(
-    run: Run,
+    run: RunFolder,
     host: Annotated[
         str, typer.Option(help="Address to listen on; every other than 127.0.0.1 lets others in.")
     ] = HOST,
@@ -51,7 +52,7 @@ def view(
     """Look at a run's avatar and drive it, in a browser; Ctrl-C ends it."""
     from surfhead.core.errors import OptionError
     from surfhead.results.drivers import read_driver
-    from surfhead.runs.run import load_avatar
+    from surfhead.runs.run import Run
     from surfhead.viewing.page import Page, wait_for_interrupt
     from surfhead.viewing.settings import check_settings
     from surfhead.viewing.uploads import driven
@@ -59,7 +60,8 @@ def view(
     check_settings(port, size, quality)
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
-    avatar = load_avatar(run, device=device)
+    read = Run(run)
+    avatar = read.avatar(device)
     tracks = [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
     page = Page(
         avatar,
@@ -67,7 +69,7 @@ def view(
         port=port,
         size=size,
         quality=quality,
-        scene=_data(run),
+        scene=_data(read),
         tracks=tracks,
         rate=fps,
         title=run.resolve().name,
@@ -84,13 +86,10 @@ def view(
         page.close()
 
 
-def _data(run: Path) -> Scene | None:
+def _data(run: Run) -> Scene | None:
     """The run's data; None, and a notice, where it is no longer there."""
-    from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
-
     try:
-        return open_scene(read_config(run)).scene
+        return run.scene
     except (SurfheadError, OSError) as error:
         console().print(f"No cameras and no true pictures: {error}", soft_wrap=True)
         return None

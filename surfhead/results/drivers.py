@@ -14,8 +14,7 @@ from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
 from surfhead.data.opening import data_choice
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.run import read_config
-from surfhead.training import checkpoint
+from surfhead.runs.run import Run
 
 Parameters = Mapping[str, Tensor]
 
@@ -95,14 +94,5 @@ def _read_file(path: Path) -> Motion | None:
 
 
 def _read_run(folder: Path) -> Driver:
-    read_config(folder)  # loads the run's plugin files
-    newest = checkpoint.latest(folder)
-    if newest is None:
-        raise DataError(f'Run "{folder}" has no checkpoint.', "", "Train it further with --resume.")
-    tensors, meta = checkpoint.read(newest)
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    with checkpoint.intact(newest):
-        return Driver(str(folder), part("motion/"), str(meta["rig"]["name"]), part("identity/"))
+    avatar = Run(folder).avatar("cpu", rasterizer="torch")
+    return Driver(str(folder), avatar.motion, avatar.rig.name, avatar.identity)

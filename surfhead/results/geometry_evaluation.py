@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,14 +158,10 @@ def evaluate_run_geometry(
         DataError: the data know no true surface, or have no views in these splits.
     """
     from surfhead.avatars.scene_motion import motion_for
-    from surfhead.data.opening import data_choice, open_scene
-    from surfhead.runs.run import load_avatar, read_config
+    from surfhead.runs.run import Run
 
-    config = read_config(run)
-    if data is not None:
-        config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
-    scene = open_scene(config).scene
-    avatar = load_avatar(run, device=device)
+    read = Run(run).on(data)
+    scene, avatar = read.scene, read.avatar(device)
     chosen: list[int] = []
     for split in splits:
         chosen += spread(np.unique(scene.views.timestep[scene.views.of(split)]), count).tolist()

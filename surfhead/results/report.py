@@ -24,7 +24,6 @@ from PIL import Image
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
-from surfhead.data.opening import open_scene
 from surfhead.drawing import pictures
 from surfhead.drawing.channels import FULL_ERROR
 from surfhead.drawing.colour_maps import normal_colours
@@ -32,7 +31,7 @@ from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
 from surfhead.results.shots import along_path, drawn, of_views
 from surfhead.results.variants import measure, results
-from surfhead.runs.run import load_avatar, read_config
+from surfhead.runs.run import Run
 from surfhead.training.monitoring import TITLES, summary
 
 QUALITY = 95  # of WebP pictures, of 100
@@ -78,10 +77,10 @@ def write_report(
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    config = read_config(run)
+    read = Run(run)
+    config = read.config
     measure(run, device)
-    scene = open_scene(config).scene
-    avatar = load_avatar(run, device=device)
+    scene, avatar = read.scene, read.avatar(device)
     splits = [split for split in ("val", "test", "train") if results(run, split)]
     known = {split: results(run, split) or {} for split in splits}
     history = read_history(run)

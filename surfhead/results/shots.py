@@ -17,12 +17,11 @@ from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
-from surfhead.data.opening import open_scene
 from surfhead.drawing.camera_path import UP, orbit, spiral
 from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
 from surfhead.drawing.light_file import MovingLight
-from surfhead.runs.run import read_config
+from surfhead.runs.run import Run
 
 PATHS = {"orbit": orbit, "spiral": spiral}
 FRAMES = 60  # pictures of a path round an avatar without motion
@@ -126,7 +125,7 @@ def of_split(
         UnknownNameError: there is no such split. DataError: it is empty.
         OptionError: another shape than the data's.
     """
-    scene = open_scene(read_config(run)).scene
+    scene = Run(run).scene
     rows = scene.views.of(split)
     if len(rows) == 0:
         raise DataError(

@@ -11,13 +11,12 @@ import torch
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.data.feed import background_of, cameras_of
-from surfhead.data.opening import open_scene
 from surfhead.drawing.channels import paint
 from surfhead.drawing.colour_maps import normal_colours
 from surfhead.drawing.contact_sheet import contact_sheet
 from surfhead.drawing.pictures import to_bytes
 from surfhead.measuring.evaluation import spread
-from surfhead.runs.run import load_avatar, read_config
+from surfhead.runs.run import Run
 
 
 def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto") -> np.ndarray:
@@ -34,7 +33,8 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
     scene, first = None, ""
     rows: dict[str, list[np.ndarray]] = {}
     for label, folder in runs.items():
-        opened = open_scene(read_config(folder)).scene
+        read = Run(folder)
+        opened = read.scene
         if scene is None:
             scene, first = opened, label
             chosen = _chosen(scene, views)
@@ -48,7 +48,7 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
                 "Expected runs trained on the same data.",
                 "Compare runs of one data set.",
             )
-        avatar = load_avatar(folder, device=device)
+        avatar = read.avatar(device)
         for view in chosen.tolist():
             camera = cameras_of(scene, [view], avatar.device)
             pose = int(scene.views.timestep[view])

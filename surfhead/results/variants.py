@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,8 @@ from typing import Any
 from rich.table import Table
 
 from surfhead.core.errors import DataError
-from surfhead.data.opening import open_scene
 from surfhead.runs.measure import evaluate_run
-from surfhead.runs.run import read_config
-from surfhead.training import checkpoint
+from surfhead.runs.run import Run
 from surfhead.training.monitoring import COLUMNS, TITLES, summary
 
 log = logging.getLogger("surfhead")
@@ -37,15 +34,7 @@ class Row:
 
 def results(run: Path, split: str) -> dict[str, Any] | None:
     """The stored evaluation of a run's newest checkpoint on a split; None where there is none."""
-    newest = checkpoint.latest(run)
-    if newest is None:
-        return None
-    path = run / "eval" / newest.name / f"{split}.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if {"means", "views"} <= found.keys() else None
+    return Run(run).evaluation(split)
 
 
 def measure(run: Path, device: str = "auto") -> bool:
@@ -56,7 +45,7 @@ def measure(run: Path, device: str = "auto") -> bool:
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    scene = open_scene(read_config(run)).scene
+    scene = Run(run).scene
     counts = {split: len(scene.views.of(split)) for split in HELD_OUT}
     if not any(counts.values()):
         counts = {"train": len(scene.views.of("train"))}

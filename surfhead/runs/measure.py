@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfhead.avatars.scene_motion import motion_for
 from surfhead.core.errors import DataError
-from surfhead.data.opening import data_choice, open_scene
-from surfhead.runs.run import load_avatar, read_config
+from surfhead.runs.run import Run
 
 if TYPE_CHECKING:
     from surfhead.measuring.evaluation import Evaluation
@@ -37,26 +35,21 @@ def evaluate_run(
     """
     from surfhead.measuring.evaluation import evaluate
 
-    folder = Path(run)
-    config = read_config(folder)
-    if data is not None:
-        config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
-    opened = open_scene(config)
-    avatar = load_avatar(folder, device=device)
-    motion = None if data is None else motion_for(avatar, opened.scene, own_motion)
-    target = out or folder / "eval" / f"{avatar.images:08d}"
-    held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
+    read = Run(run).on(data)
+    scene, avatar = read.scene, read.avatar(device)
+    motion = motion_for(avatar, scene, own_motion) if read.other_data else None
+    target = out or read.folder / "eval" / f"{avatar.images:08d}"
     results = {}
     for split in splits:
-        if len(opened.scene.views.of(split)):
+        if len(scene.views.of(split)):
             found = evaluate(
                 avatar,
-                opened.scene,
+                scene,
                 split,
                 motion=motion,
                 folder=target,
                 limit=limit,
-                seen=data is None and not held_out,
+                seen=not read.other_data and not read.held_out,
             )
             found.write(target)
             results[split] = found

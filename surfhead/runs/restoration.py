@@ -3,99 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
 from torch import Tensor
 
-from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.surfels import Surfels, merge_specs
-from surfhead.core.components import Rig
+from surfhead.avatars.state import AvatarState
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
-from surfhead.core.parameters import ParameterSpec
-from surfhead.core.types import Topology
+from surfhead.runs.provenance import check_components
+from surfhead.training import checkpoint
+
+
+@dataclass(frozen=True)
+class RigRecord:
+    """A checkpoint's rig: its name and the options it was made with."""
+
+    name: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ComponentRecord:
+    """One component of a run: where it came from; ``file`` and ``sha256`` are of a plugin file, or empty."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a checkpoint's JSON says of its avatar.
+
+    Attributes:
+        images: training images seen.
+        fingerprint: of the rig's assets.
+        components: those the run was made with.
+    """
+
+    images: int
+    rig: RigRecord
+    fingerprint: str
+    components: list[ComponentRecord] = field(default_factory=list)
+
+
+_DESCRIPTION = pydantic.TypeAdapter(Description)
 
 
 def restore_avatar(
-    config: RunConfig, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], device: torch.device
+    config: RunConfig,
+    tensors: Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    device: torch.device,
+    path: Path,
 ) -> Avatar:
-    """The avatar a checkpoint describes.
+    """The avatar that the checkpoint at ``path`` describes, drawing as it did when it was saved.
+
+    What the file holds is looked at as data first; what a component raises while it is made is its own.
 
     Raises:
-        ValueError, KeyError, TypeError and others: it does not fit; see ``checkpoint.intact``.
+        DataError: the checkpoint is damaged, or was made with another rig.
+        ContractError: a component it needs is missing.
     """
+    with checkpoint.intact(path):
+        said = _DESCRIPTION.validate_python(meta)
+        state = AvatarState.from_tensors(tensors, device)
+    check_components(meta)
     deformer, appearance, rasterizer = make_parts(config, device)
-    part = parts(tensors)
-    rig = make_rig(Choice(meta["rig"]["name"], meta["rig"]["options"]), "", {}, part("identity"), device)
-    topology = rig.rest().topology if deformer.rig_bound else None
-    specs = merge_specs(deformer.parameters(), appearance.parameters())
-    triangle = tensors["triangle"].to(device)
-    values = part("surfels")
-    _check_surfels(specs, values, triangle, topology)
-    surfels = Surfels(specs, values, triangle, topology)
-    network = appearance.network()
-    if network is not None:
-        network.load_state_dict(part("network"))
-    motion, background = part("motion"), tensors["background"].to(device)
-    _check_motion(rig, motion)
-    _expect("background", background, (3,))
-    avatar = assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, part("identity"))
-    if "observed" in tensors:
-        avatar.observed = tensors["observed"].to(device)
-        _expect("observed", avatar.observed, (len(triangle),))
+    rig = make_rig(Choice(said.rig.name, said.rig.options), "", {}, state.identity, device)
+    parts = Parts(rig, deformer, appearance, rasterizer)
+    same_rig(rig.name, rig.fingerprint(), said.fingerprint, path)
+    specs, topology, network = parts.specs(), parts.topology, appearance.network()
+    with checkpoint.intact(path):
+        state.check(specs, rig, topology, {} if network is None else network.state_dict())
+    avatar = assemble(parts, state)
+    avatar.advance(said.images)
     return avatar
 
 
-def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:
-    """Raise ValueError where a tensor has another shape or type."""
-    if tuple(value.shape) != shape or value.dtype != kind:
-        raise ValueError(f'"{name}" is {value.dtype} {tuple(value.shape)}, not {shape}')
-
-
-def _check_surfels(
-    specs: Mapping[str, ParameterSpec],
-    values: Mapping[str, Tensor],
-    triangle: Tensor,
-    topology: Topology | None,
-) -> None:
-    count = len(triangle)
-    _expect("triangle", triangle, (count,), torch.int64)
-    if values.keys() != specs.keys():
-        odd = min(values.keys() ^ specs.keys())
-        raise ValueError(f'surfel parameter "{odd}" is {"missing" if odd in specs else "unknown"}')
-    for name, spec in specs.items():
-        _expect(name, values[name], (count, *spec.shape))
-    last = -1 if topology is None else len(topology.triangles) - 1
-    if count and not (-1 if topology is None else 0) <= int(triangle.min()) <= int(triangle.max()) <= last:
-        raise ValueError(f"a surfel is bound to a triangle that is not one of 0 to {last}")
-
-
-def _check_motion(rig: Rig, motion: Mapping[str, Tensor]) -> None:
-    known = rig.parameters()
-    length = max((len(rows) for rows in motion.values()), default=0)
-    for name, rows in motion.items():
-        if name not in known:
-            raise ValueError(f'rig "{rig.name}" has no parameter "{name}"')
-        _expect(name, rows, (length, known[name].size))
-
-
-def parts(tensors: Mapping[str, Tensor]) -> Any:
-    """A function that gives the tensors below a prefix, such as ``motion``, without it."""
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix + "/"): v for k, v in tensors.items() if k.startswith(prefix + "/")}
-
-    return part
-
-
-def same_rig(avatar: Avatar, meta: Mapping[str, Any], path: Path) -> None:
-    """Raise DataError where the checkpoint at ``path`` was made with another rig than the avatar's."""
-    if avatar.rig.fingerprint() != meta["fingerprint"]:
+def same_rig(name: str, found: str, expected: str, path: Path) -> None:
+    """Raise DataError where the checkpoint at ``path`` was made with another rig than the one found."""
+    if found != expected:
         raise DataError(
-            f'Rig "{avatar.rig.name}" is not the one checkpoint "{path}" was trained on.',
-            f"Expected fingerprint {meta['fingerprint']}, found {avatar.rig.fingerprint()}.",
+            f'Rig "{name}" is not the one checkpoint "{path}" was trained on.',
+            f"Expected fingerprint {expected}, found {found}.",
             "Point the rig's options at the original assets.",
         )

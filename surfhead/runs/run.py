@@ -1,26 +1,111 @@
-"""Runs: configure, train, resume, load and evaluate; the Python face of the command line."""
+"""A run folder, opened once; each thing in it is read when it is first asked for."""
 
 from __future__ import annotations
 
-import logging
+import json
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.config import Choice, RunConfig, plugin_files, read_file, resolve
 from surfhead.core.devices import choose_device
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
+from surfhead.core.scene import Scene
+from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.provenance import check_components, check_plugin_files
-from surfhead.runs.restoration import restore_avatar, same_rig
+from surfhead.runs.provenance import check_plugin_files
+from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
 
-if TYPE_CHECKING:
-    pass
 
-log = logging.getLogger("surfhead")
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: as it was given.
+        other_data: whether ``opened`` is another data set than the run's own.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.other_data = False
+
+    def on(self, data: str | None) -> Run:
+        """The same run with another data set of the same rig; None: with its own."""
+        made = Run(self.folder)
+        made.config = self.config
+        if data is not None:
+            made.other_data = True
+            made.config = replace(self.config, data=data_choice(data), path=str(Path(data).resolve()))
+        return made
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Its configuration; its plugin files are loaded. Raises DataError where it is no run."""
+        return read_config(self.folder)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """Its data set and the reader that opened it."""
+        return open_scene(self.config)
+
+    @property
+    def scene(self) -> Scene:
+        """Its data set."""
+        return self.opened.scene
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it was not trained on the data set's splits val and test."""
+        return self.opened.dataset.held_out if self.config.hold_out is None else self.config.hold_out
+
+    @property
+    def newest(self) -> Path | None:
+        """Its newest checkpoint, or None; looked for anew each time, as the run may still go on."""
+        return checkpoint.latest(self.folder)
+
+    def checkpoint(self, name: str | None = None) -> Path:
+        """The checkpoint of this name, such as ``00001000``; by default the newest. Raises DataError."""
+        path = self.newest if name is None else self.folder / "checkpoints" / name
+        if path is None or not path.is_dir():
+            names = [p.name for p in (self.folder / "checkpoints").glob("[0-9]*")]
+            raise DataError(
+                f'Run "{self.folder}" has no checkpoint{f" {name}" if name else ""}.',
+                f"It has: {', '.join(sorted(names)) or 'none'}.",
+                "Train it further with --resume.",
+            )
+        return path
+
+    def avatar(self, device: str = "auto", *, name: str | None = None, rasterizer: str = "auto") -> Avatar:
+        """Its avatar, ready to render, made anew each time; the training data is not needed.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``.
+            name: the checkpoint's, such as ``00001000``; by default the newest.
+            rasterizer: by name.
+
+        Raises:
+            DataError: no run, no checkpoint, a damaged one, or one of another rig.
+            ContractError: a plugin it needs is missing.
+        """
+        config = replace(self.config, rasterizer=Choice(rasterizer))
+        path, chosen = self.checkpoint(name), choose_device(device)
+        tensors, meta = checkpoint.read(path, chosen)
+        return restore_avatar(config, tensors, meta, chosen, path)
+
+    def evaluation(self, split: str) -> dict[str, Any] | None:
+        """What `surfhead eval` wrote of a split for the newest checkpoint, or None."""
+        if self.newest is None:
+            return None
+        path = self.folder / "eval" / self.newest.name / f"{split}.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if {"means", "views"} <= found.keys() else None
 
 
 def load_avatar(
@@ -37,27 +122,7 @@ def load_avatar(
     Raises:
         DataError: no run, no checkpoint, or a damaged one. ContractError: a plugin it needs is missing.
     """
-    folder = Path(run)
-    config = read_config(folder)
-    path = checkpoint.latest(folder)
-    if checkpoint_name is not None:
-        path = folder / "checkpoints" / checkpoint_name
-    if path is None or not path.is_dir():
-        names = [p.name for p in (folder / "checkpoints").glob("[0-9]*")]
-        raise DataError(
-            f'Run "{folder}" has no checkpoint{f" {checkpoint_name}" if checkpoint_name else ""}.',
-            f"It has: {', '.join(sorted(names)) or 'none'}.",
-            "Train it further with --resume.",
-        )
-    chosen = choose_device(device)
-    tensors, meta = checkpoint.read(path, chosen)
-    config = replace(config, rasterizer=Choice(rasterizer))
-    with checkpoint.intact(path):
-        check_components(meta)
-        avatar = restore_avatar(config, tensors, meta, chosen)
-        same_rig(avatar, meta, path)
-        avatar.advance(int(meta["images"]))
-    return avatar
+    return Run(run).avatar(device, name=checkpoint_name, rasterizer=rasterizer)
 
 
 def read_config(folder: Path) -> RunConfig:

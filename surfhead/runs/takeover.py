@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
-from surfhead.avatars.surfels import Surfels, merge_specs
+from surfhead.avatars.state import AvatarState
 from surfhead.core.config import RunConfig, as_tables, merge, resolve
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.errors import DataError
@@ -66,7 +66,9 @@ def import_run(
         _same_identity(avatar, opened.scene)
     with run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
-        path = checkpoint.write(target, _tensors(avatar), _description(config, avatar, stored.images))
+        path = checkpoint.write(
+            target, AvatarState.of(avatar).tensors(), _description(config, avatar, stored.images)
+        )
         if opened is None:
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)
@@ -103,6 +105,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     deformer, appearance, rasterizer = make_parts(config, device)
     identity = dict(stored.identity) or ({} if scene is None else dict(scene.identity))
     rig = make_rig(config.rig, stored.rig, stored.rig_options, identity, device)
+    parts = Parts(rig, deformer, appearance, rasterizer)
     triangle = torch.from_numpy(np.asarray(stored.triangle, dtype=np.int64))
     motion = sized(stored.motion or ({} if scene is None else scene.rig_parameters), rig)
     topology = None
@@ -118,7 +121,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         if not motion:
             what = "The avatar comes without a motion."
             raise DataError(what, "Expected flame_param.npz beside it.", "Add --data FOLDER.")
-    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    specs = parts.specs()
     generator = torch.Generator().manual_seed(config.seed)
     values = {}
     for name, spec in specs.items():
@@ -133,8 +136,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
     if network is not None and stored.network and not adopt(network, stored.network):
         log.warning("The specular network has other sizes than %s's and starts anew.", appearance.name)
     background = torch.tensor(stored.background)
-    surfels = Surfels(specs, values, triangle, topology)
-    avatar = assemble(surfels, rig, deformer, appearance, rasterizer, motion, background, identity)
+    avatar = assemble(parts, AvatarState(triangle, background, values, motion, identity))
     avatar.advance(stored.images)
     return avatar
 
@@ -183,18 +185,6 @@ def adopt(network: nn.Module, state: Mapping[str, Tensor]) -> bool:
         return False
     network.load_state_dict(dict(zip(own, state.values(), strict=True)))
     return True
-
-
-def _tensors(avatar: Avatar) -> dict[str, Tensor]:
-    network = avatar.appearance.network()
-    groups = {
-        "surfels": avatar.surfels.parameters,
-        "motion": avatar.motion,
-        "identity": avatar.identity,
-        "network": {} if network is None else network.state_dict(),
-    }
-    tensors = {f"{group}/{name}": value for group, rows in groups.items() for name, value in rows.items()}
-    return {"triangle": avatar.surfels.triangle, "background": avatar.background, **tensors}
 
 
 def _description(config: RunConfig, avatar: Avatar, images: int) -> dict[str, Any]:

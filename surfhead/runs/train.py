@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.state import AvatarState
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError
@@ -23,8 +24,8 @@ from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
 from surfhead.runs.configuration import configure, default_folder, unfit_schedules
 from surfhead.runs.folder import CONFIG, run_folder
-from surfhead.runs.provenance import check_components, component_versions
-from surfhead.runs.restoration import parts, restore_avatar, same_rig
+from surfhead.runs.provenance import component_versions
+from surfhead.runs.restoration import restore_avatar, same_rig
 from surfhead.runs.run import read_config
 from surfhead.training import checkpoint
 from surfhead.training.composition import colour_from_data, make_avatar
@@ -32,9 +33,6 @@ from surfhead.training.events import Events
 from surfhead.training.ranks import ALONE, Ranks, joined
 from surfhead.training.trainer import Trainer
 from surfhead.training.weighted_term import make_terms
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("surfhead")
 
@@ -144,10 +142,7 @@ def make_trainer(
     meta: dict[str, Any] = {}
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
-        with checkpoint.intact(newest):
-            check_components(meta)
-            avatar = restore_avatar(config, tensors, meta, device)
-            same_rig(avatar, meta, newest)
+        avatar = restore_avatar(config, tensors, meta, device, newest)
     else:
         avatar = make_avatar(config, scene, device)
         if config.initial_colours == "mean":
@@ -194,6 +189,7 @@ def make_trainer(
     if newest is not None:
         with checkpoint.intact(newest):
             trainer.restore(tensors, meta)
+        avatar.advance(trainer.images)
     return trainer
 
 
@@ -209,9 +205,9 @@ def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
         raise DataError(f'"{source}" is no checkpoint.', "Expected a checkpoint or a run.", "Mend --from.")
     tensors, meta = checkpoint.read(path, device)
     with checkpoint.intact(path):
-        same_rig(avatar, meta, path)
-    part = parts(tensors)
-    values, triangle = part("surfels"), tensors["triangle"].to(device)
+        state, fingerprint = AvatarState.from_tensors(tensors, device), str(meta["fingerprint"])
+    same_rig(avatar.rig.name, avatar.rig.fingerprint(), fingerprint, path)
+    values, triangle = state.surfels, state.triangle
     generator = torch.Generator().manual_seed(0)
     kept = {
         name: values[name]
@@ -220,13 +216,12 @@ def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
         for name, spec in avatar.surfels.specs.items()
     }
     avatar.surfels = Surfels(avatar.surfels.specs, kept, triangle, avatar.surfels.topology)
-    for name, value in part("motion").items():
+    for name, value in state.motion.items():
         if name in avatar.motion and avatar.motion[name].shape == value.shape:
             avatar.motion[name] = value
     network = avatar.appearance.network()
-    saved = part("network")
-    if network is not None and saved:
+    if network is not None and state.network:
         try:
-            network.load_state_dict(saved)
+            network.load_state_dict(dict(state.network))
         except RuntimeError as error:
             log.warning("The network of %s does not fit this run and starts anew: %s", path, error)

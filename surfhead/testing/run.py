@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.avatars.assembly import assemble
+from surfhead.avatars.assembly import Parts, assemble
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.surfels import Surfels, merge_specs
+from surfhead.avatars.state import AvatarState
+from surfhead.avatars.surfels import Surfels
 from surfhead.core.components import Observer
 from surfhead.core.config import Occasions, RunConfig
 from surfhead.core.registry import create
@@ -59,10 +60,10 @@ def avatar(seed: int = 0) -> Avatar:
     rig = create("rig", "procedural")
     rest = rig.prepare({})
     deformer, appearance = create("deformer", "jbs"), create("appearance", "sh")
-    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    parts = Parts(rig, deformer, appearance, create("rasterizer", "torch"))
     count = len(rest.topology.triangles)
     triangle = torch.linspace(0, count - 1, SURFELS).long()
-    made = Surfels.create(specs, triangle, rest.topology, tiny.generator(seed))
+    made = Surfels.create(parts.specs(), triangle, rest.topology, tiny.generator(seed))
     random = tiny.generator(seed + 1)
     with torch.no_grad():
         for value in made.parameters.values():
@@ -72,7 +73,8 @@ def avatar(seed: int = 0) -> Avatar:
         name: 0.05 * torch.randn(TIMESTEPS, info.size, generator=random)
         for name, info in rig.parameters().items()
     }
-    return assemble(made, rig, deformer, appearance, create("rasterizer", "torch"), motion, torch.ones(3))
+    values = {name: value.detach() for name, value in made.parameters.items()}
+    return assemble(parts, AvatarState(triangle, torch.ones(3), values, motion))
 
 
 def train(folder: Path, observers: list[Observer], iterations: int = 6) -> tuple[Trainer, Events]:

@@ -88,7 +88,9 @@ def _damaged(folder: Path, error: Exception) -> DataError:
 
 @contextmanager
 def intact(folder: Path) -> Iterator[None]:
-    """While a checkpoint's values are put to use: what does not fit them is said to be its damage.
+    """While a checkpoint's values are looked at as data: what does not fit is said to be its damage.
+
+    Components are made outside of it: what a plugin's code raises is not the file's damage.
 
     Raises:
         DataError: naming the checkpoint, where a value is missing or of another kind or shape.

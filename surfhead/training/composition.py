@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from surfhead.avatars.assembly import assemble, make_parts, make_rig
+from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import sized
-from surfhead.avatars.surfels import Surfels, merge_specs
+from surfhead.avatars.state import AvatarState
+from surfhead.avatars.surfels import Surfels
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError, UnavailableError
 from surfhead.core.parameters import BASE_COLOUR, with_role
@@ -32,7 +33,8 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
             "Choose one of these, or --device.",
         )
     rig = make_rig(config.rig, scene.rig, scene.rig_options, scene.identity, device)
-    specs = merge_specs(deformer.parameters(), appearance.parameters())
+    parts = Parts(rig, deformer, appearance, rasterizer)
+    specs = parts.specs()
     if deformer.rig_bound:
         if scene.rig == "none" and config.rig.name in ("auto", "none"):
             raise OptionError(
@@ -52,16 +54,14 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
     else:
         surfels = _from_points(specs, scene, generator, device)
     motion = sized({k: v.to(device, torch.float32) for k, v in scene.rig_parameters.items()}, rig)
-    return assemble(
-        surfels,
-        rig,
-        deformer,
-        appearance,
-        rasterizer,
-        motion if deformer.rig_bound else {},
+    state = AvatarState(
+        surfels.triangle,
         background_of(scene).to(device),
+        {name: value.detach() for name, value in surfels.parameters.items()},
+        motion if deformer.rig_bound else {},
         scene.identity,
     )
+    return assemble(parts, state)
 
 
 def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:

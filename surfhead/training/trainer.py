@@ -21,6 +21,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork
 from surfhead.avatars.rendering import Rendering
+from surfhead.avatars.state import AvatarState, below, under
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState
@@ -357,16 +358,9 @@ class Trainer:
         path = self.folder / "checkpoints" / f"{self.images:08d}"
         if not self.ranks.first:
             return path
-        tensors: dict[str, Tensor] = {"triangle": avatar.surfels.triangle, "background": avatar.background}
-        tensors |= {f"surfels/{k}": v for k, v in avatar.surfels.parameters.items()}
-        tensors |= {f"motion/{k}": v for k, v in avatar.motion.items()}
-        tensors |= {f"identity/{k}": v for k, v in avatar.identity.items()}
-        tensors |= {} if avatar.observed is None else {"observed": avatar.observed}
-        network = avatar.appearance.network()
-        if network is not None:
-            tensors |= {f"network/{k}": v for k, v in network.state_dict().items()}
-        tensors |= {f"adam/{k}": v for k, v in self.optimiser.tensors().items()}
-        tensors |= {f"statistics/{k}": v for k, v in statistics.tensors().items()}
+        tensors = AvatarState.of(avatar).tensors()
+        tensors |= under("adam", self.optimiser.tensors())
+        tensors |= under("statistics", statistics.tensors())
         tensors["random/densifier"] = self.generator.get_state()
         tensors["random/torch"] = torch.get_rng_state()
         meta = {
@@ -386,9 +380,7 @@ class Trainer:
         self.images = int(meta["images"])
         self._steps = int(meta["steps"])
         self.order.restore(*meta["order"])
-        self.optimiser.restore(
-            {k.removeprefix("adam/"): v for k, v in tensors.items() if k.startswith("adam/")}
-        )
+        self.optimiser.restore(below(tensors, "adam"))
         for name, value in self.statistics.tensors().items():
             kept = tensors[f"statistics/{name}"].to(self.avatar.device)
             if kept.shape != value.shape:
@@ -397,4 +389,3 @@ class Trainer:
             setattr(self.statistics, name, kept if self.ranks.first else torch.zeros_like(kept))
         self.generator.set_state(tensors["random/densifier"].cpu())
         torch.set_rng_state(tensors["random/torch"].cpu())
-        self.avatar.advance(self.images)

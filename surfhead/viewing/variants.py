@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import torch
 from torch import Tensor
 
-from surfhead.avatars.assembly import make_ready
+from surfhead.avatars.assembly import redrawn, twin
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surface import colours_of, surface_of_none
 from surfhead.core.components import Appearance, Component
@@ -121,18 +121,8 @@ class Variants:
         if not look.options and look.highlight:
             return avatar
         appearance = self._appearance(look)
-        made = Avatar(
-            avatar.surfels,
-            avatar.rig,
-            self._component(avatar.deformer, look),
-            appearance if look.highlight else _Matte(appearance),
-            avatar.rasterizer,
-            avatar.motion,
-            avatar.background,
-            avatar.identity,
-        )
-        made.images = avatar.images
-        return made
+        deformer = self._component(avatar.deformer, look)
+        return redrawn(avatar, deformer, appearance if look.highlight else _Matte(appearance))
 
     def opacity(self, look: Look, scale: float = 1.0) -> Tensor | None:
         """(N,) factor of every surfel's opacity, 0 in hidden regions; None where all are 1."""
@@ -159,14 +149,7 @@ class Variants:
         made = self._component(avatar.appearance, look)
         if made is avatar.appearance:
             return made
-        with torch.random.fork_rng(devices=[]):  # networks draw their first weights; a run must not notice
-            network = made.network()
-        trained = avatar.appearance.network()
-        if network is not None and trained is not None:
-            network.load_state_dict(trained.state_dict())
-        make_ready(made, avatar.rig, avatar.deformer, avatar.device)
-        made.advance(avatar.images)
-        return made
+        return twin(avatar.appearance, made, avatar)
 
 
 class _Matte(Appearance):
