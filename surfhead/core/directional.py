@@ -15,7 +15,7 @@ class Directional:
     Attributes:
         names: the per-surfel parameters that hold the coefficients in order, of shape (N, 3) or (N, k, 3).
         basis: from (B, N, 3) unit directions in rest space to (B, N, K) values of the functions.
-        stiffness: (K,) how strongly each is held to 0 where no view tells: l² for harmonics, 0 for a constant.
+        stiffness: (K,) how strongly each is held to 0 where no view tells: l² of harmonics.
     """
 
     names: tuple[str, ...]
