@@ -44,7 +44,7 @@ def test_the_run_folder_is_complete(trained_run: Path) -> None:
 
 def test_training_lowers_the_error_and_the_baseline_is_beside_it(trained_run: Path) -> None:
     rows = {(r["label"], r["split"]): r for r in summary(trained_run)}
-    assert rows["30", "val"]["psnr"] > rows["0", "val"]["psnr"]
+    assert rows["30", "val"]["foreground_psnr"] > rows["0", "val"]["foreground_psnr"]
     assert ("baseline", "val") in rows
     assert ("baseline", "test") in rows
     assert summary_table(trained_run).row_count >= 6
