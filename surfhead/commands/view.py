@@ -45,6 +45,10 @@ def view(
     browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in this machine's browser.")
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name that browsers call this machine by; repeatable."),
+    ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -73,6 +77,7 @@ def view(
         tracks=tracks,
         rate=fps,
         title=run.resolve().name,
+        hosts=allow_host or (),
     )
     page.run()
     console().print(f"{run} is shown at {page.url}; Ctrl-C ends it.", soft_wrap=True)

@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted((ROOT / "surfhead" / "plugins").glob("*/**/*.py"))
 # what plugins may import besides the API and their own kind's modules
 OPEN = ("surfhead.maths", "surfhead.kernels", "surfhead.meshes")
-OPENED = {"formats": ("surfhead.avatars.surfels",), "observers": ("surfhead.viewing",)}
+OPENED = {
+    "formats": ("surfhead.avatars.surface", "surfhead.avatars.surfels"),
+    "observers": ("surfhead.viewing",),
+}
 LARGEST_CORE = 2999  # lines
 
 
