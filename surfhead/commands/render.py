@@ -34,7 +34,7 @@ def render(
         list[str] | None,
         typer.Option(
             help="rgb (default), normal, depth, alpha, diffuse, specular, albedo, shading, error (of a "
-            "split's views), binding, blend or stretch; repeatable."
+            "split's views), binding, blend, observed or stretch; repeatable."
         ),
     ] = None,
     arrays: Annotated[

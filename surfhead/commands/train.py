@@ -103,7 +103,9 @@ def train(
         table = settings.get("data")  # what is wrong with it is said where the run is configured
         named = table.get("name") if isinstance(table, Mapping) else None
         named = named if isinstance(named, str) else None
-        preset = read_file(config).get("preset") if config else usual_preset(data, named)
+        there = data is None or Path(data).expanduser().exists()
+        usual = usual_preset(data, named) if there and not config else ""
+        preset = read_file(config).get("preset") if config else usual
         preset = preset or DEFAULT_PRESET
     folder = train_run(
         data,

@@ -160,14 +160,14 @@ ERRORS = {
     "unknown appearance": (
         ("--appearance", "lagsg"),
         'Unknown appearance "lagsg". Did you mean "lasg"?\n'
-        "Known: asg, lasg, sg, sh.\n"
+        "Known: asg, lasg, lit, sg, sh.\n"
         "See `surfhead list appearance`.\n",
     ),
     "unknown regularizer": (
         ("--regularizer", "nromal=0.1"),
         'Unknown regularizer "nromal". Did you mean "normal"?\n'
-        "Known: blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, eye_opacity, l1, "
-        "laplacian, mask, normal, normal_length, offset, scale.\n"
+        "Known: albedo_smoothness, blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, "
+        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale.\n"
         "See `surfhead list regularizer`.\n",
     ),
     "unknown option": (

@@ -259,7 +259,7 @@ def test_without_its_data_an_avatar_is_shown_all_the_same(
     def gone(config: object) -> None:
         raise DataError('"heads/her" does not exist.')
 
-    monkeypatch.setattr("surfhead.data.opening.open_scene", gone)
+    monkeypatch.setattr("surfhead.runs.run.open_scene", gone)
     monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
     said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
     assert said.code == 0

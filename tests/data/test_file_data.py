@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from surfhead.core import build, reenactment
 from surfhead.core.components import Dataset
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
+from surfhead.data import opening
+from surfhead.results import drivers
 from surfhead.testing.run import NoiseScene
 
 
@@ -50,7 +51,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         get=lambda kind, name: kinds[kind][name],
         create=lambda kind, name, options=None: kinds[kind][name](),
     )
-    for module in (build, reenactment):
+    for module in (opening, drivers):
         monkeypatch.setattr(module, "registry", lambda: fake)
     path = tmp_path / "take.one"
     path.write_text("0 0.1 0\n0 0.2 0\n0 0.3 0\n")
@@ -58,13 +59,13 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_its_reader_and_preset_are_found(one_file: Path) -> None:
-    assert build.data_choice(str(one_file)).name == "one-file"
-    assert build.usual_preset(str(one_file)) == "monocular"
-    assert build.usual_preset(None, "one-file") == "monocular"
+    assert opening.data_choice(str(one_file)).name == "one-file"
+    assert opening.usual_preset(str(one_file)) == "monocular"
+    assert opening.usual_preset(None, "one-file") == "monocular"
 
 
 def test_it_drives_with_its_own_rate_and_pictures(one_file: Path) -> None:
-    driver = reenactment.read_driver(one_file)
+    driver = drivers.read_driver(one_file)
     assert (driver.rig, driver.rate) == ("procedural", 10.0)
     assert driver.scene is not None
     torch.testing.assert_close(driver.parameters["rotation"][:, 1], torch.tensor([0.1, 0.2, 0.3]))
@@ -74,8 +75,8 @@ def test_a_file_that_nobody_reads_is_no_driver(one_file: Path) -> None:
     other = one_file.with_suffix(".two")
     other.write_text("")
     with pytest.raises(DataError, match="is no motion file"):
-        reenactment.read_driver(other)
+        drivers.read_driver(other)
 
 
 def test_the_built_in_head_has_no_preset_of_its_own() -> None:
-    assert build.usual_preset(None) == ""
+    assert opening.usual_preset(None) == ""

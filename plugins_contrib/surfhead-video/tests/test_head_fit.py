@@ -169,7 +169,7 @@ def test_a_head_that_turns_on_its_neck_leaves_the_shoulders_still(rig: Any, trut
 
 
 def test_another_mesh_is_refused(tmp_path: Path) -> None:
-    from surfhead.plugins.rigs.ict_example import write_example
+    from surfhead.plugins.rigs.ict.example import write_example
 
     with pytest.raises(DataError, match="The ICT head has"):
         landmark_places(make_rig(write_example(tmp_path)))

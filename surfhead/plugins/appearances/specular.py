@@ -214,6 +214,8 @@ class Specular:
     def surfels(self, binding: Binding) -> Tensor:
         """(M,) indices of the surfels that shine."""
         region = self.options.region
+        if region == EVERYWHERE:
+            return torch.arange(len(binding), device=binding.triangle.device)
         if region not in binding.regions:
             raise unknown_name(
                 "region",

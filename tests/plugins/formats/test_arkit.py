@@ -12,7 +12,8 @@ import torch
 from surfhead.core.errors import DataError
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.plugins.formats.arkit import Arkit
-from surfhead.results.reenactment import fitted, read_driver
+from surfhead.results.drivers import read_driver
+from surfhead.results.reenactment import fitted
 
 EYES = "EyeBlinkLeft,EyeLookDownLeft,EyeLookOutLeft,EyeLookOutRight"
 LIVE_LINK = f"""Timecode,BlendShapeCount,{EYES},JawOpen,HeadYaw,HeadPitch,HeadRoll

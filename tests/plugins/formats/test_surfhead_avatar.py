@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import DataError, ply
+from surfhead.core.api import DataError
+from surfhead.meshes import ply
 from surfhead.plugins.formats.axes import to_gaussian_avatars
 from surfhead.plugins.formats.gaussian_avatars import GaussianAvatars
 from surfhead.plugins.formats.motion import Motion
