@@ -54,7 +54,8 @@ def test_the_help_of_train_names_what_can_be_chosen(
     for option, names in {
         "--deformer": "jacobian, jbs, lbs, similarity, static.",
         "--rasterizer": "auto, cpu, cuda, torch.",
-        "--preset": "+jacobian, +jbs, +lasg, -eyeballs, base, fast, lit, monocular, paper, quality, static, tiny, vanilla.",
+        "--preset": "+jacobian, +jbs, +lasg, -eyeballs, base, fast, lit, monocular, paper, quality, static, "
+        "tiny, vanilla.",
     }.items():
         line = next(line for line in said.splitlines() if line.startswith(f"│ {option} "))
         assert f"Choices: {names}" in line
