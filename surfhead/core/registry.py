@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
@@ -145,8 +146,16 @@ class Registry:
             self.problems = [problem for problem in self.problems if problem.source != source]
             self.problems.append(Problem(source, error.what, error))
 
-    def load_file(self, path: Path) -> None:
-        """Load a plugin from a file. Raises PluginLoadError naming the file and the cause."""
+    def load_file(self, path: Path, expected: str = "") -> None:
+        """Load a plugin from a file that the user named or trusts.
+
+        Args:
+            path: of the file.
+            expected: SHA-256 it must have; empty: any.
+
+        Raises:
+            PluginLoadError: naming the file and the cause.
+        """
         path = path.expanduser().resolve()
         if not path.is_file():
             raise PluginLoadError(
@@ -154,12 +163,23 @@ class Registry:
                 "Expected a Python file with `@hookimpl` functions.",
                 "Check the path given to --plugin or in $SURFHEAD_PLUGINS.",
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise PluginLoadError(
+                f'Plugin file "{path}" cannot be read: {error.strerror}.',
+                "Expected a Python file with `@hookimpl` functions.",
+                "Check its permissions.",
+            ) from error
+        digest = hashlib.sha256(content).hexdigest()
+        if expected not in ("", digest):
+            raise PluginLoadError(f'Plugin file "{path}" has just changed.', "", "Look at it, and try again.")
         if any(r.source.sha256 == digest and r.source.file == str(path) for r in self.registrations()):
             return
         source = Source("file", path.name, str(path), sha256=digest)
         module_name = f"surfhead_plugin_{path.stem}_{digest[:8]}"
-        spec = importlib.util.spec_from_file_location(module_name, path)
+        loader = _HashedLoader(module_name, str(path), content) if path.suffix == ".py" else None
+        spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
         if spec is None or spec.loader is None:
             raise PluginLoadError(f'"{path}" is not a Python file.', "", "Name it with .py at its end.")
         module = importlib.util.module_from_spec(spec)
@@ -327,6 +347,18 @@ class Registry:
         if not usable:
             raise UnknownNameError(f"No {kind} can run on {device}.", "", "See `surfhead doctor`.")
         return usable[0]
+
+
+class _HashedLoader(importlib.machinery.SourceFileLoader):
+    """Runs the very bytes that were hashed: no cached bytecode beside them, no file that changed since."""
+
+    def __init__(self, name: str, path: str, content: bytes) -> None:
+        super().__init__(name, path)
+        self.content = content
+
+    def get_code(self, fullname: str) -> Any:
+        """The code object of the bytes."""
+        return self.source_to_code(self.content, self.path)
 
 
 class _Registrar:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.config import Choice, RunConfig, plugin_files, read_file, resolve
 from surfhead.core.devices import choose_device
 from surfhead.core.errors import DataError
-from surfhead.core.registry import registry
+from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.provenance import check_components, check_plugin_files
 from surfhead.runs.restoration import restore_avatar, same_rig
@@ -53,7 +54,7 @@ def load_avatar(
     tensors, meta = checkpoint.read(path, chosen)
     config = replace(config, rasterizer=Choice(rasterizer))
     with checkpoint.intact(path):
-        check_components(meta)
+        check_components(meta, path)
         avatar = restore_avatar(config, tensors, meta, chosen)
         same_rig(avatar, meta, path)
         avatar.advance(int(meta["images"]))
@@ -70,10 +71,11 @@ def read_config(folder: Path) -> RunConfig:
         )
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)
+    meta: dict[str, Any] = {}
     if newest is not None:
         meta = checkpoint.read_meta(newest)
         with checkpoint.intact(newest):
             check_plugin_files(meta)  # before any of them is executed
-    for plugin in plugin_files(tables):
-        registry().load_file(plugin)
+    with nullcontext() if newest is None else checkpoint.intact(newest):
+        trust.load_of_run(plugin_files(tables), meta, (folder / CONFIG).absolute())
     return resolve(tables)

@@ -140,7 +140,7 @@ def make_trainer(
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         with checkpoint.intact(newest):
-            check_components(meta)
+            check_components(meta, newest)
             avatar = restore_avatar(config, tensors, meta, device)
             same_rig(avatar, meta, newest)
     else:

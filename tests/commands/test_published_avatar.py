@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from surfhead.runs.run import load_avatar
-from surfhead.plugins.rigs.flame.example import write_example
 
 from surfhead.core.api import Cameras, create
 from surfhead.plugins.formats.published_run import read_network
+from surfhead.plugins.rigs.flame.example import write_example
+from surfhead.runs.run import load_avatar
 from tests.commands import published_drawing as published
 from tests.commands.conftest import Surfhead
 
