@@ -27,10 +27,12 @@ def compare(
 
     Results that are there are used; a run without them is measured first.
     """
+    from surfhead.core.writing import try_place
     from surfhead.results.variants import measure
 
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
+    try_place(out)
     named = names(runs)
     for name, run in named.items():
         if measure(run, device):

@@ -50,11 +50,13 @@ def check_data(
     from surfhead.avatars.assembly import make_rig
     from surfhead.core.config import merge, nested
     from surfhead.core.options import parse_setting
+    from surfhead.core.writing import try_place
     from surfhead.data.data_check import check_scene
     from surfhead.data.opening import open_scene
     from surfhead.drawing import pictures
     from surfhead.runs.configuration import configure
 
+    try_place(out)
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))
     scene = open_scene(config).scene

@@ -76,6 +76,7 @@ def mesh(
 
     from rich.progress import track
 
+    from surfhead.core.writing import try_place
     from surfhead.meshes.surface_mesh import check_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
     from surfhead.runs.run import load_avatar
@@ -101,6 +102,7 @@ def mesh(
         cameras=cameras,
         cover=cover,
     )
+    try_place(out or run / "mesh")
     avatar = load_avatar(run, device=device)
     name, poses = _poses(avatar, timestep, canonical, motion)
     scene = None if cameras == "around" else _scene(run, required=cameras == "training")

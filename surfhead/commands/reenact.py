@@ -72,6 +72,7 @@ def reenact(
 
     from rich.progress import track
 
+    from surfhead.core.writing import try_place
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import paint
     from surfhead.results.drivers import read_driver
@@ -86,6 +87,7 @@ def reenact(
         )
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
+    try_place(out or run / "reenact")
     motion = read_driver(driver)
     avatar = load_avatar(run, device=device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)

@@ -86,6 +86,7 @@ def render(
     import numpy as np
     from rich.progress import track
 
+    from surfhead.core.writing import try_place
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
@@ -102,6 +103,7 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    try_place(out or run / "render")
     avatar = load_avatar(run, device=device)
     settings = {
         "frames": frames,

@@ -34,11 +34,14 @@ def report(
     """
     from rich.progress import track
 
+    from surfhead.core.writing import try_place
     from surfhead.results.report import write_report
 
     for name, value in (("views", views), ("frames", frames)):
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
+
+    try_place(out or run / "report.html")
 
     def watch(steps: Iterable[Any], what: str, count: int) -> Iterable[Any]:
         return track(steps, what, count, console=console(), transient=True)

@@ -22,6 +22,10 @@ def view(
     host: Annotated[
         str, typer.Option(help="Address to listen on; every other than 127.0.0.1 lets others in.")
     ] = HOST,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name that browsers call this machine by; repeatable."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port; the next free one if it is taken, 0: any.")] = PORT,
     driver: Annotated[
         list[Path] | None,
@@ -71,6 +75,7 @@ def view(
         tracks=tracks,
         rate=fps,
         title=run.resolve().name,
+        hosts=allow_host or (),
     )
     page.run()
     console().print(f"{run} is shown at {page.url}; Ctrl-C ends it.", soft_wrap=True)

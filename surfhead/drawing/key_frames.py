@@ -38,11 +38,17 @@ from torch import Tensor
 from surfhead.core.errors import DataError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
+from surfhead.core.writing import write_text
 from surfhead.drawing.camera_path import intrinsics_of
 
 RIGID = 1e-3  # largest deviation of a rotation times its transpose from the identity, as in Cameras.validate
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-Row = tuple[float, float, float, float]
+FASTEST = 1000.0  # pictures a second
+LONGEST = 86400.0  # seconds
+MOST = 1_000_000  # pictures of a path
+Entry = Annotated[float, pydantic.Field(ge=-1e6, le=1e6)]
+Row = tuple[Entry, Entry, Entry, Entry]
+Value = Annotated[float, pydantic.Field(ge=-1e3, le=1e3)]
 
 
 class KeyCamera(pydantic.BaseModel):
@@ -50,23 +56,23 @@ class KeyCamera(pydantic.BaseModel):
 
     model_config = SETTINGS
     camera_from_world: tuple[Row, Row, Row, Row]
-    fov: Annotated[float, pydantic.Field(gt=0.0, lt=180.0)]
+    fov: Annotated[float, pydantic.Field(ge=0.1, le=179.0)]
 
 
 class KeyFrame(pydantic.BaseModel):
     """One moment: a time in seconds, a camera, and a pose or a timestep or neither."""
 
     model_config = SETTINGS
-    time: float
+    time: Annotated[float, pydantic.Field(ge=-LONGEST, le=LONGEST)]
     camera: KeyCamera
-    pose: dict[str, tuple[float, ...]] | None = None
+    pose: dict[str, tuple[Value, ...]] | None = None
     timestep: Annotated[int, pydantic.Field(ge=0)] | None = None
 
 
 class _Document(pydantic.BaseModel):
     model_config = SETTINGS
-    fps: Annotated[float, pydantic.Field(gt=0.0)] = 25.0
-    frames: Annotated[tuple[KeyFrame, ...], pydantic.Field(min_length=1)]
+    fps: Annotated[float, pydantic.Field(gt=0.0, le=FASTEST)] = 25.0
+    frames: Annotated[tuple[KeyFrame, ...], pydantic.Field(min_length=1, max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,13 @@ class KeyFrames:
                     "Expected a rotation and a translation in metres above the row 0, 0, 0, 1.",
                 )
 
+        if self.duration * self.fps > MOST:
+            raise DataError(
+                f'"{self.name}" asks for {self.duration * self.fps:.0f} pictures.',
+                f"Expected at most {MOST}.",
+                "Lower fps, or let its times lie closer together.",
+            )
+
     def _error(self, number: int, what: str, expected: str) -> DataError:
         return DataError(f'Key frame {number} of "{self.name}" {what}.', expected, "Mend this key frame.")
 
@@ -122,7 +135,7 @@ class KeyFrames:
             raise DataError(
                 f'Key frames "{path}" do not exist.', "Expected a JSON file.", "Check the path."
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(
                 f'Key frames "{path}" cannot be read: {error}.', "Expected a JSON file.", "Mend it."
             ) from error
@@ -151,8 +164,7 @@ class KeyFrames:
 
     def write(self, path: Path) -> None:
         """Write the JSON file; folders are made."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.as_table(), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(self.as_table(), indent=1))
 
     def validate(self, known: Mapping[str, RigParameter], timesteps: int) -> KeyFrames:
         """Return self if an avatar can show them.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.errors import DataError
+from surfhead.core.writing import beside
 
 HEADER_LIMIT = 1 << 20  # bytes; real headers have a few kilobytes
 
@@ -92,10 +93,9 @@ def write_ply(path: Path, rows: np.ndarray, comments: Sequence[str] = ()) -> Non
     """Write a structured array as the element ``vertex``, binary little-endian."""
     import plyfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     element = plyfile.PlyElement.describe(rows, "vertex")
     data = plyfile.PlyData([element], text=False, byte_order="<", comments=list(comments))
-    with path.open("wb") as file:
+    with beside(path) as temporary, temporary.open("wb") as file:
         data.write(file)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from surfhead.core.errors import DataError
+from surfhead.core.writing import beside, write_text
 from surfhead.data.opening import open_scene
 from surfhead.runs.measure import evaluate_run
 from surfhead.runs.run import read_config
@@ -40,7 +41,7 @@ def results(run: Path, split: str) -> dict[str, Any] | None:
     newest = checkpoint.latest(run)
     if newest is None:
         return None
-    path = run / "eval" / newest.name / f"{split}.json"
+    path = run / "eval" / checkpoint.label(newest) / f"{split}.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -145,16 +146,16 @@ def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
     head, body = _cells(rows)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    with paths[0].open("w", newline="", encoding="utf-8") as stream:
+    with beside(paths[0]) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([head, *body])
     rule = "|".join("---" for _ in head)
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *body)]
     lines.insert(1, f"|{rule}|")
-    paths[1].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(paths[1], "\n".join(lines) + "\n")
     tex = [" & ".join(map(_latex, cells)) for cells in (head, *body)]
     text = f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}\n\\toprule\n{tex[0]} \\\\\n\\midrule\n"
     text += "".join(line + " \\\\\n" for line in tex[1:]) + "\\bottomrule\n\\end{tabular}\n"
-    paths[2].write_text(text, encoding="utf-8")
+    write_text(paths[2], text)
     return paths
 
 

@@ -61,14 +61,10 @@ def configure(
     return config
 
 
-def default_folder(config: RunConfig) -> Path:
-    """runs/<data>-<deformer>-<appearance>-<n>, the first free n."""
+def default_stem(config: RunConfig) -> Path:
+    """runs/<data>-<deformer>-<appearance>, to which the first free number is added."""
     data = Path(config.path).name if config.path else "head"
-    stem = f"{data}-{config.deformer.name}-{config.appearance.name}"
-    number = 1
-    while (Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return Path("runs") / f"{stem}-{number}"
+    return Path("runs") / f"{data}-{config.deformer.name}-{config.appearance.name}"
 
 
 def check_choices(config: RunConfig) -> None:

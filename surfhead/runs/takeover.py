@@ -22,6 +22,7 @@ from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
+from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
@@ -64,7 +65,7 @@ def import_run(
     avatar = make_avatar_of(stored, config, None if opened is None else opened.scene)
     if opened is not None:
         _same_identity(avatar, opened.scene)
-    with run_folder(folder, config):
+    with claimed(folder), run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
         path = checkpoint.write(target, _tensors(avatar), _description(config, avatar, stored.images))
         if opened is None:

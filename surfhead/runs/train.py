@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from surfhead.core.config import RunConfig
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.registry import registry
 from surfhead.data.opening import Opened, open_scene
-from surfhead.runs.configuration import configure, default_folder, unfit_schedules
+from surfhead.runs.claim import claimed, holds_a_run
+from surfhead.runs.configuration import configure, default_stem, unfit_schedules
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.provenance import check_components, component_versions
 from surfhead.runs.restoration import parts, restore_avatar, same_rig
@@ -70,9 +71,11 @@ def train(
         DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
     config, folder = _chosen(data, preset, file, settings, out, resume, debug)
-    with joined(config.device) as (ranks, device):
-        folder = ranks.tell(folder)  # the default is the first free one
+    with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
+        if ranks.first:  # before data are opened: nobody else takes the folder meanwhile
+            folder = held.enter_context(claimed(folder, resume=resume, numbered=out is None))
+        folder = ranks.tell(folder)
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
         how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
@@ -103,13 +106,9 @@ def _chosen(
         config = read_config(folder)
         return replace(config, debug=max(debug, config.debug)), folder
     config = configure(data, preset=preset, file=file, settings=settings)
-    folder = Path(out) if out is not None else default_folder(config)
+    folder = Path(out) if out is not None else default_stem(config)
     if (folder / CONFIG).exists():
-        raise DataError(
-            f'"{folder}" already holds a run.',
-            f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
-            "Add --resume to continue it, or choose another --out.",
-        )
+        raise holds_a_run(folder)
     return config, folder
 
 

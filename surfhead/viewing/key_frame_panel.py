@@ -10,7 +10,7 @@ from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyFrame, KeyFrames
 from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames
 from surfhead.viewing.shot import Request
-from surfhead.viewing.wiring import when_clicked, when_uploaded
+from surfhead.viewing.wiring import permitted, when_clicked, when_uploaded
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -55,7 +55,8 @@ class KeyFramePanel:
     def _add(self) -> None:
         page, shot = self.visitor.page, self.visitor.shot
         pose = page.ask(lambda: page.painter.pose(shot))
-        time = self.frames[-1].time + float(self._step.value) if self.frames else 0.0
+        step = float(permitted(self._step, self._step.value) or 1.0)
+        time = self.frames[-1].time + step if self.frames else 0.0
         made = key_frame(shot, pose, round(time, 3), self.visitor.session.aspect)
         self.frames = KeyFrames((*self.frames, made), self._rate).frames  # checked
         self._tell()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.core.scene import Scene
+from surfhead.viewing.access import Access
+from surfhead.viewing.arriving import bound
 from surfhead.viewing.exhibit import Exhibit
 from surfhead.viewing.puppet import Track
 from surfhead.viewing.settings import HOST, PORT, QUALITY, SIZE, check_settings, is_local
@@ -46,6 +48,7 @@ class Page(Exhibit):
         rate: timesteps a second of the avatar's own motion.
         training: the run, when it goes on meanwhile.
         title: shown above the controls.
+        hosts: names beside its address that browsers may call the server by.
 
     Raises:
         UnavailableError: viser is not installed. OptionError: size or quality is out of range, or the address
@@ -65,6 +68,7 @@ class Page(Exhibit):
         rate: float = 25.0,
         training: Training | None = None,
         title: str = "surfhead",
+        hosts: Sequence[str] = (),
     ) -> None:
         check_settings(port, size, quality)
         reason = missing()
@@ -75,13 +79,16 @@ class Page(Exhibit):
         super().__init__(
             avatar, size=size, quality=quality, scene=scene, tracks=tracks, rate=rate, training=training
         )
-        self._server = _serve(host, port, title)
+        self.access = Access(host, hosts)
+        self._server = _serve(host, port, title, self.access)
         self._set_up()
 
     @property
     def url(self) -> str:
-        """Where it is."""
-        return f"http://{self._server.get_host()}:{self._server.get_port()}"
+        """Where it is, with the token that it demands where others reach it."""
+        host = self._server.get_host()
+        place = f"http://{f'[{host}]' if ':' in host else host}:{self._server.get_port()}"
+        return f"{place}/?token={self.access.token}" if self.access.token else place
 
     def _set_up(self) -> None:
         server = self._server
@@ -94,6 +101,7 @@ class Page(Exhibit):
         server.on_client_disconnect(self._leave)
 
     def _come(self, client: Any) -> None:
+        bound(client.gui)
         visitor = Visitor(self, client)
         self.visitors[client.client_id] = visitor
         self.streamer.add(visitor)
@@ -112,7 +120,7 @@ class Page(Exhibit):
             self._server.stop()
 
 
-def _serve(host: str, port: int, title: str) -> Any:
+def _serve(host: str, port: int, title: str, access: Access) -> Any:
     """A server, without its own print-outs and without a way out of this machine."""
     import socket
 
@@ -130,13 +138,13 @@ def _serve(host: str, port: int, title: str) -> Any:
         ) from error
     if not is_local(host):
         log.warning(
-            "The viewer listens on %s: whoever reaches this machine can see the avatar, change what it shows "
-            "and use its processor. Nothing is encrypted, and no password is asked.",
+            "The viewer listens on %s: whoever has the address with its token can see the avatar, change what "
+            "it shows and use this machine's processor. Nothing is encrypted.",
             host,
         )
     # what is sent to a page that has just closed is lost, which is as it should be
     warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
-    with _silence():
+    with _silence(), access.on_servers():
         server: Any = viser.ViserServer(host, port or free, label=title, verbose=False)
     server.request_share_url = lambda *_, **__: None  # a page must not be able to publish this machine
     return server

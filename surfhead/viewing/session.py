@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from surfhead.viewing.play import Play
+from surfhead.viewing.settings import SIZES
 from surfhead.viewing.shot import Request, Shot
 
 STILL = 0.25  # seconds without a change after which the full picture is drawn
@@ -66,7 +67,7 @@ class Session:
         with self._lock:
             before = (self.aspect, self.size)
             self.aspect = self.aspect if aspect is None else aspect
-            self.size = self.size if size is None else size
+            self.size = self.size if size is None else min(max(size, 1), SIZES[1])
             if (self.aspect, self.size) != before:
                 self._version += 1
                 self._changed = now

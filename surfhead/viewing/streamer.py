@@ -131,7 +131,13 @@ class Streamer:
         with self._changed:
             viewers = self._viewers
         for viewer in viewers:
-            request = viewer.session.wanted(self.clock())
+            try:
+                request = viewer.session.wanted(self.clock())
+            except Exception as error:  # what one page plays must not end the pictures of all
+                log.warning("The viewer could not decide what to draw: %s", error, exc_info=True)
+                viewer.session.start(None)
+                self._tell(viewer, error)
+                continue
             if request is None:
                 continue
             with self._changed:  # the next time, others come first
@@ -192,15 +198,26 @@ class Streamer:
         if self._thread is not None:
             self._thread.join()
 
+    def _rests(self, viewer: Viewer) -> float:
+        """Seconds until a page wants a picture if nothing more happens."""
+        try:
+            seconds = viewer.session.rests_in(self.clock())
+        except Exception as error:
+            log.warning("The viewer stops what a page plays: %s", error, exc_info=True)
+            viewer.session.start(None)
+            return LONGEST_WAIT
+        return LONGEST_WAIT if seconds is None or not seconds < LONGEST_WAIT else seconds
+
     def _run(self) -> None:
         while not self._closed:
             with self._changed:
                 self._stirred = False
-            if self.step():
-                continue
-            now = self.clock()
-            due = [viewer.session.rests_in(now) for viewer in self._viewers]
-            wait = min([seconds for seconds in due if seconds is not None], default=LONGEST_WAIT)
+            try:
+                if self.step():
+                    continue
+            except Exception as error:
+                log.warning("The viewer goes on after: %s", error, exc_info=True)
+            wait = min(map(self._rests, self._viewers), default=LONGEST_WAIT)
             with self._changed:
                 if not self._stirred and not self._closed:
                     self._changed.wait(min(max(wait, 0.001), LONGEST_WAIT))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from surfhead.core.errors import SurfheadError
+from surfhead.viewing.arriving import let_go
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
+
+log = logging.getLogger("surfhead")
 
 
 def when_changed(visitor: Guest, handle: Any, act: Callable[[Any], object]) -> None:
@@ -16,7 +21,9 @@ def when_changed(visitor: Guest, handle: Any, act: Callable[[Any], object]) -> N
 
     async def changed(event: Any) -> None:
         if event.client is not None:  # not for values the server sets itself
-            _guarded(visitor, lambda: act(event.target.value))
+            given = permitted(handle, event.target.value)
+            if given is not None:
+                _guarded(visitor, lambda: act(given))
 
     handle.on_update(changed)
 
@@ -32,7 +39,9 @@ def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], objec
 
     def uploaded(event: Any) -> None:
         file = event.target.value
-        _guarded(visitor, lambda: act(str(file.name), bytes(file.content)))
+        let_go(event.target)
+        if file is not None:
+            _guarded(visitor, lambda: act(str(file.name), bytes(file.content)))
 
     handle.on_upload(uploaded)
 
@@ -43,3 +52,22 @@ def _guarded(visitor: Guest, act: Callable[[], object]) -> None:
         act()
     except SurfheadError as error:
         visitor.say(error)
+    except Exception as error:  # a page may send what no control of ours does
+        log.warning("A control of the viewer failed: %s", error, exc_info=True)
+        visitor.say(f"That did not work: {type(error).__name__}.")
+
+
+def permitted(handle: Any, value: Any) -> Any:
+    """A control's value as declared: clamped to its range, None for what is none of its choices.
+
+    The browser's controls keep to it; whoever speaks to the server without them need not.
+    """
+    choices = getattr(handle, "options", None)
+    if choices is not None:
+        return value if value in tuple(choices) else None
+    low, high = getattr(handle, "min", None), getattr(handle, "max", None)
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return None
+        return min(max(value, low), high)
+    return value

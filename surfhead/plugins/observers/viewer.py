@@ -36,6 +36,7 @@ class Viewer(Observer):
         """Where the page is, and what it may cost."""
 
         host: str = option("127.0.0.1", "Address to listen on; others let others in.")
+        allow: str = option("", "Further names that browsers call this machine by, separated by commas.")
         port: int = option(8080, "Port; the next free one if it is taken.")
         share: float = option(0.04, "Part of the run's time that pictures may take.")
         size: int = option(512, "Longer side of a picture at rest, pixels.")
@@ -72,6 +73,7 @@ class Viewer(Observer):
             scene=run.scene,
             training=self.training,
             title=run.folder.name,
+            hosts=options.allow.split(","),
         )
         self._describe(run)
         print(f"The run is shown at {self.page.url}", flush=True)
