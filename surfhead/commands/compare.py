@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.console import console
+from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Debug, Device, Plugins
 from surfhead.core.errors import OptionError
 
@@ -32,6 +33,7 @@ def compare(
 
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
+    check_numbers(views=views)
     try_place(out)
     named = names(runs)
     for name, run in named.items():

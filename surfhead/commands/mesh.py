@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Run
 from surfhead.core.errors import OptionError, SurfheadError
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def mesh(
         ),
     ] = None,
     stride: Annotated[int, typer.Option(help="Motion: every so many timesteps.")] = 1,
-    voxel_mm: Annotated[float, typer.Option(help="Side of a voxel, mm.")] = 1.0,
+    voxel_mm: Annotated[
+        float | None,
+        typer.Option(help="Side of a voxel, mm; by default 1, or 1/256 of the box of a scene without a rig."),
+    ] = None,
     depth: Annotated[
         str, typer.Option(help="median or expected: the latter lies too deep where surfels are translucent.")
     ] = "median",
@@ -67,18 +71,20 @@ def mesh(
             "by default mesh/POSE.ply in the run."
         ),
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
     """Write the mesh of an avatar: depth pictures from many sides, fused; PLY, OBJ or GLB."""
     import time
+    from dataclasses import replace
 
     from rich.progress import track
 
     from surfhead.core.writing import try_place
     from surfhead.meshes.surface_mesh import check_suffix
-    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
     from surfhead.runs.run import load_avatar
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
@@ -92,7 +98,7 @@ def mesh(
     if out is not None:
         check_suffix(out)
     settings = MeshSettings(
-        voxel=voxel_mm / 1000.0,
+        voxel=0.001 if voxel_mm is None else voxel_mm / 1000.0,
         depth=depth,
         views=views,
         size=size,
@@ -102,10 +108,13 @@ def mesh(
         cameras=cameras,
         cover=cover,
     )
+    check_numbers(views=views, size=size)
     try_place(out or run / "mesh")
     avatar = load_avatar(run, device=device)
     name, poses = _poses(avatar, timestep, canonical, motion)
-    scene = None if cameras == "around" else _scene(run, required=cameras == "training")
+    scene = None if cameras == "around" else _scene(run, data, required=cameras == "training")
+    if voxel_mm is None and not avatar.deformer.rig_bound:
+        settings = replace(settings, voxel=scene_voxel(avatar, settings))
     shown = (timestep or 0) if name.startswith("timestep") else None
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
     target = out or run / "mesh" / f"{name}.ply"
@@ -143,15 +152,15 @@ def _poses(
     return f"timestep-{timestep or 0:05d}", pose_at(avatar, timestep or 0)
 
 
-def _scene(run: Path, required: bool) -> Scene | None:
+def _scene(run: Path, data: str | None, required: bool) -> Scene | None:
     """The run's data, or None with a warning where they cannot be opened and need not be."""
     import logging
 
     from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
+    from surfhead.runs.run import at_home, read_config
 
     try:
-        return open_scene(read_config(run)).scene
+        return open_scene(at_home(read_config(run), data)).scene
     except SurfheadError as error:
         if required:
             raise

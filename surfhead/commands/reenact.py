@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Run
 from surfhead.core.errors import OptionError, unknown_name
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def reenact(
         int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder; by default reenact/DRIVER in the run.")] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -87,6 +89,7 @@ def reenact(
         )
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
+    check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
     try_place(out or run / "reenact")
     motion = read_driver(driver)
     avatar = load_avatar(run, device=device)
@@ -95,7 +98,7 @@ def reenact(
     if camera is None:
         cameras = _orbit(avatar, poses, count, size=size, turn=turn, elevation=elevation, fov=field_of_view)
     else:
-        cameras = _training_camera(run, camera)[[0] * count]
+        cameras = _training_camera(run, camera, data)[[0] * count]
     target = out or run / "reenact" / driver.resolve().stem
     moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
     kept: dict[int, np.ndarray] = {}
@@ -154,13 +157,13 @@ def _orbit(
     return replace(cameras, camera_from_world=pose)
 
 
-def _training_camera(run: Path, number: int) -> Cameras:
+def _training_camera(run: Path, number: int, data: str | None) -> Cameras:
     """A camera of the run's data, as in its first picture."""
     from surfhead.data.feed import cameras_of
     from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
+    from surfhead.runs.run import at_home, read_config
 
-    scene = open_scene(read_config(run)).scene
+    scene = open_scene(at_home(read_config(run), data)).scene
     known = scene.views.camera.tolist()
     if number not in known:
         raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one of these.")

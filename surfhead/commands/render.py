@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Run
 from surfhead.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def render(
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default render/PATH or render/SPLIT in the run.")
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -103,6 +105,9 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    check_numbers(
+        frames=frames, size=size, width=width, height=height, fps=fps, turn=turn, elevation=elevation
+    )
     try_place(out or run / "render")
     avatar = load_avatar(run, device=device)
     settings = {
@@ -115,7 +120,7 @@ def render(
     }
     if split is not None:
         _refuse({"path": path, **settings})
-        shots = of_split(run, split, height=height, width=width, side=size)
+        shots = of_split(run, split, height=height, width=width, side=size, data=data)
         name = split
     else:
         side = SIZE if size is None else size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, Run
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Run
 from surfhead.core.errors import SurfheadError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def view(
     browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in this machine's browser.")
     ] = False,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -71,7 +72,7 @@ def view(
         port=port,
         size=size,
         quality=quality,
-        scene=_data(run),
+        scene=_data(run, data),
         tracks=tracks,
         rate=fps,
         title=run.resolve().name,
@@ -89,13 +90,13 @@ def view(
         page.close()
 
 
-def _data(run: Path) -> Scene | None:
+def _data(run: Path, data: str | None) -> Scene | None:
     """The run's data; None, and a notice, where it is no longer there."""
     from surfhead.data.opening import open_scene
-    from surfhead.runs.run import read_config
+    from surfhead.runs.run import at_home, read_config
 
     try:
-        return open_scene(read_config(run)).scene
+        return open_scene(at_home(read_config(run), data)).scene
     except (SurfheadError, OSError) as error:
         console().print(f"No cameras and no true pictures: {error}", soft_wrap=True)
         return None

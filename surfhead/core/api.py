@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from surfhead.core import bounds as bounds
     from surfhead.core.cache import cache_folder as cache_folder
     from surfhead.core.colour_model import ColourModel as ColourModel
     from surfhead.core.colour_model import Highlight as Highlight
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from surfhead.maths import triangles as triangles
 
 _HOME = {
+    "bounds": "",
     "cache_folder": "cache",
     "ColourModel": "colour_model",
     "Highlight": "colour_model",
@@ -127,6 +129,8 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - the lazy table is the list
 
 
 def __getattr__(name: str) -> Any:
+    if name == "bounds":
+        return importlib.import_module("surfhead.core.bounds")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOME[name]

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import tomli_w
 
+from surfhead.core.bounds import regular
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.moments import in_images
 from surfhead.core.options import build
@@ -23,6 +24,12 @@ from surfhead.core.options import build
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
+LIMITS = (
+    ("iterations", 0, 10**9),
+    ("batch_size", 1, 4096),
+    ("surfels_per_triangle", 1, 256),
+    ("seed", 0, 2**62),
+)
 
 
 @dataclass(frozen=True)
@@ -177,11 +184,10 @@ class RunConfig:
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (("iterations", 0), ("batch_size", 1), ("surfels_per_triangle", 1)):
-            if getattr(self, name) < low:
-                raise OptionError(
-                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
-                )
+        for name, low, high in LIMITS:
+            if not low <= (value := getattr(self, name)) <= high:
+                expected = f"at least {low}" if value < low else f"at most {high}"
+                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", "Mend the setting.")
         if self.initial_colours not in ("declared", "mean"):
             raise unknown_name(
                 "initial_colours", self.initial_colours, ("declared", "mean"), error=OptionError
@@ -216,25 +222,13 @@ def preset_description(name: str) -> str:
 def read_file(path: Path) -> dict[str, Any]:
     """A configuration file's tables. Raises DataError naming the file and the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(regular(path, 1 << 24).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'Configuration file "{path}" cannot be read: {error}.',
             "Expected a TOML file such as a run's config.toml.",
             "Mend the file.",
         ) from error
-
-
-def plugin_files(tables: Mapping[str, Any]) -> list[Path]:
-    """The plugin files that tables name. Raises OptionError where they are no list of paths."""
-    files = tables.get("plugins", ())
-    if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
-        raise OptionError(
-            f'Setting "plugins" is {files!r}.',
-            "Expected a list of paths.",
-            'For example: plugins = ["mine.py"]',
-        )
-    return [Path(file) for file in files]
 
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
@@ -31,6 +30,7 @@ from surfhead.core.errors import (
     UnknownNameError,
     unknown_name,
 )
+from surfhead.core.hashed_loader import HashedLoader
 
 if TYPE_CHECKING:
     from surfhead.core.components import Component
@@ -167,9 +167,7 @@ class Registry:
             content = path.read_bytes()
         except OSError as error:
             raise PluginLoadError(
-                f'Plugin file "{path}" cannot be read: {error.strerror}.',
-                "Expected a Python file with `@hookimpl` functions.",
-                "Check its permissions.",
+                f'Plugin file "{path}" cannot be read: {error.strerror}.', "", "Check its permissions."
             ) from error
         digest = hashlib.sha256(content).hexdigest()
         if expected not in ("", digest):
@@ -178,7 +176,7 @@ class Registry:
             return
         source = Source("file", path.name, str(path), sha256=digest)
         module_name = f"surfhead_plugin_{path.stem}_{digest[:8]}"
-        loader = _HashedLoader(module_name, str(path), content) if path.suffix == ".py" else None
+        loader = HashedLoader(module_name, str(path), content) if path.suffix == ".py" else None
         spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
         if spec is None or spec.loader is None:
             raise PluginLoadError(f'"{path}" is not a Python file.', "", "Name it with .py at its end.")
@@ -347,18 +345,6 @@ class Registry:
         if not usable:
             raise UnknownNameError(f"No {kind} can run on {device}.", "", "See `surfhead doctor`.")
         return usable[0]
-
-
-class _HashedLoader(importlib.machinery.SourceFileLoader):
-    """Runs the very bytes that were hashed: no cached bytecode beside them, no file that changed since."""
-
-    def __init__(self, name: str, path: str, content: bytes) -> None:
-        super().__init__(name, path)
-        self.content = content
-
-    def get_code(self, fullname: str) -> Any:
-        """The code object of the bytes."""
-        return self.source_to_code(self.content, self.path)
 
 
 class _Registrar:

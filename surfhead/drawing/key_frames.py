@@ -35,6 +35,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
+from surfhead.core.bounds import regular
 from surfhead.core.errors import DataError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
@@ -130,7 +131,7 @@ class KeyFrames:
     def read(cls, path: Path) -> KeyFrames:
         """The key frames of a JSON file. Raises DataError naming the file and the value that is wrong."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(
                 f'Key frames "{path}" do not exist.', "Expected a JSON file.", "Check the path."

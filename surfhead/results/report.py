@@ -32,7 +32,7 @@ from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
 from surfhead.results.shots import along_path, drawn, of_views
 from surfhead.results.variants import measure, results
-from surfhead.runs.run import load_avatar, read_config
+from surfhead.runs.run import at_home, load_avatar, read_config
 from surfhead.training.monitoring import TITLES, summary
 
 QUALITY = 95  # of WebP pictures, of 100
@@ -61,6 +61,7 @@ def write_report(
     size: int = 384,
     turn: float = 360.0,
     device: str = "auto",
+    data: str | None = None,
     watch: Watch = lambda steps, what, count: steps,
 ) -> Path:
     """Write the report of a run; gives the file.
@@ -73,13 +74,14 @@ def write_report(
         size: pixels of the turntable.
         turn: degrees it sweeps; 360 goes all round.
         device: where to draw.
+        data: where the run's data are now; None: where they were.
         watch: wraps what takes long, to show its progress: (steps, what, how many).
 
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    config = read_config(run)
-    measure(run, device)
+    config = at_home(read_config(run), data)
+    measure(run, device, data)
     scene = open_scene(config).scene
     avatar = load_avatar(run, device=device)
     splits = [split for split in ("val", "test", "train") if results(run, split)]

@@ -21,7 +21,7 @@ from surfhead.data.opening import open_scene
 from surfhead.drawing.camera_path import UP, orbit, spiral
 from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
-from surfhead.runs.run import read_config
+from surfhead.runs.run import at_home, read_config
 
 PATHS = {"orbit": orbit, "spiral": spiral}
 FRAMES = 60  # pictures of a path round an avatar without motion
@@ -110,7 +110,13 @@ def along_path(
 
 
 def of_split(
-    run: Path, split: str, *, height: int | None = None, width: int | None = None, side: int | None = None
+    run: Path,
+    split: str,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    side: int | None = None,
+    data: str | None = None,
 ) -> Shots:
     """The views of a split of a run's data, with their true pictures.
 
@@ -118,12 +124,13 @@ def of_split(
         run: run folder.
         split: ``train``, ``val``, ``test`` or ``all``.
         height, width, side: as of ``resized``.
+        data: where the run's data are now; None: where they were.
 
     Raises:
         UnknownNameError: there is no such split. DataError: it is empty.
         OptionError: another shape than the data's.
     """
-    scene = open_scene(read_config(run)).scene
+    scene = open_scene(at_home(read_config(run), data)).scene
     rows = scene.views.of(split)
     if len(rows) == 0:
         raise DataError(

@@ -17,7 +17,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.writing import beside, write_text
 from surfhead.data.opening import open_scene
 from surfhead.runs.measure import evaluate_run
-from surfhead.runs.run import read_config
+from surfhead.runs.run import at_home, read_config
 from surfhead.training import checkpoint
 from surfhead.training.monitoring import COLUMNS, TITLES, summary
 
@@ -44,12 +44,13 @@ def results(run: Path, split: str) -> dict[str, Any] | None:
     path = run / "eval" / checkpoint.label(newest) / f"{split}.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if {"means", "views"} <= found.keys() else None
+    whole = isinstance(found, dict) and isinstance(found.get("means"), dict)
+    return found if whole and isinstance(found.get("views"), int) else None
 
 
-def measure(run: Path, device: str = "auto") -> bool:
+def measure(run: Path, device: str = "auto", data: str | None = None) -> bool:
     """Evaluate a run where results of its newest checkpoint are missing or of some views only.
 
     Gives whether anything had to be measured. Splits are val and test, or train where nothing is held out.
@@ -57,7 +58,7 @@ def measure(run: Path, device: str = "auto") -> bool:
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    scene = open_scene(read_config(run)).scene
+    scene = open_scene(at_home(read_config(run), data)).scene
     counts = {split: len(scene.views.of(split)) for split in HELD_OUT}
     if not any(counts.values()):
         counts = {"train": len(scene.views.of("train"))}
@@ -68,7 +69,8 @@ def measure(run: Path, device: str = "auto") -> bool:
             missing.append(split)
     if missing:
         log.info("Evaluating %s: %s", run, ", ".join(missing))
-        evaluate_run(run, splits=tuple(missing), device=device)
+        moved = {} if data is None else {"moved": data}
+        evaluate_run(run, splits=tuple(missing), device=device, **moved)
     return bool(missing)
 
 

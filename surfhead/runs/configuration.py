@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
+from surfhead.core.config import Choice, RunConfig, merge, read_file, resolve
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.moments import options_in_images, unfit
 from surfhead.core.options import build_options
@@ -14,6 +14,8 @@ from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.runs import trust
 from surfhead.training.weighted_term import make_terms
+
+RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
 
 
 def configure(
@@ -43,15 +45,16 @@ def configure(
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
     tables = merge(tables, dict(settings or {}))
     if "plugins" in (settings or {}):
-        files = [plugin.expanduser().absolute() for plugin in plugin_files(tables)]
+        files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
         trust.load_named(files)
     else:  # somebody may have sent the file
         where = Path() if file is None else file.absolute()
-        files = [where.parent / plugin.expanduser() for plugin in plugin_files(tables)]
+        files = [where.parent / plugin.expanduser() for plugin in trust.plugin_files(tables)]
         for plugin in files:
             trust.load_foreign(plugin, where)
     if files:
         tables["plugins"] = [str(plugin) for plugin in files]
+    tables["rig"] = _absolute(tables.get("rig", {}))
     options = tables.get("data", {})
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
@@ -59,6 +62,14 @@ def configure(
     config = resolve(tables)
     check_choices(config)
     return config
+
+
+def _absolute(rig: Any) -> Any:
+    """A rig's table with the places of its files from the root: a run is opened from anywhere."""
+    if not isinstance(rig, Mapping):
+        return rig
+    files = {key: rig[key] for key in RIG_FILES if isinstance(rig.get(key), str) and rig[key]}
+    return {**rig, **{key: str(Path(place).expanduser().absolute()) for key, place in files.items()}}
 
 
 def default_stem(config: RunConfig) -> Path:

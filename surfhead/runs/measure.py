@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from surfhead.avatars.scene_motion import motion_for
 from surfhead.core.errors import DataError
 from surfhead.data.opening import data_choice, open_scene
-from surfhead.runs.run import load_avatar, read_config
+from surfhead.runs.run import at_home, load_avatar, read_config
 
 if TYPE_CHECKING:
     from surfhead.measuring.evaluation import Evaluation
@@ -24,6 +24,7 @@ def evaluate_run(
     out: Path | None = None,
     limit: int = 0,
     own_motion: bool = False,
+    moved: str | None = None,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
@@ -33,12 +34,13 @@ def evaluate_run(
         splits: which splits; empty ones are left out.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
+        moved: where the run's own data are now.
         own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
     """
     from surfhead.measuring.evaluation import evaluate
 
     folder = Path(run)
-    config = read_config(folder)
+    config = at_home(read_config(folder), moved)
     if data is not None:
         config = replace(config, data=data_choice(data), path=str(Path(data).resolve()))
     opened = open_scene(config)

@@ -18,6 +18,8 @@ from surfhead.core.errors import DataError
 from surfhead.core.parameters import ParameterSpec
 from surfhead.core.types import Topology
 
+ABSURD = 1e6  # no parameter of a surfel or a rig is as large
+
 
 def restore_avatar(
     config: RunConfig, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], device: torch.device
@@ -49,6 +51,8 @@ def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype 
     """Raise ValueError where a tensor has another shape or type."""
     if tuple(value.shape) != shape or value.dtype != kind:
         raise ValueError(f'"{name}" is {value.dtype} {tuple(value.shape)}, not {shape}')
+    if value.is_floating_point() and value.numel() and not float(value.abs().max()) <= ABSURD:
+        raise ValueError(f'"{name}" holds NaN, infinity or numbers beyond {ABSURD:g}')
 
 
 def _check_surfels(

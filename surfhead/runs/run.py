@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, plugin_files, read_file, resolve
+from surfhead.core.config import Choice, RunConfig, read_file, resolve
 from surfhead.core.devices import choose_device
 from surfhead.core.errors import DataError
 from surfhead.runs import trust
@@ -61,6 +61,13 @@ def load_avatar(
     return avatar
 
 
+def at_home(config: RunConfig, data: str | None) -> RunConfig:
+    """A run's configuration with its data at the place where they are now; None: where they were."""
+    if data is None:
+        return config
+    return replace(config, path=str(Path(data).expanduser().resolve()))
+
+
 def read_config(folder: Path) -> RunConfig:
     """A run's saved configuration; its plugin files are loaded. Raises DataError without one."""
     if not (folder / CONFIG).is_file():
@@ -77,5 +84,5 @@ def read_config(folder: Path) -> RunConfig:
         with checkpoint.intact(newest):
             check_plugin_files(meta)  # before any of them is executed
     with nullcontext() if newest is None else checkpoint.intact(newest):
-        trust.load_of_run(plugin_files(tables), meta, (folder / CONFIG).absolute())
+        trust.load_of_run(trust.plugin_files(tables), meta, (folder / CONFIG).absolute())
     return resolve(tables)

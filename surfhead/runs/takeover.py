@@ -25,6 +25,7 @@ from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.provenance import component_versions
+from surfhead.runs.restoration import ABSURD
 from surfhead.runs.train import make_trainer
 from surfhead.training import checkpoint
 
@@ -126,6 +127,13 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         values[name] = spec.start(len(triangle), generator)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
+    for name, value in values.items():
+        if value.numel() and not float(value.abs().max()) <= ABSURD:
+            raise DataError(
+                f'Parameter "{name}" of the avatar holds NaN, infinity or numbers beyond {ABSURD:g}.',
+                "Expected the values of a trained avatar.",
+                "Export the avatar again.",
+            )
     if topology is not None and stored.neighbour_order == "index" and "blend" in values:
         values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):

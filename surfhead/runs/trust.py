@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.errors import DataError, PluginLoadError
+from surfhead.core.errors import DataError, OptionError, PluginLoadError
 from surfhead.core.registry import registry
 
 log = logging.getLogger("surfhead")
@@ -103,6 +103,18 @@ def load_foreign(path: Path, where: Path) -> None:
         remember(digest, str(path))
     if not loaded(digest):
         registry().load_file(path, digest)
+
+
+def plugin_files(tables: Mapping[str, Any]) -> list[Path]:
+    """The plugin files that tables name. Raises OptionError where they are no list of paths."""
+    files = tables.get("plugins", ())
+    if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
+        raise OptionError(
+            f'Setting "plugins" is {files!r}.',
+            "Expected a list of paths.",
+            'For example: plugins = ["mine.py"]',
+        )
+    return [Path(file) for file in files]
 
 
 def load_of_run(files: Iterable[Path], meta: Mapping[str, Any], where: Path) -> None:

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from surfhead.core import bounds
 from surfhead.core.errors import DataError
 from surfhead.core.writing import FAILURES, unwritable
 
@@ -83,7 +84,8 @@ def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Te
 def read_meta(folder: Path) -> dict[str, Any]:
     """A checkpoint's JSON values alone. Raises DataError like ``read``."""
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        bounds.regular(folder / TENSORS)
+        meta = json.loads(bounds.regular(folder / META).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
@@ -148,7 +150,7 @@ def label(folder: Path) -> str:
 def complete(folder: Path) -> bool:
     """Whether a checkpoint's files are there to their ends; what is in them is not read."""
     try:
-        with (folder / TENSORS).open("rb") as file:
+        with bounds.regular(folder / TENSORS).open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             size = (folder / TENSORS).stat().st_size
             if length > size - 8:

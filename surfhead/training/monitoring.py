@@ -79,7 +79,7 @@ def _whole(row: Any) -> bool:
     return (
         isinstance(row, dict)
         and isinstance(row.get("split"), str)
-        and isinstance(row.get("views"), int)
+        and isinstance(row.get("views", 0), int)
         and isinstance(row.get("label"), str)
         and (row["label"] in TITLES or (row["label"].isdecimal() and len(row["label"]) < 19))
         and all(isinstance(row.get(name, 0.0), (int, float)) for name in COLUMNS)
@@ -105,5 +105,5 @@ def summary_table(folder: Path) -> Table:
         for row in mine:
             what = TITLES.get(row["label"], f"{row['label']} images")
             cells = [f"{row[c]:.3f}" if c in row else "" for c in columns]
-            table.add_row(split, what, str(row["views"]), *cells)
+            table.add_row(split, what, str(row.get("views", "")), *cells)
     return table

@@ -1,9 +1,9 @@
 """Who may speak to the page's server: pages of its own, and whoever knows its token.
 
-A browser lets every web page open a websocket to any address and names the page's origin; a name that resolves
-to this machine today may have been another's a second ago (DNS rebinding), and stands in the header ``Host``.
-Both are checked for every request. An address that other machines reach also demands the token that is part of
-the printed address; the first answer leaves it in a cookie, as the page's later requests do not repeat it.
+A browser lets every web page open a websocket to any address and names the page's origin; a name that
+resolves to this machine today may have been another's a second ago (DNS rebinding), and stands in the header
+``Host``. Both are checked for every request. An address that other machines reach also demands the token that
+is part of the printed address; the first answer leaves it in a cookie, as later requests do not repeat it.
 """
 
 from __future__ import annotations

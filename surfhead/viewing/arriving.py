@@ -12,7 +12,7 @@ AT_ONCE = 2  # files of one page
 
 
 class Arriving(dict[str, dict[str, Any]]):
-    """Viser's files in transfer: one that is said to be too large is not begun, a further one ends the oldest."""
+    """Viser's files in transfer: too large a one is not begun, one too many ends the oldest."""
 
     def __setitem__(self, key: str, state: dict[str, Any]) -> None:
         size, count = state["total_bytes"], state["part_count"]

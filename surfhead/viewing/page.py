@@ -138,8 +138,8 @@ def _serve(host: str, port: int, title: str, access: Access) -> Any:
         ) from error
     if not is_local(host):
         log.warning(
-            "The viewer listens on %s: whoever has the address with its token can see the avatar, change what "
-            "it shows and use this machine's processor. Nothing is encrypted.",
+            "The viewer listens on %s: whoever has the address with its token can see the avatar, change "
+            "what it shows and use this machine's processor. Nothing is encrypted.",
             host,
         )
     # what is sent to a page that has just closed is lost, which is as it should be

@@ -23,9 +23,14 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, before: str | 
     path = tmp_path / "deep" / "table.csv"
     if before is not None:
         write_text(path, before)
-    with pytest.raises(DataError) as caught, beside(path) as temporary:
-        temporary.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with beside(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError) as caught:
+        write()
     assert str(path) in caught.value.what
     assert "No space left" in caught.value.what
     assert len(str(caught.value).splitlines()) == 3

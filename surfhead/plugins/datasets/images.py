@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option, unknown_name
+from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, bounds, option, unknown_name
 
 Size = tuple[int, int]
 Colour = tuple[float, float, float]
@@ -97,7 +97,8 @@ def unreadable(path: Path, error: Exception, expected: str = "a PNG or JPEG pict
 def header_size(path: Path) -> Size:
     """Width and height from a picture's header. Raises DataError naming the file."""
     try:
-        with Image.open(path) as image:
+        with Image.open(bounds.regular(path)) as image:
+            bounds.picture(*image.size)
             return image.size
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise unreadable(path, error) from error
@@ -105,8 +106,9 @@ def header_size(path: Path) -> Size:
 
 def _load(path: Path, native: Size) -> Image.Image:
     try:
-        with Image.open(path) as image:
-            image.load()  # the pixels outlive the file
+        with Image.open(bounds.regular(path)) as image:
+            if image.size == native:  # one of another size is refused before it is decoded
+                image.load()  # the pixels outlive the file
             loaded: Image.Image = image
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise unreadable(path, error) from error
@@ -225,7 +227,7 @@ class Pictures:
     def _normals(self, path: Path) -> np.ndarray:
         width, height = self.native
         try:
-            with path.open("rb") as file:
+            with bounds.regular(path).open("rb") as file:
                 normals = np.load(file, allow_pickle=False)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error

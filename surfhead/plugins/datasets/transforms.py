@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, bounds
 from surfhead.plugins.datasets.images import Size
 
 OPENCV_FROM_OPENGL = np.diag(
@@ -31,7 +31,7 @@ def wrong(
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises DataError naming the file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(bounds.regular(path, 1 << 29).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise wrong(path, f"it cannot be read: {reason}", "a JSON file") from error

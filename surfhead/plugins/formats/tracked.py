@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, bounds
 
 # field of the file -> name in the rig
 FIELDS = {
@@ -40,7 +40,7 @@ def _wrong(source: Source, what: str, expected: str) -> DataError:
 def opened(source: Source) -> Iterator[IO[bytes]]:
     """The file at a path, or a stream from its beginning, which stays open."""
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with bounds.regular(source).open("rb") as file:
             yield file
     else:
         source.seek(0)
@@ -49,7 +49,7 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
 
 def _read(path: Source) -> dict[str, np.ndarray]:
     try:
-        with opened(path) as file, np.load(file, allow_pickle=False) as archive:
+        with opened(path) as file, np.load(bounds.archive(file), allow_pickle=False) as archive:
             fields = {name: np.asarray(archive[name]) for name in archive.files}
     except Exception as error:  # a damaged archive can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

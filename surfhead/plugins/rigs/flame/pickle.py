@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, bounds
 
 
 class _Sealed(type):
@@ -201,8 +201,9 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to data outside the file")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, known: dict[int, Any] | None = None) -> Any:
     """Stand-ins replaced by numpy arrays, in containers too."""
+    known = {} if known is None else known
     if isinstance(value, _Array):
         return value.value
     if isinstance(value, _Sparse):
@@ -210,9 +211,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, _Chumpy):
         if not isinstance(value.state, dict) or "x" not in value.state:
             raise pickle.UnpicklingError("it holds a chumpy object without its array")
-        return _plain(value.state["x"])
+        return _plain(value.state["x"], known)
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        if id(value) not in known:  # one that is named a thousand times is made once
+            known[id(value)] = {}
+            known[id(value)] |= {str(key): _plain(entry, known) for key, entry in value.items()}
+        return known[id(value)]
     return value
 
 
@@ -227,7 +231,8 @@ def read_pickle(path: Path) -> dict[str, Any]:
             dictionary.
     """
     try:
-        content = _plain(_Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load())
+        stream = io.BytesIO(bounds.pickled(bounds.regular(path).read_bytes()))
+        content = _plain(_Unpickler(stream, encoding="latin1").load(), {})
     except OSError as error:
         raise DataError(
             f'FLAME file "{path}" cannot be read: {error.strerror}.',
