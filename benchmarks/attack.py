@@ -2,8 +2,8 @@
 
     python -m benchmarks.attack [--kills N] [--mutants N] [--only NAME]
 
-Prints one table: what was tried, how often, what was lost or undeclared. Disks are small tmpfs mounts where this
-user may mount; elsewhere those rows say so.
+Prints one table: what was tried, how often, what was lost or undeclared. Disks are small tmpfs mounts where
+this user may mount; elsewhere those rows say so.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def said(*words: str, environment: dict[str, str] | None = None) -> tuple[int, s
 
 
 def kills(count: int, folder: Path, chance: random.Random) -> list[Row]:
-    """Ends training, export, meshing and a data set's writing at random moments; what is there must be whole."""
+    """Ends training, export and meshing at random moments; what is there must be whole."""
     from surfhead.core.errors import SurfheadError
     from surfhead.runs.run import load_avatar
     from surfhead.training import checkpoint
@@ -199,7 +199,7 @@ def small_disk(folder: Path, options: str) -> Iterator[bool]:
 
 
 def disks(folder: Path) -> list[Row]:
-    """Commands that write to a full, and to a read-only disk: exit code 2, no traceback, no part of a file."""
+    """Commands that write to a full, and to a read-only disk: exit code 2, no traceback."""
     run = folder / "run"
     if not run.exists():
         said("train", *TINY, *SETTINGS, "--out", str(run))

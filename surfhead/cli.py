@@ -155,6 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(of_machine(error), file=sys.stderr)
         return BAD_INPUT
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # what its native writer meets on a full disk
+            raise
+        print(of_machine(OSError(str(error))), file=sys.stderr)
+        return BAD_INPUT
     finally:
         log.removeHandler(handler)
     return 0

@@ -69,7 +69,7 @@ def measure(run: Path, device: str = "auto", data: str | None = None) -> bool:
             missing.append(split)
     if missing:
         log.info("Evaluating %s: %s", run, ", ".join(missing))
-        moved = {} if data is None else {"moved": data}
+        moved: dict[str, Any] = {} if data is None else {"moved": data}
         evaluate_run(run, splits=tuple(missing), device=device, **moved)
     return bool(missing)
 
