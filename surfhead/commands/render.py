@@ -8,13 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import SPLITS, choice
+from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import watched
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHANNELS = (
+    "rgb",
+    "normal",
+    "depth",
+    "alpha",
+    "diffuse",
+    "specular",
+    "albedo",
+    "shading",
+    "error",
+    "binding",
+    "blend",
+    "observed",
+    "stretch",
+)  # a test sees that these are all
 ORBIT, SPIRAL = "orbit", "spiral"
 
 
@@ -28,13 +45,12 @@ def render(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="The views of a split of the run's data instead of a path.")
+        str | None, choice(names=SPLITS, help="The views of a split of the run's data instead of a path.")
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(
-            help="rgb (default), normal, depth, alpha, diffuse, specular, albedo, shading, error (of a "
-            "split's views), binding, blend, observed or stretch; repeatable."
+        choice(
+            names=CHANNELS, help="What is drawn, rgb by default; error: of a split's views only. Repeat it."
         ),
     ] = None,
     arrays: Annotated[
@@ -92,13 +108,13 @@ def render(
     ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Render a run along a path round the head, or from the cameras of a split: PNG files and MP4."""
     from dataclasses import replace
 
     import numpy as np
-    from rich.progress import track
 
     from surfhead.core.surface import unlit
     from surfhead.drawing import pictures
@@ -177,9 +193,7 @@ def render(
                 )
                 for name in channels
             }
-        taken = track(
-            drawn(avatar, shots, channels), "Rendering", len(shots), console=console(), transient=True
-        )
+        taken = watched(drawn(avatar, shots, channels), "Rendering", len(shots))
         for index, (rendering, shown) in enumerate(taken):
             for name, colours in shown.items():
                 pixels = pictures.to_bytes(colours)
@@ -194,7 +208,7 @@ def render(
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
-    console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
+    say(f"{len(shots)} {said} in {target}")
 
 
 def _refuse(settings: dict[str, object]) -> None:

@@ -1,0 +1,58 @@
+"""Where commands print, and lines that fit there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+
+from rich.console import Console
+
+PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
+
+
+class _Voice:
+    """Whether anything but errors is printed."""
+
+    quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Print nothing but errors from now on, or everything again."""
+    _Voice.quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is printed."""
+    return _Voice.quiet
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on standard output or error as they are now; it prints text as it is, without markup."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=width,
+        stderr=stderr,
+        quiet=is_quiet() and not stderr,
+    )
+
+
+def say(text: str) -> None:
+    """Print a sentence; on a terminal lines end between words, and paths stay whole."""
+    console().print(wrapped(text, sys.stdout), soft_wrap=True)
+
+
+def wrapped(text: str, stream: object) -> str:
+    """Text whose lines end between words where ``stream`` is a terminal; as it is elsewhere."""
+    isatty = getattr(stream, "isatty", None)
+    if isatty is None or not isatty():
+        return text
+    width = max(Console(file=stream, markup=False, emoji=False).width - 1, 20)  # type: ignore[arg-type]
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )
