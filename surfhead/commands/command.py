@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from surfhead.terminal.bars import end_waiting, waiting
-from surfhead.terminal.console import is_quiet
+from surfhead.terminal.console import is_quiet, on_terminal
 
 TRANSFERS, POSES = ("absolute", "relative"), ("driver", "relative", "fixed")  # a test sees that they are so
 SPLITS = ("train", "val", "test", "all")
@@ -26,7 +26,7 @@ MARK = re.compile(r"\{(\w+)(\+auto)?\}")  # where the names stand that are regis
 def registered(kind: str, *, auto: bool = False) -> list[str]:
     """The names of a kind of component, or of presets, as they are registered now."""
     if kind == PRESET:
-        from surfhead.core.config import preset_names
+        from surfhead.runs.layers import preset_names
 
         return list(preset_names())
     from surfhead.core.registry import registry
@@ -122,7 +122,7 @@ def first_word(name: str) -> None:
     if "torch" in sys.modules or is_quiet():
         return
     text = f"surfhead {name}: loading PyTorch"
-    if sys.stderr.isatty():
+    if on_terminal(sys.stderr):
         waiting(text)
     else:
         print(f"{text} ...", file=sys.stderr, flush=True)
@@ -157,7 +157,7 @@ def narrow_help(command: Any, ctx: Any, width: int) -> Iterator[str]:
         if getattr(parameter, "hidden", False):
             continue
         option = parameter.param_type_name == "option"
-        named = getattr(parameter, "metavar", None) or (parameter.name or "").upper()
+        named = getattr(parameter, "metavar", None) or parameter.name or ""
         record = (parameter.get_help_record(ctx) if option else None) or (named, "")
         names, about = record[0], record[1] or getattr(parameter, "help", "") or ""
         sections["Options" if option else "Arguments"].append((names, about))

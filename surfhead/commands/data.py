@@ -50,12 +50,12 @@ def check_data(
     many views as --limit says; without the rig's own files, all else is looked at.
     """
     from surfhead.avatars.assembly import make_rig
-    from surfhead.core.config import merge, nested
     from surfhead.core.errors import SurfheadError
     from surfhead.core.options import parse_setting
     from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
     from surfhead.runs.configuration import configure
+    from surfhead.runs.layers import merge, nested
     from surfhead.terminal.listing import Listing
 
     named = {} if rig is None else {"rig": {"name": rig}}

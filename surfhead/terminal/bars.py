@@ -18,7 +18,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from surfhead.terminal.console import console, is_quiet
+from surfhead.terminal.console import console, is_quiet, on_terminal
 from surfhead.terminal.sizes import clock
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class _Display:
 
 def visible() -> bool:
     """Whether bars are shown: on a terminal, unless all is to be quiet."""
-    return sys.stderr.isatty() and not is_quiet()
+    return on_terminal(sys.stderr) and not is_quiet()
 
 
 def show(part: RenderableType, *, refresh: bool = True) -> None:
@@ -77,7 +77,7 @@ def show(part: RenderableType, *, refresh: bool = True) -> None:
             console=console(stderr=True),
             auto_refresh=refresh,
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # what goes into a file stays there
+            redirect_stdout=on_terminal(sys.stdout),  # what goes into a file stays there
         )
         _Display.live.start(refresh=True)
     else:
@@ -135,10 +135,10 @@ class Line:
         ahead = f"{self.what}  "
         width = min(room - len(ahead) - len(after), BAR[1])
         if width < BAR[0]:
-            yield Text(shortened(f"{self.what}{after}", room), end="")
+            yield Text(shortened(f"{self.what}{after}", room))
             return
         drawn = bar(self.done / max(self.count, 1e-9), width, ascii=plain(console))
-        yield Text(ahead, end="").append(drawn).append(after)
+        yield Text(ahead).append(drawn).append(after)
 
 
 class Waiting:
@@ -152,7 +152,7 @@ class Waiting:
         passed = time.monotonic() - self.began
         spin = "*" if plain(console) else SPIN[int(passed * 8) % len(SPIN)]
         since = f"  {clock(passed)}" if passed >= 1.0 else ""
-        yield Text(shortened(f"{spin} {self.what}{since}", min(options.max_width - 1, WIDEST)), end="")
+        yield Text(shortened(f"{spin} {self.what}{since}", min(options.max_width - 1, WIDEST)))
 
 
 def shortened(text: str, width: int) -> str:

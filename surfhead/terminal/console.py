@@ -29,8 +29,7 @@ def is_quiet() -> bool:
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error as they are now; it prints text as it is, without markup."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    width = None if on_terminal(sys.stderr if stderr else sys.stdout) or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(
         highlight=False,
         markup=False,
@@ -41,6 +40,12 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
+def on_terminal(stream: object) -> bool:
+    """Whether what is written here is shown on a terminal; also below a display that stays in place."""
+    stream = getattr(stream, "rich_proxied_file", stream)
+    return bool(getattr(stream, "isatty", lambda: False)())
+
+
 def say(text: str) -> None:
     """Print a sentence; on a terminal lines end between words, and paths stay whole."""
     console().print(wrapped(text, sys.stdout), soft_wrap=True)
@@ -48,8 +53,7 @@ def say(text: str) -> None:
 
 def wrapped(text: str, stream: object) -> str:
     """Text whose lines end between words where ``stream`` is a terminal; as it is elsewhere."""
-    isatty = getattr(stream, "isatty", None)
-    if isatty is None or not isatty():
+    if not on_terminal(stream):
         return text
     width = max(Console(file=stream, markup=False, emoji=False).width - 1, 20)  # type: ignore[arg-type]
     return "\n".join(
