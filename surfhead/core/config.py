@@ -146,18 +146,6 @@ def read_file(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def plugin_files(tables: Mapping[str, Any]) -> list[Path]:
-    """The plugin files that tables name. Raises OptionError where they are no list of paths."""
-    files = tables.get("plugins", ())
-    if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
-        raise OptionError(
-            f'Setting "plugins" is {files!r}.',
-            "Expected a list of paths.",
-            'For example: plugins = ["mine.py"]',
-        )
-    return [Path(file) for file in files]
-
-
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of a lower layer overridden by those of a higher one."""
     merged = dict(low)

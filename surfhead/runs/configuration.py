@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
+from surfhead.core.config import Choice, RunConfig, merge, read_file, resolve
 from surfhead.core.config import preset as preset_tables
 from surfhead.core.moments import options_in_images, unfit
 from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
+from surfhead.runs import trust
 from surfhead.training.weighted_term import make_terms
 
 
@@ -41,8 +42,16 @@ def configure(
     if data is not None:
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
     tables = merge(tables, dict(settings or {}))
-    for plugin in plugin_files(tables):
-        registry().load_file(plugin)
+    if "plugins" in (settings or {}):
+        files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
+        trust.load_named(files)
+    else:  # somebody may have sent the file
+        where = Path() if file is None else file.absolute()
+        files = [where.parent / plugin.expanduser() for plugin in trust.plugin_files(tables)]
+        for plugin in files:
+            trust.load_foreign(plugin, where)
+    if files:
+        tables["plugins"] = [str(plugin) for plugin in files]
     options = tables.get("data", {})
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
