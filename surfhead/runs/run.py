@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, read_file, resolve
-from surfhead.core.devices import choose_device
+from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
+from surfhead.runs.layers import read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
+from surfhead.training.devices import choose_device
 
 
 class Run:
