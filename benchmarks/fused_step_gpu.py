@@ -1,11 +1,11 @@
-"""What each fused form gives a training step on a GPU: rig, highlight, sums within a block; all, each left out, none.
+"""What each fused form gives a training step on a GPU: all of them, each left out, none.
 
     python -m benchmarks.fused_step_gpu OUT [--batches 8,1] [--rounds 2] [--quick]
 
 Every line is a training of its own in this process, on the built-in head with every loss of `paper`; the
 rounds take the lines in turn. Prints and writes a Markdown table: ms a step and images/s (medians over the
-rounds), GPU operations a step, and for the first line what they are. --quick leaves out the lines with one form
-left out.
+rounds), GPU operations a step, and for the first line what they are. --quick leaves out the lines with one
+form left out.
 """
 
 from __future__ import annotations
