@@ -29,12 +29,12 @@ def is_quiet() -> bool:
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error as they are now; it prints text as it is, without markup."""
-    width = None if on_terminal(sys.stderr if stderr else sys.stdout) or "COLUMNS" in os.environ else PIPE_WIDTH
+    told = on_terminal(sys.stderr if stderr else sys.stdout) or "COLUMNS" in os.environ
     return Console(
         highlight=False,
         markup=False,
         emoji=False,
-        width=width,
+        width=None if told else PIPE_WIDTH,
         stderr=stderr,
         quiet=is_quiet() and not stderr,
     )

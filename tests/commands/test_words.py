@@ -95,7 +95,7 @@ def test_choices_are_those_of_what_they_choose() -> None:
     assert mesh_command.COLOURS == mesh_extraction.COLOURS
     assert command.TRANSFERS == reenactment.TRANSFERS
     assert set(command.POSES) == set(reenactment.POSES)
-    assert command.SPLITS == (*SPLITS, "all")
+    assert (*SPLITS, "all") == command.SPLITS
 
 
 def test_quiet_is_quiet(train_tiny: Surfhead, surfhead: Surfhead) -> None:
