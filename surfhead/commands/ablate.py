@@ -77,8 +77,9 @@ def ablate(
             "Expected one of the two.",
             "For example: --deformer similarity,jbs --appearance sh,lasg",
         )
-    if seeds < 1 or (jobs is not None and jobs < 1):
-        raise OptionError("--seeds and --jobs count something.", "Expected at least 1.", "Mend the option.")
+    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
     for kind, chosen in names.items():

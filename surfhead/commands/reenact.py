@@ -166,7 +166,7 @@ def _training_camera(run: Run, number: int) -> Cameras:
     scene = run.scene
     known = scene.views.camera.tolist()
     if number not in known:
-        raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one of these.")
+        raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one with --camera.")
     return cameras_of(scene, [known.index(number)], "cpu")
 
 

@@ -160,7 +160,9 @@ def render(
     if light is not None:
         strength = 1.0 if light_strength is None else light_strength
         if not 0.0 <= strength < float("inf"):
-            raise OptionError(f'"light-strength" is {strength}.', "Expected at least 0.", "Mend it.")
+            raise OptionError(
+                f'"light-strength" is {strength}.', "Expected at least 0.", "Mend --light-strength."
+            )
         lamp = MovingLight.read(light, light_turn or 0.0, strength)
     elif light_turn is not None or light_strength is not None:
         raise OptionError(

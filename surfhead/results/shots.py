@@ -95,7 +95,7 @@ def along_path(
         cameras = PATHS[path](avatar, len(poses), height=height, width=width, **chosen)  # type: ignore[arg-type]
         return Shots(cameras, poses)
     if not path.endswith(".json") and not Path(path).is_file():
-        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these.")
+        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these with --path.")
     keys = KeyFrames.read(Path(path)).validate(avatar.rig.parameters(), avatar.timesteps)
     told = {"turn": turn, "elevation": elevation, "fov": field_of_view, "up": up}
     told["timestep"] = timestep if keys.posed else None
@@ -174,7 +174,7 @@ def resized(
     """
     for name, value in (("height", height), ("width", width), ("size", side)):
         if value is not None and value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
     if height is None and width is None:
         if side is None:
             return cameras

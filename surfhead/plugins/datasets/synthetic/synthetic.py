@@ -35,6 +35,7 @@ from surfhead.core.api import (
     OptionError,
     Rig,
     Scene,
+    ShapeError,
     UnavailableError,
     Views,
     cache_folder,
@@ -182,7 +183,14 @@ class SyntheticScene(Scene):
         self._relief: Relief | None = None
         rig = self._rig()
         self._identity = {name: torch.tensor(v, dtype=torch.float32) for name, v in options.identity.items()}
-        self._rest = rig.prepare(self._identity)
+        try:
+            self._rest = rig.prepare(self._identity)
+        except ShapeError as error:
+            raise OptionError(
+                f'The identity given to rig "{rig.name}" does not fit: {error.what}',
+                error.exists,
+                "Mend --set data.identity.NAME=[...], or leave it out for the average head.",
+            ) from error
         self._posable = rig
         parameters = motion(rig.parameters(), options.timesteps, options.test_timesteps, options.seed)
         ring = camera_ring(self._rest, options.cameras, options.height, options.width, options.arc)
