@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from surfhead.core.config import merge, nested
 from surfhead.data.opening import open_scene
 from surfhead.measuring.evaluation import evaluate
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment
+from surfhead.runs.layers import merge, nested
 from surfhead.runs.train import make_trainer
 from surfhead.training.settling import finish
 

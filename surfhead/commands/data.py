@@ -48,12 +48,12 @@ def check_data(
     from rich.table import Table
 
     from surfhead.avatars.assembly import make_rig
-    from surfhead.core.config import merge, nested
     from surfhead.core.errors import SurfheadError
     from surfhead.core.options import parse_setting
     from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
     from surfhead.runs.configuration import configure
+    from surfhead.runs.layers import merge, nested
 
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from surfhead.core.config import RunConfig, dump
+from surfhead.runs import trust
 
 log = logging.getLogger("surfhead")
 CONFIG = "config.toml"
@@ -26,6 +27,7 @@ PACKAGES = ("torch", "numpy", "kornia", "safetensors", "pluggy", "trimesh", "emb
 def run_folder(folder: Path, config: RunConfig) -> Iterator[None]:
     """Make the run folder with its record, and log into it."""
     (folder / "log").mkdir(parents=True, exist_ok=True)
+    trust.remember_loaded()
     if not (folder / CONFIG).exists():
         _write(folder / "command.txt", shlex.join(sys.argv) + "\n")
         _write(folder / "environment.json", json.dumps(environment(), indent=1))

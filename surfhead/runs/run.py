@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, plugin_files, read_file, resolve
-from surfhead.core.devices import choose_device
+from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.errors import DataError
-from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
+from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
+from surfhead.runs.layers import read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
+from surfhead.training.devices import choose_device
 
 
 class Run:
@@ -135,10 +137,11 @@ def read_config(folder: Path) -> RunConfig:
         )
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)
+    meta: dict[str, Any] = {}
     if newest is not None:
         meta = checkpoint.read_meta(newest)
         with checkpoint.intact(newest):
             check_plugin_files(meta)  # before any of them is executed
-    for plugin in plugin_files(tables):
-        registry().load_file(plugin)
+    with nullcontext() if newest is None else checkpoint.intact(newest):
+        trust.load_of_run(trust.plugin_files(tables), meta, (folder / CONFIG).absolute())
     return resolve(tables)
