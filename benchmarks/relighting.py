@@ -36,7 +36,7 @@ from surfhead.drawing.contact_sheet import contact_sheet
 from surfhead.maths import metrics
 from surfhead.maths.lamps import STUDIO
 from surfhead.maths.light import Light
-from surfhead.plugins.datasets.synthetic import SyntheticScene
+from surfhead.plugins.datasets.synthetic.synthetic import SyntheticScene
 from surfhead.results.shots import of_views
 from surfhead.runs.run import load_avatar, read_config
 
