@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.drawing.channels import FULL_SHADING
 from surfhead.maths import harmonics
 from surfhead.maths.lamps import LAMPS, lamp_from
 from surfhead.maths.light import BANDS
 from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.formats.html.numbers import Numbers
+
+FULL_SHADING = 2.0  # times the mean light shown in white, as in pictures of the channel
 
 
 def add_light(numbers: Numbers, lit: LitColours, kept: Tensor) -> dict[str, Any]:
