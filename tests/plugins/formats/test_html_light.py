@@ -71,7 +71,7 @@ UNTOUCHED = {"name": "as learnt", "turn": 0, "strength": 1, "lamp": 0}
 
 @pytest.mark.parametrize(
     ("channel", "name"),
-    [("colour", "rgb"), ("albedo", "albedo"), ("shading", "shading"), ("normal", "normal")],
+    [("colour", "rgb"), ("albedo", "albedo"), ("shading", "shading")],
 )
 def test_its_channels_are_the_rasterizers(page, lit, channel, name):
     (exact,) = drawn(lit, None, name)

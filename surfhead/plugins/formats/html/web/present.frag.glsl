@@ -26,7 +26,7 @@ void main() {
   } else if (channel == 3) {
     rgb = vec3(sum.a);
   } else if (channel > 3) {
-    rgb = sum.rgb / full;
+    rgb = sum.rgb / full + (1.0 - sum.a) * background;
   }
   colour = vec4(clamp(rgb, 0.0, 1.0), 1.0);
 }
