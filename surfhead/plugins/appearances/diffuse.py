@@ -33,7 +33,7 @@ def check_degree(degree: int, interval: int) -> None:
         raise OptionError(
             f'Appearance option "interval" is {interval}.',
             "Expected a number of images >= 0; 0 starts with the full degree.",
-            "Choose a number in this range.",
+            "Mend --set appearance.interval.",
         )
 
 
