@@ -21,6 +21,7 @@ class Sheet(Rig):
 
     name = "sheet"
     summary = "A bent sheet."
+    capturable = True
 
     def parameters(self) -> Mapping[str, RigParameter]:
         return {
@@ -54,6 +55,11 @@ class Sheet(Rig):
         vertices = self._rest.vertices + given["translation"][:, None]
         bend = given["bend"][:, :, None] * (50 * self._rest.vertices[:, :1].square())
         return Mesh(vertices + torch.cat((torch.zeros(*bend.shape[:2], 2), bend), dim=-1), self._rest)
+
+
+class BendsIfAsked(Sheet):
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        return super().__call__({name: v for name, v in parameters.items() if v.tolist() != [[0.0]]})
 
 
 class NoDescription(Sheet):
@@ -148,6 +154,8 @@ class ScalesInput(Sheet):
 class Linear(Sheet):
     """Sound: the sheet, told as one blendshape and one joint that nothing turns."""
 
+    capturable = False  # its joint comes from the host each time
+
     def parameters(self) -> Mapping[str, RigParameter]:
         return {**super().parameters(), "turn": RigParameter(3, None, "radians")}
 
@@ -231,6 +239,7 @@ BUGS = [
     ("poses_are_independent", Averages, "Pose 0"),
     ("parameters_move_it", IgnoresBend, 'does not depend on "bend"'),
     ("parameters_move_it", RootOfBend, '"bend" holds NaN'),
+    ("capturable", BendsIfAsked, "reads values back (tolist)"),
     ("deterministic", Trembles, "rest mesh of a second instance"),
     ("deterministic", ChangesFingerprint, "fingerprint"),
     ("inputs_unmodified", ScalesInput, "translation"),
