@@ -268,8 +268,7 @@ class Lit(Appearance):
                 total = total + fresnel * share * network.mirrored(mirror, network.coefficients())
         if self._eyes.on:
             index = self._eyes.surfels(binding)
-            seen = (value.index_select(1, index) for value in (directions, normals, rotation))
-            shine = self._eyes.highlight(raw["specular"].index_select(0, index), *seen)
+            shine = self._eyes.highlight_of(index, raw["specular"], directions, normals, rotation)
             if network.relit and mirror is not None:
                 shine = shine * self._dimming(network, mirror.index_select(1, index))
             total = total.index_add(1, index, shine)
