@@ -330,6 +330,8 @@ def capturable(subject: Subject) -> None:
 
 def _require_capturable(appearance: Appearance) -> None:
     binding, directions, normals, turn = _inputs(appearance)
-    inputs = (learning(binding)[0], directions, normals, turn)
-    surface = _surface(appearance, inputs)
-    require_capturable(lambda given: colours_of(appearance, *given, False, surface), inputs, inputs)
+    learnt, _ = learning(binding)
+    surface = _surface(appearance, (learnt, directions, normals, turn))
+    require_capturable(
+        lambda turns: colours_of(appearance, learnt, directions, normals, turns, False, surface), turn, turn
+    )

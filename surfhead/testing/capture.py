@@ -47,7 +47,7 @@ class _Functions(TorchFunctionMode):
         return function(*args, **named)
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -74,7 +74,8 @@ def _is_host(*places: Any) -> bool:
 @contextmanager
 def watched() -> Iterator[None]:
     """Raise ContractError where what is done within could not be captured in a CUDA graph."""
-    with _Operations(), _Functions():
+    operations: Any = _Operations  # PyTorch leaves its constructor untyped
+    with operations(), _Functions():
         yield
 
 
