@@ -183,7 +183,9 @@ class Lit(Appearance):
         }
         if self.options.degree > 0:
             rest = (harmonics.size(self.options.degree) - 1, 3)
-            specs["residual"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["residual"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         if self.options.gloss:
             specs["gloss"] = ParameterSpec((1,), -2.0, Schedule(RATE), group="sh", unseen="neighbours")
         if self.options.occlusion:
