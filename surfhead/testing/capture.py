@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from surfhead.core.errors import ContractError
 from surfhead.testing.values import tensors_in
 
 # methods that give a tensor's values to Python
 LOOKS = {"item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__"}
-# functions that make a tensor of what Python holds, which on a GPU is a copy from the host
+# functions that make a tensor of what Python holds
 COPIES = {"tensor", "as_tensor", "asarray", "new_tensor", "from_numpy", "pin_memory"}
 # operations for which the host waits: for a value, an error code, or the size of the result
 WAITS = {
@@ -28,6 +28,7 @@ WAITS = {
     "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount",
     "_linalg_check_errors",
 }  # fmt: skip
+HOST = "_made_on_the_host"  # marks tensors that would be on the CPU even if the inputs were on a GPU
 
 
 class _Functions(TorchFunctionMode):
@@ -36,15 +37,25 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         named = dict(kwargs or {})
         name = getattr(function, "__name__", "")
-        if name in LOOKS or (name == "to" and _is_host(named.get("device"), *args[1:2])):
-            raise _refusal(f"reads values back ({name})")
-        if name in COPIES:
-            given = named.get("data", args[0] if args else None)
-            # a number without a place is handed to the kernels as it is
-            plain = isinstance(given, (bool, int, float)) and named.get("device") is None
-            if not (plain or isinstance(given, Tensor)) or name == "new_tensor":
-                raise _refusal(f"copies from the host ({name})")
-        return function(*args, **named)
+        tensors = [tensor for _, tensor in tensors_in([args, named])]
+        hosts = [tensor for tensor in tensors if hasattr(tensor, HOST)]
+        placed = named.get("device") is not None or any(isinstance(v, torch.device) for v in args)
+        only_host = len(hosts) == len(tensors) and not placed
+        if name in LOOKS or (name == "to" and any(isinstance(v, str) and v == "cpu" for v in args)):
+            if not only_host:
+                raise _refusal(f"reads values back ({name})")
+            with _disable_current_modes():
+                return function(*args, **named)
+        data = named.get("data", args[0] if args else None)
+        if name in COPIES and (name == "new_tensor" or not (only_host or isinstance(data, Tensor))):
+            raise _refusal(f"copies from the host ({name})")
+        if any(tensor.ndim > 0 or name == "to" for tensor in hosts) and not only_host:
+            raise _refusal(f"copies from the host ({name})")
+        result = function(*args, **named)
+        if only_host and name not in ("__get__", "__set__"):
+            for _, tensor in tensors_in(result):
+                setattr(tensor, HOST, True)
+        return result
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -65,10 +76,6 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if masks and not filled:  # filling one value in is done by the mask itself
                 raise _refusal("waits for the GPU (indexing with a mask)")
         return operation(*args, **named)
-
-
-def _is_host(*places: Any) -> bool:
-    return any(isinstance(place, str) and place == "cpu" for place in places)
 
 
 @contextmanager

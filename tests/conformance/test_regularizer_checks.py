@@ -167,7 +167,7 @@ BUGS = [
     ("views_and_poses", CountsPairs, "With every view paired"),
     ("capturable", Asks, "reads values back (__bool__)"),
     ("capturable", MeanOverVisible, "indexing with a mask"),
-    ("capturable", Weighs, "copies from the host (tensor)"),
+    ("capturable", Weighs, "copies from the host (mul)"),
     ("capturable", Fades, "depends on the image count"),
     ("capturable", LooksBack, "waits for the GPU (_local_scalar_dense)"),
     ("capturable", LooksWhenPaired, "reads values back (__float__)"),

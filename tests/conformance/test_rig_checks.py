@@ -21,7 +21,6 @@ class Sheet(Rig):
 
     name = "sheet"
     summary = "A bent sheet."
-    capturable = True
 
     def parameters(self) -> Mapping[str, RigParameter]:
         return {
@@ -58,8 +57,16 @@ class Sheet(Rig):
 
 
 class BendsIfAsked(Sheet):
+    capturable = True
+
     def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
         return super().__call__({name: v for name, v in parameters.items() if v.tolist() != [[0.0]]})
+
+
+class MadeOnTheHost(Sheet):
+    """The sheet's zeros lie on the CPU, wherever the vertices are."""
+
+    capturable = True
 
 
 class NoDescription(Sheet):
@@ -154,8 +161,6 @@ class ScalesInput(Sheet):
 class Linear(Sheet):
     """Sound: the sheet, told as one blendshape and one joint that nothing turns."""
 
-    capturable = False  # its joint comes from the host each time
-
     def parameters(self) -> Mapping[str, RigParameter]:
         return {**super().parameters(), "turn": RigParameter(3, None, "radians")}
 
@@ -239,6 +244,7 @@ BUGS = [
     ("poses_are_independent", Averages, "Pose 0"),
     ("parameters_move_it", IgnoresBend, 'does not depend on "bend"'),
     ("parameters_move_it", RootOfBend, '"bend" holds NaN'),
+    ("capturable", MadeOnTheHost, "copies from the host (cat)"),
     ("capturable", BendsIfAsked, "reads values back (tolist)"),
     ("deterministic", Trembles, "rest mesh of a second instance"),
     ("deterministic", ChangesFingerprint, "fingerprint"),
