@@ -9,6 +9,7 @@ import typer
 
 from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.core.errors import OptionError
 from surfhead.terminal.console import console
 
 HELD_OUT = ("val", "test")
@@ -49,6 +50,9 @@ def evaluate(
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
     from surfhead.runs.measure import evaluate_run
 
+    for option, value in (("limit", limit), ("geometry", geometry)):
+        if value < 0:
+            raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
     results = evaluate_run(
         run,
         data=data,

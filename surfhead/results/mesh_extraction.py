@@ -84,6 +84,8 @@ class MeshSettings:
         for kind, value, choices in chosen:
             if value not in choices:
                 raise unknown_name(kind, value, choices, f"Choose one of these with --{kind}.")
+        if not self.voxel > 0.0:
+            raise OptionError(f'"voxel" is {self.voxel}.', "Expected metres > 0.", "Mend --voxel-mm.")
         limits = (
             ("views", self.views, 1),
             ("size", self.size, LEAST_SIZE),

@@ -260,6 +260,12 @@ def geometry_of(rendering: Rendering, camera: Cameras) -> dict[str, np.ndarray]:
 
 def _playing(avatar: Avatar, timestep: int | None, frames: int | None) -> Tensor:
     """(M,) the timestep each picture shows: the one that was chosen, or the motion, over and over."""
+    if timestep is not None and not 0 <= timestep < max(avatar.timesteps, 1):
+        raise OptionError(
+            f"Timestep {timestep} is outside the avatar's motion.",
+            f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
+            "Choose one of these with --timestep.",
+        )
     if timestep is not None or avatar.timesteps == 0:
         return torch.full((max(FRAMES if frames is None else frames, 0),), timestep or 0)
     return torch.arange(max(avatar.timesteps if frames is None else frames, 0)) % avatar.timesteps

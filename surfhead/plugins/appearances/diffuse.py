@@ -27,7 +27,7 @@ def check_degree(degree: int, interval: int) -> None:
         raise OptionError(
             f'Appearance option "degree" is {degree}.',
             f"Expected 0 to {harmonics.MAX_DEGREE}.",
-            "Choose a degree in this range.",
+            "Mend --set appearance.degree.",
         )
     if interval < 0:
         raise OptionError(
