@@ -10,6 +10,7 @@ import typer
 from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import console
 
 HELD_OUT = ("val", "test")
@@ -53,6 +54,7 @@ def evaluate(
     for option, value in (("limit", limit), ("geometry", geometry)):
         if value < 0:
             raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
+    waiting(f"Reading {run}")
     results = evaluate_run(
         run,
         data=data,

@@ -10,6 +10,7 @@ import typer
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import say
 
 
@@ -57,6 +58,7 @@ def import_avatar(
             "Expected options of the format, such as format.neighbour_order=index.",
             "Name the format with --format.",
         )
+    waiting(f"Reading {source}")
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(
@@ -64,6 +66,7 @@ def import_avatar(
             "Expected a format such as surfhead.",
             "Choose another --format.",
         )
+    waiting(f"Writing {out}")
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
     say(f"{len(stored)} surfels in {path}")
     for note in stored.notes:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import choice
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def mesh(
     """Write the mesh of an avatar: depth pictures from many sides, fused; PLY, OBJ or GLB."""
     import time
 
-    from surfhead.meshes.surface_mesh import check_suffix
+    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
     from surfhead.runs.run import Run
 
@@ -104,6 +105,7 @@ def mesh(
     if stride < 1:
         raise OptionError(f'"stride" is {stride}.', "Expected at least 1.", "Mend --stride.")
     if out is not None:
+        out = with_suffix(out, SUFFIXES)
         check_suffix(out)
     settings = MeshSettings(
         voxel=voxel_mm / 1000.0,
@@ -117,6 +119,7 @@ def mesh(
         cover=cover,
         colours=colours,
     )
+    waiting(f"Reading {run}")
     read = Run(run)
     avatar = read.avatar(device)
     name, poses = _poses(avatar, timestep, canonical, motion)

@@ -10,7 +10,7 @@ import typer
 from surfhead.commands.command import POSES, TRANSFERS, choice
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def reenact(
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
     motion = read_driver(driver)
+    waiting(f"Reading {run}")
     read = Run(run)
     avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 
@@ -39,6 +40,8 @@ def report(
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
+    out = None if out is None else with_suffix(out, (".html", ".htm"))
+    waiting(f"Reading {run}")
     made = write_report(
         run, out, views=views, frames=frames, size=size, turn=turn, device=device, watch=watched
     )
