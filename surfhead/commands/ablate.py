@@ -66,6 +66,7 @@ def ablate(
     from surfhead.commands.compare import show
     from surfhead.core.config import preset as preset_tables
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs import ablation
 
     names = {"preset": _split(presets), "deformer": _split(deformer), "appearance": _split(appearance)}
@@ -85,6 +86,7 @@ def ablate(
                 preset_tables(name)
             else:
                 registry().registration(kind, name)
+    try_place(out)
     arguments = [data] if data else []
     arguments += ["--preset", preset] if preset and not names["preset"] else []
     arguments += ["--iterations", str(iterations)] if iterations is not None else []

@@ -47,8 +47,10 @@ def evaluate(
     debug: Debug = -1,
 ) -> None:
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
+    from surfhead.files.writing import try_place
     from surfhead.runs.measure import evaluate_run
 
+    try_place(out or run / "eval")
     results = evaluate_run(
         run,
         data=data,

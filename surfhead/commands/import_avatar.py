@@ -42,6 +42,7 @@ def import_avatar(
     from surfhead.core.exchange import StoredAvatar
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.takeover import import_run
 
     cls: Any = registry().get("format", layout)
@@ -55,6 +56,7 @@ def import_avatar(
             "Expected options of the format, such as format.neighbour_order=index.",
             "Name the format with --format.",
         )
+    try_place(out)
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, RunFolder
 from surfhead.core.errors import OptionError
 
 
@@ -24,6 +25,7 @@ def report(
     turn: Annotated[
         float, typer.Option(help="Degrees of the turntable: all round, or less, to and fro.")
     ] = 360.0,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     debug: Debug = -1,
@@ -34,16 +36,20 @@ def report(
     """
     from rich.progress import track
 
+    from surfhead.files.writing import try_place
     from surfhead.results.report import write_report
 
     for name, value in (("views", views), ("frames", frames)):
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
+    check_numbers(views=views, frames=frames, size=size, turn=turn)
+    try_place(out or run / "report.html")
+
     def watch(steps: Iterable[Any], what: str, count: int) -> Iterable[Any]:
         return track(steps, what, count, console=console(), transient=True)
 
     made = write_report(
-        run, out, views=views, frames=frames, size=size, turn=turn, device=device, watch=watch
+        run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watch
     )
     console().print(f"Report: {made}", soft_wrap=True)

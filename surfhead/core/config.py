@@ -28,7 +28,13 @@ from surfhead.core.sections import Term as Term
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
-LEAST = {"iterations": 0, "batch_size": 1, "surfels_per_triangle": 1, "initial_surfels": 0}
+LIMITS = {  # of whole numbers: from, to
+    "iterations": (0, 10**9),
+    "batch_size": (1, 4096),
+    "surfels_per_triangle": (1, 256),
+    "initial_surfels": (0, 10**8),
+    "seed": (0, 2**62),
+}
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,10 @@ class RunConfig:
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("iterations", 0),
-            ("batch_size", 1),
-            ("surfels_per_triangle", 1),
-            ("initial_surfels", 0),
-        ):
-            if getattr(self, name) < low:
-                raise OptionError(
-                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
-                )
+        for name, (low, high) in LIMITS.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                expected = f"at least {low}" if value < low else f"at most {high}"
+                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", "Mend the setting.")
         if self.initial_colours not in ("declared", "mean"):
             raise unknown_name(
                 "initial_colours", self.initial_colours, ("declared", "mean"), error=OptionError
@@ -137,8 +137,10 @@ def preset_description(name: str) -> str:
 def read_file(path: Path) -> dict[str, Any]:
     """A configuration file's tables. Raises DataError naming the file and the line."""
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= 1 << 24):
+            raise OSError("it is no file of at most 16 MB")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'Configuration file "{path}" cannot be read: {error}.',
             "Expected a TOML file such as a run's config.toml.",
