@@ -116,7 +116,6 @@ def mutants(count: int, folder: Path, chance: random.Random) -> list[Row]:
     import numpy as np
     from PIL import Image
 
-    from surfhead.core.config import read_file
     from surfhead.core.errors import SurfheadError
     from surfhead.drawing.key_frames import KeyFrames
     from surfhead.meshes.ply import read_ply, write_ply
@@ -124,6 +123,7 @@ def mutants(count: int, folder: Path, chance: random.Random) -> list[Row]:
     from surfhead.plugins.formats.tracked import read_motion
     from surfhead.plugins.rigs.flame.pickle import read_pickle
     from surfhead.results.curves import read_history
+    from surfhead.runs.layers import read_file
     from surfhead.training.monitoring import summary
 
     np.savez(folder / "m.npz", jaw=np.zeros((3, 3), np.float32))

@@ -27,7 +27,7 @@ from surfhead.plugins.datasets.vhap.tracking import read_fields
 from surfhead.plugins.formats.tracked import read_motion
 from surfhead.plugins.rigs.flame.pickle import read_pickle
 from surfhead.meshes.ply import read_ply
-from surfhead.core.config import read_file
+from surfhead.runs.layers import read_file
 from surfhead.drawing.key_frames import KeyFrames
 from surfhead.training.checkpoint import read as read_checkpoint
 import plyfile, torch, PIL.Image, PIL.PngImagePlugin

@@ -64,10 +64,10 @@ def ablate(
     What is finished is kept, what was stopped goes on, and a run that fails does not stop the others.
     """
     from surfhead.commands.compare import show
-    from surfhead.core.config import preset as preset_tables
     from surfhead.core.registry import registry
     from surfhead.files.writing import try_place
     from surfhead.runs import ablation
+    from surfhead.runs.layers import preset as preset_tables
 
     names = {"preset": _split(presets), "deformer": _split(deformer), "appearance": _split(appearance)}
     if bool(names["preset"]) == bool(names["deformer"] or names["appearance"]):

@@ -48,13 +48,13 @@ def check_data(
     from rich.table import Table
 
     from surfhead.avatars.assembly import make_rig
-    from surfhead.core.config import merge, nested
     from surfhead.core.errors import SurfheadError
     from surfhead.core.options import parse_setting
     from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
     from surfhead.files.writing import try_place
     from surfhead.runs.configuration import configure
+    from surfhead.runs.layers import merge, nested
 
     try_place(out)
     named = {} if rig is None else {"rig": {"name": rig}}

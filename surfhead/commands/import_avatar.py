@@ -38,11 +38,11 @@ def import_avatar(
     debug: Debug = -1,
 ) -> None:
     """Make a run of an avatar from files: it renders, is measured, driven and trained on like any other."""
-    from surfhead.core.config import nested
     from surfhead.core.exchange import StoredAvatar
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
     from surfhead.files.writing import try_place
+    from surfhead.runs.layers import nested
     from surfhead.runs.takeover import import_run
 
     cls: Any = registry().get("format", layout)

@@ -71,7 +71,7 @@ def components(kind: str | None = None) -> list[dict[str, str]]:
 def presets() -> list[dict[str, str]]:
     """The presets as rows."""
     from surfhead import __version__
-    from surfhead.core.config import preset_description, preset_names
+    from surfhead.runs.layers import preset_description, preset_names
 
     return [
         {

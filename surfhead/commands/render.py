@@ -46,6 +46,26 @@ def render(
     ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels from left to right.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels from top to bottom.")] = None,
+    colours: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="MAP",
+            help="Colours of depth, alpha, error, blend, observed, stretch: grey, heat, blue-red, viridis, "
+            "cividis, plasma or turbo; else each channel's own.",
+        ),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LOW,HIGH", help="Values at the map's ends, for all of them."),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(help="Or leave out this many per cent of the first picture's values at each end."),
+    ] = None,
+    bar: Annotated[
+        bool, typer.Option("--bar", help="Draw a bar with map and range into these channels' pictures.")
+    ] = False,
     background: Annotated[
         str | None, typer.Option(metavar="COLOUR", help="Such as black or #336699; else the data's own.")
     ] = None,
@@ -106,12 +126,14 @@ def render(
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
+    from surfhead.drawing.scalars import Scale
     from surfhead.files.writing import try_place
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import Run
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
     check_channels(channels, split is not None)
+    scale = Scale(colours, _pair(span), percentile, hold=True, bar=bar)
     if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
     if not (png or video or arrays):
@@ -185,11 +207,11 @@ def render(
                 for name in channels
             }
         taken = track(
-            drawn(avatar, shots, channels), "Rendering", len(shots), console=console(), transient=True
+            drawn(avatar, shots, channels, scale), "Rendering", len(shots), console=console(), transient=True
         )
         for index, (rendering, shown) in enumerate(taken):
-            for name, colours in shown.items():
-                pixels = pictures.to_bytes(colours)
+            for name, picture in shown.items():
+                pixels = pictures.to_bytes(picture)
                 if png:
                     pictures.save(pixels, target / name / f"{index:05d}.png")
                 if video:
@@ -201,6 +223,8 @@ def render(
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
+    for legend in scale.legends.values():
+        console().print(f"Colours: {legend.words}", soft_wrap=True)
     console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
 
 
@@ -229,6 +253,18 @@ def _colour(text: str) -> Tensor:
             "Expected a colour such as white, #336699 or rgb(10,20,30).",
             "Mend --background.",
         ) from error
+
+
+def _pair(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(
+            f'"range" is {text!r}.', "Expected two numbers.", "For example: --range 0.4,0.9"
+        ) from error
+    return low, high
 
 
 def _direction(text: str) -> tuple[float, float, float]:

@@ -31,7 +31,7 @@ def show_preset(name: str) -> None:
     """Print a preset as the TOML it amounts to."""
     import tomli_w
 
-    from surfhead.core.config import preset, preset_description
+    from surfhead.runs.layers import preset, preset_description
 
     tables = preset(name)
     typer.echo(f"preset {name}: {preset_description(name)}\n")

@@ -29,11 +29,11 @@ def synth(
     debug: Debug = -1,
 ) -> None:
     """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast."""
-    from surfhead.core.config import nested
     from surfhead.core.errors import unknown_name
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
     from surfhead.files.writing import try_place
+    from surfhead.runs.layers import nested
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(

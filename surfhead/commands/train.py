@@ -78,8 +78,8 @@ def train(
     debug: Debug = -1,
 ) -> None:
     """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
-    from surfhead.core.config import merge, nested, read_file
     from surfhead.runs import launch
+    from surfhead.runs.layers import merge, nested, read_file
     from surfhead.runs.train import train as train_run
 
     launch.check_count(processes)

@@ -33,8 +33,8 @@ class TrainCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The help, with the names that are registered now."""
-        from surfhead.core.config import preset_names
         from surfhead.core.registry import registry
+        from surfhead.runs.layers import preset_names
 
         for parameter in self.get_params(ctx):
             name = parameter.name or ""

@@ -412,8 +412,5 @@ class Observer(Component):
         """At the end, with the error that ended it, if any."""
 
 
-KINDS: tuple[type[Component], ...] = (
-    *(Deformer, Appearance, Regularizer, Rasterizer, Rig),
-    *(Dataset, Densifier, Format, Observer),
-)
-BASES = {base.kind: base for base in KINDS}
+# the bases above, by kind
+BASES: dict[str, type[Component]] = {base.kind: base for base in Component.__subclasses__()}

@@ -1,22 +1,19 @@
-"""What a run is made of: presets, a TOML file and command line overrides become one frozen RunConfig.
+"""What a run is made of, one frozen RunConfig, from the tables of a TOML file and back.
 
-Precedence: defaults < preset < file < command line. A table a component; its ``name`` picks it, the other
-keys are its options. Naming another component in a later layer drops the earlier one's options.
+A table a component; its ``name`` picks it, the other keys are its options.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.errors import OptionError, unknown_name
 from surfhead.core.options import build
 from surfhead.core.sections import Choice as Choice
 from surfhead.core.sections import Exports as Exports
@@ -35,6 +32,7 @@ LIMITS = {  # of whole numbers: from, to
     "initial_surfels": (0, 10**8),
     "seed": (0, 2**62),
 }
+WORDS = {"initial_colours": ("declared", "mean"), "cache": ("auto", "gpu", "ram", "disk")}
 
 
 @dataclass(frozen=True)
@@ -103,91 +101,9 @@ class RunConfig:
             if not low <= (value := getattr(self, name)) <= high:
                 expected = f"at least {low}" if value < low else f"at most {high}"
                 raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", "Mend the setting.")
-        if self.initial_colours not in ("declared", "mean"):
-            raise unknown_name(
-                "initial_colours", self.initial_colours, ("declared", "mean"), error=OptionError
-            )
-        if self.cache not in ("auto", "gpu", "ram", "disk"):
-            raise unknown_name("cache", self.cache, ("auto", "gpu", "ram", "disk"), error=OptionError)
-
-
-def preset_names() -> list[str]:
-    """The names of the presets."""
-    folder = resources.files("surfhead") / "presets"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-def preset(name: str) -> dict[str, Any]:
-    """A preset's tables; a preset may build on another through its key ``base``."""
-    if name not in preset_names():
-        raise unknown_name("preset", name, preset_names(), "See `surfhead list preset`.")
-    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
-    base = tables.pop("base", None)
-    tables.pop("description", None)
-    return merge(preset(base), tables) if base else tables
-
-
-def preset_description(name: str) -> str:
-    """A preset's one-line description."""
-    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text).get("description", ""))
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """A configuration file's tables. Raises DataError naming the file and the line."""
-    try:
-        if path.exists() and not (path.is_file() and path.stat().st_size <= 1 << 24):
-            raise OSError("it is no file of at most 16 MB")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f'Configuration file "{path}" cannot be read: {error}.',
-            "Expected a TOML file such as a run's config.toml.",
-            "Mend the file.",
-        ) from error
-
-
-def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of a lower layer overridden by those of a higher one."""
-    merged = dict(low)
-    for key, value in high.items():
-        old, value = _written_out(key, merged.get(key)), _written_out(key, value)
-        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
-            merged[key] = value
-        elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
-            merged[key] = dict(value)
-        else:
-            merged[key] = merge(old, value)
-    return merged
-
-
-def _written_out(key: str, value: Any) -> Any:
-    """Shorthands as tables, so that layers merge: a component's name, a term's weight, a group's rate."""
-    if key in COMPONENTS and isinstance(value, str):
-        return {"name": value}
-    word = {"regularizers": "weight", "rate": "initial"}.get(key)
-    if word is None or not isinstance(value, Mapping):
-        return value
-    return {k: {word: v} if isinstance(v, (int, float)) else v for k, v in value.items()}
-
-
-def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Dotted keys into tables: ``deformer.rotation_blend`` -> {"deformer": {"rotation_blend": ...}}."""
-    tables: dict[str, Any] = {}
-    for key, value in settings:
-        *parents, last = key.split(".")
-        table = tables
-        for parent in parents:
-            table[parent] = _written_out(parent, table.get(parent, {}))
-            table = table[parent]
-            if not isinstance(table, dict):
-                raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
-        if isinstance(table.get(last), dict) and isinstance(value, dict):
-            table[last] = merge(table[last], value)
-        else:
-            table[last] = value
-    return tables
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise unknown_name(name, getattr(self, name), words, error=OptionError)
 
 
 def resolve(tables: Mapping[str, Any]) -> RunConfig:
@@ -284,8 +200,12 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
                 for name, t in value.items()
             }
         elif item.name == "rate":
-            rates = [(g, _without_none(dataclasses.asdict(r))) for g, r in value.items()]
-            tables[item.name] = nested(rates)
+            rates: dict[str, Any] = {}
+            tables[item.name] = rates
+            for group, rate in value.items():
+                above, _, name = group.rpartition(".")  # those of the rig: rig.NAME
+                table = rates.setdefault(above, {}) if above else rates
+                table[name] = _without_none(dataclasses.asdict(rate))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             tables[item.name] = _without_none(dataclasses.asdict(value))
         elif value is not None and item.name != "train_rig":

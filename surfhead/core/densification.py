@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from surfhead.core.types import Binding
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from surfhead.core.errors import OptionError, unknown_name
 if TYPE_CHECKING:
     from surfhead.core.components import Component
 
-if TYPE_CHECKING:
-    pass
-
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     """Make the dataclass ``cls`` from ``values``; unknown keys and wrong types are OptionErrors.

@@ -30,21 +30,10 @@ from surfhead.core.errors import (
     UnknownNameError,
     unknown_name,
 )
+from surfhead.core.hookspecs import KINDS
 
 if TYPE_CHECKING:
     from surfhead.core.components import Component
-
-KINDS = (
-    "deformer",
-    "appearance",
-    "regularizer",
-    "rasterizer",
-    "rig",
-    "dataset",
-    "densifier",
-    "format",
-    "observer",
-)
 
 
 @dataclass(frozen=True)
@@ -184,7 +173,7 @@ class Registry:
             self.manager.register(plugin, name=f"{source.origin}:{source.file}:{source.label}")
             self.manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+            hooks = [f"register_{kind}s" for kind in KINDS]
             text = str(error).splitlines()[0]
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)

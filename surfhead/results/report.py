@@ -25,8 +25,8 @@ from PIL import Image
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
 from surfhead.drawing import pictures
-from surfhead.drawing.channels import FULL_ERROR
 from surfhead.drawing.colour_maps import normal_colours
+from surfhead.drawing.scalars import FULL_ERROR
 from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
 from surfhead.results.shots import along_path, drawn, of_views

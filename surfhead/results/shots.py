@@ -18,9 +18,10 @@ from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.camera_path import UP, orbit, spiral
-from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
+from surfhead.drawing.channels import PARTS, check_channels, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
 from surfhead.drawing.light_file import MovingLight
+from surfhead.drawing.scalars import Scale
 from surfhead.runs.run import Run
 
 PATHS = {"orbit": orbit, "spiral": spiral}
@@ -201,25 +202,25 @@ def resized(
 
 
 def drawn(
-    avatar: Avatar, shots: Shots, channels: Sequence[str]
+    avatar: Avatar, shots: Shots, channels: Sequence[str], scale: Scale | None = None
 ) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
     """Take the shots in turn: what was rendered, and channel -> (H, W, 3) in [0, 1].
 
-    All depths share the range of the first shot that shows anything. Errors are those of ``paint``, and
-    OptionError where an avatar without light of its own is to be lit. Afterwards it has its own light again.
+    Without a ``scale`` all depths share the range of the first shot that shows anything. Errors are those
+    of ``paint``, and OptionError where an avatar without light of its own is to be lit. Afterwards it has its
+    own light again.
     """
     check_channels(channels, shots.truth is not None)
     try:
-        yield from _taken(avatar, shots, channels)
+        yield from _taken(avatar, shots, channels, scale or Scale(hold=True))
     finally:
         if shots.light is not None and avatar.appearance.relightable:
             avatar.appearance.relight(None)
 
 
 def _taken(
-    avatar: Avatar, shots: Shots, channels: Sequence[str]
+    avatar: Avatar, shots: Shots, channels: Sequence[str], scale: Scale
 ) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
-    limits = None
     for index in range(len(shots)):
         camera = shots.cameras[index]
         if shots.light is not None:
@@ -230,7 +231,6 @@ def _taken(
             background=shots.background,
             parts=any(name in PARTS for name in channels),
         )
-        limits = limits or depth_limits(rendering.output)
         truth = shots.truth(index) if shots.truth is not None and "error" in channels else None
         yield (
             rendering,
@@ -240,8 +240,8 @@ def _taken(
                 camera,
                 channels,
                 background=shots.background,
-                depth_range=limits,
                 truth=truth,
+                scale=scale,
             ),
         )
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.config import Choice, RunConfig, merge, read_file, resolve
-from surfhead.core.config import preset as preset_tables
-from surfhead.core.moments import options_in_images, unfit
+from surfhead.core.components import Component
+from surfhead.core.config import Choice, RunConfig, resolve
+from surfhead.core.moments import options_in_images
 from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.runs import trust
+from surfhead.runs.layers import merge, read_file
+from surfhead.runs.layers import preset as preset_tables
 from surfhead.training.weighted_term import make_terms
 
 RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
@@ -98,11 +101,32 @@ def unfit_schedules(config: RunConfig) -> list[str]:
     for kind in ("appearance", "densifier"):
         choice: Choice = getattr(config, kind)
         if choice.name != "auto":
-            found += unfit(registry().get(kind, choice.name), choice.options, config.iterations)
+            found += _unfit(registry().get(kind, choice.name), choice.options, config.iterations)
     for term in make_terms(config):
         if term.weight > 0 and 0 < config.iterations <= term.start:
             found.append(
                 f'Regularizer "{term.name}" starts at image {term.start}, after the end of the run of '
                 f"{config.iterations}; a fraction, such as 0.1, scales with the run."
+            )
+    return found
+
+
+def _unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list[str]:
+    """What of a component's schedule lies beyond a run of ``length`` images, a sentence each."""
+    found = []
+    fields = dataclasses.fields(cls.Options)
+    counts: dict[str, Any] = {field.name: field.default for field in fields}
+    counts |= options_in_images(cls, options, length)
+    for field in fields:
+        if "of" not in field.metadata or field.metadata.get("end", False):
+            continue
+        factor = counts.get(field.metadata.get("times", ""), 1)
+        last = counts[field.name] * (factor if isinstance(factor, int) else 1)
+        given = options.get(field.name)
+        counted = isinstance(given, int) or (isinstance(given, float) and given > 1.0)
+        if counted and 0 < length <= last:
+            found.append(
+                f'"{field.name}" of {cls.kind} "{cls.name}" is {counts[field.name]} images, which does not '
+                f"fit into a run of {length}; a fraction, such as 0.1, scales with the run."
             )
     return found

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, read_file, resolve
-from surfhead.core.devices import choose_device
+from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
+from surfhead.runs.layers import read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
+from surfhead.training.devices import choose_device
 
 
 class Run:
-    """A run folder.
+    """A run folder; `surfhead.open_run` opens one.
 
     Attributes:
         folder: as it was given.
@@ -110,6 +111,21 @@ class Run:
             return None
         whole = isinstance(found, dict) and isinstance(found.get("means"), dict)
         return found if whole and isinstance(found.get("views"), int) else None
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open a run folder; its avatar, data and figures are read when they are asked for.
+
+    Args:
+        folder: made by `surfhead train` or `surfhead import`.
+
+    Raises:
+        DataError: it is no run, or its configuration is damaged.
+        ContractError: a plugin file it needs is missing or changed.
+    """
+    run = Run(folder)
+    _ = run.config  # what is wrong with it is said here, not later
+    return run
 
 
 def load_avatar(

@@ -15,8 +15,7 @@ from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
 from surfhead.avatars.state import ABSURD, AvatarState
-from surfhead.core.config import RunConfig, as_tables, merge, resolve
-from surfhead.core.config import preset as preset_tables
+from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
@@ -24,6 +23,8 @@ from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.layers import merge
+from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
 from surfhead.training import checkpoint

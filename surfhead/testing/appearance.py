@@ -244,8 +244,11 @@ def colour_model_agrees(subject: Subject) -> None:
             return
         require(isinstance(model, ColourModel), f"It gave a {type(model).__name__}.")
         with torch.no_grad():
-            colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
-            colour = colour.expand(len(directions), -1, -1).clone()
+            if model.lit is None:
+                colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
+                colour = colour.expand(len(directions), -1, -1).clone()
+            else:
+                colour = model.lit(directions, normals, rotation)
             if model.degree:
                 values = harmonics.basis(directions, model.degree)[..., 1:]
                 rest = binding.parameters["sh_rest"][:, : values.shape[-1]]

@@ -297,8 +297,8 @@ class Trainer:
                     pause = time.perf_counter()
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
-                if last and config.tie_unseen:
-                    finish(self.avatar, self.scene, self.order.views, self.ranks)
+                if last:
+                    finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
                 if save.due(before, self.images) or last:
                     self.save()
                 if self._export is not None and (export.due(before, self.images) or last):

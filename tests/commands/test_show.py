@@ -7,8 +7,9 @@ import tomllib
 
 import pytest
 
-from surfhead.core.config import merge, preset, preset_names
-from surfhead.core.registry import KINDS, registry
+from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import registry
+from surfhead.runs.layers import merge, preset, preset_names
 from tests.commands.conftest import TINY, Surfhead
 
 
