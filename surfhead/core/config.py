@@ -100,7 +100,7 @@ class RunConfig:
         for name, (low, high) in LIMITS.items():
             if not low <= (value := getattr(self, name)) <= high:
                 expected = f"at least {low}" if value < low else f"at most {high}"
-                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", "Mend the setting.")
+                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", f"Mend --set {name}.")
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise unknown_name(name, getattr(self, name), words, error=OptionError)
