@@ -39,6 +39,7 @@ def import_rig(
     """Write a rig's published assets as one safetensors file, which loads faster and runs no code."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
 
     out = with_suffix(out, (ENDING,))
     if out.exists():
@@ -49,6 +50,7 @@ def import_rig(
             f"Expected a file name that ends in {ENDING}.",
             f"For example: {out.with_suffix(ENDING)}",
         )
+    try_place(out)
     options = {"path": str(source), **dict(map(parse_setting, assignment or []))}
     out.parent.mkdir(parents=True, exist_ok=True)
     written = registry().create("rig", name, options).pack(out)

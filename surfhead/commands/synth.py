@@ -39,6 +39,7 @@ def synth(
     from surfhead.core.errors import unknown_name
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.layers import nested
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -66,6 +67,7 @@ def synth(
             "Choose one of these with --format.",
         )
     writer = registry().create("dataset", layout or writable[0])
+    try_place(out)
     scene = registry().create("dataset", SOURCE, options).open(None)
     out.mkdir(parents=True, exist_ok=True)
     waiting(f"Writing {out}")
