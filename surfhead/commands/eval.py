@@ -55,11 +55,8 @@ def evaluate(
     for option, value in (("limit", limit), ("geometry", geometry)):
         if value < 0:
             raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
-<<<<<<< HEAD
-    waiting(f"Reading {run}")
-=======
     try_place(out or run / "eval")
->>>>>>> main
+    waiting(f"Reading {run}")
     results = evaluate_run(
         run,
         data=data,

@@ -67,11 +67,8 @@ def export(
     if share:
         options["i_may_share_the_rig"] = True
     writer = registry().create("format", layout, options)
-<<<<<<< HEAD
-    waiting(f"Reading {run}")
-=======
     try_place(out or run / "export")
->>>>>>> main
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar("cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:

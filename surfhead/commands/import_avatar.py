@@ -59,11 +59,8 @@ def import_avatar(
             "Expected options of the format, such as format.neighbour_order=index.",
             "Name the format with --format.",
         )
-<<<<<<< HEAD
-    waiting(f"Reading {source}")
-=======
     try_place(out)
->>>>>>> main
+    waiting(f"Reading {source}")
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(

@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import choice
-<<<<<<< HEAD
-from surfhead.commands.outputs import with_suffix
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
-=======
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
->>>>>>> main
 from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
@@ -102,14 +98,9 @@ def mesh(
     import time
     from dataclasses import replace
 
-<<<<<<< HEAD
-    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
-    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
-=======
     from surfhead.files.writing import try_place
-    from surfhead.meshes.surface_mesh import check_suffix
+    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
->>>>>>> main
     from surfhead.runs.run import Run
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
@@ -135,14 +126,10 @@ def mesh(
         cover=cover,
         colours=colours,
     )
-<<<<<<< HEAD
-    waiting(f"Reading {run}")
-    read = Run(run)
-=======
     check_numbers(views=views, size=size)
     try_place(out or run / "mesh")
+    waiting(f"Reading {run}")
     read = Run(run, data)
->>>>>>> main
     avatar = read.avatar(device)
     name, poses = _poses(avatar, timestep, canonical, motion)
     scene = None if cameras == "around" else _scene(read, required=cameras == "training")

@@ -98,12 +98,8 @@ def reenact(
     check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
     try_place(out or run / "reenact")
     motion = read_driver(driver)
-<<<<<<< HEAD
     waiting(f"Reading {run}")
-    read = Run(run)
-=======
     read = Run(run, data)
->>>>>>> main
     avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
     count = len(next(iter(poses.values())))

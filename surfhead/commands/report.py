@@ -7,13 +7,9 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from surfhead.commands.outputs import with_suffix
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
-=======
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
->>>>>>> main
 from surfhead.core.errors import OptionError
 from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
@@ -47,13 +43,10 @@ def report(
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
-<<<<<<< HEAD
     out = None if out is None else with_suffix(out, (".html", ".htm"))
-    waiting(f"Reading {run}")
-=======
     check_numbers(views=views, frames=frames, size=size, turn=turn)
     try_place(out or run / "report.html")
->>>>>>> main
+    waiting(f"Reading {run}")
     made = write_report(
         run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watched
     )

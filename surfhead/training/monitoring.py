@@ -112,13 +112,9 @@ def summary_table(folder: Path) -> FigureTable:
         mine = [r for r in kept if r["split"] == split]
         mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
         table.strong.add(len(table.rows))
-        table.rows.append([f"{split}, {mine[-1]['views']} views", *([""] * len(columns))])
+        table.rows.append([f"{split}, {mine[-1].get('views', '?')} views", *([""] * len(columns))])
         for row in mine:
             what = TITLES.get(row["label"], f"{row['label']} images")
             cells = [name.text(row.get(key)) for key, name in names.items()]
-<<<<<<< HEAD
             table.rows.append([f"  {what}", *cells])
-=======
-            table.rows.append([split, what, str(row.get("views", "")), *cells])
->>>>>>> main
     return table

@@ -153,9 +153,7 @@ def test_how_much_of_a_member_is_done(tmp_path: Path) -> None:
     member = Member("jbs", 0, (), tmp_path)
     assert share_done(member) == 0.0
     (tmp_path / "config.toml").write_text("iterations = 200\n")
-    (tmp_path / "metrics.jsonl").write_text(
-        '{"images": 10, "a": {}}\n{"images": 50, "a": {}}\n{"ima'
-    )
+    (tmp_path / "metrics.jsonl").write_text('{"images": 10, "a": {}}\n{"images": 50, "a": {}}\n{"ima')
     assert share_done(member) == 0.25
     (tmp_path / "finished.json").write_text("{}")
     assert share_done(member) == 1.0
