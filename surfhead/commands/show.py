@@ -69,14 +69,15 @@ def options_table(cls: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from surfhead.core.options import default_of, type_name
+    from surfhead.core.options import bounds_of, default_of, type_name
 
     hints = get_type_hints(cls.Options)
     fields = [f for f in dataclasses.fields(cls.Options) if f.init]
     if not fields:
         return None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("option", "type", "default", "description"):
+    bounded = any(map(bounds_of, fields))
+    for column in ("option", "type", "default", *(["bounds"] if bounded else []), "description"):
         table.add_column(column, no_wrap=column == "option", style="bold" if column == "option" else "")
     for field in fields:
         default = default_of(field)
@@ -84,6 +85,7 @@ def options_table(cls: Any) -> Any:
             field.name,
             Text(type_name(hints[field.name])),
             Text("" if default is None else str(default)),
+            *([Text(bounds_of(field))] if bounded else []),
             Text(str(field.metadata.get("description", ""))),
         )
     return table

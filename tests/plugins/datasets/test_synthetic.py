@@ -296,7 +296,7 @@ def test_a_folder_that_cannot_be_written_is_a_declared_error(tmp_path):
 )
 def test_options_out_of_range_are_refused(tmp_path, changes):
     with pytest.raises(OptionError, match=next(iter(changes))):
-        options(tmp_path, **changes)
+        Synthetic(options(tmp_path, **changes))
 
 
 def test_it_draws_any_rig(tmp_path):
