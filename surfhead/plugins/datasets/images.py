@@ -46,7 +46,7 @@ class ImageOptions:
             raise OptionError(
                 '"resolution" is 0.',
                 "Expected -1, a divisor 1, 2, 4, 8, or a width in pixels.",
-                "Mend the setting.",
+                "Mend --set data.resolution.",
             )
 
 
