@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 FOLDER = "normals"
 ENDINGS = (".png", ".npy")
@@ -67,9 +68,8 @@ def read(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def _of_picture(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            if max(image.size) > LARGEST:
-                raise ValueError(f"it has {image.width}x{image.height} pixels")
+        with Image.open(bounds.regular(path)) as image:
+            bounds.picture(*image.size, path.stat().st_size)
             if image.mode not in ("RGB", "RGBA"):
                 raise ValueError(f"its mode is {image.mode}")
             pixels = np.asarray(image.convert("RGB"))
@@ -82,7 +82,7 @@ def _of_picture(path: Path) -> np.ndarray:
 
 def _of_array(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False, mmap_mode="r")
+        values = np.load(bounds.regular(path), allow_pickle=False, mmap_mode="r")
         if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "fiu" or 0 in values.shape:
             raise ValueError(f"it is {values.dtype} of shape {values.shape}")
         if max(values.shape) > LARGEST:
