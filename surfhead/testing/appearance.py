@@ -17,6 +17,7 @@ from surfhead.core.types import Binding, Colour
 from surfhead.maths import harmonics
 from surfhead.maths.light import Light
 from surfhead.testing import tiny
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.declared import learning, require_valid
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
@@ -318,3 +319,22 @@ def relights(subject: Subject) -> None:
         appearance.relight(None)
         back = torch.equal(_call(appearance, *inputs).rgb, before) and appearance.stage() == stage
     require(back, "After relight(None) it is not as before.", "Expected the learnt light again.")
+
+
+@promise("appearance")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it at every stage: no look at values, no copy from the host."""
+    for images in (0, END):
+        appearance = _prepared(subject, images)
+        if not appearance.capturable:
+            return
+        _require_capturable(appearance)
+
+
+def _require_capturable(appearance: Appearance) -> None:
+    binding, directions, normals, turn = _inputs(appearance)
+    learnt, _ = learning(binding)
+    surface = _surface(appearance, (learnt, directions, normals, turn))
+    require_capturable(
+        lambda turns: colours_of(appearance, learnt, directions, normals, turns, False, surface), turn, turn
+    )
