@@ -1,0 +1,20 @@
+#version 300 es
+// One point for every surfel that shines, where its texel is.
+precision highp float;
+precision highp int;
+precision highp sampler2D;
+
+const int ACROSS = 1024;
+const int ROW = 256;
+uniform sampler2D places;
+uniform vec2 size;
+flat out int number;
+flat out int surfel;
+
+void main() {
+  number = gl_VertexID;
+  surfel = int(texelFetch(places, ivec2(number % ACROSS, number / ACROSS), 0).x);
+  vec2 at = vec2(float(surfel % ROW), float(surfel / ROW)) + 0.5;
+  gl_Position = vec4(2.0 * at / size - 1.0, 0.0, 1.0);
+  gl_PointSize = 1.0;
+}
