@@ -8,6 +8,11 @@ for a rig that may not be passed on, that is not linear, or whose motion its lin
 rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``; without it the
 page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
 
+The page has its title, a picture that is there before the scripts have run, a timeline, keys (space, arrows,
+H, F and others: see "Keys" in it), fullscreen, and a panel that hides. Behind a # its address may ask for a
+view: ``page.html#panel=0&yaw=30&pitch=10&zoom=1.5&orbit=20&channel=normal&play=1``; "Embed" writes such an
+``<iframe>`` of what is seen.
+
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
 and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
 the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
@@ -47,7 +52,7 @@ SCRIPTS = (
     *("painter", "orbit", "bar", "panel", "player"),
 )
 SHADERS = (
-    *("present.vert", "shade.frag", "highlight.vert", "highlight.frag"),
+    *("present.vert", "shade.frag", "highlight.frag", "scatter.vert", "scatter.frag"),
     *("surfel.vert", "surfel.frag", "present.frag"),
 )
 STEEPEST, LEAST_ZOOM, MOST_ZOOM = 80.0, 0.4, 4.0

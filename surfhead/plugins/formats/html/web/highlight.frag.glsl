@@ -11,9 +11,9 @@ uniform sampler2D surfels; // three texels each: mean, tangents; a quaternion's 
 uniform sampler2D lobes; // two amplitudes, one or two sharpnesses
 uniform sampler2D axes; // axis, x and y of each lobe
 uniform sampler2D weights;
+uniform sampler2D places; // the surfel's number
+uniform int count;
 uniform vec3 eye;
-flat in int number;
-flat in int surfel;
 out vec4 light;
 
 vec4 weight(int at) {
@@ -25,6 +25,9 @@ vec3 perceptron(vec4 x0[PADDED / 4]) {
 }
 
 void main() {
+  int number = int(gl_FragCoord.y) * ROW + int(gl_FragCoord.x);
+  if (number >= count) discard;
+  int surfel = int(texelFetch(places, ivec2(number % ACROSS, number / ACROSS), 0).x);
   ivec2 at = ivec2(3 * (surfel % ROW), surfel / ROW);
   vec4 mean = texelFetch(surfels, at, 0);
   vec4 first = texelFetch(surfels, at + ivec2(1, 0), 0);

@@ -40,7 +40,7 @@ class Highlight {
   }
 
   /** Everything as textures of ``painter``. */
-  prepare(painter, template, vertex) {
+  prepare(painter, shaders) {
     const gl = painter.gl, { arrays } = this;
     const texture = (values) => {
       const height = Math.max(1, Math.ceil(values.length / (4 * ACROSS)));
@@ -69,20 +69,31 @@ class Highlight {
     const places = new Float32Array(4 * this.count);
     for (let m = 0; m < this.count; m++) places[4 * m] = arrays.surfels[m];
     this.textures = { places: texture(places), lobes: texture(lobes), axes: texture(axes), weights: texture(weights) };
-    this.program = painter.program(vertex, this.source(template));
+    this.working = painter.program(shaders["present.vert"], this.source(shaders["highlight.frag"]));
+    this.scattering = painter.program(shaders["scatter.vert"], shaders["scatter.frag"]);
+    this.rows = Math.max(1, Math.ceil(this.count / ROW));
+    this.lights = painter.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, null);
+    this.lit = painter.framebuffer(this.lights);
   }
 
-  /** Write the light of every surfel that shines, seen from ``eye``, into the painter's texture of highlights. */
+  /**
+   * Write the light of every surfel that shines, seen from ``eye``, into the painter's texture of highlights:
+   * worked out side by side, as cards like it, and then put in place.
+   */
   draw(painter, eye) {
     const gl = painter.gl;
-    const textures = Object.entries({ surfels: painter.textures.surfels, ...this.textures });
-    const places = painter.use(this.program, textures);
+    const places = painter.use(this.working, Object.entries({ surfels: painter.textures.surfels, ...this.textures }));
     gl.uniform3fv(places.eye, eye);
-    gl.uniform2f(places.size, ROW, painter.rows);
+    gl.uniform1i(places.count, this.count);
+    gl.disable(gl.BLEND);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.lit);
+    gl.viewport(0, 0, ROW, this.rows);
+    gl.bindVertexArray(painter.empty);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    const put = painter.use(this.scattering, [["places", this.textures.places], ["lights", this.lights]]);
+    gl.uniform2f(put.size, ROW, painter.rows);
     gl.bindFramebuffer(gl.FRAMEBUFFER, painter.lightened);
     gl.viewport(0, 0, ROW, painter.rows);
-    gl.disable(gl.BLEND);
-    gl.bindVertexArray(painter.empty);
     gl.drawArrays(gl.POINTS, 0, this.count);
   }
 }

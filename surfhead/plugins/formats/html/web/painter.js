@@ -84,7 +84,7 @@ class Painter {
     }
     this.shaded = this.framebuffer(this.textures.colours);
     this.lightened = this.framebuffer(this.textures.highlight);
-    if (surfels.highlight) surfels.highlight.prepare(this, shaders["highlight.frag"], shaders["highlight.vert"]);
+    if (surfels.highlight) surfels.highlight.prepare(this, shaders);
     this.corners = new Uint32Array(6 * surfels.count);
     this.quads = gl.createVertexArray();
     gl.bindVertexArray(this.quads);

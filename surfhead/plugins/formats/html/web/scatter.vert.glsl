@@ -8,12 +8,11 @@ const int ACROSS = 1024;
 const int ROW = 256;
 uniform sampler2D places;
 uniform vec2 size;
-flat out int number;
-flat out int surfel;
+flat out ivec2 from;
 
 void main() {
-  number = gl_VertexID;
-  surfel = int(texelFetch(places, ivec2(number % ACROSS, number / ACROSS), 0).x);
+  from = ivec2(gl_VertexID % ROW, gl_VertexID / ROW);
+  int surfel = int(texelFetch(places, ivec2(gl_VertexID % ACROSS, gl_VertexID / ACROSS), 0).x);
   vec2 at = vec2(float(surfel % ROW), float(surfel / ROW)) + 0.5;
   gl_Position = vec4(2.0 * at / size - 1.0, 0.0, 1.0);
   gl_PointSize = 1.0;
