@@ -83,6 +83,9 @@ def orbit(
         elevation: degrees above the horizon.
         field_of_view: degrees, of the shorter side of the picture.
         up: direction that is up in the pictures.
+
+    Raises:
+        OptionError: no frames, an empty picture, an impossible angle, or a camera that looks along ``up``.
     """
     phase = torch.arange(max(frames, 0), dtype=torch.float64) / max(frames, 1)
     angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
@@ -108,6 +111,9 @@ def spiral(
         turn: degrees it goes round; halfway the camera is in front.
         elevation: degrees from which below the horizon it climbs to as many above it.
         avatar, frames, height, width, field_of_view, up: as of ``orbit``.
+
+    Raises:
+        OptionError: as ``orbit`` raises.
     """
     phase = torch.linspace(-0.5, 0.5, max(frames, 0), dtype=torch.float64)
     phase = phase if frames > 1 else torch.zeros_like(phase)

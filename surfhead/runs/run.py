@@ -24,7 +24,7 @@ from surfhead.training.devices import choose_device
 
 
 class Run:
-    """A run folder.
+    """A run folder; `surfhead.open_run` opens one.
 
     Attributes:
         folder: as it was given.
@@ -108,6 +108,21 @@ class Run:
         except (OSError, ValueError):
             return None
         return found if {"means", "views"} <= found.keys() else None
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open a run folder; its avatar, data and figures are read when they are asked for.
+
+    Args:
+        folder: made by `surfhead train` or `surfhead import`.
+
+    Raises:
+        DataError: it is no run, or its configuration is damaged.
+        ContractError: a plugin file it needs is missing or changed.
+    """
+    run = Run(folder)
+    _ = run.config  # what is wrong with it is said here, not later
+    return run
 
 
 def load_avatar(

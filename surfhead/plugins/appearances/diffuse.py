@@ -67,7 +67,9 @@ class Diffuse:
         }
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
-            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["sh_rest"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         return specs
 
     def advance(self, images: int) -> None:

@@ -180,9 +180,22 @@ class Specular:
             ),
         )
 
-    def highlight(self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor) -> Tensor:
-        """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped."""
-        if self.options.frame == "world":
+    def highlight_of(
+        self, index: Tensor, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor
+    ) -> Tensor:
+        """(B, M, 3) the specular term of M of N surfels, the inputs being those of all N."""
+        turned = rotation.index_select(1, index) if self.options.frame == "world" else None
+        directions, normals = directions.index_select(1, index), normals.index_select(1, index)
+        return self.highlight(features.index_select(0, index), directions, normals, turned)
+
+    def highlight(
+        self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor | None
+    ) -> Tensor:
+        """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped.
+
+        ``rotation`` (B, M, 3, 3) is needed in the frame ``world``.
+        """
+        if self.options.frame == "world" and rotation is not None:
             directions = (rotation * directions[..., None, :]).sum(dim=-1)
             normals = (rotation.detach() * normals[..., None, :]).sum(dim=-1)
         colour: Tensor = self.network()(features, directions, normals)
@@ -200,10 +213,7 @@ class Specular:
                 total = plain + self.highlight(features, directions, normals, rotation)
             else:
                 index = self.surfels(binding)
-                shine = self.highlight(
-                    features.index_select(0, index),
-                    *(value.index_select(1, index) for value in (directions, normals, rotation)),
-                )
+                shine = self.highlight_of(index, features, directions, normals, rotation)
                 total = plain.index_add(1, index, shine)
         rgb = total.clamp_min(0.0)
         if not parts:

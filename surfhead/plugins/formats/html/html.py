@@ -16,7 +16,8 @@ view: ``page.html#panel=0&yaw=30&pitch=10&zoom=1.5&orbit=20&channel=normal&play=
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
 and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
 the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
-Scripts find ``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``pixels``.
+Avatars that can be lit anew have controls of the light, and the channels albedo and shading. Scripts find
+``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``setLight``, ``pixels``.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ from surfhead.plugins.formats.point_cloud import refuse
 
 log = logging.getLogger("surfhead")
 SCRIPTS = (
-    *("payload", "labels", "rig", "triangles", "deform", "highlight"),
+    *("payload", "labels", "rig", "triangles", "deform", "highlight", "light"),
     *("painter", "orbit", "bar", "panel", "player"),
 )
 SHADERS = (
-    *("present.vert", "shade.frag", "highlight.frag", "scatter.vert", "scatter.frag"),
+    *("present.vert", "shade.frag", "lit.frag", "highlight.frag", "scatter.vert", "scatter.frag"),
     *("surfel.vert", "surfel.frag", "present.frag"),
 )
 STEEPEST, LEAST_ZOOM, MOST_ZOOM = 80.0, 0.4, 4.0

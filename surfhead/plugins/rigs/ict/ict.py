@@ -38,9 +38,8 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
-from surfhead.maths import geometry
 from surfhead.plugins.rigs.ict.model import PARTS, IctModel, read_folder, read_imported, write_model
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
 
 JOINTS = ("root", "neck", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1)
@@ -242,9 +241,8 @@ class Ict(Rig):
 
         turns = torch.cat([given(name).reshape(poses, -1, 3) for name in ("rotation", "neck", "eyes")], dim=1)
         shaped = assets["template"] + blend_shapes(assets["expressions"], given("expression"))
-        rotations = geometry.axis_angle_to_matrix(turns)
-        posed = linear_blend_skinning(shaped, assets["joints"][None], PARENTS, rotations, assets["weights"])
-        return Mesh(posed + given("translation")[:, None, :], rest)
+        transforms = pose_joints(turns, assets["joints"][None], PARENTS)[1]
+        return Mesh(skin_vertices(shaped, transforms, assets["weights"], given("translation")), rest)
 
 
 def _replace(model: IctModel, **changes: Any) -> IctModel:

@@ -46,7 +46,7 @@ function slider(label, [low, high], step, changed) {
       changed(Number(input.value));
     },
   });
-  const row = element("label", { title: label }, element("span", { textContent: label }), input, shown);
+  const row = element("label", { title: label }, element("span", { textContent: label.charAt(0).toUpperCase() + label.slice(1) }), input, shown);
   const show = (value) => {
     input.value = value;
     shown.value = short(Number(value));

@@ -4,9 +4,16 @@
 const ROW = 256; // surfels in a row of the textures
 const CHANNELS = ["colour", "normal", "depth", "alpha"];
 const OF_SURFELS = 4; // how the shaders call a channel of numbers that surfels have
+const LIT_CHANNELS = ["albedo", "shading"]; // of avatars that can be lit anew; the shaders call them 5 and 6
 const SOLID = 0.5; // alpha from which a pixel's number counts for the range
 const ROOM = 0.1; // of the range, added at both ends
 const NARROWEST = 0.01; // of the channel's own range
+
+/** How the shaders call a channel. */
+function numberOf(channel) {
+  const found = CHANNELS.indexOf(channel), part = LIT_CHANNELS.indexOf(channel);
+  return found >= 0 ? found : part >= 0 ? OF_SURFELS + 1 + part : OF_SURFELS;
+}
 
 /** Indices of the surfels before the camera, farthest first, equal depths highest index first. */
 class DepthSorter {
@@ -66,8 +73,8 @@ class Painter {
     this.rows = Math.max(1, Math.ceil(surfels.count / ROW));
     this.texels = new Float32Array(12 * ROW * this.rows);
     this.sorter = new DepthSorter(surfels.count);
-    this.channels = [...CHANNELS, ...surfels.numbers];
-    this.shading = this.program(shaders["present.vert"], shaders["shade.frag"]);
+    this.channels = [...CHANNELS, ...(surfels.lighting ? LIT_CHANNELS : []), ...surfels.numbers];
+    this.shading = this.program(shaders["present.vert"], shaders[surfels.lighting ? "lit.frag" : "shade.frag"]);
     this.drawing = this.program(shaders["surfel.vert"], shaders["surfel.frag"]);
     this.presenting = this.program(shaders["present.vert"], shaders["present.frag"]);
     this.textures = {
@@ -81,6 +88,10 @@ class Painter {
     this.maps = {};
     for (const [name, colours] of Object.entries(surfels.maps)) {
       this.maps[name] = this.texture(gl.RGB8, colours.length / 3, 1, gl.RGB, gl.UNSIGNED_BYTE, colours);
+    }
+    if (surfels.lighting) {
+      const bytes = this.padded(surfels.surface, 4);
+      this.textures.surface = this.texture(gl.RGBA8, ROW, this.rows, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     }
     this.shaded = this.framebuffer(this.textures.colours);
     this.lightened = this.framebuffer(this.textures.highlight);
@@ -189,14 +200,20 @@ class Painter {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, this.rows, gl.RED, gl.FLOAT, this.padded(values, 1));
   }
 
-  shade(eye) {
+  /** Work out colours as seen from ``eye``, or what another channel shows; ``front`` points to the camera. */
+  shade(eye, number, front) {
     const gl = this.gl, { textures } = this;
     if (this.surfels.highlight) this.surfels.highlight.draw(this, eye);
-    const names = ["surfels", "base", "harmonics", "highlight"];
+    const { lighting } = this.surfels;
+    const names = ["surfels", "base", "harmonics", "highlight", ...(lighting ? ["surface"] : [])];
     const places = this.use(this.shading, names.map((name) => [name, textures[name]]));
     gl.uniform4fv(places.scale, this.surfels.scale);
     gl.uniform3fv(places.eye, eye);
     gl.uniform1i(places.degree, this.surfels.degree);
+    if (lighting) {
+      gl.uniform1i(places.show, Math.max(0, number - OF_SURFELS));
+      lighting.tell(gl, places, front);
+    }
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.shaded);
     gl.viewport(0, 0, ROW, this.rows);
     gl.disable(gl.BLEND);
@@ -210,11 +227,10 @@ class Painter {
    * legend: of channels of numbers; low and high, colour_map, log, falling.
    */
   draw(view, channel, background, legend) {
-    const gl = this.gl, found = CHANNELS.indexOf(channel);
-    const number = found >= 0 ? found : this.channels.includes(channel) ? OF_SURFELS : 0;
+    const gl = this.gl, number = this.channels.includes(channel) ? numberOf(channel) : 0;
     const { rotation: r, translation: t } = view;
     const eye = [0, 1, 2].map((i) => -(r[i] * t[0] + r[3 + i] * t[1] + r[6 + i] * t[2]));
-    if (number === 0 || !this.lit) this.shade(eye);
+    if (number === 0 || number > OF_SURFELS || !this.lit) this.shade(eye, number, [-r[6], -r[7], -r[8]]);
     this.lit = true;
     const order = this.sorter.sort(this.texels, [r[6], r[7], r[8], t[2]], view.near);
     gl.bindVertexArray(this.quads);
@@ -254,6 +270,7 @@ class Painter {
     gl.uniform1i(places.channel, number);
     gl.uniform1i(places.logarithmic, shown.log ? 1 : 0);
     gl.uniform1i(places.falling, shown.falling ? 1 : 0);
+    gl.uniform1f(places.full, number === numberOf("shading") ? this.surfels.lighting.full : 1);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 

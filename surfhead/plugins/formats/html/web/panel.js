@@ -14,6 +14,8 @@ class Panel {
     this.sliders = [];
     this.note = element("p", { className: "note" });
     root.append(element("h1", { textContent: player.head.title }), this.note, this.view());
+    const { lighting } = player.painter.surfels;
+    if (lighting) root.append(lighting.controls(player.canvas, () => player.view(), () => player.set({})));
     if (player.rig instanceof LinearRig) root.append(...this.rigControls());
     root.append(this.about(), this.embedding(), this.keys());
   }

@@ -15,10 +15,12 @@ class Player {
     this.rig = new rigs[head.rig.kind](head.rig, { ...mesh, ...group(arrays, "rig/") });
     const surfels = group(arrays, "surfel/");
     const light = head.highlight ? new Highlight(head.highlight, group(arrays, "light/")) : null;
+    const lighting = head.light ? new Light(head.light) : null;
     this.maps = group(arrays, "map/");
     const known = { observed: surfels.observed, blend: surfels.blend, stretch: mesh.triangles };
     const numbers = Object.keys(known).filter((name) => known[name]);
-    this.painter = new Painter(canvas, shaders, { ...head.surfels, ...surfels, numbers, maps: this.maps, highlight: light });
+    const more = { numbers, maps: this.maps, highlight: light, lighting };
+    this.painter = new Painter(canvas, shaders, { ...head.surfels, ...surfels, ...more });
     this.deformer = new Deformer(head.deformer, { ...mesh, ...surfels, count: head.surfels.count }, this.painter.texels);
     this.asked = asked(location.hash);
     const { channels } = this.painter, wanted = this.asked.channel;
@@ -102,7 +104,7 @@ class Player {
   draw() {
     const { channel, background } = this.state;
     if (this.moved) {
-      const carried = this.painter.channels.indexOf(channel) >= CHANNELS.length;
+      const carried = numberOf(channel) === OF_SURFELS && this.painter.channels.includes(channel);
       if (carried) this.deformer.numbers(channel); // asks for those that go with the pose
       this.deformer.update(this.rig.pose(this.state.parameters));
       this.painter.posed();
@@ -129,8 +131,7 @@ class Player {
     const { channel, percent, background } = this.state;
     this.unsettled = false;
     this.measured = this.painter.measureRange(channel, percent, this.legend().own);
-    const found = CHANNELS.indexOf(channel);
-    this.painter.present(this.drawn, found >= 0 ? found : OF_SURFELS, background, this.legend());
+    this.painter.present(this.drawn, numberOf(channel), background, this.legend());
     this.legendBox.show(this.legend(), this.maps);
   }
 
@@ -174,6 +175,8 @@ function scripting(player) {
   return {
     head: player.head,
     state: player.state,
+    /** The light's state, or null where the avatar cannot be lit anew. */
+    light: player.painter.surfels.lighting ? player.painter.surfels.lighting.state : null,
     /** camera_from_world: 16 numbers row by row; intrinsics: 9 numbers row by row, pixels. */
     setView: drawn((matrix, k, width, height, near = 0.01) => {
       const m = matrix.flat(), i = k.flat();
@@ -183,6 +186,13 @@ function scripting(player) {
     }),
     setPose: drawn((pose) => player.setPose(pose)),
     setChannel: drawn((channel, range = null) => player.set({ channel, range })),
+    /** name, turn (degrees), strength, lamp (strength) and direction towards it, where the avatar can be lit anew. */
+    setLight: drawn((light) => {
+      const { lighting } = player.painter.surfels;
+      if (!lighting) throw new Error("This avatar cannot be lit anew.");
+      lighting.set(light);
+      player.set({});
+    }),
     setBackground: drawn((rgb) => player.set({ background: rgb })),
     play: (speed = 1) => player.set({ playing: true, speed }),
     pause: () => player.set({ playing: false }),

@@ -8,9 +8,10 @@ uniform sampler2D drawn;
 uniform sampler2D map; // the colours of numbers, from the low end to the high one
 uniform vec3 background;
 uniform vec2 range; // values at the map's ends
-uniform int channel; // 0 colour, 1 normal, 2 depth, 3 alpha, 4 a number of each surfel
+uniform int channel; // 0 colour, 1 normal, 2 depth, 3 alpha, 4 a number of each surfel, more: parts of the colour
 uniform bool logarithmic;
 uniform bool falling; // the low end has the map's upper colour
+uniform float full; // what is white in parts of the colour
 out vec4 colour;
 
 vec3 mapped(float value) {
@@ -39,6 +40,8 @@ void main() {
     rgb = mapped(sum.r / max(sum.a, 1e-9)) * sum.a + behind;
   } else if (channel == 3) {
     rgb = mapped(sum.a); // it has a value everywhere
+  } else if (channel > 4) {
+    rgb = sum.rgb / full + behind;
   }
   colour = vec4(clamp(rgb, 0.0, 1.0), 1.0);
 }
