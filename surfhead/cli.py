@@ -13,6 +13,7 @@ import typer
 from surfhead import __version__
 from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
+from surfhead.commands.command import Command, Group
 from surfhead.commands.compare import compare
 from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
@@ -32,6 +33,8 @@ from surfhead.commands.train import train
 from surfhead.commands.train_words import TrainCommand
 from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
+from surfhead.terminal.bars import end_waiting
+from surfhead.terminal.console import be_quiet, wrapped
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -57,16 +60,16 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="surfhead",
+    cls=Group,
     help="Train, measure and render riggable head avatars made of 2D Gaussian surfels.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
     # names such as the preset -eyeballs are arguments, too
     _dashes = {"ignore_unknown_options": _name == "show"}
-    _class = TrainCommand if _name == "train" else None
+    _class = TrainCommand if _name == "train" else Command
     app.command(_name, cls=_class, context_settings=_dashes)(_command)
 app.add_typer(data, name="data")
 app.add_typer(rig, name="rig")
@@ -91,7 +94,8 @@ class _StandardError(logging.Handler):
     """Prints warnings on whatever standard error is at that moment, so that a live display can lift them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+        text = f"{record.levelname.lower()}: {self.format(record)}"
+        print(wrapped(text, sys.stderr), file=sys.stderr)
 
 
 def with_debug_value(arguments: Sequence[str]) -> list[str]:
@@ -111,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
+    be_quiet(False)
     try:
         command = typer.main.get_command(app)
         command(args=given, prog_name="surfhead", obj=given)
@@ -119,11 +124,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SurfheadError as error:
         if debug:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        print(wrapped(str(error), sys.stderr), file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
+        end_waiting()
         log.removeHandler(handler)
     return 0
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.console import say
 
 
 def import_avatar(
@@ -18,13 +19,13 @@ def import_avatar(
     ],
     out: Annotated[Path, typer.Argument(metavar="RUN", help="New run folder.")],
     layout: Annotated[
-        str, typer.Option("--format", help="The format that reads it, see `list format`.")
+        str, choice("--format", kind="format", help="The format that reads it, see `list format`.")
     ] = "surfhead",
     data: Annotated[
         str | None,
         typer.Option(help="Its data set: gives motion where the files lack it, and lets it train on."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="How training would go on, see `list preset`.")] = "paper",
+    preset: Annotated[str, choice(kind="preset", help="How training would go on.")] = "paper",
     assignment: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,6 +36,7 @@ def import_avatar(
         ),
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Make a run of an avatar from files: it renders, is measured, driven and trained on like any other."""
@@ -63,6 +65,6 @@ def import_avatar(
             "Choose another --format.",
         )
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
-    console().print(f"{len(stored)} surfels in {path}", soft_wrap=True)
+    say(f"{len(stored)} surfels in {path}")
     for note in stored.notes:
-        console().print(f"Note: {note}", soft_wrap=True)
+        say(f"Note: {note}")

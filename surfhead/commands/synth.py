@@ -7,25 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import DataError, OptionError
+from surfhead.terminal.console import say
 
 SOURCE = "synthetic"
 
 
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
-    rig: Annotated[str | None, typer.Option(help="Whose head; by default the built-in one.")] = None,
+    rig: Annotated[str | None, choice(kind="rig", help="Whose head; by default the built-in one.")] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="Layout: a data set that can be written; the first such by default."),
+        choice(
+            "--format",
+            kind="dataset",
+            help="Layout: a data set that can be written; the first such by default.",
+        ),
     ] = None,
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast."""
@@ -63,11 +69,8 @@ def synth(
     out.mkdir(parents=True, exist_ok=True)
     writer.write(scene, out)
     views = scene.views
-    console().print(
-        f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}",
-        soft_wrap=True,
-    )
-    console().print(f"Train on it: surfhead train {out}", soft_wrap=True)
+    say(f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}")
+    say(f"Train on it: surfhead train {out}")
 
 
 def _writes(name: str) -> bool:

@@ -94,7 +94,7 @@ class RunConfig:
         for name, low in LEAST.items():
             if getattr(self, name) < low:
                 raise OptionError(
-                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
+                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", f"Mend --set {name}."
                 )
         for name, words in WORDS.items():
             if getattr(self, name) not in words:

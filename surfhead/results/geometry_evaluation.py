@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.table import Table
 from torch import Tensor
 
 from surfhead.core.errors import DataError
@@ -35,6 +34,8 @@ from surfhead.meshes import surface_metrics
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.meshes.surface_metrics import Surface, compare_surfaces
 from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+from surfhead.terminal.figure_names import conventions_text, figure_name
+from surfhead.terminal.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from surfhead.avatars.avatar import Avatar
@@ -63,22 +64,23 @@ class GeometryEvaluation:
     conventions: dict[str, str]
     notes: tuple[str, ...] = (SEEN,)
 
-    def table(self) -> Table:
+    def table(self) -> FigureTable:
         """The figures as a table, with the conventions below."""
-        lines = [f"{name}: {text}" for name, text in self.conventions.items()]
-        table = Table(
-            title="surfaces against the true one",
-            caption="\n".join([*lines, *self.notes]),
-            caption_justify="left",
+        names = {key: figure_name(key) for key in self.conventions}
+        return FigureTable(
+            "Surfaces against the true one",
+            ["timestep", "surface"],
+            [name.stacked for name in names.values()],
+            [
+                [
+                    str(row["timestep"]),
+                    row["surface"],
+                    *(name.text(row.get(key)) for key, name in names.items()),
+                ]
+                for row in self.rows
+            ],
+            caption=[*conventions_text(self.conventions), *self.notes],
         )
-        table.add_column("timestep", justify="right")
-        table.add_column("surface")
-        for name in self.conventions:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            cells = (f"{row[name]:.3f}" if name in row else "" for name in self.conventions)
-            table.add_row(str(row["timestep"]), row["surface"], *cells)
-        return table
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``geometry.json`` and ``geometry.csv``; gives the files."""

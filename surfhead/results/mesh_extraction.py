@@ -83,7 +83,9 @@ class MeshSettings:
         )
         for kind, value, choices in chosen:
             if value not in choices:
-                raise unknown_name(kind, value, choices, "Choose one of these.")
+                raise unknown_name(kind, value, choices, f"Choose one of these with --{kind}.")
+        if not self.voxel > 0.0:
+            raise OptionError(f'"voxel" is {self.voxel}.', "Expected metres > 0.", "Mend --voxel-mm.")
         limits = (
             ("views", self.views, 1),
             ("size", self.size, LEAST_SIZE),
@@ -131,7 +133,7 @@ def pose_at(avatar: Avatar, timestep: int) -> dict[str, Tensor]:
         raise OptionError(
             f"Timestep {timestep} is outside the avatar's motion.",
             f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
-            "Choose one of these.",
+            "Choose one of these with --timestep.",
         )
     return avatar.poses(torch.tensor([timestep], device=avatar.device))
 

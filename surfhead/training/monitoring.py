@@ -7,10 +7,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
 from surfhead.measuring.evaluation import evaluate
+from surfhead.terminal.figure_names import figure_name
+from surfhead.terminal.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from surfhead.core.config import RunConfig
@@ -82,24 +82,21 @@ def summary(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def summary_table(folder: Path) -> Table:
+def summary_table(folder: Path) -> FigureTable:
     """First, baseline and last evaluation of every split, side by side."""
     rows = summary(folder)
     numbers = sorted({int(r["label"]) for r in rows if r["label"] not in TITLES})
     labels = {str(n) for n in ([numbers[0], numbers[-1]] if numbers else [])} | set(TITLES)
     kept = [r for r in rows if r["label"] in labels]
     columns = [c for c in COLUMNS if any(c in r for r in kept)]
-    table = Table(title="Measured on held-out views (means over views)")
-    table.add_column("split")
-    table.add_column("what")
-    table.add_column("views", justify="right")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
+    names = {key: figure_name(key) for key in columns}
+    headings = [name.stacked for name in names.values()]
+    table = FigureTable("Measured on held-out views (means over views)", ["split", "what", "views"], headings)
     for split in dict.fromkeys(r["split"] for r in kept):
         mine = [r for r in kept if r["split"] == split]
         mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
         for row in mine:
             what = TITLES.get(row["label"], f"{row['label']} images")
-            cells = [f"{row[c]:.3f}" if c in row else "" for c in columns]
-            table.add_row(split, what, str(row["views"]), *cells)
+            cells = [name.text(row.get(key)) for key, name in names.items()]
+            table.rows.append([split, what, str(row["views"]), *cells])
     return table

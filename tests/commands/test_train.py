@@ -174,7 +174,7 @@ ERRORS = {
         ("--deformer", "jbs", "--set", "deformer.rotation_blnd=paper"),
         'Unknown option of deformer "jbs" "rotation_blnd". Did you mean "rotation_blend"?\n'
         "Known: rig_gradients, rotation_blend.\n"
-        'See the options of deformer "jbs".\n',
+        "See `surfhead show deformer jbs`.\n",
     ),
     "option of a wrong type": (
         ("--set", "appearance.degree=round"),

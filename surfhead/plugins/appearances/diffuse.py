@@ -27,13 +27,13 @@ def check_degree(degree: int, interval: int) -> None:
         raise OptionError(
             f'Appearance option "degree" is {degree}.',
             f"Expected 0 to {harmonics.MAX_DEGREE}.",
-            "Choose a degree in this range.",
+            "Mend --set appearance.degree.",
         )
     if interval < 0:
         raise OptionError(
             f'Appearance option "interval" is {interval}.',
             "Expected a number of images >= 0; 0 starts with the full degree.",
-            "Choose a number in this range.",
+            "Mend --set appearance.interval.",
         )
 
 

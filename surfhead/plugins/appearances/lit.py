@@ -157,7 +157,7 @@ class Lit(Appearance):
                 raise OptionError(
                     f'Appearance option "light_degree" is {self.light_degree}.',
                     "Expected 2 or 3.",
-                    "Choose one of these.",
+                    "Choose one of these with --set appearance.light_degree.",
                 )
 
     def __init__(self, options: Any = None) -> None:

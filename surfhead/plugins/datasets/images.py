@@ -42,16 +42,20 @@ class ImageOptions:
             raise OptionError(
                 f'"resolution" is {self.resolution}.',
                 "Expected -1, a divisor 1, 2, 4, 8, or a width in pixels.",
-                "Mend the setting.",
+                "Mend --set data.resolution.",
             )
         if self.background is not None and not all(0 <= value <= 1 for value in self.background):
             raise OptionError(
-                f'"background" is {self.background}.', "Expected RGB in [0, 1].", "Mend the setting."
+                f'"background" is {self.background}.',
+                "Expected RGB in [0, 1].",
+                "Mend --set data.background.",
             )
         if self.cache not in CACHES:
-            raise unknown_name("cache", self.cache, CACHES, "Choose one of these.", OptionError)
+            raise unknown_name(
+                "cache", self.cache, CACHES, "Choose one of these with --set data.cache.", OptionError
+            )
         if self.memory < 0:
-            raise OptionError(f'"memory" is {self.memory}.', "Expected GiB >= 0.", "Mend the setting.")
+            raise OptionError(f'"memory" is {self.memory}.', "Expected GiB >= 0.", "Mend --set data.memory.")
 
 
 @dataclass(frozen=True)
