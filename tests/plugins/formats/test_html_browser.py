@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import time
 
@@ -12,103 +11,14 @@ import torch
 from PIL import Image
 
 from surfhead.avatars.surfels import apply_field
-from surfhead.core.api import Cameras
 from surfhead.drawing import pictures
 from surfhead.drawing.channels import paint
-from surfhead.drawing.scalars import Scale
 from surfhead.plugins.formats.html.html import Html
-from surfhead.runs.run import load_avatar
 from tests.plugins.formats.conftest import make_avatar
+from tests.plugins.formats.html_page import RANGE, SIDE, camera, decibels
 from tests.plugins.formats.test_html import make_like
 
 SPECIFIED = 35.0  # dB, what a page's picture must reach
-SIDE = 200  # pixels
-RANGE = (0.4, 1.2)  # metres, of depth pictures
-READY = "surfhead.ready.then(() => true)"
-
-
-class Page:
-    """An open exported page, and everything it said or asked for."""
-
-    def __init__(self, browser, avatar, folder, script="", **options):
-        (self.file,) = Html(Html.Options(**options)).write(avatar, folder / "page.html")
-        self.avatar = avatar
-        self.tab = browser.new_page(viewport={"width": 700, "height": 420})
-        self.said, self.asked = [], []
-        self.tab.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.tab.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        self.tab.on("request", lambda request: self.asked.append(request.url))
-        self.tab.add_init_script(script)
-        self.tab.goto(self.file.as_uri())
-        assert self.call(READY)
-
-    def call(self, script, argument=None):
-        return self.tab.evaluate(script, argument)
-
-    def look(self, camera):
-        """Draw from this camera."""
-        matrix, intrinsics = camera.camera_from_world[0].tolist(), camera.intrinsics[0].tolist()
-        self.call("(given) => surfhead.setView(...given)", [matrix, intrinsics, camera.width, camera.height])
-
-    def picture(self, channel="colour"):
-        """(H, W, 3) uint8 as the canvas shows it."""
-        span = list(RANGE) if channel == "depth" else None
-        self.call("(given) => surfhead.setChannel(...given)", [channel, span])
-        png = base64.b64decode(self.call("surfhead.picture()").partition(",")[2])
-        return np.array(Image.open(io.BytesIO(png)).convert("RGB"))
-
-    def surfels(self):
-        """(N, 3, 4) texels."""
-        return np.array(self.call("Array.from(surfhead.surfels())")).reshape(-1, 3, 4)
-
-    def slide(self, label, value):
-        slider = self.tab.get_by_label(label, exact=True)
-        slider.evaluate("(found) => { for (let at = found; at; at = at.parentElement) at.open = true; }")
-        slider.fill(str(value))
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """``opened(avatar, **options)`` exports the avatar and opens the page."""
-    pages = []
-
-    def make(avatar, **options):
-        pages.append(Page(browser, avatar, tmp_path, **options))
-        return pages[-1]
-
-    yield make
-    for page in pages:
-        page.tab.close()
-
-
-@pytest.fixture(scope="module")
-def head(trained_run):
-    """A trained built-in head."""
-    return load_avatar(trained_run, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def head_page(browser, head, tmp_path_factory):
-    """The head's page with its rig, open during all tests of this file."""
-    page = Page(browser, head, tmp_path_factory.mktemp("head"))
-    yield page
-    page.tab.close()
-
-
-def camera(yaw=0.0, height=0.0, distance=0.8):
-    """A camera around the origin, its principal point beside the middle, wider than high."""
-    eye = torch.tensor([np.sin(yaw) * distance, height, np.cos(yaw) * distance], dtype=torch.float32)
-    forward = torch.nn.functional.normalize(-eye, dim=0)
-    right = torch.nn.functional.normalize(torch.linalg.cross(forward, torch.tensor([0.0, 1, 0])), dim=0)
-    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward])
-    pose = torch.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation, -rotation @ eye
-    intrinsics = torch.tensor([[430.0, 0, SIDE / 2 + 13], [0, 440, SIDE / 2 - 9], [0, 0, 1]])
-    return Cameras(pose[None], intrinsics[None], SIDE, SIDE + 30)
-
-
-def decibels(first, second):
-    return float(-10 * np.log10(np.square((first.astype(float) - second) / 255).mean() + 1e-12))
 
 
 @torch.no_grad()
@@ -254,104 +164,6 @@ def test_the_mouse_turns_the_camera_and_two_clicks_bring_it_back(head_page):
     assert decibels(shown(), turned) < 30
     canvas.dblclick()
     assert decibels(shown(), before) > 50
-
-
-def test_the_keys_do_what_the_page_says(head_page):
-    tab, state = head_page.tab, "surfhead.state"
-    tab.locator("#canvas").focus()
-    tab.keyboard.press("r")
-    head_page.call("surfhead.setPose(1)")
-    tab.keyboard.press("ArrowRight")
-    assert head_page.call(f"{state}.timestep") == 2
-    tab.keyboard.press("ArrowLeft")
-    tab.keyboard.press("ArrowLeft")
-    assert head_page.call(f"{state}.timestep") == 0
-    tab.keyboard.press(" ")
-    assert head_page.call(f"{state}.playing") is True
-    tab.keyboard.press(" ")
-    assert head_page.call(f"{state}.playing") is False
-    assert tab.locator("#panel").is_visible()
-    tab.keyboard.press("h")
-    assert not tab.locator("#panel").is_visible()
-    tab.keyboard.press("h")
-    tab.keyboard.press("c")
-    assert head_page.call(f"{state}.channel") == "normal"
-    tab.keyboard.press("o")
-    assert head_page.call(f"{state}.orbit") == 20
-    tab.locator("#canvas").click()  # whoever touches it holds it still
-    assert head_page.call(f"{state}.orbit") == 0
-
-
-def test_numbers_stand_at_sliders_and_the_face_can_be_drawn_by_lot(head_page):
-    tab = head_page.tab
-    head_page.slide("Smile left", 0.35)
-    row = tab.locator("label", has=tab.get_by_label("Smile left", exact=True))
-    assert row.locator("output").inner_text() == "0.35"
-    tab.click("#random")
-    drawn = head_page.call("surfhead.state.parameters.expression")
-    assert 1 <= sum(value != 0 for value in drawn) <= 4
-    tab.click("#rest")
-    assert row.locator("output").inner_text() == "0"
-    assert tab.locator("#facts").inner_text().startswith(f"Surfels\t{len(head_page.avatar.surfels):,}")
-
-
-def test_one_cannot_zoom_into_the_head(head_page):
-    tab, canvas = head_page.tab, head_page.tab.locator("#canvas")
-    canvas.dblclick()
-    canvas.hover()
-    distance = "document.querySelector('#snippet').value.match(/zoom=([0-9.]+)/)[1]"
-    tab.evaluate("document.querySelector('#embed').open = true")
-
-    def zoom():
-        tab.locator("#embed").dispatch_event("pointerenter")
-        return float(tab.evaluate(distance))
-
-    assert zoom() == 1
-    for _ in range(3):
-        tab.mouse.wheel(0, -3000)
-    home = head_page.call("surfhead.head.home")
-    assert zoom() == pytest.approx(home["distance"] / home["radius"], abs=0.01)
-    for _ in range(3):
-        tab.mouse.wheel(0, 3000)
-    assert zoom() == pytest.approx(1 / 3, abs=0.01)
-    canvas.dblclick()
-    tab.evaluate("document.querySelector('#embed').open = false")
-
-
-def test_numbers_of_surfels_are_those_of_paint(opened, tmp_path):
-    avatar = make_avatar("ict", "jbs", "sh", tmp_path, 200)
-    avatar.observed = torch.linspace(0, 1, 200)
-    page, view = opened(avatar), camera()
-    page.call("surfhead.setPose(1)")
-    page.look(view)
-    for channel in ("observed", "stretch", "blend"):
-        for colour_map, percent in ((None, None), ("viridis", 2)):
-            page.call("(given) => surfhead.setScale(...given)", [colour_map, percent])
-            scale = Scale(colour_map, percentile=percent)
-            ours = pictures.to_bytes(paint(avatar, view, 1, [channel], scale=scale)[channel])
-            found = decibels(page.picture(channel), ours)
-            assert found > 38, f"{channel}, {colour_map}: {found:.1f} dB"
-            legend = page.call("surfhead.legend()")
-            assert legend["low"] == pytest.approx(scale.legends[channel].low, rel=0.02, abs=0.02)
-            assert legend["high"] == pytest.approx(scale.legends[channel].high, rel=0.02, abs=0.02)
-    assert page.tab.locator("#legend").inner_text().splitlines()[0] == "Blend"
-    assert page.said == []
-
-
-def test_the_address_may_ask_for_a_view(browser, ict_avatar, tmp_path):
-    (file,) = Html(Html.Options(title="A head", yaw=10.0)).write(ict_avatar, tmp_path / "page.html")
-    tab = browser.new_page(viewport={"width": 390, "height": 700})
-    tab.goto(file.as_uri() + "#yaw=-40&channel=depth&bar=0")
-    assert tab.evaluate(READY)
-    assert tab.title() == "A head"
-    assert not tab.locator("#panel").is_visible()  # as on every phone, until it is asked for
-    assert not tab.locator("#bar").is_visible()
-    assert tab.locator("#legend").inner_text().startswith("Depth (m)")
-    assert not tab.locator("#poster").count()
-    tab.keyboard.press("h")
-    tab.get_by_text("Embed", exact=True).click()
-    tab.wait_for_function("document.querySelector('#snippet').value.includes('yaw=-40')")
-    tab.close()
 
 
 DEFORMERS = {
