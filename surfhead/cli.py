@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -107,9 +109,31 @@ def with_debug_value(arguments: Sequence[str]) -> list[str]:
     return given
 
 
+def of_machine(error: OSError | MemoryError) -> SurfheadError:
+    """In three lines what the machine refused: a file, a folder, room."""
+    if isinstance(error, MemoryError):
+        return SurfheadError(
+            "There is not enough memory for this.", "", "Choose a smaller size or number, and try again."
+        )
+    place = f'"{error.filename}": ' if error.filename else ""
+    return SurfheadError(
+        f"{place}{error.strerror or error}.",
+        "Expected files that can be read, and folders with room that can be written.",
+        "Check this path, its permissions and the free space; --debug shows where it happened.",
+    )
+
+
+def _printable() -> None:
+    """Let a console print what it can: letters that it does not know become question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; 2 for every error a user can mend."""
     given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
+    _printable()
     debug = any(argument.partition("=")[0] == "--debug" for argument in given)
     log = logging.getLogger("surfhead")
     handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
@@ -128,6 +152,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # who read has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        print(of_machine(error), file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # what its native writer meets on a full disk
+            raise
+        print(of_machine(OSError(str(error))), file=sys.stderr)
+        return BAD_INPUT
     finally:
         end_waiting()
         log.removeHandler(handler)

@@ -67,6 +67,7 @@ def ablate(
     """
     from surfhead.commands.compare import show
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs import ablation
     from surfhead.runs.layers import preset as preset_tables
 
@@ -88,6 +89,7 @@ def ablate(
                 preset_tables(name)
             else:
                 registry().registration(kind, name)
+    try_place(out)
     arguments = [data] if data else []
     arguments += ["--preset", preset] if preset and not names["preset"] else []
     arguments += ["--iterations", str(iterations)] if iterations is not None else []

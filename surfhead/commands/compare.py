@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet
 from surfhead.core.errors import OptionError
 from surfhead.terminal.console import console, say
@@ -28,10 +29,13 @@ def compare(
 
     Results that are there are used; a run without them is measured first.
     """
+    from surfhead.files.writing import try_place
     from surfhead.results.variants import measure
 
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
+    check_numbers(views=views)
+    try_place(out)
     named = names(runs)
     for name, run in named.items():
         if measure(run, device):

@@ -54,10 +54,12 @@ def check_data(
     from surfhead.core.options import parse_setting
     from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
+    from surfhead.files.writing import try_place
     from surfhead.runs.configuration import configure
     from surfhead.runs.layers import merge, nested
     from surfhead.terminal.listing import Listing
 
+    try_place(out)
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))
     scene = open_scene(config).scene

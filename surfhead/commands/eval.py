@@ -48,11 +48,13 @@ def evaluate(
     debug: Debug = -1,
 ) -> None:
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
+    from surfhead.files.writing import try_place
     from surfhead.runs.measure import evaluate_run
 
     for option, value in (("limit", limit), ("geometry", geometry)):
         if value < 0:
             raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
+    try_place(out or run / "eval")
     results = evaluate_run(
         run,
         data=data,

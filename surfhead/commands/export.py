@@ -52,6 +52,7 @@ def export(
     """Write an avatar for other programs: the whole of it, or one pose."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.run import Run
 
     cls: Any = registry().get("format", layout)
@@ -63,6 +64,7 @@ def export(
     if share:
         options["i_may_share_the_rig"] = True
     writer = registry().create("format", layout, options)
+    try_place(out or run / "export")
     avatar = Run(run).avatar("cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:

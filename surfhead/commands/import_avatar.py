@@ -43,6 +43,7 @@ def import_avatar(
     from surfhead.core.exchange import StoredAvatar
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.layers import nested
     from surfhead.runs.takeover import import_run
 
@@ -57,6 +58,7 @@ def import_avatar(
             "Expected options of the format, such as format.neighbour_order=index.",
             "Name the format with --format.",
         )
+    try_place(out)
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import choice
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.terminal.bars import watched
 from surfhead.terminal.console import say
@@ -41,7 +42,10 @@ def mesh(
         ),
     ] = None,
     stride: Annotated[int, typer.Option(help="Motion: every so many timesteps.")] = 1,
-    voxel_mm: Annotated[float, typer.Option(help="Side of a voxel, mm.")] = 1.0,
+    voxel_mm: Annotated[
+        float | None,
+        typer.Option(help="Side of a voxel, mm; by default 1, or 1/256 of the box of a scene without a rig."),
+    ] = None,
     depth: Annotated[
         str, choice(names=DEPTHS, help="Expected depth lies too deep where surfels are translucent.")
     ] = "median",
@@ -83,6 +87,7 @@ def mesh(
             "by default mesh/POSE.ply in the run."
         ),
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -90,9 +95,11 @@ def mesh(
 ) -> None:
     """Write the mesh of an avatar: depth pictures from many sides, fused; PLY, OBJ or GLB."""
     import time
+    from dataclasses import replace
 
+    from surfhead.files.writing import try_place
     from surfhead.meshes.surface_mesh import check_suffix
-    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
     from surfhead.runs.run import Run
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
@@ -106,7 +113,7 @@ def mesh(
     if out is not None:
         check_suffix(out)
     settings = MeshSettings(
-        voxel=voxel_mm / 1000.0,
+        voxel=0.001 if voxel_mm is None else voxel_mm / 1000.0,
         depth=depth,
         views=views,
         size=size,
@@ -117,10 +124,14 @@ def mesh(
         cover=cover,
         colours=colours,
     )
-    read = Run(run)
+    check_numbers(views=views, size=size)
+    try_place(out or run / "mesh")
+    read = Run(run, data)
     avatar = read.avatar(device)
     name, poses = _poses(avatar, timestep, canonical, motion)
     scene = None if cameras == "around" else _scene(read, required=cameras == "training")
+    if voxel_mm is None and not avatar.deformer.rig_bound:
+        settings = replace(settings, voxel=scene_voxel(avatar, settings))
     shown = (timestep or 0) if name.startswith("timestep") else None
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
     target = out or run / "mesh" / f"{name}.ply"

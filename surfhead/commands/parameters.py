@@ -66,4 +66,8 @@ Quiet = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by `surfhead train`.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FOLDER", help="Where the run's data are now."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import POSES, TRANSFERS, choice
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
 from surfhead.terminal.bars import watched
 from surfhead.terminal.console import say
@@ -70,6 +71,7 @@ def reenact(
         int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder; by default reenact/DRIVER in the run.")] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -80,6 +82,7 @@ def reenact(
 
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import paint
+    from surfhead.files.writing import try_place
     from surfhead.results.drivers import read_driver
     from surfhead.results.reenactment import reenact as follow
     from surfhead.runs.run import Run
@@ -92,8 +95,10 @@ def reenact(
         )
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
+    check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
+    try_place(out or run / "reenact")
     motion = read_driver(driver)
-    read = Run(run)
+    read = Run(run, data)
     avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
     count = len(next(iter(poses.values())))

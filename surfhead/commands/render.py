@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import SPLITS, choice
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
 from surfhead.terminal.bars import watched
 from surfhead.terminal.console import say
@@ -126,6 +127,7 @@ def render(
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default render/PATH or render/SPLIT in the run.")
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -141,6 +143,7 @@ def render(
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
     from surfhead.drawing.scalars import Scale
+    from surfhead.files.writing import try_place
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import Run
 
@@ -156,6 +159,10 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    check_numbers(
+        frames=frames, size=size, width=width, height=height, fps=fps, turn=turn, elevation=elevation
+    )
+    try_place(out or run / "render")
     lamp = None
     if light is not None:
         strength = 1.0 if light_strength is None else light_strength
@@ -189,7 +196,7 @@ def render(
     }
     if split is not None:
         _refuse({"path": path, **settings})
-        shots = of_split(run, split, height=height, width=width, side=size)
+        shots = of_split(run, split, height=height, width=width, side=size, data=data)
         name = split
     else:
         side = SIZE if size is None else size

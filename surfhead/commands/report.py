@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
 from surfhead.terminal.bars import watched
 from surfhead.terminal.console import say
@@ -24,6 +25,7 @@ def report(
     turn: Annotated[
         float, typer.Option(help="Degrees of the turntable: all round, or less, to and fro.")
     ] = 360.0,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -33,13 +35,16 @@ def report(
 
     The file holds everything it shows and loads nothing when opened.
     """
+    from surfhead.files.writing import try_place
     from surfhead.results.report import write_report
 
     for name, value in (("views", views), ("frames", frames)):
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
+    check_numbers(views=views, frames=frames, size=size, turn=turn)
+    try_place(out or run / "report.html")
     made = write_report(
-        run, out, views=views, frames=frames, size=size, turn=turn, device=device, watch=watched
+        run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watched
     )
     say(f"Report: {made}")

@@ -38,6 +38,7 @@ def import_rig(
     """Write a rig's published assets as one safetensors file, which loads faster and runs no code."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
 
     if out.exists():
         raise DataError(f'"{out}" exists already.', "", "Choose another file, or remove it.")
@@ -47,6 +48,7 @@ def import_rig(
             f"Expected a file name that ends in {ENDING}.",
             f"For example: {out.with_suffix(ENDING)}",
         )
+    try_place(out)
     options = {"path": str(source), **dict(map(parse_setting, assignment or []))}
     out.parent.mkdir(parents=True, exist_ok=True)
     written = registry().create("rig", name, options).pack(out)

@@ -38,6 +38,7 @@ def synth(
     from surfhead.core.errors import unknown_name
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.layers import nested
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -65,6 +66,7 @@ def synth(
             "Choose one of these with --format.",
         )
     writer = registry().create("dataset", layout or writable[0])
+    try_place(out)
     scene = registry().create("dataset", SOURCE, options).open(None)
     out.mkdir(parents=True, exist_ok=True)
     writer.write(scene, out)

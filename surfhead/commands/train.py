@@ -176,7 +176,11 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
     saved = Run(out).config
     wanted = configure(data, preset=None, file=out / CONFIG, settings=asked)
     before, after = as_tables(saved), as_tables(wanted)
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    changed = sorted(
+        key
+        for key in before.keys() | after.keys()
+        if before.get(key) != after.get(key) and not (data and key == "path")
+    )
     if changed:
         raise OptionError(
             f'Run "{out}" was started with other settings: {", ".join(changed)}.',

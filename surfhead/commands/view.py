@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import POSES, TRANSFERS, choice
-from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import SurfheadError
 from surfhead.terminal.console import say
 
@@ -48,6 +48,7 @@ def view(
         list[str] | None,
         typer.Option(metavar="NAME", help="A further name that browsers call this machine by; repeatable."),
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -64,7 +65,7 @@ def view(
     check_settings(port, size, quality)
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
-    read = Run(run)
+    read = Run(run, data)
     avatar = read.avatar(device)
     tracks = [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
     page = Page(

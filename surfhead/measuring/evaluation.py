@@ -20,6 +20,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.comparison import ComparisonSheet
+from surfhead.files.writing import beside, write_text
 from surfhead.maths import metrics
 from surfhead.measuring.perceptual import Lpips, load_lpips
 from surfhead.terminal.bars import watched
@@ -106,7 +107,6 @@ class Evaluation:
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``<split>.json`` and ``<split>.csv``; gives the files."""
-        folder.mkdir(parents=True, exist_ok=True)
         document = {
             "split": self.split,
             "seen": self.seen,
@@ -118,8 +118,8 @@ class Evaluation:
             "rows": [_finite(row) for row in self.rows],
         }
         as_json, as_csv = folder / f"{self.split}.json", folder / f"{self.split}.csv"
-        as_json.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-        with as_csv.open("w", encoding="utf-8", newline="") as file:
+        write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
+        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["view", "timestep", "camera", *self.means], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

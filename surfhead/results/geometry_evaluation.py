@@ -26,6 +26,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import cameras_of
+from surfhead.files.writing import beside, write_text
 from surfhead.maths import metrics
 from surfhead.maths.depth_normals import depth_normals
 from surfhead.maths.triangles import vertex_normals
@@ -87,8 +88,8 @@ class GeometryEvaluation:
         folder.mkdir(parents=True, exist_ok=True)
         as_json, as_csv = folder / "geometry.json", folder / "geometry.csv"
         document = {"conventions": self.conventions, "notes": list(self.notes), "rows": self.rows}
-        as_json.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-        with as_csv.open("w", encoding="utf-8", newline="") as file:
+        write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
+        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["timestep", "surface", *self.conventions], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

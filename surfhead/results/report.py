@@ -60,6 +60,7 @@ def write_report(
     size: int = 384,
     turn: float = 360.0,
     device: str = "auto",
+    data: str | None = None,
     watch: Watch = unwatched,
 ) -> Path:
     """Write the report of a run; gives the file.
@@ -72,14 +73,15 @@ def write_report(
         size: pixels of the turntable.
         turn: degrees it sweeps; 360 goes all round.
         device: where to draw.
+        data: where the run's data are now; None: where they were.
         watch: wraps what takes long, to show its progress: (steps, what, how many).
 
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    read = Run(run)
+    read = Run(run, data)
     config = read.config
-    measure(run, device)
+    measure(run, device, data)
     scene, avatar = read.scene, read.avatar(device)
     splits = [split for split in ("val", "test", "train") if results(run, split)]
     known = {split: results(run, split) or {} for split in splits}

@@ -113,7 +113,13 @@ def along_path(
 
 
 def of_split(
-    run: Path, split: str, *, height: int | None = None, width: int | None = None, side: int | None = None
+    run: Path,
+    split: str,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    side: int | None = None,
+    data: str | None = None,
 ) -> Shots:
     """The views of a split of a run's data, with their true pictures.
 
@@ -121,12 +127,13 @@ def of_split(
         run: run folder.
         split: ``train``, ``val``, ``test`` or ``all``.
         height, width, side: as of ``resized``.
+        data: where the run's data are now; None: where they were.
 
     Raises:
         UnknownNameError: there is no such split. DataError: it is empty.
         OptionError: another shape than the data's.
     """
-    scene = Run(run).scene
+    scene = Run(run, data).scene
     rows = scene.views.of(split)
     if len(rows) == 0:
         raise DataError(

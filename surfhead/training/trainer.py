@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -334,7 +333,7 @@ class Trainer:
         return self._interrupted and self.ranks.count == 1
 
     def _catch_interrupts(self) -> Callable[[], object]:
-        """Let the first Ctrl-C end the run after the step in hand; gives what undoes it."""
+        """Let the first Ctrl-C (or SIGTERM) end the run after the step in hand; gives what undoes it."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
 
@@ -344,8 +343,10 @@ class Trainer:
                 raise KeyboardInterrupt
             self._interrupted = True
 
-        before = signal.signal(signal.SIGINT, note)
-        return partial(signal.signal, signal.SIGINT, before)
+        # those that train together are ended by SIGTERM where one fails: nobody is left to agree with
+        numbers = (signal.SIGINT,) if self.ranks.count > 1 else (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, note) for number in numbers}
+        return lambda: [signal.signal(number, handler) for number, handler in before.items()]
 
     # ---- checkpoints -----------------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ ERRORS = {
         ("--regularizer", "nromal=0.1"),
         'Unknown regularizer "nromal". Did you mean "normal"?\n'
         "Known: albedo_smoothness, blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, "
-        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale.\n"
+        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale, unseen.\n"
         "See `surfhead list regularizer`.\n",
     ),
     "unknown option": (

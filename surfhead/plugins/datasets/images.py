@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option, unknown_name
+from surfhead.files import bounds
 from surfhead.plugins.datasets.picture_headers import TIFF, Size, opened, unreadable
 
 Colour = tuple[float, float, float]
@@ -254,8 +255,8 @@ class Pictures:
     def _normals(self, path: Path, native: Size, target: Size) -> np.ndarray:
         width, height = native
         try:
-            with path.open("rb") as file:
-                normals = np.load(file, allow_pickle=False)
+            with bounds.regular(path).open("rb") as file:
+                normals = np.lib.format.read_array(file, allow_pickle=False)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error
         numbers = normals.dtype.kind in "fiu" and normals.shape == (height, width, 3)
