@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from surfhead.core.registry import registry
-from surfhead.core.types import Cameras
+from surfhead.core.api import Cameras, create
 from surfhead.drawing.camera_path import intrinsics_of, look_at
 from surfhead.drawing.pictures import to_bytes
 
@@ -43,7 +42,7 @@ def poster(avatar: Any, home: Mapping[str, Any], start: Mapping[str, float]) -> 
     if not hasattr(avatar, "render"):
         return ""
     drawn = copy.copy(avatar)
-    drawn.rasterizer = registry().create("rasterizer", "auto", device=avatar.device.type)
+    drawn.rasterizer = create("rasterizer", "auto", device=avatar.device.type)
     rgb = drawn.render(first_camera(home, start, SIDE), 0 if avatar.timesteps else {}).output.rgb[0]
     file = io.BytesIO()
     Image.fromarray(to_bytes(rgb)).save(file, "WEBP", quality=QUALITY)
