@@ -53,6 +53,8 @@ class Facetalk(Dataset):
         )
         test: tuple[str, ...] = option(("*",), "Held-out sequences among the others; names or patterns.")
 
+    options: Options
+
     @classmethod
     def example(cls, folder: Path) -> Facetalk:
         """Six pictures of noise in two sequences, written to the folder."""

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, OptionError, ParameterSpec, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, option
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
     BLEND,
@@ -61,13 +61,7 @@ class Jbs(Deformer):
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
         )
 
-        def __post_init__(self) -> None:
-            if self.rotation_blend not in ("relative", "paper"):
-                raise OptionError(
-                    f'Option "rotation_blend" of deformer "jbs" is "{self.rotation_blend}".',
-                    "Expected relative or paper.",
-                    "Choose one of these with --set deformer.rotation_blend.",
-                )
+    options: Options
 
     @property
     def max_angle(self) -> float:

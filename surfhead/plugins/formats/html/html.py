@@ -56,7 +56,6 @@ SHADERS = (
     *("present.vert", "shade.frag", "lit.frag", "highlight.frag", "scatter.vert", "scatter.frag"),
     *("surfel.vert", "surfel.frag", "present.frag"),
 )
-STEEPEST, LEAST_ZOOM, MOST_ZOOM = 80.0, 0.4, 4.0
 
 
 class Html(Format):
@@ -74,33 +73,20 @@ class Html(Format):
         motion: Literal["auto", "rig", "baked"] = option(
             "auto", "Embed the rig, with sliders, or only posed vertices (baked); auto: the rig if it may be."
         )
-        every: int = option(1, "Baked motion: keep every so many timesteps.")
+        every: int = option(1, "Baked motion: keep every so many timesteps.", low=1)
         title: str = option("", "Title of the page; by default the file's name.")
-        yaw: float = option(0.0, "First view: degrees to the head's left.")
-        pitch: float = option(0.0, "First view: degrees above the horizon, -80 to 80.")
-        zoom: float = option(1.0, "First view: 2 is from half as far, 0.4 to 4.")
-        orbit: float = option(0.0, "Degrees a second by which it turns by itself until it is touched.")
+        yaw: float = option(0.0, "First view: degrees to the head's left.", low=-360, high=360)
+        pitch: float = option(0.0, "First view: degrees above the horizon.", low=-80, high=80)
+        zoom: float = option(1.0, "First view: 2 is from half as far.", low=0.4, high=4)
+        orbit: float = option(
+            0.0, "Degrees a second by which it turns by itself until it is touched.", low=-360, high=360
+        )
         poster: bool = option(True, "Hold a picture that is shown while the page unpacks.")
         i_may_share_the_rig: bool = option(
             False, "You have the right to pass on a rig whose licence forbids it to others."
         )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'Option "every" of format "html" is {self.every}.',
-                    "Expected a number of timesteps >= 1.",
-                    "1 keeps all of them.",
-                )
-            ranges = {"yaw": 360.0, "pitch": STEEPEST, "orbit": 360.0}
-            rows = [(name, -most, most) for name, most in ranges.items()] + [("zoom", LEAST_ZOOM, MOST_ZOOM)]
-            for name, low, high in rows:
-                if not low <= getattr(self, name) <= high:
-                    raise OptionError(
-                        f'Option "{name}" of format "html" is {getattr(self, name)}.',
-                        f"Expected {low:g} to {high:g}.",
-                        f"Mend --set {name}=…",
-                    )
+    options: Options
 
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the page; gives the file.
