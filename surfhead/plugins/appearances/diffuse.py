@@ -69,7 +69,7 @@ class Diffuse:
 
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
-        if directions.is_cuda and "sh_rest" in features and kernels.cuda.serves(directions):
+        if "sh_rest" in features and kernels.serves(directions):
             found: Tensor = kernels.cuda.harmonic_colours(
                 features["sh_dc"], features["sh_rest"], directions, self.active
             )

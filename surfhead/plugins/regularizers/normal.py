@@ -55,7 +55,7 @@ class Normal(Regularizer):
         """The mean disagreement, in [0, 2]."""
         output = step.output
         mask = step.batch.mask if self.options.masked else None
-        if output.rgb.is_cuda and kernels.cuda.serves(output.rgb):
+        if kernels.serves(output.rgb):
             surface = depth_normals.surface_depth(output, self.options.depth_ratio)
             intrinsics = step.batch.cameras.intrinsics
             found: Tensor = kernels.cuda.normal_term(
