@@ -4,9 +4,9 @@
         [--images 6000] [--seeds 3] [--first-seed 0] [--workers 3] [--seconds 500] [--sheets NAME,NAME]
 
 Each table of the TOML file is a variant: settings on top of its key "preset" (`paper`), whose schedule scales
-with the run, and of the table "common", if there is one; its key "seeds" may ask for fewer.
-Dotted keys are settings, such as "regularizers.normal.weight" = 0.01. Views are drawn once. OUT gets rows.jsonl (a line a training), table.md,
-and pictures and the run folder of the named variants' first seed.
+with the run, and of the table "common", if there is one; its key "seeds" may ask for fewer. Dotted keys are
+settings, such as "regularizers.normal.weight" = 0.01. Views are drawn once. OUT gets rows.jsonl (a line a
+training), table.md, and pictures and the run folder of the named variants' first seed.
 """
 
 from __future__ import annotations
