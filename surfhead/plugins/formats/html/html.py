@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
+from surfhead.files.writing import write_text
 from surfhead.plugins.formats.html.avatar import (
     Carrier,
     add_baked_rig,
@@ -110,7 +111,7 @@ class Html(Format):
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         text = _page(head, numbers.text())
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
         log.info("%s: %d surfels, %s rig, %.1f MB", path, len(kept), head["rig"]["kind"], len(text) / 1e6)
         return [path]
 
