@@ -46,6 +46,8 @@ class Lbs(Deformer):
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
         )
 
+    options: Options
+
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
         return {"blend": BLEND}

@@ -72,6 +72,8 @@ class SurfheadAvatar(Format):
             "rising number (index).",
         )
 
+    options: Options
+
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
         refuse(settings, self.name)

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
 from surfhead.files.writing import write_text
 
 FILE = "metrics.jsonl"
@@ -33,15 +33,11 @@ class Jsonl(Observer):
     class Options:
         """How often."""
 
-        every: int = option(100, "Images between two lines of losses; at least 20 steps lie between them.")
+        every: int = option(
+            100, "Images between two lines of losses; at least 20 steps lie between them.", low=1
+        )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'"every" of observer "jsonl" is {self.every}.',
-                    "Expected at least 1.",
-                    "For example: --set observers.jsonl.every=100",
-                )
+    options: Options
 
     def run_started(self, run: Any) -> None:
         """Keep the lines up to where the run starts; there are none for a new run."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
 from surfhead.terminal import bars
 from surfhead.terminal.console import say
 from surfhead.terminal.figure_names import figure_name
@@ -81,15 +81,9 @@ class Progress(Observer):
             "auto",
             "live: a display that stays in place; lines: a line now and then; auto: as the output allows.",
         )
-        seconds: float = option(5.0, "Seconds between two plain lines.")
+        seconds: float = option(5.0, "Seconds between two plain lines.", low=0)
 
-        def __post_init__(self) -> None:
-            if not self.seconds >= 0.0:
-                raise OptionError(
-                    f'"seconds" of observer "progress" is {self.seconds}.',
-                    "Expected at least 0.",
-                    "For example: --set observers.progress.seconds=10",
-                )
+    options: Options
 
     def run_started(self, run: Any) -> None:
         """Say what is trained, and open the display."""

@@ -108,5 +108,5 @@ def test_any_neighbour_weight_moves_the_field(patch: Patch) -> None:
 
 
 def test_unknown_blend_is_refused() -> None:
-    with pytest.raises(OptionError, match="relative or paper"):
-        Jbs.Options(rotation_blend="slerp")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="one of relative, paper"):
+        Jbs(Jbs.Options(rotation_blend="slerp"))  # type: ignore[arg-type]

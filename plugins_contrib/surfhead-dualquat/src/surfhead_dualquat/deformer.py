@@ -41,7 +41,6 @@ from surfhead.core.api import (
 from surfhead.maths import geometry, triangles
 
 HOST_ONLY = ("eyeballs", "boundary")  # regions whose surfels follow their host alone
-STRETCHES = ("host", "isotropic", "none")
 
 BLEND = ParameterSpec(
     shape=(4,),
@@ -67,13 +66,7 @@ class DualQuaternion(Deformer):
             "host", "Stretch put before the rigid motion: the host's, the mean scale, or none."
         )
 
-        def __post_init__(self) -> None:
-            if self.stretch not in STRETCHES:
-                raise OptionError(
-                    f'Option "stretch" of deformer "dualquat" is "{self.stretch}".',
-                    f"Expected {', '.join(STRETCHES)}.",
-                    "Choose one of these.",
-                )
+    options: Options
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""

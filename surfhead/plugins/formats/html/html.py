@@ -71,19 +71,13 @@ class Html(Format):
         motion: Literal["auto", "rig", "baked"] = option(
             "auto", "Embed the rig, with sliders, or only posed vertices (baked); auto: the rig if it may be."
         )
-        every: int = option(1, "Baked motion: keep every so many timesteps.")
+        every: int = option(1, "Baked motion: keep every so many timesteps.", low=1)
         title: str = option("Avatar", "Title of the page.")
         i_may_share_the_rig: bool = option(
             False, "You have the right to pass on a rig whose licence forbids it to others."
         )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'Option "every" of format "html" is {self.every}.',
-                    "Expected a number of timesteps >= 1.",
-                    "1 keeps all of them.",
-                )
+    options: Options
 
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the page; gives the file.

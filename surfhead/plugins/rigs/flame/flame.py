@@ -80,7 +80,9 @@ class Flame(Rig):
             0.0, "Opening of the jaw at rest, radians; 0.3 is the canonical pose of VHAP's files."
         )
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._model: FlameModel | None = None
         self._rest: RestMesh | None = None

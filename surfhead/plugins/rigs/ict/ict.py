@@ -68,7 +68,9 @@ class Ict(Rig):
         expressions: tuple[str, ...] = option((), "Expressions to use, in order; empty: all there are.")
         accessories: bool = option(False, "Keep lashes, lacrimal fluid, eye blend and occlusion.")
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._model: IctModel | None = None
         self._rest: RestMesh | None = None

@@ -109,7 +109,7 @@ class Procedural(Rig):
     summary = "The built-in head, made by code."
     capturable = True
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._rest: RestMesh | None = None
 
