@@ -9,9 +9,10 @@ import typer
 
 from surfhead.commands.command import choice
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def mesh(
     from dataclasses import replace
 
     from surfhead.files.writing import try_place
-    from surfhead.meshes.surface_mesh import check_suffix
+    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
     from surfhead.meshes.texture import check_suffix as texture_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
     from surfhead.results.mesh_texture import check, textured
@@ -120,6 +121,7 @@ def mesh(
     if stride < 1:
         raise OptionError(f'"stride" is {stride}.', "Expected at least 1.", "Mend --stride.")
     if out is not None:
+        out = with_suffix(out, (".glb",) if texture else SUFFIXES)
         (texture_suffix if texture else check_suffix)(out)
     settings = MeshSettings(
         voxel=0.001 if voxel_mm is None else voxel_mm / 1000.0,
@@ -135,6 +137,7 @@ def mesh(
     )
     check_numbers(views=views, size=size)
     try_place(out or run / "mesh")
+    waiting(f"Reading {run}")
     read = Run(run, data)
     avatar = read.avatar(device)
     if texture:

@@ -12,7 +12,7 @@ from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def render(
         raise OptionError(
             "The light is to be turned or scaled, but no light is given.", "", "Add --light NAME or FILE."
         )
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar(device)
     if lamp is not None and not avatar.appearance.relightable:
         raise unlit(avatar.appearance.name)

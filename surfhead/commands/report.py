@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 
@@ -42,8 +43,10 @@ def report(
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
+    out = None if out is None else with_suffix(out, (".html", ".htm"))
     check_numbers(views=views, frames=frames, size=size, turn=turn)
     try_place(out or run / "report.html")
+    waiting(f"Reading {run}")
     made = write_report(
         run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watched
     )

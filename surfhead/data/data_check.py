@@ -25,6 +25,7 @@ from surfhead.data.feed import Feed, cameras_of
 from surfhead.data.file_check import damaged_files
 from surfhead.data.mask_check import FOREGROUND, collected, fault_in, faults_in_files, overlap
 from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.terminal.bars import waiting, watched
 
 GOOD = 0.5  # IoU from which rig and mask agree: hair and shoulders are in masks, but not in head models
 GAIN = 0.15  # rise of the IoU from which a correction is believed
@@ -102,6 +103,7 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int, folder: Path | None =
     chosen = np.arange(count)
     if 0 < limit < count:
         chosen = (np.arange(limit) * count) // limit
+    waiting("Opening every file")
     damaged = damaged_files(scene, range(count))
     problems = [*_gaps(scene), *_told(scene, damaged)]
     chosen = chosen[~np.isin(chosen, list(damaged))]
@@ -111,7 +113,7 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int, folder: Path | None =
     samples: list[Sample] = []
     shots: list[_Shot] = []
     masks = len(faults)
-    for number, view in enumerate(chosen.tolist()):
+    for number, view in enumerate(watched(chosen.tolist(), "Looking at views", len(chosen))):
         try:
             frame = feed.check(view, scene.frame(view))
         except SurfheadError as error:

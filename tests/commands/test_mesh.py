@@ -110,8 +110,8 @@ def test_bad_options(head: Surfhead, case: str) -> None:
 def test_eval_measures_the_mesh_and_the_rig_against_the_true_surface(head: Surfhead) -> None:
     said = head("eval", "head", "--split", "val", "--limit", "1", "--geometry", "1", "--out", "figures")
     assert said.code == 0, said.err
-    assert "surfaces against the true one" in said.out
-    assert "chamfer_mm: mean of accuracy and completeness, mm" in " ".join(said.out.split())
+    assert "Surfaces against the true one" in said.out
+    assert "Chamfer: mean of accuracy and completeness, mm" in " ".join(said.out.split())
     document = json.loads(Path("figures/geometry.json").read_text())
     rows = {row["surface"]: row for row in document["rows"]}
     assert set(rows) == {"mesh", "rig mesh", "splats", "median depth", "expected depth"}
