@@ -19,6 +19,7 @@ from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
+from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.claim import claimed
@@ -137,8 +138,9 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
                 "Expected the values of a trained avatar.",
                 "Export the avatar again.",
             )
-    if topology is not None and stored.neighbour_order == "index" and "blend" in values:
-        values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
+    blend = with_role(specs, NEIGHBOUR_WEIGHTS)
+    if topology is not None and stored.neighbour_order == "index" and blend is not None:
+        values[blend] = by_edge(values[blend], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):
         log.warning('Parameter "%s" has no place in these components and is left out.', name)
     network = appearance.network()
