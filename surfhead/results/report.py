@@ -25,6 +25,7 @@ from surfhead.core.scene import Scene
 from surfhead.drawing import pictures
 from surfhead.drawing.colour_maps import normal_colours
 from surfhead.drawing.scalars import FULL_ERROR
+from surfhead.files.writing import write_text
 from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
 from surfhead.results.report_figures import figures_of
@@ -98,15 +99,14 @@ def write_report(
         "conventions": [(figure_name(key).short, text) for key, text in conventions.items()],
         "notes": notes,
         "curves": _curves(history),
-        "files": [(name, (run / name).read_text("utf-8")) for name in FILES if (run / name).exists()],
+        "files": [
+            (name, (run / name).read_text("utf-8", "replace")) for name in FILES if (run / name).is_file()
+        ],
     }
     text = (resources.files("surfhead") / "templates" / "report.html").read_text(encoding="utf-8")
     made = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(text)
     target = out or run / "report.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.partial")
-    temporary.write_text(made.render(page), encoding="utf-8")
-    temporary.replace(target)
+    write_text(target, made.render(page))
     return target
 
 
