@@ -43,6 +43,8 @@ class Unseen(Regularizer):
 
         keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
 
+    options: Options
+
     def __call__(self, step: Step) -> Tensor:
         """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
         values, goals = [], []
