@@ -101,7 +101,7 @@ ERRORS = {
     ),
     "deformer": (("--deformer", "jbs,jacobain"), 'Unknown deformer "jacobain". Did you mean "jacobian"?'),
     "preset": (("--presets", "tiny,+jbz"), 'Unknown preset "+jbz". Did you mean "+jbs"?'),
-    "seeds": (("--deformer", "jbs", "--seeds", "0"), "--seeds and --jobs count something."),
+    "seeds": (("--deformer", "jbs", "--seeds", "0"), '"seeds" is 0.'),
     "views": (("--deformer", "jbs", "--views", "-1"), '"views" is -1.'),
 }
 
