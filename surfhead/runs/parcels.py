@@ -17,7 +17,7 @@ Listing = dict[str, tuple[int, int]]  # name below a folder -> bytes and time of
 
 
 def listing(folder: Path) -> Listing:
-    """What lies in a folder and below, without what is half written or locks it (names that begin with a dot).
+    """What lies in a folder and below, without what is half written or a lock (names that begin with a dot).
 
     A file that vanishes meanwhile is left out.
     """
