@@ -53,7 +53,7 @@ def test_a_grid_is_run_compared_and_finished_where_it_failed(surfhead: Surfhead)
     assert changed.err.splitlines()[0].startswith('"grid/static-seed0" was made with other arguments: ')
 
 
-def wait_for(there: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(there: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not there():
