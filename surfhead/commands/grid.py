@@ -10,7 +10,9 @@ import typer
 
 from surfhead.commands.command import choice
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import polled
 from surfhead.terminal.console import say
+from surfhead.terminal.sizes import duration
 
 if TYPE_CHECKING:
     from surfhead.runs.ablation import Member, Outcome
@@ -73,20 +75,22 @@ def run(
         nonlocal done
         done += 1
         member = outcome.member
-        state = f"failed: {outcome.error}" if outcome.error else f"{outcome.seconds:.0f} s"
+        state = f"failed: {outcome.error}" if outcome.error else duration(outcome.seconds)
         say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
 
     say(f"{len(grid)} runs in {out}")
-    if cluster is None:
-        devices = split(device) or ablation.gpus()
-        outcomes = ablation.run_members(
-            grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
-        )
-    else:
-        from surfhead.runs import ray_cluster
+    waiting = [member for member in grid if ablation.share_done(member) < 1.0]
+    with polled(lambda: sum(map(ablation.share_done, waiting)), "Training", len(waiting), " runs"):
+        if cluster is None:
+            devices = split(device) or ablation.gpus()
+            outcomes = ablation.run_members(
+                grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
+            )
+        else:
+            from surfhead.runs import ray_cluster
 
-        shares = ray_cluster.Shares(cpus, gpus, threads, retries)
-        outcomes = ray_cluster.run_members(grid, shares, report)
+            shares = ray_cluster.Shares(cpus, gpus, threads, retries)
+            outcomes = ray_cluster.run_members(grid, shares, report)
     if len(grid) > done:
         say(f"{len(grid) - done} of them had finished before.")
     return outcomes

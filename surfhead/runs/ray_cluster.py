@@ -166,7 +166,7 @@ class _Runner:
                 continue
             if last.code == 0:
                 return ""
-            (member.folder / ablation.FAILURE).write_text(last.said, encoding="utf-8")
+            write_text(member.folder / ablation.FAILURE, last.said)
             return ablation.first_line(last.said, last.code or 1)
         raise AssertionError
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from surfhead.core.api import Observer, option
 from surfhead.terminal import bars
+from surfhead.terminal import console as terminal
 from surfhead.terminal.console import say
 from surfhead.terminal.figure_names import figure_name
 from surfhead.terminal.sizes import clock
@@ -133,8 +134,13 @@ class Progress(Observer):
     def evaluated(self, run: Any, images: int, split: str, means: Mapping[str, float]) -> None:
         """Print the means of an evaluation."""
         figures = {figure_name(key): value for key, value in means.items()}
-        told = BETWEEN.join(f"{name.short} {name.with_unit(value)}" for name, value in figures.items())
-        self._say(f"{split} at image {images}: {told}")
+        told = [f"{name.short} {name.with_unit(value)}" for name, value in figures.items()]
+        first = f"{split} at image {images}:"
+        if not bars.visible():
+            self._say(f"{first} {BETWEEN.join(told)}")
+            return
+        for line in joined([first, *told], terminal.console().width - 1):
+            self._say(line)
 
     def run_finished(self, run: Any, error: BaseException | None) -> None:
         """Close the display, and say how to go on after an interruption."""
