@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from surfhead.viewing.gaze import EYES, eyes_towards
 from surfhead.viewing.viewpoint import Vector
 
 AXES = "xyz"
+ARKIT = re.compile(r"[a-z]+(?:[A-Z][a-z]+)+(?:_[LR])?")
 MOST = 200  # values of a parameter worth a slider each; more are a mesh's vertices
 TURNS = {"rotation": 1.6}  # radians either way; the other joints:
 TURN = 0.7
@@ -61,9 +63,16 @@ def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Contro
     return made
 
 
+def spelt(label: str) -> str:
+    """A value's name for people: blendshapes of ARKit's as ARKit spells them, others in words."""
+    if ARKIT.fullmatch(label):  # such as eyeBlink_L of ICT-FaceKit
+        return label.removesuffix("_L") + "Left" if label.endswith("_L") else label.replace("_R", "Right")
+    return label.replace("_", " ")
+
+
 def _labels(name: str, size: int, axis_angle: bool, known: tuple[str, ...]) -> list[str]:
     if len(known) == size:
-        return [label.replace("_", " ") for label in known]
+        return [spelt(label) for label in known]
     if axis_angle or name == "translation":
         if size == 3:
             return [f"{name} {axis}" for axis in AXES]
