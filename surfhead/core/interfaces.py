@@ -1,5 +1,6 @@
 """The public names that need PyTorch. Plugins find them in ``surfhead.core.api``."""
 
+from surfhead.core import neighbour_blend
 from surfhead.core.colour_model import ColourModel, Highlight
 from surfhead.core.components import Appearance, AvatarView, Component, Dataset, Deformer, Densifier, Format
 from surfhead.core.components import Observer, Rasterizer, Regularizer, Rig

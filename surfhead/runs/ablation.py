@@ -198,7 +198,7 @@ def _run(member: Member, device: str, threads: int | None, stop: threading.Event
     if code == 0:
         (member.folder / FAILURE).unlink(missing_ok=True)
         return ""
-    (member.folder / FAILURE).write_text(said, encoding="utf-8")
+    write_text(member.folder / FAILURE, said)
     if stop.is_set():
         return "interrupted"
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]

@@ -74,7 +74,7 @@ def _note(folder: Path, label: str, split: str, means: dict[str, float], views: 
 def summary(folder: Path) -> list[dict[str, Any]]:
     """Every evaluation of a run: ``label`` is the image count, or a baseline's name."""
     path = folder / "eval" / SUMMARY
-    if not path.exists():
+    if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text("utf-8"))

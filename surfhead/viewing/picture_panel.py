@@ -16,7 +16,7 @@ from surfhead.viewing.beside import WAYS
 from surfhead.viewing.settings import LOSSLESS, SIZES
 from surfhead.viewing.shot import Request
 from surfhead.viewing.viewpoint import Vector
-from surfhead.viewing.wiring import when_changed, when_pointed
+from surfhead.viewing.wiring import when_changed, when_picked
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -128,7 +128,7 @@ class PicturePanel:
         self._found.content = "Click into the picture." if wanted else ""
         if self._stop_picking is not None:
             self._stop_picking()
-        self._stop_picking = when_pointed(self.visitor, self._picked) if wanted else None
+        self._stop_picking = when_picked(self.visitor, self._picked) if wanted else None
 
     def _picked(self, origin: Vector, direction: Vector) -> None:
         page, shot = self.visitor.page, self.visitor.shot

@@ -47,7 +47,7 @@ def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], objec
     handle.on_upload(uploaded)
 
 
-def when_pointed(visitor: Guest, act: Callable[[Vector, Vector], object]) -> Callable[[], None]:
+def when_picked(visitor: Guest, act: Callable[[Vector, Vector], object]) -> Callable[[], None]:
     """Call ``act(origin, direction)`` of the ray below every click into the picture; gives what ends this."""
     scene = visitor.handle.scene
 
@@ -66,6 +66,17 @@ def when_pressed(visitor: Guest, label: str, key: str, act: Callable[[], object]
     gui = visitor.handle.gui
     if hasattr(gui, "add_command"):  # since viser 1.0.20
         gui.add_command(label, hotkey=key).on_trigger(lambda _event: _guarded(visitor, act))
+
+
+def when_pointed(visitor: Guest, act: Callable[[float, float], object]) -> None:
+    """Call ``act(x, y)`` for every click: shares of width and height from the upper left corner."""
+
+    def pointed(event: Any) -> None:
+        x, y = event.screen_pos
+        if math.isfinite(x) and math.isfinite(y):
+            _guarded(visitor, lambda: act(float(x), float(y)))
+
+    visitor.handle.scene.on_click()(pointed)
 
 
 def _guarded(visitor: Guest, act: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option
 from surfhead.files import bounds
 from surfhead.plugins.datasets import predicted_normals
-from surfhead.plugins.datasets.picture_headers import TIFF, Size, opened, unreadable
+from surfhead.plugins.datasets.picture_headers import TIFF, Size, check_tiff, opened, unreadable
 
 Colour = tuple[float, float, float]
 WIDEST = 1600  # pixels; wider pictures are scaled down to it unless told otherwise, as in 3DGS
@@ -86,7 +86,8 @@ def scaled_intrinsics(intrinsics: np.ndarray, native: Size, target: Size) -> np.
 def _load(path: Path, native: Size, camera: bool = True) -> Image.Image:
     try:
         with opened(path) as image:
-            image.load()  # the pixels outlive the file
+            if image.size == native:  # one of another size is refused before it is decoded
+                image.load()  # the pixels outlive the file
             loaded: Image.Image = image
     except DataError:
         if path.suffix.lower() not in TIFF or not path.is_file():
@@ -110,7 +111,9 @@ def _tiff(path: Path) -> Image.Image:
     import tifffile
 
     try:
-        values = np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(bounds.regular(path)) as file:
+            check_tiff(path, file)
+            values = np.asarray(file.asarray())
         if values.ndim != 3 or values.shape[2] not in (3, 4):
             raise ValueError(f"its pixels have shape {values.shape}")
         return Image.fromarray(_bytes(path, values))

@@ -26,17 +26,14 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
-    BLEND,
     affine_field,
     blend,
     deformation,
-    neighbourhood,
     of_host,
     rigged,
-    weights,
 )
 
 
@@ -70,22 +67,22 @@ class Jbs(Deformer):
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
-        return {"blend": BLEND}
+        return {"blend": neighbour_blend.BLEND}
 
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) the first of the blend weights."""
-        return weights(binding)[:, 0]
+        return neighbour_blend.weights(binding)[:, 0]
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
-        factors = weights(binding)
+        factors = neighbour_blend.weights(binding)
         if self.options.rotation_blend == "relative":
             field = fused_field(mesh, binding, factors, self.options.rig_gradients)
             if field is not None:
                 return field
         deformed = deformation(mesh, self.options.rig_gradients)
-        near = neighbourhood(mesh, binding)
+        near = neighbour_blend.neighbourhood(mesh, binding)
         if self.options.rotation_blend == "paper":
             vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
             blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))

@@ -12,8 +12,8 @@ from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
 from surfhead.core.api import OptionError, RestMesh
+from surfhead.core.neighbour_blend import BLEND, weights
 from surfhead.maths import geometry
-from surfhead.plugins.deformers.blending import BLEND, weights
 from surfhead.plugins.deformers.jacobian import Jacobian
 from surfhead.plugins.deformers.jbs import Jbs
 

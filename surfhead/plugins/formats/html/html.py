@@ -33,6 +33,7 @@ from typing import Any, Literal
 
 from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
 from surfhead.drawing.scalars import SCALARS
+from surfhead.files.writing import write_text
 from surfhead.plugins.formats.html.avatar import (
     Carrier,
     add_baked_rig,
@@ -122,7 +123,7 @@ class Html(Format):
         packed = numbers.text()
         head["bytes"] = len(_page({**head, "bytes": 0}, packed, picture).encode())
         text = _page(head, packed, picture)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
         log.info("%s: %d surfels, %s rig, %.1f MB", path, len(kept), head["rig"]["kind"], len(text) / 1e6)
         return [path]
 
