@@ -20,7 +20,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
-from surfhead.testing.page_client import PageClient
+from surfhead.testing.page_client import PageClient, settled
 from surfhead.viewing.beside import LINE, SIDES
 from surfhead.viewing.page import Page
 from tests.viewing.test_page import differing, opened
@@ -46,7 +46,7 @@ def page(avatar: Avatar) -> Iterator[Page]:
 
 @pytest.fixture
 def client(page: Page) -> Iterator[PageClient]:
-    made = PageClient(page.url, page.start, 96, 128)
+    made = PageClient(page.url, page.start, 96, 128, settled(page))
     yield made
     made.close()
 
@@ -72,7 +72,7 @@ def test_the_page_has_its_title_and_says_what_it_waits_for(avatar: Avatar) -> No
         assert "surfhead-words" in seen["page"]
         page.run()
         assert json.loads(read(page.url + "/surfhead-state"))["words"] == "Drawing the first picture …"
-        client = PageClient(page.url, page.start, 96, 128)
+        client = PageClient(page.url, page.start, 96, 128, settled(page))
         client.picture()
         client.close()
         assert json.loads(read(page.url + "/surfhead-state"))["words"] == ""
@@ -111,7 +111,7 @@ def test_data_is_opened_when_somebody_asks(avatar: Avatar, scene: Scene) -> None
         return scene
 
     with opened(avatar, scene=data) as page:
-        client = PageClient(page.url, page.start, 96, 128)
+        client = PageClient(page.url, page.start, 96, 128, settled(page))
         try:
             client.rest()
             assert asked == []
