@@ -316,7 +316,16 @@ def extract_mesh(
             "Check --box, or whether the run was trained.",
         )
     waiting("Finishing the surface")
-    mesh = finished(mesh, avatar, pose, settings)
+    mesh = finished(
+        mesh,
+        avatar,
+        pose,
+        components=settings.components,
+        cut=settings.cut,
+        close_all=settings.watertight,
+        smooth_unseen=settings.unseen,
+        triangles=settings.triangles,
+    )
     made = coloured(mesh, patches, COLOUR_REACH * settings.voxel)
     end_waiting()
     return made

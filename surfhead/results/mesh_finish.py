@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,9 +12,6 @@ from surfhead.avatars.surfels import apply_field
 from surfhead.meshes.mending import closed, cut_off, decimated, rim_plane, smoothed_where, watertight
 from surfhead.meshes.surface_mesh import SurfaceMesh
 
-if TYPE_CHECKING:
-    from surfhead.results.mesh_extraction import MeshSettings
-
 SMALL_HOLE = 0.06  # metres round it: smaller ones are where no picture saw, larger ones may be meant
 ABOVE_RIM = 0.004  # metres above the rim of the rig's mesh, where surfels fade
 UNSEEN_STEPS = 60  # of smoothing where nobody saw
@@ -23,21 +19,32 @@ NEAREST = 8  # surfels that say how well a vertex was seen
 
 
 def finished(
-    mesh: SurfaceMesh, avatar: Avatar, pose: Mapping[str, Tensor], settings: MeshSettings
+    mesh: SurfaceMesh,
+    avatar: Avatar,
+    pose: Mapping[str, Tensor],
+    *,
+    components: int,
+    cut: bool,
+    close_all: bool,
+    smooth_unseen: bool,
+    triangles: int,
 ) -> SurfaceMesh:
-    """A fused surface cut straight at the neck, its holes closed, smooth where unseen, of fewer triangles."""
-    if settings.cut and avatar.deformer.rig_bound:
+    """A fused surface cut straight at the neck, its holes closed, smooth where unseen, of fewer triangles.
+
+    The arguments are those of ``MeshSettings``.
+    """
+    if cut and avatar.deformer.rig_bound:
         with torch.no_grad():
             posed = avatar.rig({name: rows.to(avatar.device) for name, rows in pose.items()})
         plane = rim_plane(posed.vertices[0].cpu(), posed.rest.topology.triangles.cpu(), ABOVE_RIM)
         if plane is not None:
-            below = cut_off(mesh, *plane).largest(settings.components)
+            below = cut_off(mesh, *plane).largest(components)
             mesh = below if len(below.triangles) else mesh
     mesh = closed(mesh, SMALL_HOLE)
-    if settings.unseen and avatar.observed is not None:
+    if smooth_unseen and avatar.observed is not None:
         mesh = smoothed_where(mesh, 1.0 - known_at(avatar, pose, mesh.vertices), UNSEEN_STEPS)
-    mesh = decimated(mesh, settings.triangles)
-    return watertight(mesh) if settings.watertight else mesh
+    mesh = decimated(mesh, triangles)
+    return watertight(mesh) if close_all else mesh
 
 
 def known_at(avatar: Avatar, pose: Mapping[str, Tensor], points: Tensor) -> Tensor:
