@@ -23,7 +23,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.scene import Scene
 from surfhead.data.opening import open_scene
+from surfhead.drawing.camera_path import orbit
+from surfhead.drawing.channels import paint
+from surfhead.drawing.pictures import save, to_bytes
 from surfhead.measuring.evaluation import evaluate
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment
@@ -86,8 +91,7 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     run.avatar.advance(run.images)
-    if config.tie_unseen:
-        finish(run.avatar, run.scene, run.order.views)
+    finish(run.avatar, run.scene, run.order.views, config.tie_unseen)
     row: dict[str, Any] = {
         "name": job["name"],
         "seed": job["seed"],
@@ -103,10 +107,30 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
             target.mkdir(parents=True, exist_ok=True)
         found = evaluate(run.avatar, opened.scene, split, limit=options.views, folder=target)
         row[split] = {key: found.means[key] for key in FIGURES if key in found.means}
+        if target is not None and split == "test":
+            first = scene_timestep(opened.scene)
+            save(orbit_sheet(run.avatar, first), target / "orbit.png")
     run.feed.close()
     if run._captured is not None:
         run._captured.drop()
     return row
+
+
+def scene_timestep(scene: Scene) -> int:
+    """A timestep of the held-out motion."""
+    views = scene.views.of("test")
+    return int(scene.views.timestep[views[len(views) // 2]])
+
+
+@torch.no_grad()
+def orbit_sheet(avatar: Avatar, timestep: int, count: int = 8) -> np.ndarray:
+    """Colours, normals and how well known, from all round: (H, W, 3) uint8."""
+    rows = []
+    cameras = orbit(avatar, count, height=440, width=330, turn=360.0).to(avatar.device)
+    for channel in ("rgb", "normal", "observed"):
+        pictures = [paint(avatar, cameras[index], timestep, [channel])[channel] for index in range(count)]
+        rows.append(torch.cat(pictures, dim=1))
+    return to_bytes(torch.cat(rows))
 
 
 def work(options: argparse.Namespace, jobs: Any, done: Any) -> None:

@@ -19,7 +19,7 @@ from surfhead.maths.geometry import quaternion_to_matrix
 
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
     "offset": ParameterSpec(
-        (3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True, unseen="initial"
+        (3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True, unseen="surface"
     ),
     "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale", unseen="neighbours"),
     "quaternion": ParameterSpec(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from surfhead.runs.ablation import Outcome
@@ -32,7 +33,7 @@ def ablate(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each variant, with seeds 0, 1, ...")] = 3,
     preset: Annotated[
-        str | None, typer.Option(help="Preset every deformer and appearance starts from.")
+        str | None, choice(kind="preset", help="Preset every deformer and appearance starts from.")
     ] = None,
     assignment: Annotated[
         list[str] | None,
@@ -57,6 +58,7 @@ def ablate(
         ),
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Train every variant with several seeds, keeping val and test out of training, and compare them.
@@ -65,6 +67,7 @@ def ablate(
     """
     from surfhead.commands.compare import show
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs import ablation
     from surfhead.runs.layers import preset as preset_tables
 
@@ -75,8 +78,9 @@ def ablate(
             "Expected one of the two.",
             "For example: --deformer similarity,jbs --appearance sh,lasg",
         )
-    if seeds < 1 or (jobs is not None and jobs < 1):
-        raise OptionError("--seeds and --jobs count something.", "Expected at least 1.", "Mend the option.")
+    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
     for kind, chosen in names.items():
@@ -85,6 +89,7 @@ def ablate(
                 preset_tables(name)
             else:
                 registry().registration(kind, name)
+    try_place(out)
     arguments = [data] if data else []
     arguments += ["--preset", preset] if preset and not names["preset"] else []
     arguments += ["--iterations", str(iterations)] if iterations is not None else []
@@ -105,15 +110,15 @@ def ablate(
         done += 1
         member = outcome.member
         state = f"failed: {outcome.error}" if outcome.error else f"{outcome.seconds:.0f} s"
-        _say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
+        say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
 
-    _say(f"{len(grid)} runs in {out}")
+    say(f"{len(grid)} runs in {out}")
     devices = _split(device) or ablation.gpus()
     outcomes = ablation.run_members(
         grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
     )
     if len(grid) > done:
-        _say(f"{len(grid) - done} of them had finished before.")
+        say(f"{len(grid) - done} of them had finished before.")
     show(ablation.finished(grid), tables or out, views, (devices or ["auto"])[0])
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -121,7 +126,3 @@ def ablate(
 
 def _split(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _say(text: str) -> None:
-    console().print(text, soft_wrap=True)

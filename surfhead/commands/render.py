@@ -8,13 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import SPLITS, choice
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import watched
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHANNELS = (
+    "rgb",
+    "normal",
+    "depth",
+    "alpha",
+    "diffuse",
+    "specular",
+    "albedo",
+    "shading",
+    "error",
+    "binding",
+    "blend",
+    "observed",
+    "stretch",
+)  # a test sees that these are all
 ORBIT, SPIRAL = "orbit", "spiral"
 
 
@@ -28,13 +46,12 @@ def render(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="The views of a split of the run's data instead of a path.")
+        str | None, choice(names=SPLITS, help="The views of a split of the run's data instead of a path.")
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(
-            help="rgb (default), normal, depth, alpha, diffuse, specular, albedo, shading, error (of a "
-            "split's views), binding, blend, observed or stretch; repeatable."
+        choice(
+            names=CHANNELS, help="What is drawn, rgb by default; error: of a split's views only. Repeat it."
         ),
     ] = None,
     arrays: Annotated[
@@ -110,21 +127,23 @@ def render(
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default render/PATH or render/SPLIT in the run.")
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Render a run along a path round the head, or from the cameras of a split: PNG files and MP4."""
     from dataclasses import replace
 
     import numpy as np
-    from rich.progress import track
 
     from surfhead.core.surface import unlit
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
     from surfhead.drawing.scalars import Scale
+    from surfhead.files.writing import try_place
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import Run
 
@@ -140,11 +159,17 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    check_numbers(
+        frames=frames, size=size, width=width, height=height, fps=fps, turn=turn, elevation=elevation
+    )
+    try_place(out or run / "render")
     lamp = None
     if light is not None:
         strength = 1.0 if light_strength is None else light_strength
         if not 0.0 <= strength < float("inf"):
-            raise OptionError(f'"light-strength" is {strength}.', "Expected at least 0.", "Mend it.")
+            raise OptionError(
+                f'"light-strength" is {strength}.', "Expected at least 0.", "Mend --light-strength."
+            )
         lamp = MovingLight.read(light, light_turn or 0.0, strength)
     elif light_turn is not None or light_strength is not None:
         raise OptionError(
@@ -171,7 +196,7 @@ def render(
     }
     if split is not None:
         _refuse({"path": path, **settings})
-        shots = of_split(run, split, height=height, width=width, side=size)
+        shots = of_split(run, split, height=height, width=width, side=size, data=data)
         name = split
     else:
         side = SIZE if size is None else size
@@ -199,9 +224,7 @@ def render(
                 )
                 for name in channels
             }
-        taken = track(
-            drawn(avatar, shots, channels, scale), "Rendering", len(shots), console=console(), transient=True
-        )
+        taken = watched(drawn(avatar, shots, channels, scale), "Rendering", len(shots))
         for index, (rendering, shown) in enumerate(taken):
             for name, picture in shown.items():
                 pixels = pictures.to_bytes(picture)
@@ -217,8 +240,8 @@ def render(
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
     for legend in scale.legends.values():
-        console().print(f"Colours: {legend.words}", soft_wrap=True)
-    console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
+        say(f"Colours: {legend.words}")
+    say(f"{len(shots)} {said} in {target}")
 
 
 def _refuse(settings: dict[str, object]) -> None:

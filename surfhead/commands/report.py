@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import watched
+from surfhead.terminal.console import say
 
 
 def report(
@@ -24,26 +25,26 @@ def report(
     turn: Annotated[
         float, typer.Option(help="Degrees of the turntable: all round, or less, to and fro.")
     ] = 360.0,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Write one HTML file about a run: settings, curves, figures, truth and avatar under a slider, turntable.
 
     The file holds everything it shows and loads nothing when opened.
     """
-    from rich.progress import track
-
+    from surfhead.files.writing import try_place
     from surfhead.results.report import write_report
 
     for name, value in (("views", views), ("frames", frames)):
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
-    def watch(steps: Iterable[Any], what: str, count: int) -> Iterable[Any]:
-        return track(steps, what, count, console=console(), transient=True)
-
+    check_numbers(views=views, frames=frames, size=size, turn=turn)
+    try_place(out or run / "report.html")
     made = write_report(
-        run, out, views=views, frames=frames, size=size, turn=turn, device=device, watch=watch
+        run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watched
     )
-    console().print(f"Report: {made}", soft_wrap=True)
+    say(f"Report: {made}")

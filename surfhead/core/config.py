@@ -25,7 +25,13 @@ from surfhead.core.sections import Term as Term
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
-LEAST = {"iterations": 0, "batch_size": 1, "surfels_per_triangle": 1, "initial_surfels": 0}
+LIMITS = {  # of whole numbers: from, to
+    "iterations": (0, 10**9),
+    "batch_size": (1, 4096),
+    "surfels_per_triangle": (1, 256),
+    "initial_surfels": (0, 10**8),
+    "seed": (0, 2**62),
+}
 WORDS = {"initial_colours": ("declared", "mean"), "cache": ("auto", "gpu", "ram", "disk")}
 
 
@@ -91,11 +97,10 @@ class RunConfig:
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in LEAST.items():
-            if getattr(self, name) < low:
-                raise OptionError(
-                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
-                )
+        for name, (low, high) in LIMITS.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                expected = f"at least {low}" if value < low else f"at most {high}"
+                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", f"Mend --set {name}.")
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise unknown_name(name, getattr(self, name), words, error=OptionError)

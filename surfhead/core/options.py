@@ -29,7 +29,10 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     made: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            raise unknown_name(f"option of {where}", key, fields, f"See the options of {where}.", OptionError)
+            shown = where.replace('"', "") if '"' in where else "preset base"
+            raise unknown_name(
+                f"option of {where}", key, fields, f"See `surfhead show {shown}`.", OptionError
+            )
         try:
             made[key] = pydantic.TypeAdapter(hints[key]).validate_python(value)
         except pydantic.ValidationError as error:

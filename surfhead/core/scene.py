@@ -86,7 +86,7 @@ class Views:
         if split == "all":
             return np.arange(len(self))
         if split not in SPLITS:
-            raise unknown_name("split", split, (*SPLITS, "all"), "Choose one of these.")
+            raise unknown_name("split", split, (*SPLITS, "all"), "Choose one of these with --split.")
         return np.flatnonzero(self.split == split)
 
 

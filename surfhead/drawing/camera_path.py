@@ -53,7 +53,7 @@ def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
     """
     for name, value in (("height", height), ("width", width)):
         if value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --size, or --{name}.")
     if not 0.0 < field_of_view < 180.0:
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
@@ -134,7 +134,7 @@ def _around(
 ) -> Cameras:
     """Cameras (M,) degrees to the side and above, at the distance at which the avatar fills the picture."""
     if len(angle) < 1:
-        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend the option.")
+        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend --frames.")
     if avatar.deformer.rig_bound:
         rest = avatar.rig.rest()
         points, front = rest.vertices, rest.topology.front

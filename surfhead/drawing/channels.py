@@ -103,7 +103,7 @@ def check_channels(channels: Sequence[str], has_truth: bool) -> None:
     """Raise UnknownNameError for a channel that does not exist, OptionError for ``error`` without a truth."""
     for name in channels:
         if name not in CHANNELS:
-            raise unknown_name("channel", name, CHANNELS, "Choose one of these.")
+            raise unknown_name("channel", name, CHANNELS, "Choose one of these with --channel.")
     if "error" in channels and not has_truth:
         raise OptionError(
             'Channel "error" needs the true picture.',

@@ -55,7 +55,7 @@ def read_light(text: str, folder: Path | None = None) -> Light:
     path = Path(text).expanduser()
     if path.suffix.lower() not in SUFFIXES:
         raise unknown_name(
-            "light", text, [*LAMPS, "FILE.hdr", "FILE.exr", "FILE.json"], "Choose one of these."
+            "light", text, [*LAMPS, "FILE.hdr", "FILE.exr", "FILE.json"], "Choose one of these with --light."
         )
     if folder is not None and not path.is_absolute():
         path = folder / path

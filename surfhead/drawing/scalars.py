@@ -122,7 +122,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         if self.colour_map is not None and self.colour_map not in MAPS:
-            raise unknown_name("colour map", self.colour_map, MAPS, "Choose one of these.")
+            raise unknown_name("colour map", self.colour_map, MAPS, "Choose one of these with --map.")
         if self.span is not None and not self.span[0] < self.span[1]:
             raise OptionError(
                 f'"range" is {self.span[0]:g} to {self.span[1]:g}.',

@@ -38,6 +38,7 @@ LEAST_WEIGHT = 0.05  # of a voxel: less than one picture at a slant
 LEAST_BAND = 3.0  # voxels: with less, the field is cut off within a cell
 COLOUR_REACH = 2.0  # voxels from a picture's surface within which a vertex takes its colour
 BATCH = 4  # pictures drawn at once
+SCENE_VOXELS = 256  # along the longest side of a scene without a rig
 LEAST_SIZE = 16  # pixels
 
 
@@ -83,7 +84,9 @@ class MeshSettings:
         )
         for kind, value, choices in chosen:
             if value not in choices:
-                raise unknown_name(kind, value, choices, "Choose one of these.")
+                raise unknown_name(kind, value, choices, f"Choose one of these with --{kind}.")
+        if not self.voxel > 0.0:
+            raise OptionError(f'"voxel" is {self.voxel}.', "Expected metres > 0.", "Mend --voxel-mm.")
         limits = (
             ("views", self.views, 1),
             ("size", self.size, LEAST_SIZE),
@@ -131,7 +134,7 @@ def pose_at(avatar: Avatar, timestep: int) -> dict[str, Tensor]:
         raise OptionError(
             f"Timestep {timestep} is outside the avatar's motion.",
             f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
-            "Choose one of these.",
+            "Choose one of these with --timestep.",
         )
     return avatar.poses(torch.tensor([timestep], device=avatar.device))
 
@@ -263,6 +266,12 @@ def depth_pictures(
                 weight = weight * torch.where(mask >= 0.5, mask, 0.0)
             made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
     return made
+
+
+def scene_voxel(avatar: Avatar, settings: MeshSettings) -> float:
+    """The side of a voxel, metres, for a scene without a rig, whose unit may be anything."""
+    low, high = chosen_box(avatar, {}, settings)
+    return max(float((high - low).max()) / SCENE_VOXELS, 1e-9)
 
 
 def extract_mesh(

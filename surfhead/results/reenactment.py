@@ -67,9 +67,9 @@ def reenact(
         DataError: the avatar has no rig, or the driver does not fit it.
         UnknownNameError, OptionError: a wrong setting.
     """
-    for kind, value, choices in (("transfer", transfer, TRANSFERS), ("pose rule", pose, POSES)):
+    for kind, value, choices in (("transfer", transfer, TRANSFERS), ("pose", pose, POSES)):
         if value not in choices:
-            raise unknown_name(kind, value, choices, "Choose one of these.")
+            raise unknown_name(f"rule of --{kind}", value, choices, f"Choose one of these with --{kind}.")
     if not avatar.deformer.rig_bound:
         raise DataError("The avatar has no rig.", "Expected a head bound to a rig.", "Choose another run.")
     if driver.rig and driver.rig != avatar.rig.name:

@@ -10,7 +10,7 @@ import base64
 import io
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -32,12 +32,12 @@ from surfhead.results.curves import History, read_history, svg
 from surfhead.results.shots import along_path, drawn, of_views
 from surfhead.results.variants import measure, results
 from surfhead.runs.run import Run
+from surfhead.terminal.bars import Watch, unwatched
 from surfhead.training.monitoring import TITLES, summary
 
 QUALITY = 95  # of WebP pictures, of 100
 FILES = ("config.toml", "command.txt", "environment.json")
 SHOWN = ("psnr", "ssim", "lpips", "ncs", "angular_error")  # below a view, and as curves where there are some
-Watch = Callable[[Iterable[Any], str, int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def write_report(
     size: int = 384,
     turn: float = 360.0,
     device: str = "auto",
-    watch: Watch = lambda steps, what, count: steps,
+    data: str | None = None,
+    watch: Watch = unwatched,
 ) -> Path:
     """Write the report of a run; gives the file.
 
@@ -72,14 +73,15 @@ def write_report(
         size: pixels of the turntable.
         turn: degrees it sweeps; 360 goes all round.
         device: where to draw.
+        data: where the run's data are now; None: where they were.
         watch: wraps what takes long, to show its progress: (steps, what, how many).
 
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    read = Run(run)
+    read = Run(run, data)
     config = read.config
-    measure(run, device)
+    measure(run, device, data)
     scene, avatar = read.scene, read.avatar(device)
     splits = [split for split in ("val", "test", "train") if results(run, split)]
     known = {split: results(run, split) or {} for split in splits}

@@ -95,7 +95,7 @@ def along_path(
         cameras = PATHS[path](avatar, len(poses), height=height, width=width, **chosen)  # type: ignore[arg-type]
         return Shots(cameras, poses)
     if not path.endswith(".json") and not Path(path).is_file():
-        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these.")
+        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these with --path.")
     keys = KeyFrames.read(Path(path)).validate(avatar.rig.parameters(), avatar.timesteps)
     told = {"turn": turn, "elevation": elevation, "fov": field_of_view, "up": up}
     told["timestep"] = timestep if keys.posed else None
@@ -113,7 +113,13 @@ def along_path(
 
 
 def of_split(
-    run: Path, split: str, *, height: int | None = None, width: int | None = None, side: int | None = None
+    run: Path,
+    split: str,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    side: int | None = None,
+    data: str | None = None,
 ) -> Shots:
     """The views of a split of a run's data, with their true pictures.
 
@@ -121,12 +127,13 @@ def of_split(
         run: run folder.
         split: ``train``, ``val``, ``test`` or ``all``.
         height, width, side: as of ``resized``.
+        data: where the run's data are now; None: where they were.
 
     Raises:
         UnknownNameError: there is no such split. DataError: it is empty.
         OptionError: another shape than the data's.
     """
-    scene = Run(run).scene
+    scene = Run(run, data).scene
     rows = scene.views.of(split)
     if len(rows) == 0:
         raise DataError(
@@ -174,7 +181,7 @@ def resized(
     """
     for name, value in (("height", height), ("width", width), ("size", side)):
         if value is not None and value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
     if height is None and width is None:
         if side is None:
             return cameras
@@ -260,6 +267,12 @@ def geometry_of(rendering: Rendering, camera: Cameras) -> dict[str, np.ndarray]:
 
 def _playing(avatar: Avatar, timestep: int | None, frames: int | None) -> Tensor:
     """(M,) the timestep each picture shows: the one that was chosen, or the motion, over and over."""
+    if timestep is not None and not 0 <= timestep < max(avatar.timesteps, 1):
+        raise OptionError(
+            f"Timestep {timestep} is outside the avatar's motion.",
+            f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
+            "Choose one of these with --timestep.",
+        )
     if timestep is not None or avatar.timesteps == 0:
         return torch.full((max(FRAMES if frames is None else frames, 0),), timestep or 0)
     return torch.arange(max(avatar.timesteps if frames is None else frames, 0)) % avatar.timesteps

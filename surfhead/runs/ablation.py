@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surfhead.core.errors import OptionError
+from surfhead.files.writing import write_text
 from surfhead.runs import attached
 
 DONE = "finished.json"
@@ -125,7 +126,7 @@ def run_members(
                 free.append(device)
         outcome = Outcome(member, error, time.perf_counter() - began)
         if not error:
-            (member.folder / DONE).write_text(json.dumps({"seconds": outcome.seconds}), encoding="utf-8")
+            write_text(member.folder / DONE, json.dumps({"seconds": outcome.seconds}))
         if report is not None:
             report(outcome)
         return outcome
@@ -143,7 +144,12 @@ def _check_arguments(member: Member) -> None:
     path = member.folder / ARGUMENTS
     if not path.exists():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        before = None
+    if not isinstance(before, list) or not all(isinstance(word, str) for word in before):
+        before = ["(unreadable)"]
     if before != list(member.arguments):
         raise OptionError(
             f'"{member.folder}" was made with other arguments: {shlex.join(before)}',
@@ -166,7 +172,7 @@ def _run(member: Member, device: str, threads: int | None, stop: threading.Event
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     member.folder.mkdir(parents=True, exist_ok=True)
-    (member.folder / ARGUMENTS).write_text(json.dumps(member.arguments), encoding="utf-8")
+    write_text(member.folder / ARGUMENTS, json.dumps(member.arguments))
     code, said = attached.run(["train", *words, "--out", str(member.folder), "--quiet"], environment, stop)
     if code == 0:
         (member.folder / FAILURE).unlink(missing_ok=True)

@@ -18,6 +18,8 @@ from surfhead.runs.layers import merge, read_file
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.training.weighted_term import make_terms
 
+RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
+
 
 def configure(
     data: str | None = None,
@@ -55,6 +57,7 @@ def configure(
             trust.load_foreign(plugin, where)
     if files:
         tables["plugins"] = [str(plugin) for plugin in files]
+    tables["rig"] = _absolute(tables.get("rig", {}))
     options = tables.get("data", {})
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
@@ -64,14 +67,18 @@ def configure(
     return config
 
 
-def default_folder(config: RunConfig) -> Path:
-    """runs/<data>-<deformer>-<appearance>-<n>, the first free n."""
+def _absolute(rig: Any) -> Any:
+    """A rig's table with the places of its files from the root: a run is opened from anywhere."""
+    if not isinstance(rig, Mapping):
+        return rig
+    files = {key: rig[key] for key in RIG_FILES if isinstance(rig.get(key), str) and rig[key]}
+    return {**rig, **{key: str(Path(place).expanduser().absolute()) for key, place in files.items()}}
+
+
+def default_stem(config: RunConfig) -> Path:
+    """runs/<data>-<deformer>-<appearance>, to which the first free number is added."""
     data = Path(config.path).name if config.path else "head"
-    stem = f"{data}-{config.deformer.name}-{config.appearance.name}"
-    number = 1
-    while (Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return Path("runs") / f"{stem}-{number}"
+    return Path("runs") / f"{data}-{config.deformer.name}-{config.appearance.name}"
 
 
 def check_choices(config: RunConfig) -> None:

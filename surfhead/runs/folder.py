@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from surfhead.core.config import RunConfig, dump
+from surfhead.files.writing import unwritable, write_text
 from surfhead.runs import trust
 
 log = logging.getLogger("surfhead")
@@ -26,13 +27,16 @@ PACKAGES = ("torch", "numpy", "kornia", "safetensors", "pluggy", "trimesh", "emb
 @contextmanager
 def run_folder(folder: Path, config: RunConfig) -> Iterator[None]:
     """Make the run folder with its record, and log into it."""
-    (folder / "log").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "log").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
     trust.remember_loaded()
     if not (folder / CONFIG).exists():
-        _write(folder / "command.txt", shlex.join(sys.argv) + "\n")
-        _write(folder / "environment.json", json.dumps(environment(), indent=1))
-        _write(folder / CONFIG, dump(config))
-    handler = logging.FileHandler(folder / "log" / "train.log", encoding="utf-8")
+        write_text(folder / "command.txt", shlex.join(sys.argv) + "\n")
+        write_text(folder / "environment.json", json.dumps(environment(), indent=1))
+        write_text(folder / CONFIG, dump(config))
+    handler = _Log(folder / "log" / "train.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:
@@ -62,7 +66,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+class _Log(logging.FileHandler):
+    """A log that a full disk ends; training goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the library's name)
+        """Say nothing: it would be said at every record."""

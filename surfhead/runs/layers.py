@@ -14,6 +14,7 @@ from typing import Any
 
 from surfhead.core.config import COMPONENTS
 from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.files.bounds import regular
 
 
 def preset_names() -> list[str]:
@@ -42,8 +43,8 @@ def preset_description(name: str) -> str:
 def read_file(path: Path) -> dict[str, Any]:
     """A configuration file's tables. Raises DataError naming the file and the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(regular(path, 1 << 24).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'Configuration file "{path}" cannot be read: {error}.',
             "Expected a TOML file such as a run's config.toml.",

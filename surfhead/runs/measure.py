@@ -22,6 +22,7 @@ def evaluate_run(
     out: Path | str | None = None,
     limit: int = 0,
     own_motion: bool = False,
+    moved: str | None = None,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
@@ -31,6 +32,7 @@ def evaluate_run(
         splits: which splits; empty ones are left out.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
+        moved: where the run's own data are now.
         own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
 
     Returns:
@@ -42,7 +44,7 @@ def evaluate_run(
     """
     from surfhead.measuring.evaluation import evaluate
 
-    read = (run if isinstance(run, Run) else Run(run)).on(data)
+    read = (run if isinstance(run, Run) else Run(run, moved)).on(data)
     scene, avatar = read.scene, read.avatar(device)
     motion = motion_for(avatar, scene, own_motion) if read.other_data else None
     target = Path(out) if out else read.folder / "eval" / f"{avatar.images:08d}"

@@ -28,11 +28,13 @@ class Run:
 
     Attributes:
         folder: as it was given.
+        data: where its data are now; None: where they were.
         other_data: whether ``opened`` is another data set than the run's own.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, data: str | None = None) -> None:
         self.folder = Path(folder)
+        self.data = data
         self.other_data = False
 
     def on(self, data: str | None) -> Run:
@@ -47,7 +49,7 @@ class Run:
     @cached_property
     def config(self) -> RunConfig:
         """Its configuration; its plugin files are loaded. Raises DataError where it is no run."""
-        return read_config(self.folder)
+        return at_home(read_config(self.folder), self.data)
 
     @cached_property
     def opened(self) -> Opened:
@@ -102,12 +104,13 @@ class Run:
         """What `surfhead eval` wrote of a split for the newest checkpoint, or None."""
         if self.newest is None:
             return None
-        path = self.folder / "eval" / self.newest.name / f"{split}.json"
+        path = self.folder / "eval" / checkpoint.label(self.newest) / f"{split}.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
-        return found if {"means", "views"} <= found.keys() else None
+        whole = isinstance(found, dict) and isinstance(found.get("means"), dict)
+        return found if whole and isinstance(found.get("views"), int) else None
 
 
 def open_run(folder: Path | str) -> Run:
@@ -140,6 +143,13 @@ def load_avatar(
         DataError: no run, no checkpoint, or a damaged one. ContractError: a plugin it needs is missing.
     """
     return Run(run).avatar(device, name=checkpoint_name, rasterizer=rasterizer)
+
+
+def at_home(config: RunConfig, data: str | None) -> RunConfig:
+    """A run's configuration with its data at the place where they are now; None: where they were."""
+    if data is None:
+        return config
+    return replace(config, path=str(Path(data).expanduser().resolve()))
 
 
 def read_config(folder: Path) -> RunConfig:

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
-from surfhead.avatars.state import AvatarState
+from surfhead.avatars.state import ABSURD, AvatarState
 from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
+from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.layers import merge
 from surfhead.runs.layers import preset as preset_tables
@@ -65,7 +66,7 @@ def import_run(
     avatar = make_avatar_of(stored, config, None if opened is None else opened.scene)
     if opened is not None:
         _same_identity(avatar, opened.scene)
-    with run_folder(folder, config):
+    with claimed(folder), run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
         path = checkpoint.write(
             target, AvatarState.of(avatar).tensors(), _description(config, avatar, stored.images)
@@ -129,6 +130,13 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         values[name] = spec.start(len(triangle), generator)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
+    for name, value in values.items():
+        if value.numel() and not float(value.detach().abs().max()) <= ABSURD:
+            raise DataError(
+                f'Parameter "{name}" of the avatar holds NaN, infinity or numbers beyond {ABSURD:g}.',
+                "Expected the values of a trained avatar.",
+                "Export the avatar again.",
+            )
     if topology is not None and stored.neighbour_order == "index" and "blend" in values:
         values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):

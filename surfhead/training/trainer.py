@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,10 +18,10 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.captured_work import CapturedWork
+from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.state import AvatarState, below, under
-from surfhead.core.components import Densifier
+from surfhead.core.components import Component, Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState
 from surfhead.core.errors import ContractError, DataError, SurfheadError
@@ -199,17 +198,17 @@ class Trainer:
         return rendering, self.losses
 
     def _capturable(self) -> bool:
-        """Whether every part of a step says that a CUDA graph can hold it."""
+        """Whether a CUDA graph can hold a step; says which parts, if any, keep it from that."""
         avatar = self.avatar
-        parts = [avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer]
+        parts: list[Component] = [avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer]
         parts += [term.component for term in self.terms]
-        return (
-            self.config.graphs
-            and avatar.device.type == "cuda"
-            and self.config.debug < 0
-            and self.optimiser.capturable
-            and all(part.capturable for part in parts)
-        )
+        possible = self.config.graphs and avatar.device.type == "cuda" and self.config.debug < 0
+        if not (possible and self.optimiser.capturable):
+            return False
+        hindering = not_capturable(parts)
+        if hindering and self.ranks.first:
+            log.warning("%s", slowed_by(hindering))
+        return not hindering
 
     def _decided(self, count: int) -> tuple[Any, ...]:
         """All that the host decides in a step."""
@@ -298,8 +297,8 @@ class Trainer:
                     pause = time.perf_counter()
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
-                if last and config.tie_unseen:
-                    finish(self.avatar, self.scene, self.order.views, self.ranks)
+                if last:
+                    finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
                 if save.due(before, self.images) or last:
                     self.save()
                 if self._export is not None and (export.due(before, self.images) or last):
@@ -334,7 +333,7 @@ class Trainer:
         return self._interrupted and self.ranks.count == 1
 
     def _catch_interrupts(self) -> Callable[[], object]:
-        """Let the first Ctrl-C end the run after the step in hand; gives what undoes it."""
+        """Let the first Ctrl-C (or SIGTERM) end the run after the step in hand; gives what undoes it."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
 
@@ -344,8 +343,10 @@ class Trainer:
                 raise KeyboardInterrupt
             self._interrupted = True
 
-        before = signal.signal(signal.SIGINT, note)
-        return partial(signal.signal, signal.SIGINT, before)
+        # those that train together are ended by SIGTERM where one fails: nobody is left to agree with
+        numbers = (signal.SIGINT,) if self.ranks.count > 1 else (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, note) for number in numbers}
+        return lambda: [signal.signal(number, handler) for number, handler in before.items()]
 
     # ---- checkpoints -----------------------------------------------------------------------------
 

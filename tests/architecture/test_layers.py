@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted((ROOT / "surfhead" / "plugins").glob("*/**/*.py"))
 # what plugins may import besides the API and their own kind's modules
-OPEN = ("surfhead.maths", "surfhead.kernels", "surfhead.meshes")
+OPEN = ("surfhead.maths", "surfhead.kernels", "surfhead.meshes", "surfhead.files", "surfhead.terminal")
 OPENED = {
     "formats": ("surfhead.avatars.surface", "surfhead.avatars.surfels"),
     "observers": ("surfhead.viewing",),

@@ -81,7 +81,7 @@ def test_an_unknown_option_gets_a_suggestion() -> None:
     assert str(caught.value).splitlines() == [
         'Unknown option of deformer "mine" "cuont". Did you mean "count"?',
         "Known: count, limits, mode, on, path, rate, region, table.",
-        'See the options of deformer "mine".',
+        "See `surfhead show deformer mine`.",
     ]
 
 

@@ -112,8 +112,10 @@ def test_a_corrupt_checkpoint_is_named(trained_run: Path, tmp_path: Path) -> Non
     whole = (newest / checkpoint.TENSORS).read_bytes()
     (newest / checkpoint.TENSORS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r'Checkpoint ".*00000030" is damaged'):
-        train(out=run, resume=True)
-    shutil.rmtree(newest)
+        surfhead.load_avatar(run, checkpoint_name="00000030")
+    before = checkpoint.latest(run)
+    assert before is not None
+    assert before.name == "00000020"
     train(out=run, resume=True)
     assert checkpoint.latest(run) == newest
 

@@ -27,13 +27,13 @@ def check_degree(degree: int, interval: int) -> None:
         raise OptionError(
             f'Appearance option "degree" is {degree}.',
             f"Expected 0 to {harmonics.MAX_DEGREE}.",
-            "Choose a degree in this range.",
+            "Mend --set appearance.degree.",
         )
     if interval < 0:
         raise OptionError(
             f'Appearance option "interval" is {interval}.',
             "Expected a number of images >= 0; 0 starts with the full degree.",
-            "Choose a number in this range.",
+            "Mend --set appearance.interval.",
         )
 
 
@@ -67,7 +67,9 @@ class Diffuse:
         }
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
-            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["sh_rest"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         return specs
 
     def advance(self, images: int) -> None:

@@ -30,8 +30,9 @@ differs from it by one factor a channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import torch
@@ -42,6 +43,7 @@ from surfhead.core.api import (
     Appearance,
     Binding,
     Colour,
+    ColourModel,
     Directional,
     Encoding,
     OptionError,
@@ -56,12 +58,12 @@ from surfhead.core.api import (
     planes,
 )
 from surfhead.maths.light import Light
+from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.appearances.diffuse import RATE, Diffuse
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
-NORMAL_INCIDENCE = 0.028  # Schlick's F0 of skin
 EXPONENT = 8.0  # of the gloss at the start
 LIGHT_PACE = 8.0  # times the network's rate: every pixel speaks of these few numbers
 MARGIN = 1e-3  # albedo is started this far from 0 and 1
@@ -155,7 +157,7 @@ class Lit(Appearance):
                 raise OptionError(
                     f'Appearance option "light_degree" is {self.light_degree}.',
                     "Expected 2 or 3.",
-                    "Choose one of these.",
+                    "Choose one of these with --set appearance.light_degree.",
                 )
 
     def __init__(self, options: Any = None) -> None:
@@ -183,7 +185,9 @@ class Lit(Appearance):
         }
         if self.options.degree > 0:
             rest = (harmonics.size(self.options.degree) - 1, 3)
-            specs["residual"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["residual"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         if self.options.gloss:
             specs["gloss"] = ParameterSpec((1,), -2.0, Schedule(RATE), group="sh", unseen="neighbours")
         if self.options.occlusion:
@@ -229,6 +233,23 @@ class Lit(Appearance):
             wanted = light.up_to(self.options.light_degree).coefficients
             network.given.copy_(wanted)  # in place: captured pictures read it where it lies
         network.relit = light is not None
+
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """Albedo, learnt light, gloss and residual, and the eyes' highlight."""
+        network, used = self.network(), self._residual.active
+        raw = {name: value.detach() for name, value in binding.parameters.items()}
+        albedo = torch.sigmoid(raw["albedo"])
+        count = harmonics.size(used) - 1
+        residual = raw["residual"][:, :count] if count else albedo.new_zeros(len(albedo), 0, 3)
+        lit = LitColours(
+            Light(network.learnt().detach(), "learnt"),
+            albedo,
+            residual,
+            torch.sigmoid(raw["occlusion"]) if self.options.occlusion else None,
+            torch.sigmoid(raw["gloss"]) if self.options.gloss else None,
+            EXPONENT * math.exp(float(network.sharpness.detach())),
+        )
+        return replace(self._eyes.colour_model(binding), degree=0, lit=lit)
 
     def __call__(
         self,
@@ -282,7 +303,7 @@ class Lit(Appearance):
     def _dimming(self, network: LitNetwork, mirror: Tensor) -> Tensor:
         """(B, M, 3) how much more of the new light than of the learnt one comes from where eyes mirror it."""
         before = network.mirrored(mirror, network.learnt()).mean(dim=-1, keepdim=True)
-        return network.mirrored(mirror, network.given) / before.clamp_min(0.1)
+        return network.mirrored(mirror, network.given) / before.clamp_min(DARKEST)
 
 
 def _to_world(rotation: Tensor, vectors: Tensor) -> Tensor:

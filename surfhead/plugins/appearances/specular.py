@@ -59,19 +59,19 @@ class SpecularOptions:
             raise OptionError(
                 f'Appearance option "start" is {self.start}.',
                 "Expected a number of images >= 0.",
-                "Choose a number in this range.",
+                "Mend --set appearance.start.",
             )
         if self.frame not in ("canonical", "world"):
             raise OptionError(
                 f'Appearance option "frame" is "{self.frame}".',
                 "Expected canonical or world.",
-                "Choose one of these.",
+                "Choose one of these with --set appearance.frame.",
             )
         if self.lobe_grid not in ("spread", "published"):
             raise OptionError(
                 f'Appearance option "lobe_grid" is "{self.lobe_grid}".',
                 "Expected spread or published.",
-                "Choose one of these.",
+                "Choose one of these with --set appearance.lobe_grid.",
             )
 
 

@@ -49,7 +49,7 @@ class Colmap(Dataset):
             super().__post_init__()
             if self.test_every < 0:
                 raise OptionError(
-                    f'"test_every" is {self.test_every}.', "Expected >= 0.", "Mend the setting."
+                    f'"test_every" is {self.test_every}.', "Expected >= 0.", "Mend --set data.test_every."
                 )
 
     @classmethod

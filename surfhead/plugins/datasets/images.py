@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option, unknown_name
+from surfhead.files import bounds
 from surfhead.plugins.datasets.picture_headers import TIFF, Size, opened, unreadable
 
 Colour = tuple[float, float, float]
@@ -42,16 +43,20 @@ class ImageOptions:
             raise OptionError(
                 f'"resolution" is {self.resolution}.',
                 "Expected -1, a divisor 1, 2, 4, 8, or a width in pixels.",
-                "Mend the setting.",
+                "Mend --set data.resolution.",
             )
         if self.background is not None and not all(0 <= value <= 1 for value in self.background):
             raise OptionError(
-                f'"background" is {self.background}.', "Expected RGB in [0, 1].", "Mend the setting."
+                f'"background" is {self.background}.',
+                "Expected RGB in [0, 1].",
+                "Mend --set data.background.",
             )
         if self.cache not in CACHES:
-            raise unknown_name("cache", self.cache, CACHES, "Choose one of these.", OptionError)
+            raise unknown_name(
+                "cache", self.cache, CACHES, "Choose one of these with --set data.cache.", OptionError
+            )
         if self.memory < 0:
-            raise OptionError(f'"memory" is {self.memory}.', "Expected GiB >= 0.", "Mend the setting.")
+            raise OptionError(f'"memory" is {self.memory}.', "Expected GiB >= 0.", "Mend --set data.memory.")
 
 
 @dataclass(frozen=True)
@@ -250,8 +255,8 @@ class Pictures:
     def _normals(self, path: Path, native: Size, target: Size) -> np.ndarray:
         width, height = native
         try:
-            with path.open("rb") as file:
-                normals = np.load(file, allow_pickle=False)
+            with bounds.regular(path).open("rb") as file:
+                normals = np.lib.format.read_array(file, allow_pickle=False)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error
         numbers = normals.dtype.kind in "fiu" and normals.shape == (height, width, 3)

@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 Size = tuple[int, int]
 LARGEST = 178_956_970  # pixels; Pillow refuses to decode more, lest a small file fills the memory
@@ -49,7 +50,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet allowed
-            with Image.open(path) as image:
+            with Image.open(bounds.regular(path)) as image:
+                bounds.picture(*image.size, path.stat().st_size)
                 yield image
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise unreadable(path, error) from error

@@ -31,7 +31,7 @@ class PointOptions(ImageOptions):
             raise OptionError(
                 f'"points", "extent", "seed" are {self.points}, {self.extent}, {self.seed}.',
                 "Expected points >= 1, extent >= 0, seed >= 0.",
-                "Mend the setting.",
+                "Mend --set data.points, data.extent or data.seed.",
             )
 
 

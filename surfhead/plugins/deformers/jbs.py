@@ -66,7 +66,7 @@ class Jbs(Deformer):
                 raise OptionError(
                     f'Option "rotation_blend" of deformer "jbs" is "{self.rotation_blend}".',
                     "Expected relative or paper.",
-                    "Choose one of these.",
+                    "Choose one of these with --set deformer.rotation_blend.",
                 )
 
     @property

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 from surfhead.plugins.formats.tracker_fields import (
     BARE,
     IDENTITY,
@@ -56,7 +57,7 @@ def _wrong(source: Source, what: str, expected: str) -> DataError:
 def opened(source: Source) -> Iterator[IO[bytes]]:
     """The file at a path, or a stream from its beginning, which stays open."""
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with bounds.regular(source).open("rb") as file:
             yield file
     else:
         source.seek(0)
@@ -70,7 +71,7 @@ def _content(path: Source, wanted: Iterable[str] | None) -> tuple[dict[str, np.n
     """
     try:
         with opened(path) as file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(bounds.archive(file), allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 fields, rest = _bare(path, loaded), []
             else:

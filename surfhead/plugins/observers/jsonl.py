@@ -50,12 +50,13 @@ class Jsonl(Observer):
         self.evaluations: set[tuple[int, str]] = set()
         kept = []
         if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     row = json.loads(line)
-                except ValueError:
-                    continue  # cut short when the run was killed
-                if run.images > 0 and row["images"] <= run.images:
+                    early = run.images > 0 and row["images"] <= run.images
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    continue  # cut short when the run was killed, or damaged
+                if early:
                     kept.append(line + "\n")
                     if "split" in row:
                         self.evaluations.add((row["images"], row["split"]))

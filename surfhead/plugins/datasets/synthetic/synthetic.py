@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from surfhead.core.api import (
     OptionError,
     Rig,
     Scene,
+    ShapeError,
     UnavailableError,
     Views,
     cache_folder,
@@ -54,6 +56,8 @@ from surfhead.plugins.datasets.synthetic.motion import motion
 from surfhead.plugins.datasets.synthetic.relief import Relief
 from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic.store import FrameStore, cache_key
+from surfhead.terminal import bars
+from surfhead.terminal.console import is_quiet
 
 Report = Callable[[int, int], None]
 MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes
@@ -179,7 +183,14 @@ class SyntheticScene(Scene):
         self._relief: Relief | None = None
         rig = self._rig()
         self._identity = {name: torch.tensor(v, dtype=torch.float32) for name, v in options.identity.items()}
-        self._rest = rig.prepare(self._identity)
+        try:
+            self._rest = rig.prepare(self._identity)
+        except ShapeError as error:
+            raise OptionError(
+                f'The identity given to rig "{rig.name}" does not fit: {error.what}',
+                error.exists,
+                "Mend --set data.identity.NAME=[...], or leave it out for the average head.",
+            ) from error
         self._posable = rig
         parameters = motion(rig.parameters(), options.timesteps, options.test_timesteps, options.seed)
         ring = camera_ring(self._rest, options.cameras, options.height, options.width, options.arc)
@@ -308,18 +319,10 @@ def _rows(options: Synthetic.Options) -> list[tuple[str, int, int]]:
 @contextlib.contextmanager
 def _terminal_progress(total: int) -> Iterator[Report]:
     """A bar on a terminal; elsewhere one line at the start."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.print(f"Drawing {total} frames of the built-in data, once.", highlight=False)
-        yield lambda done, count: None
-        return
-    text = TextColumn("Drawing the built-in data")
-    with Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda done, count: bar.update(task, completed=done)
+    if not bars.visible() and not is_quiet():
+        print(f"Drawing {total} frames of the built-in data, once.", file=sys.stderr)
+    with bars.progress("Drawing the built-in data", total) as advance:
+        yield lambda done, count: advance(done)
 
 
 __all__ = ["Synthetic", "SyntheticScene"]

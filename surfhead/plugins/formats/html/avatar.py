@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surfhead.core.api import AvatarView, Binding, DataError, LinearRig
 from surfhead.maths import harmonics
+from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 
 DEFORMERS = ("static", "similarity", "jacobian", "lbs", "jbs")  # written again in web/deform.js
@@ -75,7 +76,9 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     binding = avatar.surfels.binding()
     model = avatar.appearance.colour_model(binding)
     if model is None:
-        raise _unknown("Appearance", avatar.appearance.name, "harmonics and highlights (sh, sg, asg, lasg)")
+        raise _unknown(
+            "Appearance", avatar.appearance.name, "harmonics, highlights and light (sh, sg, asg, lasg, lit)"
+        )
     raw = {name: value.detach().cpu().float() for name, value in avatar.surfels.parameters.items()}
     opacity = torch.sigmoid(raw["opacity"])
     kept = (opacity >= ALPHA_MIN).nonzero().squeeze(1)
@@ -87,18 +90,24 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     numbers.between("surfel/offset", raw["offset"].numpy())
     numbers.between("surfel/log_scale", raw["log_scale"].numpy())
     numbers.about_zero("surfel/quaternion", torch.nn.functional.normalize(raw["quaternion"], dim=1).numpy())
-    constant = harmonics.Y00 * raw["sh_dc"] + 0.5
+    lit = model.lit
+    constant = harmonics.Y00 * raw["sh_dc"] + 0.5 if lit is None else lit.albedo.cpu()[kept]
     numbers.between("surfel/base", torch.cat([constant, opacity[kept, None]], dim=1).numpy())
-    scale = _add_harmonics(numbers, raw.get("sh_rest"), len(kept), model.degree)
+    rest, degree = (
+        (raw.get("sh_rest"), model.degree) if lit is None else (lit.residual.cpu()[kept], lit.degree)
+    )
+    scale = _add_harmonics(numbers, rest, len(kept), degree)
     if "blend" in raw:
         numbers.about_zero("surfel/blend", _weights(avatar, binding)[kept].numpy())
     description: dict[str, Any] = {
-        "surfels": {"count": len(kept), "degree": model.degree, "scale": scale},
+        "surfels": {"count": len(kept), "degree": degree, "scale": scale},
         "deformer": {
             "name": avatar.deformer.name,
             **asdict(avatar.deformer.options),
         },
     }
+    if lit is not None:
+        description["light"] = add_light(numbers, lit, kept)
     if model.highlight is not None:
         light = model.highlight
         mine = torch.isin(light.surfels.cpu(), kept)

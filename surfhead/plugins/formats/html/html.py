@@ -11,7 +11,8 @@ page has of this rig only the head's own meshes, posed and at rest, where they c
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
 and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
 the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
-Scripts find ``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``pixels``.
+Avatars that can be lit anew have controls of the light, and the channels albedo and shading. Scripts find
+``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``setLight``, ``pixels``.
 """
 
 from __future__ import annotations
@@ -39,8 +40,19 @@ from surfhead.plugins.formats.html.numbers import Numbers
 from surfhead.plugins.formats.point_cloud import refuse
 
 log = logging.getLogger("surfhead")
-SCRIPTS = ("payload", "rig", "triangles", "deform", "highlight", "painter", "orbit", "panel", "player")
-SHADERS = ("present.vert", "shade.frag", "surfel.vert", "surfel.frag", "present.frag")
+SCRIPTS = (
+    "payload",
+    "rig",
+    "triangles",
+    "deform",
+    "highlight",
+    "light",
+    "painter",
+    "orbit",
+    "panel",
+    "player",
+)
+SHADERS = ("present.vert", "shade.frag", "lit.frag", "surfel.vert", "surfel.frag", "present.frag")
 
 
 class Html(Format):

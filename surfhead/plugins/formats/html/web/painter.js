@@ -3,6 +3,7 @@
 
 const ROW = 256; // surfels in a row of the textures
 const CHANNELS = ["colour", "normal", "depth", "alpha"];
+const LIT_CHANNELS = [...CHANNELS, "albedo", "shading"]; // of avatars that can be lit anew
 
 /** Indices of the surfels before the camera, farthest first, equal depths highest index first. */
 class DepthSorter {
@@ -63,7 +64,8 @@ class Painter {
     this.texels = new Float32Array(12 * ROW * this.rows);
     this.light = new Float32Array(4 * ROW * this.rows);
     this.sorter = new DepthSorter(surfels.count);
-    this.shading = this.program(shaders["present.vert"], shaders["shade.frag"]);
+    this.channels = surfels.lighting ? LIT_CHANNELS : CHANNELS;
+    this.shading = this.program(shaders["present.vert"], shaders[surfels.lighting ? "lit.frag" : "shade.frag"]);
     this.drawing = this.program(shaders["surfel.vert"], shaders["surfel.frag"]);
     this.presenting = this.program(shaders["present.vert"], shaders["present.frag"]);
     this.textures = {
@@ -73,6 +75,10 @@ class Painter {
       highlight: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, this.light),
       colours: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, null),
     };
+    if (surfels.lighting) {
+      const bytes = this.padded(surfels.surface, 4);
+      this.textures.surface = this.texture(gl.RGBA8, ROW, this.rows, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+    }
     this.shaded = this.framebuffer(this.textures.colours);
     this.corners = new Uint32Array(6 * surfels.count);
     this.quads = gl.createVertexArray();
@@ -170,7 +176,8 @@ class Painter {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 3 * ROW, this.rows, gl.RGBA, gl.FLOAT, this.texels);
   }
 
-  shade(eye) {
+  /** Work out colours as seen from ``eye``, or what another channel shows; ``front`` points to the camera. */
+  shade(eye, number, front) {
     const gl = this.gl, { textures } = this;
     if (this.surfels.highlight) {
       this.surfels.highlight.evaluate(this.texels, eye, this.light);
@@ -178,11 +185,16 @@ class Painter {
       gl.bindTexture(gl.TEXTURE_2D, textures.highlight);
       gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, this.rows, gl.RGBA, gl.FLOAT, this.light);
     }
-    const names = ["surfels", "base", "harmonics", "highlight"];
+    const { lighting } = this.surfels;
+    const names = ["surfels", "base", "harmonics", "highlight", ...(lighting ? ["surface"] : [])];
     const places = this.use(this.shading, names.map((name) => [name, textures[name]]));
     gl.uniform4fv(places.scale, this.surfels.scale);
     gl.uniform3fv(places.eye, eye);
     gl.uniform1i(places.degree, this.surfels.degree);
+    if (lighting) {
+      gl.uniform1i(places.show, Math.max(0, number - CHANNELS.length + 1));
+      lighting.tell(gl, places, front);
+    }
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.shaded);
     gl.viewport(0, 0, ROW, this.rows);
     gl.disable(gl.BLEND);
@@ -195,10 +207,10 @@ class Painter {
    * view: rotation (9, row by row), translation (3), intrinsics [fx, fy, cx, cy], width, height, near.
    */
   draw(view, channel, background, range) {
-    const gl = this.gl, number = Math.max(0, CHANNELS.indexOf(channel));
+    const gl = this.gl, number = Math.max(0, this.channels.indexOf(channel));
     const { rotation: r, translation: t } = view;
     const eye = [0, 1, 2].map((i) => -(r[i] * t[0] + r[3 + i] * t[1] + r[6 + i] * t[2]));
-    if (number === 0 || !this.lit) this.shade(eye);
+    if (number === 0 || number >= CHANNELS.length || !this.lit) this.shade(eye, number, [-r[6], -r[7], -r[8]]);
     this.lit = true;
     const order = this.sorter.sort(this.texels, [r[6], r[7], r[8], t[2]], view.near);
     gl.bindVertexArray(this.quads);
@@ -229,6 +241,7 @@ class Painter {
     gl.uniform3fv(shown.background, background);
     gl.uniform2fv(shown.range, range);
     gl.uniform1i(shown.channel, number);
+    gl.uniform1f(shown.full, number === CHANNELS.length + 1 ? this.surfels.lighting.full : 1);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 

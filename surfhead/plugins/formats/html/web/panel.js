@@ -26,10 +26,12 @@ class Panel {
     root.append(element("h1", { textContent: player.head.title }), this.note);
     if (player.head.timesteps > 1) root.append(this.timeline());
     root.append(
-      choice("channel", CHANNELS, CHANNELS[0], (name) => player.set({ channel: name })),
+      choice("channel", player.painter.channels, CHANNELS[0], (name) => player.set({ channel: name })),
       this.background(),
       element("button", { textContent: "reset camera", onclick: () => player.orbit.reset() }),
     );
+    const { lighting } = player.painter.surfels;
+    if (lighting) root.append(lighting.controls(player.canvas, () => player.view(), () => player.set({})));
     if (player.rig instanceof LinearRig) root.append(...this.rigControls());
   }
 

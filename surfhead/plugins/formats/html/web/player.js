@@ -14,7 +14,8 @@ class Player {
     this.rig = new rigs[head.rig.kind](head.rig, { ...mesh, ...group(arrays, "rig/") });
     const surfels = group(arrays, "surfel/");
     const light = head.highlight ? new Highlight(head.highlight, group(arrays, "light/")) : null;
-    this.painter = new Painter(canvas, shaders, { ...head.surfels, ...surfels, highlight: light });
+    const lighting = head.light ? new Light(head.light) : null;
+    this.painter = new Painter(canvas, shaders, { ...head.surfels, ...surfels, highlight: light, lighting });
     this.deformer = new Deformer(head.deformer, { ...mesh, ...surfels, count: head.surfels.count }, this.painter.texels);
     this.state = {
       timestep: 0, playing: false, speed: 1, channel: CHANNELS[0], background: head.background, range: null,
@@ -114,6 +115,8 @@ function scripting(player) {
   return {
     head: player.head,
     state: player.state,
+    /** The light's state, or null where the avatar cannot be lit anew. */
+    light: player.painter.surfels.lighting ? player.painter.surfels.lighting.state : null,
     /** camera_from_world: 16 numbers row by row; intrinsics: 9 numbers row by row, pixels. */
     setView: drawn((matrix, k, width, height, near = 0.01) => {
       const m = matrix.flat(), i = k.flat();
@@ -123,6 +126,13 @@ function scripting(player) {
     }),
     setPose: drawn((pose) => player.setPose(pose)),
     setChannel: drawn((channel, range = null) => player.set({ channel, range })),
+    /** name, turn (degrees), strength, lamp (strength) and direction towards it, where the avatar can be lit anew. */
+    setLight: drawn((light) => {
+      const { lighting } = player.painter.surfels;
+      if (!lighting) throw new Error("This avatar cannot be lit anew.");
+      lighting.set(light);
+      player.set({});
+    }),
     setBackground: drawn((rgb) => player.set({ background: rgb })),
     play: (speed = 1) => player.set({ playing: true, speed }),
     pause: () => player.set({ playing: false }),

@@ -8,6 +8,7 @@ uniform sampler2D drawn;
 uniform vec3 background;
 uniform vec2 range; // camera z in metres that is white, and black
 uniform int channel;
+uniform float full; // what is white in parts of the colour
 out vec4 colour;
 
 void main() {
@@ -24,6 +25,8 @@ void main() {
     rgb = vec3(clamp((range.y - depth) / (range.y - range.x), 0.0, 1.0) * step(0.5, sum.a));
   } else if (channel == 3) {
     rgb = vec3(sum.a);
+  } else if (channel > 3) {
+    rgb = sum.rgb / full + (1.0 - sum.a) * background;
   }
   colour = vec4(clamp(rgb, 0.0, 1.0), 1.0);
 }
