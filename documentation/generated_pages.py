@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mkdocs.structure.files import File, Files
-
 ROOT = Path(__file__).resolve().parents[1]
 
 TITLES = {
@@ -32,8 +30,10 @@ TITLES = {
 SECTION_OF_COMPONENT = ("deformer", "appearance", "rasterizer", "rig", "densifier", "data")
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages; called by MkDocs once it knows the written ones."""
+    from mkdocs.structure.files import File
+
     if str(ROOT) not in sys.path:  # the package of this tree, installed or not
         sys.path.insert(0, str(ROOT))
     for place, make in pages().items():
@@ -94,7 +94,7 @@ def as_markdown(text: str) -> str:
             lines += ["", *shown, ""]
             shown = []
         lines.append(line)
-    text = "\n".join([*lines, *([""] + shown if shown else [])])
+    text = "\n".join([*lines, *(["", *shown] if shown else [])])
     text = re.sub(r"``([^`]+)``", r"`\1`", text)
     pieces = re.split(r"(`[^`]*`|^    .*$)", text, flags=re.MULTILINE)
     written = [piece if index % 2 else _escaped(piece) for index, piece in enumerate(pieces)]
@@ -132,7 +132,9 @@ def command_line() -> str:
     context: Any = typer.Context(command)
     text = get_docs_for_click(obj=command, ctx=context, name="surfhead")
     text = text.replace("# `surfhead`", "# The command line", 1)
-    text = re.sub(r"^\* `--(?:install|show)-completion`.*\n", "", text, flags=re.MULTILINE)  # the app has none
+    text = re.sub(
+        r"^\* `--(?:install|show)-completion`.*\n", "", text, flags=re.MULTILINE
+    )  # the app has none
     # help texts name choices in brackets and angles, which are no links and no tags
     return re.sub(r"<(?=[A-Z/])", r"\\<", text)
 
@@ -150,10 +152,10 @@ def settings() -> str:
     ]
     parts = [
         "# Settings",
-        "A run is a TOML file: settings of the run, and a table for each component, whose key `name` picks it and "
-        "whose other keys are its options. `--set KEY=VALUE` reaches any of them, such as "
-        "`--set deformer.rotation_blend=paper`. Defaults give way to a preset, a preset to a file (`--config`), a "
-        "file to the command line.",
+        "A run is a TOML file: settings of the run, and a table for each component, whose key `name` picks "
+        "it and whose other keys are its options. `--set KEY=VALUE` reaches any of them, such as "
+        "`--set deformer.rotation_blend=paper`. Defaults give way to a preset, a preset to a file "
+        "(`--config`), a file to the command line.",
         table(("setting", "type", "default", "what it is"), rows),
         "## Tables",
     ]
@@ -170,7 +172,9 @@ def settings() -> str:
             (f"`{f.name}`", plain(f.type), shown(f), said.get(f.name, "")) for f in dataclasses.fields(cls)
         ]
         parts += [f"### {key}", text.splitlines()[0], table(("key", "type", "default", "what it is"), fields)]
-    linked = ", ".join(f"[{key}](components/{key.replace('data', 'dataset')}.md)" for key in SECTION_OF_COMPONENT)
+    linked = ", ".join(
+        f"[{key}](components/{key.replace('data', 'dataset')}.md)" for key in SECTION_OF_COMPONENT
+    )
     parts.append(f"The tables of components have the options of the component: {linked}.")
     return "\n\n".join(parts) + "\n"
 
@@ -211,9 +215,9 @@ def flags() -> str:
     rows = [(f"`{row['flag']}`", row["default"], row["here"]) for row in table_rows()]
     return (
         "# Flags of GaussianAvatars and SurFhead\n\n`surfhead train` takes their flags, such as "
-        "`-s DATA -m RUN --bind_to_mesh --lambda_dssim 0.2 --DTF`, with underscores or dashes, and translates each "
-        "into a setting; a later word on the command line overrides an earlier one. The released trainer's final "
-        "command line runs as it is. `surfhead flags` prints this table.\n\n"
+        "`-s DATA -m RUN --bind_to_mesh --lambda_dssim 0.2 --DTF`, with underscores or dashes, and "
+        "translates each into a setting; a later word on the command line overrides an earlier one. The "
+        "released trainer's final command line runs as it is. `surfhead flags` prints this table.\n\n"
         + table(("flag", "default there", "here"), rows)
         + "\n"
     )
@@ -224,7 +228,10 @@ def plugin_api() -> str:
     bases = [title.capitalize() for title in TITLES]
     values = ("Binding", "Mesh", "RestMesh", "Topology", "AffineField", "WorldSurfels", "Colour", "Cameras")
     values += ("RenderOutput", "Batch", "Step")
-    lines = ["# Plugin API", "Imported from `surfhead.core.api`. [Plugins](../plugins/index.md) has an example a kind."]
+    lines = [
+        "# Plugin API",
+        "Imported from `surfhead.core.api`. [Plugins](../plugins/index.md) has an example a kind.",
+    ]
     lines += ["## The kinds", "::: surfhead.core.components.Component\n    options: {heading_level: 3}"]
     lines += [f"::: surfhead.core.components.{name}\n    options: {{heading_level: 3}}" for name in bases]
     lines += ["## Values"]
@@ -255,6 +262,10 @@ def table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A Markdown table."""
 
     def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return (
+            "| "
+            + " | ".join(cell.replace(" | ", " or ").replace("|", "\\|").replace("\n", " ") for cell in cells)
+            + " |"
+        )
 
     return "\n".join([line(heads), "|" + "---|" * len(heads), *map(line, rows)])
