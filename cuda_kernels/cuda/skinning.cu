@@ -3,7 +3,7 @@
 #include "../skinning.h"
 #include "rows.h"
 
-using namespace surfel;
+using namespace SURFEL_NAMESPACE;
 
 namespace {
 
@@ -70,6 +70,9 @@ struct Run {
   int longest;   // lanes of the warp's longest run
 };
 
+#if defined(SURFEL_ON_CPU)
+__device__ __forceinline__ Run run_of(int) { return {0, true, 1}; }
+#else
 __device__ __forceinline__ Run run_of(int host) {
   const int lane = threadIdx.x & 31;
   const int before = __shfl_up_sync(0xffffffffu, host, 1);
@@ -83,6 +86,7 @@ __device__ __forceinline__ Run run_of(int host) {
     run.longest = max(run.longest, __shfl_xor_sync(0xffffffffu, run.longest, step));
   return run;
 }
+#endif
 
 // Sums over a run, in its first lane, added to a row by atomics.
 template <int K>
@@ -101,7 +105,7 @@ __device__ __forceinline__ void add_run(const Run& run, const float* values, siz
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) apply_field(const Field p) {
+SURFEL_KERNEL(kThreads, apply_field)(const Field p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Canonical<float> own = canonical(p, n);
@@ -118,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) apply_field(const Field p
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) apply_field_backward(const Field p) {
+SURFEL_KERNEL(kThreads, apply_field_backward)(const Field p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Canonical<float> own = canonical(p, n);
@@ -141,7 +145,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) apply_field_backward(cons
   store<4>(g_quaternion, n, p.g_quaternion);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles(const Blend p) {
+SURFEL_KERNEL(kThreads, blend_triangles)(const Blend p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Near near = near_of(p, n);
@@ -160,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles(const Ble
 
 // Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
 // it goes through atomics.
-extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles_backward(const Blend p) {
+SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   const int slot = blockIdx.x * kThreads + threadIdx.x;
   const bool inside = slot < p.surfels;
   const int place = inside ? slot : p.surfels - 1;  // those outside keep the exchanges company

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.avatars.captured_drawing import CapturedDrawing
 from surfhead.avatars.posing import PoseValue, checked, pose_of, same_count, timesteps_of
 from surfhead.avatars.rendering import Rendering, Sight
@@ -226,11 +227,9 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
         (B, N, 3) unit directions from the camera to the surfel, and (B, N, 3) normals turned towards the
         camera, which carry no gradient; both in rest space.
     """
-    if mean.is_cuda:
-        from surfhead.kernels import cuda
-
-        if cuda.serves(mean):
-            return cuda.rest_directions(mean, normal, rotation, centre)
+    if kernels.serves(mean):
+        found: tuple[Tensor, Tensor] = kernels.cuda.rest_directions(mean, normal, rotation, centre)
+        return found
     directions = mean - centre[:, None, :]
     directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     facing = (normal * directions.detach()).sum(-1, keepdim=True)

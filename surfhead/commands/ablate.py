@@ -10,7 +10,9 @@ import typer
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import polled
 from surfhead.terminal.console import say
+from surfhead.terminal.sizes import duration
 
 if TYPE_CHECKING:
     from surfhead.runs.ablation import Outcome
@@ -109,14 +111,16 @@ def ablate(
         nonlocal done
         done += 1
         member = outcome.member
-        state = f"failed: {outcome.error}" if outcome.error else f"{outcome.seconds:.0f} s"
+        state = f"failed: {outcome.error}" if outcome.error else duration(outcome.seconds)
         say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
 
     say(f"{len(grid)} runs in {out}")
     devices = _split(device) or ablation.gpus()
-    outcomes = ablation.run_members(
-        grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
-    )
+    waiting = [member for member in grid if ablation.share_done(member) < 1.0]
+    with polled(lambda: sum(map(ablation.share_done, waiting)), "Training", len(waiting), " runs"):
+        outcomes = ablation.run_members(
+            grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
+        )
     if len(grid) > done:
         say(f"{len(grid) - done} of them had finished before.")
     show(ablation.finished(grid), tables or out, views, (devices or ["auto"])[0])

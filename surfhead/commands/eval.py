@@ -10,6 +10,7 @@ import typer
 from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import console
 
 HELD_OUT = ("val", "test")
@@ -55,6 +56,7 @@ def evaluate(
         if value < 0:
             raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
     try_place(out or run / "eval")
+    waiting(f"Reading {run}")
     results = evaluate_run(
         run,
         data=data,

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from surfhead.commands.command import choice
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Debug, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import say
+from surfhead.terminal.sizes import size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,16 +68,18 @@ def export(
         options["i_may_share_the_rig"] = True
     writer = registry().create("format", layout, options)
     try_place(out or run / "export")
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar("cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:
         settings["parameters"] = dict(_parameter(avatar, text) for text in pose)
     suffix = cls.suffixes[0] if cls.suffixes else ""
     stem = {".ply": "point_cloud", ".npz": layout}.get(suffix, run.resolve().name)
-    path = out or run / "export" / layout / f"{stem}{suffix}"
+    path = run / "export" / layout / f"{stem}{suffix}" if out is None else with_suffix(out, cls.suffixes)
     path.parent.mkdir(parents=True, exist_ok=True)
+    waiting(f"Writing {path}")
     for file in writer.write(avatar, path, **settings):
-        say(f"Wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+        say(f"Wrote {file} ({size_text(file.stat().st_size)})")
 
 
 def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:

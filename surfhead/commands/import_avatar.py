@@ -10,6 +10,7 @@ import typer
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import say
 
 
@@ -59,6 +60,7 @@ def import_avatar(
             "Name the format with --format.",
         )
     try_place(out)
+    waiting(f"Reading {source}")
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(
@@ -66,6 +68,7 @@ def import_avatar(
             "Expected a format such as surfhead.",
             "Choose another --format.",
         )
+    waiting(f"Writing {out}")
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
     say(f"{len(stored)} surfels in {path}")
     for note in stored.notes:

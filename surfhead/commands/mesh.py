@@ -9,9 +9,10 @@ import typer
 
 from surfhead.commands.command import choice
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def mesh(
             help="albedo: the base colour without light (appearance lit); auto: that, if there is one.",
         ),
     ] = "auto",
+    texture: Annotated[
+        int,
+        typer.Option(
+            metavar="TEXELS",
+            help="The rig's own mesh, its texture so wide, with a normal map (.glb); 0: the surface itself.",
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -98,8 +106,10 @@ def mesh(
     from dataclasses import replace
 
     from surfhead.files.writing import try_place
-    from surfhead.meshes.surface_mesh import check_suffix
+    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
+    from surfhead.meshes.texture import check_suffix as texture_suffix
     from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
+    from surfhead.results.mesh_texture import check, textured
     from surfhead.runs.run import Run
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
@@ -111,7 +121,8 @@ def mesh(
     if stride < 1:
         raise OptionError(f'"stride" is {stride}.', "Expected at least 1.", "Mend --stride.")
     if out is not None:
-        check_suffix(out)
+        out = with_suffix(out, (".glb",) if texture else SUFFIXES)
+        (texture_suffix if texture else check_suffix)(out)
     settings = MeshSettings(
         voxel=0.001 if voxel_mm is None else voxel_mm / 1000.0,
         depth=depth,
@@ -126,20 +137,24 @@ def mesh(
     )
     check_numbers(views=views, size=size)
     try_place(out or run / "mesh")
+    waiting(f"Reading {run}")
     read = Run(run, data)
     avatar = read.avatar(device)
+    if texture:
+        check(avatar, texture)
     name, poses = _poses(avatar, timestep, canonical, motion)
     scene = None if cameras == "around" else _scene(read, required=cameras == "training")
     if voxel_mm is None and not avatar.deformer.rig_bound:
         settings = replace(settings, voxel=scene_voxel(avatar, settings))
     shown = (timestep or 0) if name.startswith("timestep") else None
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
-    target = out or run / "mesh" / f"{name}.ply"
+    target = out or run / "mesh" / f"{name}{'.glb' if texture else '.ply'}"
     written = target
     began = time.perf_counter()
     for row in watched(rows, "Meshing", len(rows)) if motion is not None else rows:
         pose = {key: values[row : row + 1] for key, values in poses.items()}
-        made = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        surface = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        made = textured(avatar, pose, surface, texture) if texture else surface
         if motion is not None:
             written = target.with_name(f"{target.stem}-{row:05d}{target.suffix}")
         made.write(written)

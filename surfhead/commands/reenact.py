@@ -11,7 +11,7 @@ from surfhead.commands.command import POSES, TRANSFERS, choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def reenact(
     check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
     try_place(out or run / "reenact")
     motion = read_driver(driver)
+    waiting(f"Reading {run}")
     read = Run(run, data)
     avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)

@@ -12,7 +12,7 @@ from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
-from surfhead.terminal.bars import watched
+from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def render(
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
     from surfhead.drawing.scalars import Scale
-    from surfhead.files.writing import try_place
+    from surfhead.files.writing import beside, try_place
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import Run
 
@@ -175,6 +175,7 @@ def render(
         raise OptionError(
             "The light is to be turned or scaled, but no light is given.", "", "Add --light NAME or FILE."
         )
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar(device)
     if lamp is not None and not avatar.appearance.relightable:
         raise unlit(avatar.appearance.name)
@@ -233,9 +234,9 @@ def render(
                 if video:
                     films[name](pixels)
             if arrays:
-                (target / "arrays").mkdir(parents=True, exist_ok=True)
                 values = geometry_of(rendering, cameras[index])
-                np.savez_compressed(target / "arrays" / f"{index:05d}.npz", **values)  # type: ignore[arg-type]
+                with beside(target / "arrays" / f"{index:05d}.npz") as temporary:
+                    np.savez_compressed(temporary, **values)  # type: ignore[arg-type]
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.command import Command, Group
+from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import DataError, OptionError
 from surfhead.terminal.console import say
@@ -26,7 +27,7 @@ def _root() -> None:
 def import_rig(
     name: Annotated[str, typer.Argument(help="Registered name of the rig, such as flame.")],
     source: Annotated[Path, typer.Argument(help="The published file or folder.")],
-    out: Annotated[Path, typer.Argument(help="The file to write, *.safetensors.")],
+    out: Annotated[Path, typer.Argument(help="The file to write; .safetensors is added.")],
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="OPTION=VALUE", help="Further options of the rig; repeatable."),
@@ -40,6 +41,7 @@ def import_rig(
     from surfhead.core.registry import registry
     from surfhead.files.writing import try_place
 
+    out = with_suffix(out, (ENDING,))
     if out.exists():
         raise DataError(f'"{out}" exists already.', "", "Choose another file, or remove it.")
     if out.suffix != ENDING:

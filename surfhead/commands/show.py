@@ -68,14 +68,15 @@ def show_component(kind: str, name: str) -> None:
 
 def options_table(cls: Any) -> Any:
     """A component's options, or None when it has none."""
-    from surfhead.core.options import default_of, type_name
+    from surfhead.core.options import bounds_of, default_of, type_name
     from surfhead.terminal.listing import Listing
 
     hints = get_type_hints(cls.Options)
     fields = [f for f in dataclasses.fields(cls.Options) if f.init]
     if not fields:
         return None
-    table = Listing(["option", "type", "default", "description"])
+    bounded = any(map(bounds_of, fields))
+    table = Listing(["option", "type", "default", *(["bounds"] if bounded else []), "description"])
     for field in fields:
         default = default_of(field)
         table.rows.append(
@@ -83,6 +84,7 @@ def options_table(cls: Any) -> Any:
                 field.name,
                 type_name(hints[field.name]),
                 "" if default is None else str(default),
+                *([bounds_of(field)] if bounded else []),
                 str(field.metadata.get("description", "")),
             ]
         )

@@ -10,6 +10,7 @@ import typer
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import DataError, OptionError
+from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import say
 
 SOURCE = "synthetic"
@@ -69,6 +70,7 @@ def synth(
     try_place(out)
     scene = registry().create("dataset", SOURCE, options).open(None)
     out.mkdir(parents=True, exist_ok=True)
+    waiting(f"Writing {out}")
     writer.write(scene, out)
     views = scene.views
     say(f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}")

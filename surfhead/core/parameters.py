@@ -53,6 +53,7 @@ class Schedule:
 
 
 BASE_COLOUR = "base_colour"
+NEIGHBOUR_WEIGHTS = "neighbour_weights"
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ class ParameterSpec:
             becomes 0, so that an offset lies on its triangle.
         detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``, ``teeth``).
         role: what the core may set or read it as: ``base_colour``, the RGB in [0, 1] that a surfel of shape
-            (3,) has from everywhere (before light, where the model has light); empty: nothing. A run
-            has at most one parameter of a role.
+            (3,) has from everywhere (before light, where the model has light); ``neighbour_weights``,
+            the four logits of ``surfhead.core.neighbour_blend``; empty: nothing. A run has at most one
+            parameter of a role.
         encoding: how it holds what the role means; None: as it is.
     """
 

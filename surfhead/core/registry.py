@@ -288,8 +288,8 @@ class Registry:
             device: type of device ``auto`` rasterizers must support.
             length: images of the run it is for, with which its schedule scales; None: its defaults.
         """
+        from surfhead.core.components import build_options
         from surfhead.core.moments import options_in_images
-        from surfhead.core.options import build_options
 
         if name == "auto":
             name = self.best(kind, device)

@@ -28,12 +28,19 @@ import pydantic
 import torch
 
 from surfhead.core.errors import DataError, UnavailableError, unknown_name
+from surfhead.drawing.key_frames import FASTEST, LONGEST, MOST
+from surfhead.files.bounds import regular
 from surfhead.maths.lamps import LAMPS
 from surfhead.maths.light import Light, about_up, projected
 
 SUFFIXES = (".hdr", ".exr")
 ROWS = 512  # an environment is averaged to at most so many rows before its harmonics are taken
 LARGEST = 65_536  # pixels of a side
+ALWAYS = 1 << 25  # pixels of an environment, whatever its file's size
+FLAT = 100  # pixels a byte of a larger one
+CHANNELS = 64
+TILE = 1 << 22  # pixels
+MOST_TURN = 36000.0  # degrees
 DEGREE = 3
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -77,6 +84,7 @@ def environment(path: Path) -> np.ndarray:
         ) from error
     if not path.is_file():
         raise DataError(f'The light "{path}" does not exist.', "Expected a file.", "Check the path.")
+    largest = FLAT * regular(path).stat().st_size + ALWAYS
     picture = OpenImageIO.ImageBuf(str(path))
     spec = picture.spec()
     if picture.has_error or spec.width < 1:
@@ -88,6 +96,13 @@ def environment(path: Path) -> np.ndarray:
             path,
             f"is no environment: it has {width} x {height} pixels",
             "Expected an equirectangular picture, twice as wide as high.",
+        )
+    tile = max(spec.tile_width, 1) * max(spec.tile_height, 1)  # decoded as a whole
+    if height * width > largest or channels > CHANNELS or tile > TILE or spec.deep:
+        raise _wrong(
+            path,
+            f"promises {width} x {height} pixels of {channels} channels, which its file cannot mean",
+            f"Expected at most {CHANNELS} channels, and tiles of at most {TILE} pixels.",
         )
     step = math.ceil(height / ROWS)
     strips = []
@@ -122,16 +137,16 @@ def _wrong(path: Path, what: str, expected: str) -> DataError:
 
 class _Moment(pydantic.BaseModel):
     model_config = SETTINGS
-    time: float
+    time: Annotated[float, pydantic.Field(ge=-LONGEST, le=LONGEST)]
     light: str | None = None
-    turn: float = 0.0
-    strength: Annotated[float, pydantic.Field(ge=0.0)] = 1.0
+    turn: Annotated[float, pydantic.Field(ge=-MOST_TURN, le=MOST_TURN)] = 0.0
+    strength: Annotated[float, pydantic.Field(ge=0.0, le=1e6)] = 1.0
 
 
 class _Document(pydantic.BaseModel):
     model_config = SETTINGS
-    fps: Annotated[float, pydantic.Field(gt=0.0)] = 25.0
-    frames: Annotated[tuple[_Moment, ...], pydantic.Field(min_length=1)]
+    fps: Annotated[float, pydantic.Field(gt=0.0, le=FASTEST)] = 25.0
+    frames: Annotated[tuple[_Moment, ...], pydantic.Field(min_length=1, max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,14 @@ class MovingLight:
                     "Expected ascending times.",
                     "Mend this key frame.",
                 )
+        if (times[-1] - times[0]) * document.fps > MOST:
+            raise DataError(
+                f'"{path}" asks for {(times[-1] - times[0]) * document.fps:.0f} pictures.',
+                f"Expected at most {MOST}.",
+                "Lower fps, or let its times lie closer together.",
+            )
         lights: list[Light] = []
+        read: dict[str, Light] = {}
         for number, frame in enumerate(document.frames):
             if frame.light is None and not lights:
                 raise DataError(
@@ -186,7 +208,9 @@ class MovingLight:
                     "Expected one in the first.",
                     'For example "light": "studio".',
                 )
-            lights.append(lights[-1] if frame.light is None else read_light(frame.light, path.parent))
+            if frame.light is not None and frame.light not in read:
+                read[frame.light] = read_light(frame.light, path.parent)
+            lights.append(lights[-1] if frame.light is None else read[frame.light])
         return cls(
             times,
             tuple(lights),
@@ -222,12 +246,12 @@ class MovingLight:
 
 def _read_document(path: Path) -> _Document:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(
             f'The light "{path}" does not exist.', "Expected a file.", "Check the path."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'The light "{path}" cannot be read: {error}.', "Expected JSON.", "Mend it."
         ) from error

@@ -8,7 +8,10 @@ ENVIRONMENT = "SURFHEAD_PLAIN"
 """Names, between commas, of fused forms that PyTorch's operations take instead."""
 
 NAMES = ("rig", "highlight", "blocks")
-"""Of a rig's joints and skin; of a highlight's lobes; of sums within a block before a triangle's atomics."""
+"""On GPUs: a rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics."""
+
+ON_CPU = "cpu"
+"""All fused forms on a CPU; its rasterizer is chosen by its own name."""
 
 
 def chosen(name: str) -> bool:

@@ -37,7 +37,7 @@ def read_history(run: Path) -> History:
     """The curves of a run; empty ones where it kept none."""
     found = History()
     path = run / "metrics.jsonl"
-    if not path.exists():
+    if not path.is_file():
         return found
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

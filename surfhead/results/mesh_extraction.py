@@ -25,6 +25,7 @@ from surfhead.drawing.camera_path import around
 from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
 from surfhead.meshes.fusion import TsdfVolume
 from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
+from surfhead.terminal.bars import waiting, watched
 
 Pose = Mapping[str, Tensor]
 
@@ -249,22 +250,22 @@ def depth_pictures(
     """Draw the depth and the colours of a pose. Raises OptionError for albedo where the avatar has none."""
     made = []
     bare = settings.colours == "albedo" or (settings.colours == "auto" and avatar.appearance.relightable)
-    for seen in seen_from:
-        for start in range(0, len(seen.cameras), BATCH):
-            rows = slice(start, start + BATCH)
-            cameras = seen.cameras[rows]
-            drawn = avatar.render(cameras, pose, parts=bare)
-            output, colour = drawn.output, drawn.output.rgb
-            if bare:
-                if ALBEDO not in drawn.parts:
-                    raise unlit(avatar.appearance.name)
-                colour = drawn.parts[ALBEDO] / output.alpha[..., None].clamp_min(1e-3)  # drawn over black
-            depth = output.median_depth if settings.depth == "median" else output.depth
-            weight = torch.where(output.alpha >= settings.alpha, output.alpha, 0.0)
-            if seen.mask is not None:
-                mask = seen.mask[rows].to(weight.device)
-                weight = weight * torch.where(mask >= 0.5, mask, 0.0)
-            made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
+    parts = [(seen, start) for seen in seen_from for start in range(0, len(seen.cameras), BATCH)]
+    for seen, start in watched(parts, "Drawing depth", len(parts)):
+        rows = slice(start, start + BATCH)
+        cameras = seen.cameras[rows]
+        drawn = avatar.render(cameras, pose, parts=bare)
+        output, colour = drawn.output, drawn.output.rgb
+        if bare:
+            if ALBEDO not in drawn.parts:
+                raise unlit(avatar.appearance.name)
+            colour = drawn.parts[ALBEDO] / output.alpha[..., None].clamp_min(1e-3)  # drawn over black
+        depth = output.median_depth if settings.depth == "median" else output.depth
+        weight = torch.where(output.alpha >= settings.alpha, output.alpha, 0.0)
+        if seen.mask is not None:
+            mask = seen.mask[rows].to(weight.device)
+            weight = weight * torch.where(mask >= 0.5, mask, 0.0)
+        made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
     return made
 
 
@@ -293,6 +294,7 @@ def extract_mesh(
     settings = settings or MeshSettings()
     low, high = chosen_box(avatar, pose, settings)
     pictures = depth_pictures(avatar, pose, seen_from or cameras_for(avatar, pose, settings), settings)
+    waiting("Fusing depth")
     patches = prepare(pictures, avatar.device)
     volume = TsdfVolume(low, high, settings.voxel, truncation=settings.band, device=avatar.device)
     volume.fuse(patches)

@@ -12,6 +12,7 @@ import os
 import shlex
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from pathlib import Path
 from surfhead.core.errors import OptionError
 from surfhead.files.writing import write_text
 from surfhead.runs import attached
+from surfhead.runs.folder import CONFIG
 
 DONE = "finished.json"
 ARGUMENTS = "arguments.json"
 FAILURE = "failure.txt"
+METRICS = "metrics.jsonl"
+TAIL = 4096  # bytes of it in which its last lines are
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,23 @@ def run_members(
             raise
 
 
+def share_done(member: Member) -> float:
+    """How much of a member is done, 0 to 1: as far as what it wrote last says."""
+    if (member.folder / DONE).exists():
+        return 1.0
+    try:
+        length = tomllib.loads((member.folder / CONFIG).read_text(encoding="utf-8"))["iterations"]
+        with (member.folder / METRICS).open("rb") as file:
+            file.seek(-min(TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+        images = max(
+            json.loads(line)["images"] for line in lines if line.startswith("{") and line.endswith("}")
+        )
+        return min(float(images) / float(length), 1.0)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0  # it has not begun, or is just writing
+
+
 def _check_arguments(member: Member) -> None:
     """Raise OptionError unless the member's folder is empty, or holds what the same arguments began."""
     path = member.folder / ARGUMENTS
@@ -177,7 +198,7 @@ def _run(member: Member, device: str, threads: int | None, stop: threading.Event
     if code == 0:
         (member.folder / FAILURE).unlink(missing_ok=True)
         return ""
-    (member.folder / FAILURE).write_text(said, encoding="utf-8")
+    write_text(member.folder / FAILURE, said)
     if stop.is_set():
         return "interrupted"
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.components import Component
+from surfhead.core.components import Component, build_options
 from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.moments import options_in_images
-from surfhead.core.options import build_options
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.runs import trust

@@ -19,6 +19,8 @@ from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
+from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
+from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.claim import claimed
@@ -91,10 +93,16 @@ def _configuration(
     tables["rig"] = {"name": stored.rig, **stored.rig_options}
     tables["iterations"] = max(stored.images, 1)
     # a reader that asks for its folder when the run is resumed or evaluated without one
-    tables["data"] = {"name": "colmap" if stored.rig == "none" else "vhap"}
+    tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
         tables |= {"path": str(Path(data).expanduser().resolve()), "data": {"name": data_choice(data).name}}
     return resolve(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+
+
+def _any_reader() -> str:
+    """Some reader of files."""
+    readers: dict[str, Any] = {name: registry().get("dataset", name) for name in registry().names("dataset")}
+    return next(name for name, reader in readers.items() if reader.on_disk)
 
 
 def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None) -> Avatar:
@@ -137,8 +145,9 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
                 "Expected the values of a trained avatar.",
                 "Export the avatar again.",
             )
-    if topology is not None and stored.neighbour_order == "index" and "blend" in values:
-        values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
+    blend = with_role(specs, NEIGHBOUR_WEIGHTS)
+    if topology is not None and stored.neighbour_order == "index" and blend is not None:
+        values[blend] = by_edge(values[blend], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):
         log.warning('Parameter "%s" has no place in these components and is left out.', name)
     network = appearance.network()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from surfhead.terminal.console import console, is_quiet, on_terminal
+from surfhead.terminal.console import console, is_quiet, on_terminal, print_above
 from surfhead.terminal.sizes import clock
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Advance = Callable[[float], None]
 WIDEST = 76  # columns of what stays in place
 BAR = (8, 30)  # columns of a bar
 SPIN = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+POLL = 1.0  # seconds
 SETTLED = 0.5  # seconds before a time left is told
 
 
@@ -80,6 +82,7 @@ def show(part: RenderableType, *, refresh: bool = True) -> None:
             redirect_stdout=on_terminal(sys.stdout),  # what goes into a file stays there
         )
         _Display.live.start(refresh=True)
+        print_above(_Display.live.console)
     else:
         _Display.live.refresh()
 
@@ -91,6 +94,7 @@ def hide(part: RenderableType) -> None:
     if _Display.live is not None:
         _Display.live.refresh()
         if not _Display.parts:
+            print_above(None)
             _Display.live.stop()
             _Display.live = None
 
@@ -130,7 +134,7 @@ class Line:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The line, as long as there is room for."""
         room = min(options.max_width - 1, WIDEST)
-        facts = [f"{self.done:.0f}/{self.count:.0f}{self.unit}", self.left()]
+        facts = [f"{math.floor(self.done)}/{self.count:.0f}{self.unit}", self.left()]
         after = "".join(f"  {fact}" for fact in facts if fact)
         ahead = f"{self.what}  "
         width = min(room - len(ahead) - len(after), BAR[1])
@@ -213,6 +217,28 @@ def watched(steps: Iterable[T], what: str, count: int) -> Iterator[T]:
         for index, step in enumerate(steps):
             yield step
             advance(index + 1)
+
+
+@contextmanager
+def polled(look: Callable[[], float], what: str, count: float, unit: str = "") -> Iterator[None]:
+    """A bar of what others do, who are asked every ``POLL`` seconds how much is done by now."""
+    over = threading.Event()
+
+    def ask(advance: Advance) -> None:
+        while not over.wait(POLL):
+            advance(look())
+
+    with progress(what, count, unit) as advance:
+        if not visible():
+            yield
+            return
+        thread = threading.Thread(target=ask, args=(advance,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def unwatched(steps: Iterable[T], what: str, count: int) -> Iterable[T]:

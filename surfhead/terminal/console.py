@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+from typing import ClassVar
 
 from rich.console import Console
 
@@ -12,9 +13,20 @@ PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold a
 
 
 class _Voice:
-    """Whether anything but errors is printed."""
+    """Whether anything but errors is printed, and what is shown in place meanwhile.
 
-    quiet = False
+    Attributes:
+        quiet: nothing but errors is printed.
+        display: the console of what stays in place on the terminal, which lets others print above it.
+    """
+
+    quiet: ClassVar[bool] = False
+    display: ClassVar[Console | None] = None
+
+
+def print_above(display: Console | None) -> None:
+    """Print above what this console keeps in place on the terminal, or as usual."""
+    _Voice.display = display
 
 
 def be_quiet(quiet: bool) -> None:
@@ -29,7 +41,10 @@ def is_quiet() -> bool:
 
 def console(*, stderr: bool = False) -> Console:
     """A console on standard output or error as they are now; it prints text as it is, without markup."""
-    told = on_terminal(sys.stderr if stderr else sys.stdout) or "COLUMNS" in os.environ
+    stream = sys.stderr if stderr else sys.stdout
+    if _Voice.display is not None and on_terminal(stream):
+        return _Voice.display
+    told = on_terminal(stream) or "COLUMNS" in os.environ
     return Console(
         highlight=False,
         markup=False,

@@ -74,7 +74,7 @@ def _note(folder: Path, label: str, split: str, means: dict[str, float], views: 
 def summary(folder: Path) -> list[dict[str, Any]]:
     """Every evaluation of a run: ``label`` is the image count, or a baseline's name."""
     path = folder / "eval" / SUMMARY
-    if not path.exists():
+    if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text("utf-8"))
@@ -107,12 +107,14 @@ def summary_table(folder: Path) -> FigureTable:
     columns = [c for c in COLUMNS if any(c in r for r in kept)]
     names = {key: figure_name(key) for key in columns}
     headings = [name.stacked for name in names.values()]
-    table = FigureTable("Measured on held-out views (means over views)", ["split", "what", "views"], headings)
+    table = FigureTable("Measured on held-out views (means over views)", [""], headings)
     for split in dict.fromkeys(r["split"] for r in kept):
         mine = [r for r in kept if r["split"] == split]
         mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
+        table.strong.add(len(table.rows))
+        table.rows.append([f"{split}, {mine[-1].get('views', '?')} views", *([""] * len(columns))])
         for row in mine:
             what = TITLES.get(row["label"], f"{row['label']} images")
             cells = [name.text(row.get(key)) for key, name in names.items()]
-            table.rows.append([split, what, str(row.get("views", "")), *cells])
+            table.rows.append([f"  {what}", *cells])
     return table

@@ -17,7 +17,7 @@ PLUGINS = sorted((ROOT / "surfhead" / "plugins").glob("*/**/*.py"))
 # what plugins may import besides the API and their own kind's modules
 OPEN = ("surfhead.maths", "surfhead.kernels", "surfhead.meshes", "surfhead.files", "surfhead.terminal")
 OPENED = {
-    "formats": ("surfhead.avatars.surface", "surfhead.avatars.surfels"),
+    "formats": ("surfhead.avatars.surface", "surfhead.avatars.surfels", "surfhead.drawing"),
     "observers": ("surfhead.viewing",),
 }
 LARGEST_CORE = 2999  # lines

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.surfels import apply_field
+from surfhead.core.neighbour_blend import neighbourhood, weights
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.kernels import cuda_pictures, cuda_skinning
 from surfhead.maths import metrics
-from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
+from surfhead.plugins.deformers.blending import deformation
 from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
 from tests.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from surfhead.terminal import bars
-from surfhead.terminal.console import be_quiet
+from surfhead.terminal.console import be_quiet, say
 from tests.terminal.screen import Screen
 
 
@@ -133,3 +134,28 @@ def test_outside_a_terminal_and_when_quiet_nothing_is_shown(
     assert list(bars.watched([1, 2], "Drawing", 2)) == [1, 2]
     assert terminal.getvalue() == ""
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_what_is_said_meanwhile_stands_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with bars.progress("Drawing", 4):
+        say("said meanwhile")
+        screen = Screen(100)
+        screen.feed(terminal.getvalue())
+        assert screen.text[0] == "said meanwhile"
+        assert screen.text[1].startswith("Drawing")
+
+
+def test_others_are_asked_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(bars, "POLL", 0.001)
+    asked = threading.Event()
+
+    def look() -> float:
+        asked.set()
+        return 1.5
+
+    with bars.polled(look, "Training", 3, " runs"):
+        assert asked.wait(10.0)
+    assert "0/3 runs" in terminal.getvalue()

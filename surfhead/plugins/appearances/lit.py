@@ -143,24 +143,19 @@ class Lit(Appearance):
     class Options(SpecularOptions):
         """The light, the gloss, the eyes, and the residual's harmonics."""
 
-        light_degree: int = option(2, "Degree of the light's harmonics, 2 or 3.")
+        light_degree: int = option(2, "Degree of the light's harmonics, 2 or 3.", low=2, high=3)
         gloss: bool = option(True, "Whether skin mirrors the light.", live=True)
         occlusion: bool = option(False, "Whether each surfel learns which share of the light reaches it.")
         frame: Literal["canonical", "world"] = option(
             "world", "Whether the eyes' lobes turn with the head (canonical) or stay put (world).", live=True
         )
-        degree: int = option(2, "Highest degree of the residual's harmonics, 0 (none) to 3.", live=True)
+        degree: int = option(
+            2, "Highest degree of the residual's harmonics, 0 (none) to 3.", low=0, high=3, live=True
+        )
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.light_degree not in (2, 3):
-                raise OptionError(
-                    f'Appearance option "light_degree" is {self.light_degree}.',
-                    "Expected 2 or 3.",
-                    "Choose one of these with --set appearance.light_degree.",
-                )
+    options: Options
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         lobes = Lobes(rows=2, columns=8, hemisphere=True, anisotropic=True, channels=1)
         self._eyes = Specular(self.name, self.options, lobes)

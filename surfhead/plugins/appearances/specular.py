@@ -21,7 +21,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
-from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
+from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, OCTAVES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
@@ -35,7 +35,7 @@ class SpecularOptions:
         "eyeballs",
         "Region of the rig that shines, or all.",
     )
-    start: int = option(2500, "Images after which the highlight is switched on.", of=300_000)
+    start: int = option(2500, "Images after which the highlight is switched on.", low=0, of=300_000)
     frame: Literal["canonical", "world"] = option(
         "canonical",
         "Whether light turns with the head (canonical, as published) or stays put (world).",
@@ -45,34 +45,14 @@ class SpecularOptions:
         "spread",
         "Lobe axes on bands of equal area (spread), or on the grid with end points of SurFhead (published).",
     )
-    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
+    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", low=0, high=3, live=True)
     interval: int = option(
         1000,
         "Images after which the degree in use rises by one; 0: all at once.",
+        low=0,
         of=300_000,
         times="degree",
     )
-
-    def __post_init__(self) -> None:
-        check_degree(self.degree, self.interval)
-        if self.start < 0:
-            raise OptionError(
-                f'Appearance option "start" is {self.start}.',
-                "Expected a number of images >= 0.",
-                "Mend --set appearance.start.",
-            )
-        if self.frame not in ("canonical", "world"):
-            raise OptionError(
-                f'Appearance option "frame" is "{self.frame}".',
-                "Expected canonical or world.",
-                "Choose one of these with --set appearance.frame.",
-            )
-        if self.lobe_grid not in ("spread", "published"):
-            raise OptionError(
-                f'Appearance option "lobe_grid" is "{self.lobe_grid}".',
-                "Expected spread or published.",
-                "Choose one of these with --set appearance.lobe_grid.",
-            )
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.text import Text
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
 from surfhead.terminal import bars
+from surfhead.terminal import console as terminal
 from surfhead.terminal.console import say
 from surfhead.terminal.figure_names import figure_name
 from surfhead.terminal.sizes import clock
@@ -81,15 +82,9 @@ class Progress(Observer):
             "auto",
             "live: a display that stays in place; lines: a line now and then; auto: as the output allows.",
         )
-        seconds: float = option(5.0, "Seconds between two plain lines.")
+        seconds: float = option(5.0, "Seconds between two plain lines.", low=0)
 
-        def __post_init__(self) -> None:
-            if not self.seconds >= 0.0:
-                raise OptionError(
-                    f'"seconds" of observer "progress" is {self.seconds}.',
-                    "Expected at least 0.",
-                    "For example: --set observers.progress.seconds=10",
-                )
+    options: Options
 
     def run_started(self, run: Any) -> None:
         """Say what is trained, and open the display."""
@@ -139,8 +134,13 @@ class Progress(Observer):
     def evaluated(self, run: Any, images: int, split: str, means: Mapping[str, float]) -> None:
         """Print the means of an evaluation."""
         figures = {figure_name(key): value for key, value in means.items()}
-        told = BETWEEN.join(f"{name.short} {name.with_unit(value)}" for name, value in figures.items())
-        self._say(f"{split} at image {images}: {told}")
+        told = [f"{name.short} {name.with_unit(value)}" for name, value in figures.items()]
+        first = f"{split} at image {images}:"
+        if not bars.visible():
+            self._say(f"{first} {BETWEEN.join(told)}")
+            return
+        for line in joined([first, *told], terminal.console().width - 1):
+            self._say(line)
 
     def run_finished(self, run: Any, error: BaseException | None) -> None:
         """Close the display, and say how to go on after an interruption."""

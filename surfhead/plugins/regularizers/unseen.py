@@ -8,19 +8,25 @@ size, follows it at the full rate. So it needs no measure of who was seen, and w
 while it learns.
 
 The prior's mean follows from what a parameter declares (`ParameterSpec.unseen`): ``neighbours``: the mean of
-the surfels of the host triangle and of the three across its edges, weighted by opacity and held fixed
-(the discrete harmonic extension over the rest mesh, in the limit); ``initial``: its start; ``surface``: the
-same values with the third number 0, on the plane of the host triangle. In units of a pixel's certainty the
-weight w equals w / N of the mean over a batch's pixels: with 100,000 surfels and pictures of half a million
-pixels, w = 0.01 is what a twentieth of a pixel says.
+the surfels of the host triangle and of the three across its edges, weighted by opacity and held fixed (the
+discrete harmonic extension over the rest mesh, in the limit); ``initial``: its start; ``surface``: the
+nearest point on the host triangle, for it is from there that a pose the training did not show moves it. In
+units of a pixel's certainty the weight w says as much as w P / N pixels of every batch, P its pixels in one
+picture and N the surfels: 1e-4 is less than a thousandth of a pixel for 100,000 surfels and pictures of half
+a million pixels. At 0.01 it still rules surfels that a pixel of one picture in twenty shows, and keeps opaque
+what should fade.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Regularizer, Step
+from surfhead.core.api import Regularizer, Step, option
+
+REACH = 2.0 / 3.0  # of a triangle's middle to its corners, in units of its scale, about
 
 
 class Unseen(Regularizer):
@@ -29,7 +35,15 @@ class Unseen(Regularizer):
     name = "unseen"
     summary = "A weak hold on surfels and directions that no training view determines."
     capturable = True
-    weight = 0.01
+    weight = 1e-4
+
+    @dataclass(frozen=True)
+    class Options:
+        """What is left alone."""
+
+        keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
+
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
@@ -39,6 +53,8 @@ class Unseen(Regularizer):
         count = len(binding.triangle)
         generator = torch.Generator()
         for name, spec in binding.specs.items():
+            if name in self.options.keep:
+                continue
             value = binding.parameters[name].reshape(count, -1)
             if spec.unseen == "neighbours" and step.mesh is not None:
                 alike.append(value)
@@ -47,8 +63,8 @@ class Unseen(Regularizer):
                 goals.append(_placed(start, value).expand_as(value))
                 values.append(value)
             elif spec.unseen == "surface":
-                values.append(value[:, 2:3])
-                goals.append(torch.zeros_like(value[:, 2:3]))
+                values.append(value)
+                goals.append(_on_triangle(value.detach()))
         if alike:
             own = torch.cat(alike, dim=1)
             values.append(own)
@@ -61,6 +77,14 @@ class Unseen(Regularizer):
 def _placed(start: Tensor, like: Tensor) -> Tensor:
     """A row of numbers on the device of ``like``, made there so that a graph can hold it."""
     return torch.stack([torch.full((), number, device=like.device) for number in start[0].tolist()])[None]
+
+
+def _on_triangle(offset: Tensor) -> Tensor:
+    """(N, 3) the nearest points in the triangle's plane, ``REACH`` from its middle at most."""
+    flat = offset[:, :2]
+    distance = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    near = flat * (REACH / distance.clamp_min(REACH))
+    return torch.cat((near, torch.zeros_like(near[:, :1])), dim=1)
 
 
 def _surroundings(step: Step, values: Tensor) -> Tensor:

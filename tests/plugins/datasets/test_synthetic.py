@@ -300,7 +300,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
 )
 def test_options_out_of_range_are_refused(tmp_path, changes):
     with pytest.raises(OptionError, match=next(iter(changes))):
-        options(tmp_path, **changes)
+        Synthetic(options(tmp_path, **changes))
 
 
 def test_it_draws_any_rig(tmp_path):

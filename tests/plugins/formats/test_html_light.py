@@ -13,7 +13,7 @@ from surfhead.maths.light import about_up
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from tests.plugins.formats.conftest import make_avatar
-from tests.plugins.formats.test_html_browser import Page, camera, decibels
+from tests.plugins.formats.html_page import Page, camera, decibels
 
 EXACT = 50  # dB
 OPTIONS = {"occlusion": True, "light_degree": 3, "start": 0, "interval": 0, "gloss": True}

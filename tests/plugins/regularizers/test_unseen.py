@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from surfhead.core.api import ParameterSpec, Schedule
-from surfhead.plugins.regularizers.unseen import Unseen
+from surfhead.plugins.regularizers.unseen import REACH, Unseen
 from surfhead.testing import steps
 
 
@@ -41,7 +41,10 @@ def test_it_is_half_the_squared_distance_from_the_surroundings() -> None:
             start = spec.start(20, torch.Generator()).reshape(20, -1)
             total += float((value - start).square().sum())
         elif spec.unseen == "surface":
-            total += float(value[:, 2].square().sum())
+            away = value.clone()  # from the triangle: its plane, and a circle about its middle
+            flat = away[:, :2].norm(dim=1, keepdim=True)
+            away[:, :2] -= away[:, :2] * (REACH / flat).clamp_max(1.0)
+            total += float(away.square().sum())
     assert Unseen()(step).item() == pytest.approx(0.5 * total / 20, rel=1e-4)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import AvatarView, Binding, DataError, LinearRig
+from surfhead.drawing.colour_maps import MAPS, table
 from surfhead.maths import harmonics
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
@@ -97,6 +98,9 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
         (raw.get("sh_rest"), model.degree) if lit is None else (lit.residual.cpu()[kept], lit.degree)
     )
     scale = _add_harmonics(numbers, rest, len(kept), degree)
+    observed = getattr(avatar, "observed", None)  # unknown to avatars that were never measured
+    if observed is not None:
+        numbers.between("surfel/observed", observed.detach().cpu().float()[kept, None].numpy())
     if "blend" in raw:
         numbers.about_zero("surfel/blend", _weights(avatar, binding)[kept].numpy())
     description: dict[str, Any] = {
@@ -120,6 +124,12 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
             numbers.add(f"light/bias{number}", bias.cpu().numpy(), "f4")
         description["highlight"] = {"octaves": light.octaves, "world": light.world}
     return description, kept.numpy()
+
+
+def add_scales(numbers: Numbers) -> None:
+    """The colour maps of channels of numbers, 8 bits."""
+    for name in MAPS:
+        numbers.add(f"map/{name}", (255 * table(name)).round().numpy(), "u1")
 
 
 def _unknown(kind: str, name: str, known: str) -> DataError:

@@ -75,6 +75,8 @@ class _FromBuffer(metaclass=_Sealed):
     """numpy.core.numeric._frombuffer (protocol 5)."""
 
     def __new__(cls, raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> Any:
+        if not isinstance(raw, (bytes, bytearray)):  # of a number, bytes() would make as many zeros
+            raise pickle.UnpicklingError("it holds an array without its bytes")
         array = _Array()
         array.__setstate__((1, shape, dtype, order == "F", bytes(raw)))
         return array
@@ -129,7 +131,7 @@ class _Sparse(metaclass=_Sealed):
         """The matrix as a dense array."""
         state = self.state
         rows, columns = (int(n) for n in (state["_shape"] if "_shape" in state else state["shape"]))
-        if rows * columns > 1 << 26:
+        if not 0 <= rows * columns <= 1 << 22:
             raise pickle.UnpicklingError(f"it holds a sparse matrix of {rows} by {columns}")
         data = _plain(state["data"])
         if self.layout == "coo":

@@ -114,18 +114,18 @@ class Light {
       this.set(changes);
       changed();
     };
-    const row = (label, key, low, high, step) =>
-      element("label", { textContent: label }, element("input", {
-        type: "range", min: low, max: high, step, value: this.state[key], ariaLabel: label,
-        oninput: (event) => change({ [key]: Number(event.target.value) }),
-      }));
+    const row = (label, key, low, high, step) => {
+      const made = slider(label, [low, high], step, (value) => change({ [key]: value }));
+      made.show(this.state[key]);
+      return made.row;
+    };
     canvas.addEventListener("pointermove", (event) => {
       if (!(this.state.lamp > 0) || event.buttons) return;
       const box = canvas.getBoundingClientRect();
       this.place((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, view());
       changed();
     });
-    return element("fieldset", { id: "light" }, element("legend", { textContent: "light" }),
+    return element("details", { id: "light", open: true }, element("summary", { textContent: "Light" }),
       choice("light", this.names, this.state.name, (name) => change({ name })),
       row("turn", "turn", -180, 180, 1), row("strength", "strength", 0, 3, 0.05),
       row("lamp at the mouse", "lamp", 0, 2, 0.05));
