@@ -132,9 +132,6 @@ def command_line() -> str:
     context: Any = typer.Context(command)
     text = get_docs_for_click(obj=command, ctx=context, name="surfhead")
     text = text.replace("# `surfhead`", "# The command line", 1)
-    text = re.sub(
-        r"^\* `--(?:install|show)-completion`.*\n", "", text, flags=re.MULTILINE
-    )  # the app has none
     # help texts name choices in brackets and angles, which are no links and no tags
     return re.sub(r"<(?=[A-Z/])", r"\\<", text)
 

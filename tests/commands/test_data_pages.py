@@ -42,7 +42,7 @@ def test_every_reader_has_a_page_that_is_linked(name: str) -> None:
 
 
 def test_no_page_is_of_a_reader_that_is_not_there() -> None:
-    assert {file.stem for file in PAGES.glob("*.md")} == {*BUILT_IN, "motion", "index"}
+    assert {file.stem for file in PAGES.glob("*.md")} == {*BUILT_IN, "motion", "normals", "index"}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
