@@ -15,26 +15,21 @@ from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
-    from torch import Tensor
 
-    from surfhead.avatars.avatar import Avatar
-    from surfhead.core.scene import Scene
     from surfhead.core.types import Cameras
-    from surfhead.results.drivers import Driver
     from surfhead.runs.run import Run
-
-SAMPLES = 16  # timesteps by which the orbit finds where the head is
 
 
 def reenact(
     run: RunFolder,
     driver: Annotated[
-        Path,
-        typer.Option(help="Whose motion: a data set, a motion file (.npz), or a run.", show_default=False),
-    ],
+        Path | None,
+        typer.Option(
+            help="Whose motion: a data set, a motion file (.npz), or a run; by default its own.",
+            show_default=False,
+        ),
+    ] = None,
     transfer: Annotated[
         str,
         choice(
@@ -68,7 +63,8 @@ def reenact(
     png: Annotated[bool, typer.Option("--png", help="Also write every picture as a PNG file.")] = False,
     film: Annotated[bool, typer.Option("--video/--no-video", help="Write the MP4 file.")] = True,
     sheet: Annotated[
-        int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
+        int,
+        typer.Option(help="Also a sheet of so many moments, the driver above the avatar, by one camera."),
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder; by default reenact/DRIVER in the run.")] = None,
     data: Data = None,
@@ -85,6 +81,7 @@ def reenact(
     from surfhead.files.writing import try_place
     from surfhead.results.drivers import read_driver
     from surfhead.results.reenactment import reenact as follow
+    from surfhead.results.reenactment_sheet import at, orbit_along, own_motion, pictures_of_driver
     from surfhead.runs.run import Run
 
     if fps is not None and fps <= 0:
@@ -97,24 +94,28 @@ def reenact(
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
     check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
     try_place(out or run / "reenact")
-    motion = read_driver(driver)
+    motion = None if driver is None else read_driver(driver)
     waiting(f"Reading {run}")
     read = Run(run, data)
     avatar = read.avatar(device)
+    if motion is None:
+        motion = own_motion(read, avatar, pictured=sheet > 0)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
     count = len(next(iter(poses.values())))
     if camera is None:
-        cameras = _orbit(avatar, poses, count, size=size, turn=turn, elevation=elevation, fov=field_of_view)
+        cameras = orbit_along(
+            avatar, poses, count, size=size, turn=turn, elevation=elevation, field_of_view=field_of_view
+        )
     else:
         cameras = _training_camera(read, camera)[[0] * count]
-    target = out or run / "reenact" / driver.resolve().stem
+    target = out or run / "reenact" / ("own" if driver is None else driver.resolve().stem)
     moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
     kept: dict[int, np.ndarray] = {}
     path = target / "video.mp4"
     video = pictures.video(path, cameras.height, cameras.width, fps or motion.rate) if film else nullcontext()
     with video as append:
         for index in watched(range(count), "Rendering", count):
-            drawn = paint(avatar, cameras[index], _at(poses, index), ["rgb"])
+            drawn = paint(avatar, cameras[index], at(poses, index), ["rgb"])
             pixels = pictures.to_bytes(drawn["rgb"])
             if append is not None:
                 append(pixels)
@@ -125,44 +126,13 @@ def reenact(
     if sheet:
         from surfhead.drawing.contact_sheet import contact_sheet
 
-        front = avatar.rig.rest().topology.front
-        rows = {"driver": _driver_pictures(motion, driver, device, moments, camera, size, front)}
-        rows["avatar"] = [kept[index] for index in moments]
+        seen = [cameras[index] for index in moments]
+        pictured = pictures_of_driver(motion, driver, avatar, poses, moments, seen, camera, device)
+        rows = {"driver": pictured.driver, "avatar": pictured.avatar or [kept[index] for index in moments]}
         columns = [f"frame {index}" for index in moments]
         shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
         pictures.save(shown, target / "sheet.png")
     say(f"{count} frames in {path if film else target}")
-
-
-def _at(poses: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
-    return {name: rows[index : index + 1] for name, rows in poses.items()}
-
-
-def _orbit(
-    avatar: Avatar,
-    poses: Mapping[str, Tensor],
-    count: int,
-    *,
-    size: int,
-    turn: float,
-    elevation: float,
-    fov: float,
-) -> Cameras:
-    """Cameras on an arc around where the motion takes the head on average."""
-    from dataclasses import replace
-
-    import torch
-
-    from surfhead.drawing.camera_path import orbit
-
-    cameras = orbit(avatar, count, height=size, width=size, turn=turn, elevation=elevation, field_of_view=fov)
-    rows = torch.arange(min(count, SAMPLES)) * count // min(count, SAMPLES)
-    with torch.no_grad():
-        posed = avatar.rig({name: values[rows].to(avatar.device) for name, values in poses.items()})
-    away = (posed.vertices.mean(dim=(0, 1)) - posed.rest.vertices.mean(dim=0)).cpu()
-    pose = cameras.camera_from_world.clone()
-    pose[:, :3, 3] -= pose[:, :3, :3] @ away
-    return replace(cameras, camera_from_world=pose)
 
 
 def _training_camera(run: Run, number: int) -> Cameras:
@@ -174,50 +144,3 @@ def _training_camera(run: Run, number: int) -> Cameras:
     if number not in known:
         raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one with --camera.")
     return cameras_of(scene, [known.index(number)], "cpu")
-
-
-def _driver_pictures(
-    motion: Driver,
-    source: Path,
-    device: str,
-    moments: list[int],
-    camera: int | None,
-    size: int,
-    front: tuple[float, float, float],
-) -> list[np.ndarray]:
-    """The driver at some moments: its data set's pictures, or its own avatar; none of a motion file."""
-    from surfhead.drawing import pictures
-    from surfhead.drawing.channels import paint
-    from surfhead.runs.run import Run
-
-    if motion.scene is not None:
-        rows = _views_of(motion.scene, moments, camera, front)
-        return [motion.scene.frame(row).image for row in rows]
-    if source.is_dir():
-        avatar = Run(source).avatar(device)
-        own = {name: rows.float().cpu() for name, rows in motion.parameters.items()}
-        cameras = _orbit(avatar, own, len(moments), size=size, turn=0.0, elevation=5.0, fov=25.0)
-        drawn = [
-            paint(avatar, cameras[column], _at(own, moment), ["rgb"]) for column, moment in enumerate(moments)
-        ]
-        return [pictures.to_bytes(channels["rgb"]) for channels in drawn]
-    return []
-
-
-def _views_of(
-    scene: Scene, moments: list[int], camera: int | None, front: tuple[float, float, float]
-) -> list[int]:
-    """A view of each timestep, by one camera if one saw all: ``camera``, else the one most in front."""
-    views = scene.views
-    if not set(moments) <= set(views.timestep.tolist()):
-        return []
-    pairs = {
-        pair: row for row, pair in enumerate(zip(views.camera.tolist(), views.timestep.tolist(), strict=True))
-    }
-    ahead = {number: float(views.camera_from_world[row, 2, :3] @ front) for (number, _), row in pairs.items()}
-    order = sorted(ahead, key=lambda number: (number != camera, ahead[number]))
-    whole = [number for number in order if all((number, moment) in pairs for moment in moments)]
-    return [
-        pairs[next(number for number in whole[:1] or order if (number, moment) in pairs), moment]
-        for moment in moments
-    ]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from surfhead.drawing.camera_path import orbit
 from surfhead.drawing.contact_sheet import GAP, LABEL, contact_sheet
 from surfhead.runs.run import load_avatar
 from tests.commands.conftest import Surfhead
@@ -107,6 +108,35 @@ def test_a_data_set_and_a_run_drive_and_are_seen_in_the_sheet(posed: Surfhead) -
         assert sheet.shape == (LABEL + GAP + rows, GAP + 2 * (40 + GAP), 3)
     driver = sheet[LABEL + GAP + LABEL :][:40, GAP : GAP + 40]
     assert len(np.unique(driver.reshape(-1, 3), axis=0)) > 50  # a head, not paper
+
+
+def test_its_own_motion_needs_no_driver_and_the_sheet_has_one_camera(posed: Surfhead) -> None:
+    said = posed("reenact", "head", "--no-video", "--sheet", "2", "--out", "own", *ORBIT)
+    assert said.code == 0, said.err
+    sheet = np.asarray(Image.open("own/sheet.png")).astype(int)
+    side = (sheet.shape[0] - LABEL - GAP) // 2 - LABEL - GAP
+    top = LABEL + GAP + LABEL
+    driver, avatar = (
+        sheet[first : first + side, GAP : GAP + side] for first in (top, top + side + LABEL + GAP)
+    )
+    # where the truth shows a head, the avatar of the same camera and pose does
+    heads = [np.abs(picture - picture[0, 0]).sum(axis=2) > 60 for picture in (driver, avatar)]
+    assert (heads[0] & heads[1]).sum() > 0.8 * (heads[0] | heads[1]).sum()
+
+
+def test_a_driver_elsewhere_is_framed_alike(posed: Surfhead) -> None:
+    from surfhead.results.reenactment_sheet import centre_of, moved
+
+    avatar = load_avatar("head", device="cpu")
+    shifted = dict(avatar.motion)
+    shifted["translation"] = shifted["translation"] + torch.tensor([0.5, -0.2, 0.1])
+    away = centre_of(avatar, shifted) - centre_of(avatar, avatar.motion)
+    assert away.tolist() == pytest.approx([0.5, -0.2, 0.1], abs=1e-5)
+    camera = orbit(avatar, 1, height=8, width=8)
+    point = torch.tensor([0.1, 0.2, 0.3])
+    before = camera.camera_from_world[0, :3, :3] @ point + camera.camera_from_world[0, :3, 3]
+    pose = moved(camera, away).camera_from_world[0]
+    assert (pose[:3, :3] @ (point + away) + pose[:3, 3]).tolist() == pytest.approx(before.tolist(), abs=1e-5)
 
 
 def test_an_orbit_looks_where_the_motion_takes_the_head(posed: Surfhead) -> None:
