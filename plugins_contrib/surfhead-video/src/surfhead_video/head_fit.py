@@ -25,8 +25,10 @@ from surfhead_video.fitted_head import (
     USUAL_NEARNESS,
     Detections,
     Fit,
+    camera_place,
     head_points,
     projections,
+    view_terms_change,
 )
 from surfhead_video.landmark_places import LandmarkPlaces
 
@@ -223,6 +225,7 @@ class _Problem:
             across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
             change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
             change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
+        change = view_terms_change(camera_place(fit)) @ change
         slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
         moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
         flat = np.concatenate([places.expressions, places.identities], axis=-1)
