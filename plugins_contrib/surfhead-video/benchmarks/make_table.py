@@ -25,7 +25,8 @@ from drawn_heads import TURNED, camera
 from surfhead_video.fitted_head import Fit, camera_place, head_points
 from surfhead_video.landmark_places import IRISES, LandmarkPlaces, landmark_places
 
-from surfhead.core.api import MeshCaster, create
+from surfhead.core.api import create
+from surfhead.meshes.meshcaster import MeshCaster
 
 CUT = 0.06
 NOISE = 0.02  # of detections, fraction of the eyes' distance
