@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python detect_drawn.py face_landmarker.task DRAWN drawn.npz
 
-Pictures are made a little soft and noisy first, as films are. Those without a face found are counted, not kept.
+Pictures are made a little soft and noisy first, as films are. Those without a face found are counted, not
+kept.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ def main() -> None:
                 faces = landmarker.detect(noisy.round().clip(0, 255).astype(np.uint8))
                 count += 1
                 if faces:
-                    found = {"landmarks": faces[0].landmarks, "scores": faces[0].scores, "pose": faces[0].pose}
+                    found = {
+                        "landmarks": faces[0].landmarks,
+                        "scores": faces[0].scores,
+                        "pose": faces[0].pose,
+                    }
                     rows.append({**{name: drawn[name][m] for name in KNOWN}, **found})
     print(f"{len(rows)} of {count} pictures have a face.")
     np.savez(options.out, size=size, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})

@@ -25,12 +25,11 @@ from surfhead_video.fitted_head import (
     USUAL_NEARNESS,
     Detections,
     Fit,
-    camera_place,
     head_points,
     projections,
-    view_terms_change,
 )
 from surfhead_video.landmark_places import LandmarkPlaces
+from surfhead_video.projection_jacobian import jacobian
 
 CHUNK = 32  # frames whose Jacobians are held at once
 
@@ -55,7 +54,7 @@ class Priors:
     landmark: float = 0.008
     correlated: float = 8.0
     cut: float = 3.0
-    expression: float = 0.25
+    expression: float = 0.12
     identity: float = 1.0
     focal: float = 0.2
     usual_focal: float = 1.1
@@ -168,11 +167,11 @@ class _Problem:
         for rows in self._chunks():
             scaled, unit, square = self._residuals(fit, rows)
             weight = (cut / (cut + square))[..., None]  # the square root of Geman-McClure's
-            jacobian = (
-                self._jacobian(fit.part(rows))
+            change = (
+                jacobian(self.places, fit.part(rows))
                 * (weight / (self.sigma[:, None] * unit[:, None, None]))[..., None]
             )
-            flat = jacobian.reshape(len(scaled), -1, jacobian.shape[-1])
+            flat = change.reshape(len(scaled), -1, change.shape[-1])
             residual = (weight * scaled).reshape(len(scaled), -1)
             mine, others = flat[..., : self.size], flat[..., self.size :]
             blocks[rows] = mine.transpose(0, 2, 1) @ mine
@@ -200,48 +199,6 @@ class _Problem:
         index = np.arange(self.size)
         blocks[:, index, index] += diagonal
         return blocks, cross, own_shared, gradient, gradient_shared
-
-    def _jacobian(self, fit: Fit) -> np.ndarray:
-        """(B, L, 2, D + S) pixels by a frame's unknowns, the focal length's logarithm and the identity."""
-        places = self.places
-        points, arms = head_points(places, fit)
-        turned = np.einsum("tij,tlj->tli", fit.rotation, points)
-        seen = turned + fit.translation[:, None]
-        frames, marks = points.shape[:2]
-        shared = places.identities.shape[-1]
-        moved = np.zeros((frames, marks, 3, self.size + 1 + shared))
-        moved[..., 0, 1], moved[..., 0, 2] = turned[..., 2], -turned[..., 1]
-        moved[..., 1, 0], moved[..., 1, 2] = -turned[..., 2], turned[..., 0]
-        moved[..., 2, 0], moved[..., 2, 1] = turned[..., 1], -turned[..., 0]
-        moved[..., [0, 1, 2], [3, 4, 5]] = 1
-        # a turn d moves the camera's direction by Rᵀ (d × t) / |t|, and with it what slides; so do moves
-        distance = np.linalg.norm(fit.translation, axis=1, keepdims=True)
-        away = fit.translation / distance
-        change = np.zeros((frames, 3, 6))
-        for axis in range(3):
-            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[
-                :, :2
-            ]
-            across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
-            change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
-            change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
-        change = view_terms_change(camera_place(fit)) @ change
-        slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
-        moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
-        flat = np.concatenate([places.expressions, places.identities], axis=-1)
-        bases = np.matmul(fit.rotation[:, None], flat[None])
-        moved[..., 6 : -3 - shared] = bases[..., : self.count]
-        moved[..., self.size + 1 :] = bases[..., self.count :]
-        iris = np.flatnonzero(places.eye >= 0)
-        for axis in range(2):
-            by_gaze = np.cross(np.eye(3)[axis], arms)
-            column = moved[..., self.size - 2 + axis]  # a view
-            column[:, iris] = np.einsum("tij,tlj->tli", fit.rotation, by_gaze)
-        depth = seen[..., 2, None, None]
-        plane = seen[..., :2, None] / depth
-        pixels = fit.focal / depth * (moved[..., :2, :] - plane * moved[..., 2:, :])
-        pixels[..., self.size] = fit.focal * plane[..., 0]
-        return np.asarray(pixels)
 
     def step(self, fit: Fit, equations: tuple[np.ndarray, ...], damping: float) -> Fit:
         """The fit after one damped step, within its bounds."""

@@ -1,10 +1,10 @@
 """Where MediaPipe's landmarks lie on an ICT head: a table made by `benchmarks/make_table.py`.
 
 Landmark l is the point of a triangle with barycentric weights, so that it moves with identity, expression and
-eyes as the mesh does, and further by what the detector was seen to do with drawn heads: an offset; a slide with
-the camera's direction and nearness and their products, as contour landmarks move along the head as it turns;
-and for each unit of identity and of expression a move of its own, as the detector takes unusual heads for more
-usual ones. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
+eyes as the mesh does, and further by what the detector was seen to do with drawn heads: an offset; a slide
+with the camera's direction and nearness and their products, as contour landmarks move along the head as it
+turns; and for each unit of identity and of expression a move of its own, as the detector takes unusual heads
+for more usual ones. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
 """
 
 from __future__ import annotations
