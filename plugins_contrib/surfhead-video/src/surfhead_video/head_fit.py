@@ -32,6 +32,8 @@ from surfhead_video.landmark_places import LandmarkPlaces
 from surfhead_video.projection_jacobian import jacobian
 
 CHUNK = 32  # frames whose Jacobians are held at once
+CONVERGED = 1e-7  # share of the cost gained by a step at the end; shape, tilt and depth look so much alike
+TRIES = 12  # of one step, each damped more
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ def solve(
     start: Fit,
     *,
     free: bool = True,
-    steps: int = 30,
+    steps: int = 60,
     report: Callable[[int, int], None] | None = None,
 ) -> Fit:
     """Levenberg-Marquardt from a start.
@@ -272,14 +274,14 @@ def solve(
         report: called with steps done and to do.
     """
     problem = _Problem(places, found, priors, free)
-    fit, damping = start, 1e-2
+    fit, damping = start, 1e-3
     cost = problem.cost(fit)
     for number in range(steps):
         if report is not None:
             report(number, steps)
         equations = problem.normal_equations(fit)
         gained = 0.0
-        for _ in range(6):
+        for _ in range(TRIES):
             try:
                 tried = problem.step(fit, equations, damping)
                 found_cost = problem.cost(tried) if (tried.translation[:, 2] > 0.05).all() else np.inf
@@ -287,10 +289,10 @@ def solve(
                 found_cost = np.inf
             if found_cost < cost:
                 gained, fit, cost = (cost - found_cost) / cost, tried, found_cost
-                damping = max(damping / 5, 1e-6)
+                damping = max(damping / 8, 1e-9)
                 break
-            damping *= 6
-        if gained < 1e-5:
+            damping *= 8
+        if gained < CONVERGED:
             break
     if report is not None:
         report(steps, steps)
