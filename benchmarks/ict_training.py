@@ -33,13 +33,13 @@ from typing import Any
 import torch
 
 from surfhead.avatars.assembly import make_rig
-from surfhead.core.devices import choose_device
 from surfhead.data.opening import open_scene
 from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment
 from surfhead.runs.run import load_avatar
 from surfhead.runs.train import train
+from surfhead.training.devices import choose_device
 from surfhead.training.monitoring import summary
 
 PUBLISHED = 300_000  # images, for which the preset's schedule is

@@ -23,19 +23,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from surfhead.core.contact_sheet import contact_sheet
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core import metrics, pictures
 from surfhead.core.api import create
 from surfhead.core.named_light import named_light as named
 from surfhead.core.scene import Scene
 from surfhead.core.surface import unlit
 from surfhead.data.feed import cameras_of
+from surfhead.drawing import pictures
+from surfhead.drawing.contact_sheet import contact_sheet
+from surfhead.maths import metrics
 from surfhead.maths.lamps import STUDIO
 from surfhead.maths.light import Light
-from surfhead.plugins.datasets.synthetic import SyntheticScene
+from surfhead.plugins.datasets.synthetic.synthetic import SyntheticScene
 from surfhead.results.shots import of_views
 from surfhead.runs.run import load_avatar, read_config
 

@@ -76,8 +76,8 @@ def make(images: int, batch: int, out: Path, arguments: argparse.Namespace) -> T
         return make_trainer(config, opened, out, torch.device(arguments.device))
 
 
-def speed(batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Images/s with every term on, and a profile of single steps."""
+def speed(batch: int, out: Path, arguments: argparse.Namespace, kernels: int = 24) -> dict[str, Any]:
+    """Images/s with every term on, and a profile of single steps; of its kernels those that cost most."""
     run = make(10_000_000, batch, out / f"speed-{batch}", arguments)
     run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # every loss from the start
     run.feed.prefetch(run.order.views)
@@ -119,7 +119,7 @@ def speed(batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any
         "synchronisations": waits / counted,
         "copies": copies / counted,
         "peak_gib": torch.cuda.max_memory_allocated() / 2**30,
-        "kernels": busy[:24],
+        "kernels": busy[:kernels],
     }
 
 

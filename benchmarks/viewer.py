@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from surfhead.core.devices import choose_device
 from surfhead.core.registry import create
 from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar
 from surfhead.runs.train import make_trainer, train
 from surfhead.testing.page_client import PageClient
+from surfhead.training.devices import choose_device
 from surfhead.training.trainer import Trainer
 from surfhead.viewing.page import Page
 from surfhead.viewing.painter import Painter

@@ -84,6 +84,8 @@ SURFEL_FN double gaussian(double rho) { return exp(-0.5 * rho); }
 // To the last digits, over all numbers.
 SURFEL_FN float exponential_exact(float x) { return expf(x); }
 SURFEL_FN double exponential_exact(double x) { return exp(x); }
+SURFEL_FN float logarithm_one_plus(float x) { return log1pf(x); }  // log(1 + x)
+SURFEL_FN double logarithm_one_plus(double x) { return log1p(x); }
 SURFEL_FN float sine(float x) { return sinf(x); }
 SURFEL_FN double sine(double x) { return sin(x); }
 SURFEL_FN float cosine(float x) { return cosf(x); }

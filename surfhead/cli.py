@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +15,7 @@ import typer
 from surfhead import __version__
 from surfhead.commands.ablate import ablate
 from surfhead.commands.check import check
+from surfhead.commands.command import Command, Group
 from surfhead.commands.compare import compare
 from surfhead.commands.data import data
 from surfhead.commands.doctor import doctor
@@ -29,9 +32,12 @@ from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
+from surfhead.commands.train_all import train_all
 from surfhead.commands.train_words import TrainCommand
 from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
+from surfhead.terminal.bars import end_waiting
+from surfhead.terminal.console import be_quiet, wrapped
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -42,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "mesh": mesh,
     "export": export,
     "import": import_avatar,
+    "train-all": train_all,
     "ablate": ablate,
     "compare": compare,
     "report": report,
@@ -57,16 +64,16 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="surfhead",
+    cls=Group,
     help="Train, measure and render riggable head avatars made of 2D Gaussian surfels.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
     # names such as the preset -eyeballs are arguments, too
     _dashes = {"ignore_unknown_options": _name == "show"}
-    _class = TrainCommand if _name == "train" else None
+    _class = TrainCommand if _name == "train" else Command
     app.command(_name, cls=_class, context_settings=_dashes)(_command)
 app.add_typer(data, name="data")
 app.add_typer(rig, name="rig")
@@ -91,7 +98,8 @@ class _StandardError(logging.Handler):
     """Prints warnings on whatever standard error is at that moment, so that a live display can lift them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"{record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+        text = f"{record.levelname.lower()}: {self.format(record)}"
+        print(wrapped(text, sys.stderr), file=sys.stderr)
 
 
 def with_debug_value(arguments: Sequence[str]) -> list[str]:
@@ -103,14 +111,37 @@ def with_debug_value(arguments: Sequence[str]) -> list[str]:
     return given
 
 
+def of_machine(error: OSError | MemoryError) -> SurfheadError:
+    """In three lines what the machine refused: a file, a folder, room."""
+    if isinstance(error, MemoryError):
+        return SurfheadError(
+            "There is not enough memory for this.", "", "Choose a smaller size or number, and try again."
+        )
+    place = f'"{error.filename}": ' if error.filename else ""
+    return SurfheadError(
+        f"{place}{error.strerror or error}.",
+        "Expected files that can be read, and folders with room that can be written.",
+        "Check this path, its permissions and the free space; --debug shows where it happened.",
+    )
+
+
+def _printable() -> None:
+    """Let a console print what it can: letters that it does not know become question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; 2 for every error a user can mend."""
     given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
+    _printable()
     debug = any(argument.partition("=")[0] == "--debug" for argument in given)
     log = logging.getLogger("surfhead")
     handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
+    be_quiet(False)
     try:
         command = typer.main.get_command(app)
         command(args=given, prog_name="surfhead", obj=given)
@@ -119,11 +150,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SurfheadError as error:
         if debug:
             traceback.print_exc()
-        print(error, file=sys.stderr)
+        print(wrapped(str(error), sys.stderr), file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # who read has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        print(of_machine(error), file=sys.stderr)
+        return BAD_INPUT
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # what its native writer meets on a full disk
+            raise
+        print(of_machine(OSError(str(error))), file=sys.stderr)
+        return BAD_INPUT
     finally:
+        end_waiting()
         log.removeHandler(handler)
     return 0
 

@@ -33,6 +33,15 @@ SMALL: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_configuration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes they start, write nothing into the configuration folder of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "APPDATA"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("configuration")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_settings() -> dict[str, Any]:
     """Settings of a run that takes seconds."""

@@ -73,3 +73,6 @@ SURFHEAD_EXPORT int surfhead_backward_f64(int set, const SurfheadInputs* in, con
                                           const SurfheadGradients* given) {
   return chosen(set).backward_f64(in, out, given);
 }
+SURFHEAD_EXPORT int surfhead_rows(int set, const char* module, const char* name, const SurfheadRows* given) {
+  return chosen(set).rows(module, name, given);
+}

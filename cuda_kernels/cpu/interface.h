@@ -52,7 +52,16 @@ struct SurfheadGradients {
   void* g_colour;
 };
 
-enum SurfheadStatus { kSurfheadOk = 0, kSurfheadOutOfMemory = 1, kSurfheadTooManyIntersections = 2 };
+enum SurfheadStatus { kSurfheadOk = 0, kSurfheadOutOfMemory = 1, kSurfheadTooManyIntersections = 2, kSurfheadUnknown = 3 };
+
+// A launch of a kernel of ../cuda/ on a CPU: its one argument, blocks of the grid, and calls a block.
+struct SurfheadRows {
+  const void* arguments;
+  int64_t grid[3];
+  int64_t block;
+  int64_t threads;
+  int64_t scatters;  // whether blocks of one row of the grid add to the same places
+};
 
 // One instruction set's kernels.
 struct SurfheadKernels {
@@ -60,4 +69,5 @@ struct SurfheadKernels {
   int (*forward_f64)(const SurfheadInputs*, const SurfheadOutputs*);
   int (*backward_f32)(const SurfheadInputs*, const SurfheadOutputs*, const SurfheadGradients*);
   int (*backward_f64)(const SurfheadInputs*, const SurfheadOutputs*, const SurfheadGradients*);
+  int (*rows)(const char* module, const char* name, const SurfheadRows*);
 };

@@ -1,6 +1,10 @@
 // The kernels of one instruction set. Compiled once for each, with SURFEL_NAMESPACE naming it.
+#include <string.h>
+
 #include "backward.h"
 #include "forward.h"
+#include "picture_losses.h"
+#include "rows.h"
 
 namespace SURFEL_NAMESPACE {
 
@@ -13,9 +17,19 @@ int backward_f32(const SurfheadInputs* in, const SurfheadOutputs* out, const Sur
 int backward_f64(const SurfheadInputs* in, const SurfheadOutputs* out, const SurfheadGradients* given) {
   return backward<double>(*in, *out, *given);
 }
+int rows(const char* module, const char* name, const SurfheadRows* given) {
+  if (strcmp(module, "picture_losses") == 0)
+    return picture_losses(*given, strcmp(name, "picture_losses_backward") == 0);
+  for (const RowKernel& kernel : row_kernels)
+    if (strcmp(kernel.module, module) == 0 && strcmp(kernel.name, name) == 0) {
+      kernel.run(*given);
+      return kSurfheadOk;
+    }
+  return kSurfheadUnknown;
+}
 }  // namespace
 
 extern const SurfheadKernels kernels;
-const SurfheadKernels kernels = {forward_f32, forward_f64, backward_f32, backward_f64};
+const SurfheadKernels kernels = {forward_f32, forward_f64, backward_f32, backward_f64, rows};
 
 }  // namespace SURFEL_NAMESPACE

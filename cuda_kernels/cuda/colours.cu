@@ -3,7 +3,7 @@
 #include "../harmonics.h"
 #include "rows.h"
 
-using namespace surfel;
+using namespace SURFEL_NAMESPACE;
 
 namespace {
 
@@ -93,7 +93,7 @@ __device__ __forceinline__ void colour_backward(const Harmonics& p, int n) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) rest_directions(const Directions p) {
+SURFEL_KERNEL(kThreads, rest_directions)(const Directions p) {
   const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
   if (n >= p.surfels) return;
   const size_t at = size_t(view) * p.surfels + n;
@@ -109,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) rest_directions(const Dir
   store<3>(out, at, p.normals);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) rest_directions_backward(const Directions p) {
+SURFEL_KERNEL(kThreads, rest_directions_backward)(const Directions p) {
   const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
   if (n >= p.surfels) return;
   const size_t at = size_t(view) * p.surfels + n;
@@ -125,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) rest_directions_backward(
   store<9>(g_rotation, at, p.g_rotation);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) harmonic_colours(const Harmonics p) {
+SURFEL_KERNEL(kThreads, harmonic_colours)(const Harmonics p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   if (p.degree == 0) colour_of<0>(p, n);
@@ -134,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) harmonic_colours(const Ha
   if (p.degree == 3) colour_of<3>(p, n);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) harmonic_colours_backward(const Harmonics p) {
+SURFEL_KERNEL(kThreads, harmonic_colours_backward)(const Harmonics p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   if (p.degree == 0) colour_backward<0>(p, n);

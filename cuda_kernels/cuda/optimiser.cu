@@ -31,7 +31,7 @@ struct Adam {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) screen_gradients(const Screen p) {
+SURFEL_KERNEL(kThreads, screen_gradients)(const Screen p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   float sum = 0.0f, seen = 0.0f, largest = p.largest[n];
@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) screen_gradients(const Sc
   p.largest[n] = largest;
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) adam_step(const Adam p) {
+SURFEL_KERNEL(kThreads, adam_step)(const Adam p) {
   int tensor = 0;
   while (tensor + 1 < p.tensors && int(blockIdx.x) >= p.first[tensor + 1]) ++tensor;
   const int begin = (int(blockIdx.x) - p.first[tensor]) * kThreads * kEach + threadIdx.x;

@@ -3,6 +3,12 @@
 
 using int64 = long long;
 
+// The kernels of sources that include this file, and nothing but it and scalar mathematics, run on a CPU too: a row, a
+// pixel or a surfel a call (cpu/rows.h). What stands under SURFEL_ON_CPU has no neighbours in a warp.
+#if !defined(SURFEL_ON_CPU)
+#define SURFEL_KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads) name
+#endif
+
 template <int K>
 __device__ __forceinline__ void load(const float* from, size_t row, float* to) {
   for (int i = 0; i < K; ++i) to[i] = from[K * row + i];
@@ -21,6 +27,7 @@ __device__ __forceinline__ void add(const float* from, size_t row, float* to) {
 }
 
 // The sums of two numbers over all threads of a block, in the first thread; the others get parts of them.
+#if !defined(SURFEL_ON_CPU)
 template <int kBlock>
 __device__ __forceinline__ void block_sums(float& first, float& second) {
   __shared__ float parts[2][kBlock / 32];
@@ -40,3 +47,4 @@ __device__ __forceinline__ void block_sums(float& first, float& second) {
       second += parts[1][w];
     }
 }
+#endif

@@ -3,7 +3,7 @@
 #include "../skinning.h"
 #include "rows.h"
 
-using namespace surfel;
+using namespace SURFEL_NAMESPACE;
 
 namespace {
 
@@ -28,6 +28,7 @@ struct Blend {
   const float* axes;                                    // (F, 3, 3) k R of the rest triangles
   float *linear, *rotation;                             // (P, N, 3, 3)
   const float *g_linear, *g_rotation;                   // null: zero
+  const int64* order;                                   // (N,) surfels by host; null: as they are
   float* g_weights;
   float *g_quaternion, *g_logarithm, *g_stretch;        // zeroed; null where the rig takes no gradient
 };
@@ -62,9 +63,49 @@ __device__ __forceinline__ Neighbourhood<float> neighbourhood(const Blend& p, co
   return h;
 }
 
+// Lanes of a warp that stand side by side and have one host.
+struct Run {
+  int last;      // lane
+  bool first;    // whether this lane is the first
+  int longest;   // lanes of the warp's longest run
+};
+
+#if defined(SURFEL_ON_CPU)
+__device__ __forceinline__ Run run_of(int) { return {0, true, 1}; }
+#else
+__device__ __forceinline__ Run run_of(int host) {
+  const int lane = threadIdx.x & 31;
+  const int before = __shfl_up_sync(0xffffffffu, host, 1);
+  Run run;
+  run.first = lane == 0 || before != host;
+  const unsigned firsts = __ballot_sync(0xffffffffu, run.first);
+  const unsigned after = lane == 31 ? 0u : firsts >> (lane + 1);
+  run.last = after ? lane + __ffs(int(after)) - 1 : 31;
+  run.longest = run.last - lane + 1;
+  for (int step = 16; step > 0; step >>= 1)
+    run.longest = max(run.longest, __shfl_xor_sync(0xffffffffu, run.longest, step));
+  return run;
+}
+#endif
+
+// Sums over a run, in its first lane, added to a row by atomics.
+template <int K>
+__device__ __forceinline__ void add_run(const Run& run, const float* values, size_t row, float* to) {
+  const int lane = threadIdx.x & 31;
+  float sums[K];
+  for (int i = 0; i < K; ++i) sums[i] = values[i];
+  for (int step = 1; step < run.longest; step <<= 1)
+#pragma unroll
+    for (int i = 0; i < K; ++i) {
+      const float other = __shfl_down_sync(0xffffffffu, sums[i], step);
+      if (lane + step <= run.last) sums[i] += other;
+    }
+  if (run.first) add<K>(sums, row, to);
+}
+
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) apply_field(const Field p) {
+SURFEL_KERNEL(kThreads, apply_field)(const Field p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Canonical<float> own = canonical(p, n);
@@ -81,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) apply_field(const Field p
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) apply_field_backward(const Field p) {
+SURFEL_KERNEL(kThreads, apply_field_backward)(const Field p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Canonical<float> own = canonical(p, n);
@@ -104,7 +145,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) apply_field_backward(cons
   store<4>(g_quaternion, n, p.g_quaternion);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles(const Blend p) {
+SURFEL_KERNEL(kThreads, blend_triangles)(const Blend p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   const Near near = near_of(p, n);
@@ -121,10 +162,15 @@ extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles(const Ble
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles_backward(const Blend p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
+// Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
+// it goes through atomics.
+SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
+  const int slot = blockIdx.x * kThreads + threadIdx.x;
+  const bool inside = slot < p.surfels;
+  const int place = inside ? slot : p.surfels - 1;  // those outside keep the exchanges company
+  const int n = p.order ? int(p.order[place]) : place;
   const Near near = near_of(p, n);
+  const Run run = run_of(inside ? int(near.triangles[0]) : -1);
   float weights[4], axes[9], g_weights[4] = {};
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
@@ -133,17 +179,18 @@ extern "C" __global__ void __launch_bounds__(kThreads) blend_triangles_backward(
     const Neighbourhood<float> around = neighbourhood(p, near, pose);
     const Blended<float> b = blend(around, weights);
     float g_linear[9], g_rotation[9], g_affine[9];
-    load_or_zero<9>(p.g_linear, at, g_linear);
-    load_or_zero<9>(p.g_rotation, at, g_rotation);
+    load_or_zero<9>(inside ? p.g_linear : nullptr, at, g_linear);
+    load_or_zero<9>(inside ? p.g_rotation : nullptr, at, g_rotation);
     multiply_by_transposed(g_linear, axes, g_affine);
     Neighbourhood<float> g;
     blend_backward(around, weights, b, g_affine, g_rotation, g_weights, g);
     if (p.g_quaternion) {
-      add<4>(g.quaternion, first + near.triangles[0], p.g_quaternion);
+      add_run<4>(run, g.quaternion, first + near.triangles[0], p.g_quaternion);
       for (int j = 0; j < 3; ++j)
-        add<3>(g.logarithm[j], 3 * first + size_t(j) * p.triangles + near.triangles[0], p.g_logarithm);
-      for (int j = 0; j < 4; ++j) add<6>(g.stretch[j], first + near.triangles[j], p.g_stretch);
+        add_run<3>(run, g.logarithm[j], 3 * first + size_t(j) * p.triangles + near.triangles[0],
+                   p.g_logarithm);
+      for (int j = 0; j < 4; ++j) add_run<6>(run, g.stretch[j], first + near.triangles[j], p.g_stretch);
     }
   }
-  store<4>(g_weights, n, p.g_weights);
+  if (inside) store<4>(g_weights, n, p.g_weights);
 }

@@ -3,7 +3,7 @@
 #include "../surface.h"
 #include "rows.h"
 
-using namespace surfel;
+using namespace SURFEL_NAMESPACE;
 
 namespace {
 
@@ -89,7 +89,7 @@ __device__ __forceinline__ void own_normal(const LengthTerm& p, int n, float* un
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) normal_term(const NormalTerm p) {
+SURFEL_KERNEL(kThreads, normal_term)(const NormalTerm p) {
   const int column = blockIdx.x * kWide + (threadIdx.x & 31), row = blockIdx.y * kTall + (threadIdx.x >> 5);
   const size_t view = size_t(blockIdx.z) * p.height * p.width;
   float sum = 0.0f, weights = 0.0f;
@@ -111,7 +111,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_term(const NormalT
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) normal_term_backward(const NormalTerm p) {
+SURFEL_KERNEL(kThreads, normal_term_backward)(const NormalTerm p) {
   const int column = blockIdx.x * kWide + (threadIdx.x & 31), row = blockIdx.y * kTall + (threadIdx.x >> 5);
   if (row >= p.height || column >= p.width) return;
   const size_t view = size_t(blockIdx.z) * p.height * p.width, at = view + size_t(row) * p.width + column;
@@ -131,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) normal_term_backward(cons
                   depth_share(p, rays, view, row - 1, column, 3, g_sum);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) length_term(const LengthTerm p) {
+SURFEL_KERNEL(kThreads, length_term)(const LengthTerm p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   float sum = 0.0f, seen = 0.0f;
   if (n < p.surfels) {
@@ -152,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) length_term(const LengthT
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) length_term_backward(const LengthTerm p) {
+SURFEL_KERNEL(kThreads, length_term_backward)(const LengthTerm p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
   if (n >= p.surfels) return;
   float unit[4], inverse, normal[3], g_normal[3] = {};

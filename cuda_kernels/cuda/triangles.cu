@@ -3,7 +3,7 @@
 #include "../triangles.h"
 #include "rows.h"
 
-using namespace surfel;
+using namespace SURFEL_NAMESPACE;
 
 namespace {
 
@@ -54,7 +54,7 @@ __device__ __forceinline__ RestTriangle<float> rest_of(const Triangles& p, int t
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads) pose_triangles(const Triangles p) {
+SURFEL_KERNEL(kThreads, pose_triangles)(const Triangles p) {
   const int triangle = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
   if (triangle >= p.triangles) return;
   const size_t at = size_t(pose) * p.triangles + triangle;
@@ -68,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) pose_triangles(const Tria
 }
 
 // log(R_i^T R_j) for the three neighbours j of each triangle i.
-extern "C" __global__ void __launch_bounds__(kThreads) relative_logarithms(const Triangles p) {
+SURFEL_KERNEL(kThreads, relative_logarithms)(const Triangles p) {
   const int triangle = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
   if (triangle >= p.triangles) return;
   const size_t first = size_t(pose) * p.triangles;
@@ -83,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) relative_logarithms(const
   }
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) relative_logarithms_backward(const Triangles p) {
+SURFEL_KERNEL(kThreads, relative_logarithms_backward)(const Triangles p) {
   const int triangle = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
   if (triangle >= p.triangles) return;
   const size_t first = size_t(pose) * p.triangles;
@@ -100,7 +100,7 @@ extern "C" __global__ void __launch_bounds__(kThreads) relative_logarithms_backw
   add<4>(g_own, first + triangle, p.g_quaternion);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads) pose_triangles_backward(const Triangles p) {
+SURFEL_KERNEL(kThreads, pose_triangles_backward)(const Triangles p) {
   const int triangle = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
   if (triangle >= p.triangles) return;
   const size_t at = size_t(pose) * p.triangles + triangle;

@@ -8,16 +8,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.avatars.captured_drawing import CapturedDrawing
+from surfhead.avatars.posing import PoseValue, checked, pose_of, same_count, timesteps_of
 from surfhead.avatars.rendering import Rendering, Sight
 from surfhead.avatars.surface import colours_of, surface_of, to_rest
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
-from surfhead.core.errors import OptionError, ShapeError, unknown_name
+from surfhead.core.errors import ShapeError
 from surfhead.core.types import (
     Cameras,
     WorldSurfels,
-    check_all_finite,
     check_shape,
 )
 
@@ -82,6 +83,28 @@ class Avatar:
             return {}
         return {name: values[timesteps] for name, values in self.motion.items()}
 
+    def pose(self, timestep: Tensor | int | None = None, /, **parameters: PoseValue) -> dict[str, Tensor]:
+        """Rig parameters to render: a timestep of its own motion, or the neutral pose, changed by name.
+
+        ``avatar.pose(3, jaw=[0.2, 0, 0])`` is the fourth timestep with the jaw 0.2 radians open, and
+        ``avatar.pose(expression={"smile": 0.8})`` the neutral head (all parameters zero) with a smile.
+        `surfhead show rig NAME` and ``avatar.rig.parameters()`` tell names, sizes, units and labels.
+
+        Args:
+            timestep: an index into its own motion or (P,) of them; None is the neutral pose.
+            parameters: name -> (d,) or (P, d) numbers, or label -> number, which leaves the other values.
+
+        Returns:
+            name -> (P, d) of every parameter of the rig; one row is repeated where others have more.
+
+        Raises:
+            UnknownNameError: the rig has no such parameter or label.
+            ShapeError: numbers that do not fit, or are not finite.
+            OptionError: a timestep outside the motion.
+        """
+        base = {} if timestep is None else self.poses(timesteps_of(self.motion, timestep, self.timesteps))
+        return pose_of(self.rig, base, parameters, self.background)
+
     @torch.no_grad()
     def render(
         self,
@@ -99,7 +122,7 @@ class Avatar:
         Args:
             cameras: B cameras.
             timesteps: timesteps of the avatar's own motion, an int or (P,) integers, or rig parameters
-                name -> (P, d).
+                name -> (P, d) such as ``pose`` makes.
             pose_of_view: (B,) index of each view's pose; by default view b shows pose b, or the only one.
             background: (3,) or (B, 3) RGB; by default the avatar's own.
             parts: also draw the colour's parts.
@@ -113,33 +136,10 @@ class Avatar:
         """
         cameras = cameras.validate().to(self.device, self.background.dtype)  # looking at a GPU's would wait
         if isinstance(timesteps, Mapping):
-            known = self.rig.parameters()
-            for name in timesteps:
-                if name not in known:
-                    raise unknown_name("rig parameter", name, known, "Rename or drop it.")
-            parameters = {}
-            for name, value in timesteps.items():
-                rows = value[None] if value.ndim == 1 else value
-                check_shape(name, rows, None, known[name].size)
-                parameters[name] = rows.to(self.device, self.background.dtype)
-            check_all_finite(parameters)
-            if len({len(rows) for rows in parameters.values()}) > 1:
-                counts = ", ".join(f"{name} {len(rows)}" for name, rows in parameters.items())
-                raise ShapeError(
-                    f"The rig parameters have different numbers of poses: {counts}.",
-                    "Expected the same number P of rows in each.",
-                    "Repeat the single ones with expand(P, -1).",
-                )
+            parameters = checked(self.rig, timesteps, self.background)
+            same_count(parameters)
         else:
-            index = torch.as_tensor(timesteps, device=self.device).reshape(-1).long()
-            outside = [i for i in index.tolist() if not 0 <= i < self.timesteps]
-            if self.motion and (outside or not len(index)):
-                raise OptionError(
-                    f"Timestep {outside[0] if outside else 'of none'} is outside the avatar's motion.",
-                    f"It has timesteps 0 to {self.timesteps - 1}.",
-                    "Choose one of these or give rig parameters.",
-                )
-            parameters = self.poses(index)
+            parameters = self.poses(timesteps_of(self.motion, timesteps, self.timesteps))
         poses = max((len(v) for v in parameters.values()), default=1)
         paired = pose_of_view is None and poses == len(cameras)
         if pose_of_view is None:
@@ -227,11 +227,9 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
         (B, N, 3) unit directions from the camera to the surfel, and (B, N, 3) normals turned towards the
         camera, which carry no gradient; both in rest space.
     """
-    if mean.is_cuda:
-        from surfhead.kernels import cuda
-
-        if cuda.serves(mean):
-            return cuda.rest_directions(mean, normal, rotation, centre)
+    if kernels.serves(mean):
+        found: tuple[Tensor, Tensor] = kernels.cuda.rest_directions(mean, normal, rotation, centre)
+        return found
     directions = mean - centre[:, None, :]
     directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     facing = (normal * directions.detach()).sum(-1, keepdim=True)

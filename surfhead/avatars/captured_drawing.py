@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from surfhead.avatars.captured_work import CapturedWork, copy_all, tensors_in, with_tensors
+from surfhead.avatars.captured_work import CapturedWork, copy_all, not_capturable, tensors_in, with_tensors
 from surfhead.avatars.rendering import Rendering, Sight
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
@@ -79,10 +79,7 @@ class CapturedDrawing:
             avatar.graphs
             and device.type == "cuda"
             and not sight.parts
-            and all(
-                part.capturable
-                for part in (avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer)
-            )
+            and not not_capturable((avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer))
             # other streams' work would not wait for what was copied out of the graph's memory
             and torch.cuda.current_stream(device) == torch.cuda.default_stream(device)
             and not torch.cuda.is_current_stream_capturing()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
+
+from surfhead.core.components import Component
 
 log = logging.getLogger("surfhead")
 Inputs = TypeVar("Inputs")
@@ -17,6 +19,22 @@ Tree = TypeVar("Tree")
 Result = TypeVar("Result")
 TRIES = 3  # other work on the GPU may disturb a capture
 RENEWAL = 8  # captures in one pool: of growing sizes, they leave it in pieces that nothing fits into again
+
+
+# 8 views of 802x550, 100,000 surfels: benchmarks/RESULTS.md, "Training on a GPU"
+COST = "about twice the time a step (on an H100, 17.7 instead of 8.2 ms for 8 views)"
+
+
+def not_capturable(parts: Iterable[Component]) -> list[str]:
+    """Kind and name of the components that keep work from being captured, such as ``regularizer "mine"``."""
+    found = [f'{part.kind} "{part.name}"' for part in parts if not part.capturable]
+    return list(dict.fromkeys(found))
+
+
+def slowed_by(names: Sequence[str]) -> str:
+    """What these components, which cannot be captured, cost a run: a sentence or two."""
+    what = f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not say `capturable`"
+    return f"{what}: steps run without a CUDA graph, which costs {COST}. See docs/architecture.md."
 
 
 class CapturedWork(Generic[Inputs, Result]):

@@ -13,6 +13,7 @@ from surfhead.core.components import Rig
 from surfhead.core.parameters import ParameterSpec
 from surfhead.core.types import Topology
 
+ABSURD = 1e6  # no parameter of a surfel or a rig is as large
 GROUPS = ("surfels", "motion", "identity", "network")  # each a mapping, below its name and a slash
 
 
@@ -144,6 +145,8 @@ def _same_names(kind: str, given: Mapping[str, object], expected: Mapping[str, o
 
 
 def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:
-    """Raise ValueError where a tensor has another shape or type."""
+    """Raise ValueError where a tensor has another shape or type, or values that no avatar has."""
     if tuple(value.shape) != shape or value.dtype != kind:
         raise ValueError(f'"{name}" is {value.dtype} {tuple(value.shape)}, not {kind} {shape}')
+    if value.is_floating_point() and value.numel() and not float(value.detach().abs().max()) <= ABSURD:
+        raise ValueError(f'"{name}" holds NaN, infinity or numbers beyond {ABSURD:g}')

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
 from surfhead.core.parameters import ParameterSpec, Schedule, with_role
@@ -19,7 +20,7 @@ from surfhead.maths.geometry import quaternion_to_matrix
 
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
     "offset": ParameterSpec(
-        (3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True, unseen="initial"
+        (3,), 0.0, Schedule(5e-3, 5e-5), scaled_by_extent=True, detachable=True, unseen="surface"
     ),
     "log_scale": ParameterSpec((2,), 0.0, Schedule(0.017), group="scale", unseen="neighbours"),
     "quaternion": ParameterSpec(
@@ -166,13 +167,10 @@ def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
     ``mean = L x + o``, ``[t_u t_v] = L r[:, :2] diag(s)``, ``n`` parallel to ``t_u x t_v``.
     """
     raw = binding.parameters
-    if field.linear.is_cuda:
-        from surfhead.kernels import cuda
-
-        if cuda.serves(field.linear):
-            parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])
-            fused = cuda.apply_field(field.linear, field.origin, *parameters)
-            return WorldSurfels(*fused, torch.sigmoid(raw["opacity"]))
+    if kernels.serves(field.linear):
+        parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])
+        mean, drawn, facing = kernels.cuda.apply_field(field.linear, field.origin, *parameters)
+        return WorldSurfels(mean, drawn, facing, torch.sigmoid(raw["opacity"]))
     axes = planes.planes(quaternion_to_matrix(raw["quaternion"]))
     columns = [raw["offset"], axes[0], axes[1]]
     local = torch.stack([torch.stack(planes.planes(column)) for column in columns], dim=1)

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
+from surfhead.commands.command import completion, kinds, names_of_kind
 from surfhead.commands.parameters import Debug, Plugins
 from surfhead.core.errors import ContractError, UnavailableError
+from surfhead.terminal.console import console
 
 FAILED = 1
 
 
 def check(
-    kind: Annotated[str, typer.Argument(help="Kind of component.")],
-    name: Annotated[str, typer.Argument(help="Registered name.")],
+    kind: Annotated[str, typer.Argument(help="Kind of component.", autocompletion=completion(kinds))],
+    name: Annotated[str, typer.Argument(help="Registered name.", autocompletion=names_of_kind)],
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:

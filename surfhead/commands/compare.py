@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Debug, Device, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.console import console, say
 
 
 def compare(
@@ -21,20 +22,24 @@ def compare(
     views: Annotated[int, typer.Option(help="Held-out views in the picture; 0: no picture.")] = 4,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Compare runs on their held-out views: a table (CSV, Markdown, LaTeX) and a picture.
 
     Results that are there are used; a run without them is measured first.
     """
+    from surfhead.files.writing import try_place
     from surfhead.results.variants import measure
 
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
+    check_numbers(views=views)
+    try_place(out)
     named = names(runs)
     for name, run in named.items():
         if measure(run, device):
-            _say(f"{name}: measured")
+            say(f"{name}: measured")
     show({name: [run] for name, run in named.items()}, out, views, device)
 
 
@@ -59,7 +64,7 @@ def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: 
 
     rows = collect(variants)
     console().print(rich_table(rows))
-    _say("Tables: " + ", ".join(str(path) for path in write_tables(rows, out)))
+    say("Tables: " + ", ".join(str(path) for path in write_tables(rows, out)))
     if views == 0:
         return
     from surfhead.drawing.pictures import save
@@ -72,8 +77,4 @@ def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: 
     except DataError as error:
         logging.getLogger("surfhead").warning("No picture: %s", error.what)
         return
-    _say(f"Picture: {out / 'grid.png'}")
-
-
-def _say(text: str) -> None:
-    console().print(text, soft_wrap=True)
+    say(f"Picture: {out / 'grid.png'}")

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import Command, Group, choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
+from surfhead.terminal.console import console, say
 
 FAILED = 1
 
-data = typer.Typer(help="Work with data sets.", no_args_is_help=True)
+data = typer.Typer(cls=Group, help="Work with data sets.", no_args_is_help=True)
 
 
 @data.callback()
@@ -20,7 +21,7 @@ def _root() -> None:
     """Work with data sets."""
 
 
-@data.command("check")
+@data.command("check", cls=Command)
 def check_data(
     folder: Annotated[
         str | None,
@@ -28,7 +29,9 @@ def check_data(
             metavar="DATA", help="Data set folder; by default the built-in head.", show_default=False
         ),
     ] = None,
-    rig: Annotated[str | None, typer.Option(help="Whose mesh; by default what it was tracked with.")] = None,
+    rig: Annotated[
+        str | None, choice(kind="rig", auto=True, help="Whose mesh; by default what it was tracked with.")
+    ] = None,
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
@@ -38,6 +41,7 @@ def check_data(
         "data-check"
     ),
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Say what is wrong with a data set; the exit code is 1 when something is.
@@ -45,16 +49,17 @@ def check_data(
     Every file, timestep and number is looked at. Pictures are decoded, and the rig is laid over them, in as
     many views as --limit says; without the rig's own files, all else is looked at.
     """
-    from rich.table import Table
-
     from surfhead.avatars.assembly import make_rig
-    from surfhead.core.config import merge, nested
     from surfhead.core.errors import SurfheadError
     from surfhead.core.options import parse_setting
     from surfhead.data.data_check import SHEET, check_scene
     from surfhead.data.opening import open_scene
+    from surfhead.files.writing import try_place
     from surfhead.runs.configuration import configure
+    from surfhead.runs.layers import merge, nested
+    from surfhead.terminal.listing import Listing
 
+    try_place(out)
     named = {} if rig is None else {"rig": {"name": rig}}
     config = configure(folder, settings=merge(named, nested(map(parse_setting, assignment or []))))
     scene = open_scene(config).scene
@@ -68,19 +73,17 @@ def check_data(
             missing = [f"{lines} Without the rig, nothing is said of cameras and tracking."]
     report = check_scene(scene, posable, limit, out)
     problems = [*missing, *report.problems]
-    table = Table.grid(padding=(0, 2))
-    for label, value in report.facts.items():
-        table.add_row(label, value)
+    table = Listing(["", ""], [*report.facts.items()])
     if report.iou is not None:
-        table.add_row("rig over masks", f"IoU {report.iou:.3f} on average")
+        table.rows.append(("rig over masks", f"IoU {report.iou:.3f} on average"))
     console().print(table)
     if report.samples:
         said = f"{len(report.samples)} overlays in {out}; all on one sheet, the worst first: {out / SHEET}"
-        console().print(said, soft_wrap=True)
+        say(said)
     for note in scene.notes:
-        console().print(f"Note: {note}", soft_wrap=True)
+        say(f"Note: {note}")
     for problem in problems:
-        console().print(f"Problem: {problem}", soft_wrap=True)
+        say(f"Problem: {problem}")
     if problems:
         raise typer.Exit(FAILED)
     console().print("Nothing is wrong with it.")

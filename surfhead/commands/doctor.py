@@ -8,9 +8,11 @@ from importlib import metadata
 from typing import Any
 
 from surfhead import __version__
-from surfhead.commands.console import console
 from surfhead.commands.list import broken
 from surfhead.commands.parameters import Debug, ReportedPlugins
+from surfhead.terminal.bars import watched
+from surfhead.terminal.console import console, say
+from surfhead.terminal.sizes import size_text
 
 PACKAGES = (
     "torch",
@@ -27,20 +29,17 @@ PACKAGES = (
 
 def doctor(plugin: ReportedPlugins = None, debug: Debug = -1) -> None:
     """Report versions, devices, rasterizers with the reason where one cannot run, caches, broken plugins."""
-    from rich.table import Table
+    from surfhead.terminal.listing import Listing
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for section in (versions, devices, kernels, rasterizers, folders):
-        for label, value in section():
-            table.add_row(label, value)
+    table = Listing(["", ""])
+    for section in watched((versions, devices, kernels, rasterizers, folders), "Looking around", 5):
+        table.rows += section()
     out = console()
     out.print(table)
     problems = broken()
     for problem in problems:
-        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', soft_wrap=True)
-        out.print(f"  at {problem['file']}", soft_wrap=True)
+        say(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}')
+        say(f"  at {problem['file']}")
     if not problems:
         out.print("Every plugin could be loaded.")
 
@@ -105,6 +104,6 @@ def folders() -> list[tuple[str, str]]:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     files = os.environ.get("SURFHEAD_PLUGINS") or "none (they would be in $SURFHEAD_PLUGINS)"
     return [
-        ("cache folder", f"{folder}, {size / 2**20:.0f} MiB (${VARIABLE} moves it)"),
+        ("cache folder", f"{folder}, {size_text(size)} (${VARIABLE} moves it)"),
         ("plugin files", files),
     ]

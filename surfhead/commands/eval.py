@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import SPLITS, choice
+from surfhead.commands.parameters import Debug, Device, Plugins, Quiet, RunFolder
+from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
+from surfhead.terminal.console import console
 
-SPLITS = ["val", "test"]
+HELD_OUT = ("val", "test")
 
 
 def evaluate(
@@ -20,9 +23,7 @@ def evaluate(
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"train, val (held-out camera), test (held-out motion), all; {' and '.join(SPLITS)}."
-        ),
+        choice(names=SPLITS, help="val: held-out camera; test: held-out motion; both by default. Repeat it."),
     ] = None,
     limit: Annotated[int, typer.Option(help="At most so many views a split, evenly spread; 0: all.")] = 0,
     geometry: Annotated[
@@ -44,22 +45,29 @@ def evaluate(
     ] = False,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Measure a run: PSNR, SSIM, normals and more, a view and on average, with comparison pictures."""
+    from surfhead.files.writing import try_place
     from surfhead.runs.measure import evaluate_run
 
+    for option, value in (("limit", limit), ("geometry", geometry)):
+        if value < 0:
+            raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
+    try_place(out or run / "eval")
+    waiting(f"Reading {run}")
     results = evaluate_run(
         run,
         data=data,
-        splits=tuple(split or SPLITS),
+        splits=tuple(split or HELD_OUT),
         device=device,
         out=out,
         limit=limit,
         own_motion=own_motion,
     )
-    for result in results.values():
-        console().print(result.table())
+    for number, result in enumerate(results.values(), 1):
+        console().print(result.table(explained=number == len(results)))
     if geometry > 0:
         from surfhead.results.geometry_evaluation import evaluate_run_geometry
 

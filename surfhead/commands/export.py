@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins, RunFolder
+from surfhead.commands.command import choice
+from surfhead.commands.outputs import with_suffix
+from surfhead.commands.parameters import Debug, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.terminal.bars import waiting
+from surfhead.terminal.console import say
+from surfhead.terminal.sizes import size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 def export(
     run: RunFolder,
     layout: Annotated[
-        str, typer.Option("--format", help="A format that can be written, see `list format`.")
+        str, choice("--format", kind="format", help="The format, see `list format` for what can be written.")
     ] = "surfhead",
     timestep: Annotated[
         int | None, typer.Option(help="Formats of one pose: a timestep of the avatar's own motion.")
@@ -45,11 +49,13 @@ def export(
         Path | None, typer.Option(help="File to write; by default in export/FORMAT of the run.")
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Write an avatar for other programs: the whole of it, or one pose."""
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
     from surfhead.runs.run import Run
 
     cls: Any = registry().get("format", layout)
@@ -61,16 +67,19 @@ def export(
     if share:
         options["i_may_share_the_rig"] = True
     writer = registry().create("format", layout, options)
+    try_place(out or run / "export")
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar("cpu", rasterizer="torch")
     settings: dict[str, Any] = {} if timestep is None else {"timestep": timestep}
     if pose:
         settings["parameters"] = dict(_parameter(avatar, text) for text in pose)
     suffix = cls.suffixes[0] if cls.suffixes else ""
     stem = {".ply": "point_cloud", ".npz": layout}.get(suffix, run.resolve().name)
-    path = out or run / "export" / layout / f"{stem}{suffix}"
+    path = run / "export" / layout / f"{stem}{suffix}" if out is None else with_suffix(out, cls.suffixes)
     path.parent.mkdir(parents=True, exist_ok=True)
+    waiting(f"Writing {path}")
     for file in writer.write(avatar, path, **settings):
-        console().print(f"Wrote {file} ({file.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
+        say(f"Wrote {file} ({size_text(file.stat().st_size)})")
 
 
 def _parameter(avatar: Avatar, text: str) -> tuple[str, Tensor]:

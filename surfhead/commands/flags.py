@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
 from surfhead.commands.parameters import Debug, Plugins
+from surfhead.terminal.console import console, say
 
 
 def flags(
@@ -22,19 +22,13 @@ def flags(
 
         typer.echo(json.dumps(rows, indent=1))
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from surfhead.terminal.listing import Listing
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("flag", style="bold")
-    table.add_column("default there", style="dim")
-    table.add_column("here")
+    table = Listing(["flag", "default there", "here"], faint=frozenset((1,)))
     for row in rows:
-        table.add_row(*(Text(row[key]) for key in ("flag", "default", "here")))
-    out = console()
-    out.print(table)
-    out.print(
+        table.rows.append([row[key] for key in ("flag", "default", "here")])
+    console().print(table)
+    say(
         "Underscores or dashes, = or a space. A later word on the command line overrides an earlier one.",
     )
 

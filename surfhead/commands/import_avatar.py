@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting
+from surfhead.terminal.console import say
 
 
 def import_avatar(
@@ -18,13 +20,13 @@ def import_avatar(
     ],
     out: Annotated[Path, typer.Argument(metavar="RUN", help="New run folder.")],
     layout: Annotated[
-        str, typer.Option("--format", help="The format that reads it, see `list format`.")
+        str, choice("--format", kind="format", help="The format that reads it, see `list format`.")
     ] = "surfhead",
     data: Annotated[
         str | None,
         typer.Option(help="Its data set: gives motion where the files lack it, and lets it train on."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="How training would go on, see `list preset`.")] = "paper",
+    preset: Annotated[str, choice(kind="preset", help="How training would go on.")] = "paper",
     assignment: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,13 +37,15 @@ def import_avatar(
         ),
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Make a run of an avatar from files: it renders, is measured, driven and trained on like any other."""
-    from surfhead.core.config import nested
     from surfhead.core.exchange import StoredAvatar
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
+    from surfhead.runs.layers import nested
     from surfhead.runs.takeover import import_run
 
     cls: Any = registry().get("format", layout)
@@ -55,6 +59,8 @@ def import_avatar(
             "Expected options of the format, such as format.neighbour_order=index.",
             "Name the format with --format.",
         )
+    try_place(out)
+    waiting(f"Reading {source}")
     stored = registry().create("format", layout, options).read(source)
     if not isinstance(stored, StoredAvatar):
         raise OptionError(
@@ -62,7 +68,8 @@ def import_avatar(
             "Expected a format such as surfhead.",
             "Choose another --format.",
         )
+    waiting(f"Writing {out}")
     path = import_run(stored, out, data=data, preset=preset, settings=settings)
-    console().print(f"{len(stored)} surfels in {path}", soft_wrap=True)
+    say(f"{len(stored)} surfels in {path}")
     for note in stored.notes:
-        console().print(f"Note: {note}", soft_wrap=True)
+        say(f"Note: {note}")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from surfhead.commands.console import console
+from surfhead.commands.command import completion, kinds
 from surfhead.commands.parameters import Debug, ReportedPlugins
+from surfhead.terminal.console import console, say
 
 PRESET = "preset"
 
@@ -16,7 +17,11 @@ PRESET = "preset"
 def list_components(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="deformer, appearance, ..., or preset; by default all kinds."),
+        typer.Argument(
+            metavar="KIND",
+            help="deformer, appearance, ..., or preset; by default all kinds.",
+            autocompletion=completion(kinds),
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugin: ReportedPlugins = None,
@@ -28,26 +33,21 @@ def list_components(
     if as_json:
         typer.echo(json.dumps({"components": rows, "problems": problems}, indent=1))
         return
-    from rich import box
-    from rich.table import Table
+    from surfhead.terminal.listing import Listing
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("kind", style="dim", no_wrap=True)
-    table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("summary")
-    table.add_column("from", style="dim")
+    table = Listing(["kind", "name", "summary", "from"], lead=2, faint=frozenset((0, 3)))
     shown = ""
     for row in rows:
         origin = f"{row['package']} {row['version']}" if row["package"] else row["file"]
-        table.add_row(row["kind"] if row["kind"] != shown else "", row["name"], row["summary"], origin)
+        table.rows.append([row["kind"] if row["kind"] != shown else "", row["name"], row["summary"], origin])
         shown = row["kind"]
     out = console()
     out.print(table)
     if kind is None:
-        out.print("Configurations by name: surfhead list preset. More on one: surfhead show KIND NAME.")
+        say("Configurations by name: surfhead list preset. More on one: surfhead show KIND NAME.")
     for problem in problems:
-        out.print(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}', soft_wrap=True)
-        out.print(f"  at {problem['file']}", soft_wrap=True)
+        say(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}')
+        say(f"  at {problem['file']}")
 
 
 def components(kind: str | None = None) -> list[dict[str, str]]:
@@ -71,7 +71,7 @@ def components(kind: str | None = None) -> list[dict[str, str]]:
 def presets() -> list[dict[str, str]]:
     """The presets as rows."""
     from surfhead import __version__
-    from surfhead.core.config import preset_description, preset_names
+    from surfhead.runs.layers import preset_description, preset_names
 
     return [
         {

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import choice
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import with_suffix
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.terminal.bars import waiting, watched
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from surfhead.core.scene import Scene
     from surfhead.runs.run import Run
 
+DEPTHS, COVERS = ("median", "expected"), ("full", "front")  # a test sees that these are the extraction's own
+CAMERAS, COLOURS = ("both", "training", "around"), ("auto", "albedo", "shown")
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -37,9 +43,12 @@ def mesh(
         ),
     ] = None,
     stride: Annotated[int, typer.Option(help="Motion: every so many timesteps.")] = 1,
-    voxel_mm: Annotated[float, typer.Option(help="Side of a voxel, mm.")] = 1.0,
+    voxel_mm: Annotated[
+        float | None,
+        typer.Option(help="Side of a voxel, mm; by default 1, or 1/256 of the box of a scene without a rig."),
+    ] = None,
     depth: Annotated[
-        str, typer.Option(help="median or expected: the latter lies too deep where surfels are translucent.")
+        str, choice(names=DEPTHS, help="Expected depth lies too deep where surfels are translucent.")
     ] = "median",
     components: Annotated[int, typer.Option(help="Connected parts kept, the largest first; 0: all.")] = 1,
     smooth: Annotated[int, typer.Option(help="Steps that smooth the surface; 0: none.")] = 20,
@@ -54,20 +63,31 @@ def mesh(
     size: Annotated[int, typer.Option(help="Longer side of the pictures, pixels.")] = 384,
     cameras: Annotated[
         str,
-        typer.Option(
-            help="training: those of the run's data; around: spread round the head; both: half of them each."
+        choice(
+            names=CAMERAS,
+            help="training: those of the run's data; around: spread round the head; both: half of them each.",
         ),
     ] = "both",
     cover: Annotated[
-        str, typer.Option(help="Cameras round the head: full, or front for what a face's data show.")
+        str,
+        choice(
+            names=COVERS, help="Cameras round the head: all round, or in front, for what a face's data show."
+        ),
     ] = "full",
     colours: Annotated[
         str,
-        typer.Option(
-            help="albedo: the base colour without light (appearance lit); shown: as in pictures; auto: "
-            "albedo where there is one."
+        choice(
+            names=COLOURS,
+            help="albedo: the base colour without light (appearance lit); auto: that, if there is one.",
         ),
     ] = "auto",
+    texture: Annotated[
+        int,
+        typer.Option(
+            metavar="TEXELS",
+            help="The rig's own mesh, its texture so wide, with a normal map (.glb); 0: the surface itself.",
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -75,17 +95,21 @@ def mesh(
             "by default mesh/POSE.ply in the run."
         ),
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Write the mesh of an avatar: depth pictures from many sides, fused; PLY, OBJ or GLB."""
     import time
+    from dataclasses import replace
 
-    from rich.progress import track
-
-    from surfhead.meshes.surface_mesh import check_suffix
-    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+    from surfhead.files.writing import try_place
+    from surfhead.meshes.surface_mesh import SUFFIXES, check_suffix
+    from surfhead.meshes.texture import check_suffix as texture_suffix
+    from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh, scene_voxel
+    from surfhead.results.mesh_texture import check, textured
     from surfhead.runs.run import Run
 
     if sum((timestep is not None, canonical, motion is not None)) > 1:
@@ -97,9 +121,10 @@ def mesh(
     if stride < 1:
         raise OptionError(f'"stride" is {stride}.', "Expected at least 1.", "Mend --stride.")
     if out is not None:
-        check_suffix(out)
+        out = with_suffix(out, (".glb",) if texture else SUFFIXES)
+        (texture_suffix if texture else check_suffix)(out)
     settings = MeshSettings(
-        voxel=voxel_mm / 1000.0,
+        voxel=0.001 if voxel_mm is None else voxel_mm / 1000.0,
         depth=depth,
         views=views,
         size=size,
@@ -110,18 +135,26 @@ def mesh(
         cover=cover,
         colours=colours,
     )
-    read = Run(run)
+    check_numbers(views=views, size=size)
+    try_place(out or run / "mesh")
+    waiting(f"Reading {run}")
+    read = Run(run, data)
     avatar = read.avatar(device)
+    if texture:
+        check(avatar, texture)
     name, poses = _poses(avatar, timestep, canonical, motion)
     scene = None if cameras == "around" else _scene(read, required=cameras == "training")
+    if voxel_mm is None and not avatar.deformer.rig_bound:
+        settings = replace(settings, voxel=scene_voxel(avatar, settings))
     shown = (timestep or 0) if name.startswith("timestep") else None
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
-    target = out or run / "mesh" / f"{name}.ply"
+    target = out or run / "mesh" / f"{name}{'.glb' if texture else '.ply'}"
     written = target
     began = time.perf_counter()
-    for row in track(rows, "Meshing", console=console(), transient=True, disable=motion is None):
+    for row in watched(rows, "Meshing", len(rows)) if motion is not None else rows:
         pose = {key: values[row : row + 1] for key, values in poses.items()}
-        made = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        surface = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        made = textured(avatar, pose, surface, texture) if texture else surface
         if motion is not None:
             written = target.with_name(f"{target.stem}-{row:05d}{target.suffix}")
         made.write(written)
@@ -132,7 +165,7 @@ def mesh(
     else:
         speed = f"{len(rows) / seconds:.2f} meshes a second on {avatar.device}"
         text = f"Wrote {len(rows)} meshes, the last {written}; {speed}"
-    console().print(text, soft_wrap=True)
+    say(text)
 
 
 def _poses(

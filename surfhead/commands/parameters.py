@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,15 @@ def report_plugins(files: list[Path] | None) -> list[Path]:
     return files or []
 
 
+def hush(quiet: bool) -> bool:
+    """Print nothing but errors, if that is wanted, as soon as the option is read."""
+    from surfhead.terminal.console import be_quiet
+
+    be_quiet(quiet)
+    logging.getLogger("surfhead").setLevel(logging.ERROR if quiet else logging.INFO)
+    return quiet
+
+
 def _plugin_option(callback: Callable[[list[Path] | None], list[Path]]) -> Any:
     return typer.Option(
         "--plugin",
@@ -49,5 +59,15 @@ Debug = Annotated[
         show_default=False,
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", help="Print nothing but errors.", callback=hush, is_eager=True, show_default=False
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by `surfhead train`.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FOLDER", help="Where the run's data are now."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

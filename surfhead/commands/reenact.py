@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import POSES, TRANSFERS, choice
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.terminal.bars import waiting, watched
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +37,17 @@ def reenact(
     ],
     transfer: Annotated[
         str,
-        typer.Option(
-            help="Face: absolute takes the driver's values; relative adds the driver's change from its "
-            "neutral to the subject's mean."
+        choice(
+            names=TRANSFERS,
+            help="Face: the driver's values, or its change from its neutral, on the subject's mean.",
         ),
     ] = "absolute",
     pose: Annotated[
-        str, typer.Option(help="The head's rotation, neck and translation: driver, relative or fixed (mean).")
+        str,
+        choice(
+            names=POSES,
+            help="Rotation, neck and translation: the driver's, its change, or the subject's mean.",
+        ),
     ] = "driver",
     neutral: Annotated[
         str, typer.Option(help="The driver's neutral: mean of its motion, or a timestep of it.")
@@ -64,17 +71,18 @@ def reenact(
         int, typer.Option(help="Also a contact sheet of this many moments, the driver above the avatar.")
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder; by default reenact/DRIVER in the run.")] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Drive a run's avatar with its own or another person's motion, of any length: an MP4 file."""
     from contextlib import nullcontext
 
-    from rich.progress import track
-
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import paint
+    from surfhead.files.writing import try_place
     from surfhead.results.drivers import read_driver
     from surfhead.results.reenactment import reenact as follow
     from surfhead.runs.run import Run
@@ -87,8 +95,11 @@ def reenact(
         )
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
+    check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
+    try_place(out or run / "reenact")
     motion = read_driver(driver)
-    read = Run(run)
+    waiting(f"Reading {run}")
+    read = Run(run, data)
     avatar = read.avatar(device)
     poses = follow(avatar, motion, transfer=transfer, pose=pose, smooth=smooth, neutral=neutral)
     count = len(next(iter(poses.values())))
@@ -102,7 +113,7 @@ def reenact(
     path = target / "video.mp4"
     video = pictures.video(path, cameras.height, cameras.width, fps or motion.rate) if film else nullcontext()
     with video as append:
-        for index in track(range(count), "Rendering", console=console(), transient=True):
+        for index in watched(range(count), "Rendering", count):
             drawn = paint(avatar, cameras[index], _at(poses, index), ["rgb"])
             pixels = pictures.to_bytes(drawn["rgb"])
             if append is not None:
@@ -120,7 +131,7 @@ def reenact(
         columns = [f"frame {index}" for index in moments]
         shown = contact_sheet(columns, {name: cells for name, cells in rows.items() if cells})
         pictures.save(shown, target / "sheet.png")
-    console().print(f"{count} frames in {path if film else target}", soft_wrap=True)
+    say(f"{count} frames in {path if film else target}")
 
 
 def _at(poses: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
@@ -161,7 +172,7 @@ def _training_camera(run: Run, number: int) -> Cameras:
     scene = run.scene
     known = scene.views.camera.tolist()
     if number not in known:
-        raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one of these.")
+        raise unknown_name("camera", str(number), map(str, sorted(set(known))), "Choose one with --camera.")
     return cameras_of(scene, [known.index(number)], "cpu")
 
 

@@ -8,13 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import SPLITS, choice
+from surfhead.commands.numbers import check_numbers
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
+from surfhead.terminal.bars import waiting, watched
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHANNELS = (
+    "rgb",
+    "normal",
+    "depth",
+    "alpha",
+    "diffuse",
+    "specular",
+    "albedo",
+    "shading",
+    "error",
+    "binding",
+    "blend",
+    "observed",
+    "stretch",
+)  # a test sees that these are all
 ORBIT, SPIRAL = "orbit", "spiral"
 
 
@@ -28,13 +46,12 @@ def render(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="The views of a split of the run's data instead of a path.")
+        str | None, choice(names=SPLITS, help="The views of a split of the run's data instead of a path.")
     ] = None,
     channel: Annotated[
         list[str] | None,
-        typer.Option(
-            help="rgb (default), normal, depth, alpha, diffuse, specular, albedo, shading, error (of a "
-            "split's views), binding, blend, observed or stretch; repeatable."
+        choice(
+            names=CHANNELS, help="What is drawn, rgb by default; error: of a split's views only. Repeat it."
         ),
     ] = None,
     arrays: Annotated[
@@ -45,6 +62,26 @@ def render(
     ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels from left to right.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels from top to bottom.")] = None,
+    colours: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="MAP",
+            help="Colours of depth, alpha, error, blend, observed, stretch: grey, heat, blue-red, viridis, "
+            "cividis, plasma or turbo; else each channel's own.",
+        ),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LOW,HIGH", help="Values at the map's ends, for all of them."),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(help="Or leave out this many per cent of the first picture's values at each end."),
+    ] = None,
+    bar: Annotated[
+        bool, typer.Option("--bar", help="Draw a bar with map and range into these channels' pictures.")
+    ] = False,
     background: Annotated[
         str | None, typer.Option(metavar="COLOUR", help="Such as black or #336699; else the data's own.")
     ] = None,
@@ -90,25 +127,29 @@ def render(
     out: Annotated[
         Path | None, typer.Option(help="Folder; by default render/PATH or render/SPLIT in the run.")
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Render a run along a path round the head, or from the cameras of a split: PNG files and MP4."""
     from dataclasses import replace
 
     import numpy as np
-    from rich.progress import track
 
     from surfhead.core.surface import unlit
     from surfhead.drawing import pictures
     from surfhead.drawing.channels import check_channels
     from surfhead.drawing.light_file import MovingLight
+    from surfhead.drawing.scalars import Scale
+    from surfhead.files.writing import beside, try_place
     from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
     from surfhead.runs.run import Run
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
     check_channels(channels, split is not None)
+    scale = Scale(colours, _pair(span), percentile, hold=True, bar=bar)
     if fps is not None and fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
     if not (png or video or arrays):
@@ -118,16 +159,23 @@ def render(
             "Leave out --no-png or --no-video, or add --arrays.",
         )
     colour = None if background is None else _colour(background)
+    check_numbers(
+        frames=frames, size=size, width=width, height=height, fps=fps, turn=turn, elevation=elevation
+    )
+    try_place(out or run / "render")
     lamp = None
     if light is not None:
         strength = 1.0 if light_strength is None else light_strength
         if not 0.0 <= strength < float("inf"):
-            raise OptionError(f'"light-strength" is {strength}.', "Expected at least 0.", "Mend it.")
+            raise OptionError(
+                f'"light-strength" is {strength}.', "Expected at least 0.", "Mend --light-strength."
+            )
         lamp = MovingLight.read(light, light_turn or 0.0, strength)
     elif light_turn is not None or light_strength is not None:
         raise OptionError(
             "The light is to be turned or scaled, but no light is given.", "", "Add --light NAME or FILE."
         )
+    waiting(f"Reading {run}")
     avatar = Run(run).avatar(device)
     if lamp is not None and not avatar.appearance.relightable:
         raise unlit(avatar.appearance.name)
@@ -149,7 +197,7 @@ def render(
     }
     if split is not None:
         _refuse({"path": path, **settings})
-        shots = of_split(run, split, height=height, width=width, side=size)
+        shots = of_split(run, split, height=height, width=width, side=size, data=data)
         name = split
     else:
         side = SIZE if size is None else size
@@ -177,24 +225,24 @@ def render(
                 )
                 for name in channels
             }
-        taken = track(
-            drawn(avatar, shots, channels), "Rendering", len(shots), console=console(), transient=True
-        )
+        taken = watched(drawn(avatar, shots, channels, scale), "Rendering", len(shots))
         for index, (rendering, shown) in enumerate(taken):
-            for name, colours in shown.items():
-                pixels = pictures.to_bytes(colours)
+            for name, picture in shown.items():
+                pixels = pictures.to_bytes(picture)
                 if png:
                     pictures.save(pixels, target / name / f"{index:05d}.png")
                 if video:
                     films[name](pixels)
             if arrays:
-                (target / "arrays").mkdir(parents=True, exist_ok=True)
                 values = geometry_of(rendering, cameras[index])
-                np.savez_compressed(target / "arrays" / f"{index:05d}.npz", **values)  # type: ignore[arg-type]
+                with beside(target / "arrays" / f"{index:05d}.npz") as temporary:
+                    np.savez_compressed(temporary, **values)  # type: ignore[arg-type]
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
-    console().print(f"{len(shots)} {said} in {target}", soft_wrap=True)
+    for legend in scale.legends.values():
+        say(f"Colours: {legend.words}")
+    say(f"{len(shots)} {said} in {target}")
 
 
 def _refuse(settings: dict[str, object]) -> None:
@@ -222,6 +270,18 @@ def _colour(text: str) -> Tensor:
             "Expected a colour such as white, #336699 or rgb(10,20,30).",
             "Mend --background.",
         ) from error
+
+
+def _pair(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(
+            f'"range" is {text!r}.', "Expected two numbers.", "For example: --range 0.4,0.9"
+        ) from error
+    return low, high
 
 
 def _direction(text: str) -> tuple[float, float, float]:

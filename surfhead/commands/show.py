@@ -9,14 +9,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from surfhead.commands.console import console
+from surfhead.commands.command import completion, kinds, names_of_kind
 from surfhead.commands.list import PRESET
 from surfhead.commands.parameters import Debug, Plugins
+from surfhead.terminal.console import console, say
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="Kind of component, or preset.")],
-    name: Annotated[str, typer.Argument(help="Registered name.")],
+    kind: Annotated[
+        str, typer.Argument(help="Kind of component, or preset.", autocompletion=completion(kinds))
+    ],
+    name: Annotated[str, typer.Argument(help="Registered name.", autocompletion=names_of_kind)],
     plugin: Plugins = None,
     debug: Debug = -1,
 ) -> None:
@@ -31,7 +34,7 @@ def show_preset(name: str) -> None:
     """Print a preset as the TOML it amounts to."""
     import tomli_w
 
-    from surfhead.core.config import preset, preset_description
+    from surfhead.runs.layers import preset, preset_description
 
     tables = preset(name)
     typer.echo(f"preset {name}: {preset_description(name)}\n")
@@ -60,30 +63,29 @@ def show_component(kind: str, name: str) -> None:
     table = options_table(cls)
     out.print()
     out.print("It has no options." if table is None else table)
-    out.print(f"Source: {inspect.getsourcefile(cls)}", soft_wrap=True)
+    say(f"Source: {inspect.getsourcefile(cls)}")
 
 
 def options_table(cls: Any) -> Any:
-    """A Rich table of a component's options, or None when it has none."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from surfhead.core.options import default_of, type_name
+    """A component's options, or None when it has none."""
+    from surfhead.core.options import bounds_of, default_of, type_name
+    from surfhead.terminal.listing import Listing
 
     hints = get_type_hints(cls.Options)
     fields = [f for f in dataclasses.fields(cls.Options) if f.init]
     if not fields:
         return None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("option", "type", "default", "description"):
-        table.add_column(column, no_wrap=column == "option", style="bold" if column == "option" else "")
+    bounded = any(map(bounds_of, fields))
+    table = Listing(["option", "type", "default", *(["bounds"] if bounded else []), "description"])
     for field in fields:
         default = default_of(field)
-        table.add_row(
-            field.name,
-            Text(type_name(hints[field.name])),
-            Text("" if default is None else str(default)),
-            Text(str(field.metadata.get("description", ""))),
+        table.rows.append(
+            [
+                field.name,
+                type_name(hints[field.name]),
+                "" if default is None else str(default),
+                *([bounds_of(field)] if bounded else []),
+                str(field.metadata.get("description", "")),
+            ]
         )
     return table

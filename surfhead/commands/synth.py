@@ -7,35 +7,43 @@ from typing import Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import DataError, OptionError
+from surfhead.terminal.bars import waiting
+from surfhead.terminal.console import say
 
 SOURCE = "synthetic"
 
 
 def synth(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New or empty folder.")],
-    rig: Annotated[str | None, typer.Option(help="Whose head; by default the built-in one.")] = None,
+    rig: Annotated[str | None, choice(kind="rig", help="Whose head; by default the built-in one.")] = None,
     layout: Annotated[
         str | None,
-        typer.Option("--format", help="Layout: a data set that can be written; the first such by default."),
+        choice(
+            "--format",
+            kind="dataset",
+            help="Layout: a data set that can be written; the first such by default.",
+        ),
     ] = None,
     assignment: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="data.OPTION=... or rig.OPTION=...; repeatable."),
     ] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast.
 
     With --set data.name=READER --set data.path=DATA, write what that reader reads in the layout of --format.
     """
-    from surfhead.core.config import nested
     from surfhead.core.errors import unknown_name
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
+    from surfhead.files.writing import try_place
+    from surfhead.runs.layers import nested
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(
@@ -70,6 +78,7 @@ def synth(
             "Choose one of these with --format.",
         )
     writer = registry().create("dataset", layout or writable[0])
+    try_place(out)
     source = registry().create("dataset", reader, options)
     if path is None and source.on_disk:
         raise OptionError(
@@ -77,13 +86,11 @@ def synth(
         )
     scene = source.open(None if path is None else Path(str(path)).expanduser())
     out.mkdir(parents=True, exist_ok=True)
+    waiting(f"Writing {out}")
     writer.write(scene, out)
     views = scene.views
-    console().print(
-        f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}",
-        soft_wrap=True,
-    )
-    console().print(f"Train on it: surfhead train {out}", soft_wrap=True)
+    say(f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}")
+    say(f"Train on it: surfhead train {out}")
 
 
 def _writes(name: str) -> bool:

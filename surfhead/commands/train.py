@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Plugins
+from surfhead.commands.command import choice
+from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.commands.train_words import in_order, notes_of
 from surfhead.core.errors import OptionError
+from surfhead.terminal.console import console, say
 
 DEFAULT_PRESET = "fast"
 NAMED = ("deformer", "appearance", "rasterizer", "rig")  # options that name a component
@@ -23,21 +24,29 @@ def train(
     data: Annotated[
         str | None, typer.Argument(help="Data set folder; by default the built-in head.", show_default=False)
     ] = None,
-    deformer: Annotated[str | None, typer.Option(help="How surfels follow the mesh.")] = None,
-    appearance: Annotated[str | None, typer.Option(help="How surfels get their colours.")] = None,
-    rasterizer: Annotated[str | None, typer.Option(help="What draws them; auto is the fastest here.")] = None,
+    deformer: Annotated[str | None, choice(kind="deformer", help="How surfels follow the mesh.")] = None,
+    appearance: Annotated[
+        str | None, choice(kind="appearance", help="How surfels get their colours.")
+    ] = None,
+    rasterizer: Annotated[
+        str | None, choice(kind="rasterizer", auto=True, help="What draws them; auto is the fastest here.")
+    ] = None,
     rig: Annotated[
-        str | None, typer.Option(help="Whose mesh; by default what the data was tracked with.")
+        str | None,
+        choice(kind="rig", auto=True, help="Whose mesh; by default what the data was tracked with."),
     ] = None,
     regularizer: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=WEIGHT", help="Weight of a loss term, 0 for none; repeatable."),
+        choice(
+            kind="regularizer", metavar="NAME=WEIGHT", help="Weight of a loss term, 0 for none. Repeat it."
+        ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
+        choice(
+            kind="preset",
             help="Settings to start from, see `list preset`; unless --config names them, what suits the "
-            f"data, mostly {DEFAULT_PRESET}."
+            f"data, mostly {DEFAULT_PRESET}.",
         ),
     ] = None,
     config: Annotated[
@@ -74,12 +83,12 @@ def train(
     viewer: Annotated[
         bool, typer.Option("--viewer", help="Show the run in a browser; see `show observer viewer`.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress display.")] = False,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Train an avatar on DATA, or on the built-in head, and measure it on held-out views."""
-    from surfhead.core.config import merge, nested, read_file
     from surfhead.runs import launch
+    from surfhead.runs.layers import merge, nested, read_file
     from surfhead.runs.train import train as train_run
 
     launch.check_count(processes)
@@ -167,7 +176,11 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
     saved = Run(out).config
     wanted = configure(data, preset=None, file=out / CONFIG, settings=asked)
     before, after = as_tables(saved), as_tables(wanted)
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    changed = sorted(
+        key
+        for key in before.keys() | after.keys()
+        if before.get(key) != after.get(key) and not (data and key == "path")
+    )
     if changed:
         raise OptionError(
             f'Run "{out}" was started with other settings: {", ".join(changed)}.',
@@ -183,5 +196,5 @@ def report(folder: Path) -> None:
     out = console()
     if summary(folder):
         out.print(summary_table(folder))
-    out.print(f"Run: {folder}", soft_wrap=True)
-    out.print(f"Pictures of it in motion: surfhead render {folder}", soft_wrap=True)
+    say(f"Run: {folder}")
+    say(f"Pictures of it in motion: surfhead render {folder}")

@@ -7,17 +7,15 @@ from itertools import repeat
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
+from surfhead.commands.command import Command
 from surfhead.commands.familiar_flags import translate
 
 ORDER, NOTES = "surfhead.order", "surfhead.notes"
-AUTOMATIC = ("rasterizer", "rig")  # kinds of which ``auto`` may be asked for
-KINDS = ("deformer", "appearance", *AUTOMATIC, "regularizer")
 
 
-class TrainCommand(TyperCommand):
-    """Takes familiar flags, keeps the order of its words, and names the choices in its help."""
+class TrainCommand(Command):
+    """Takes familiar flags, and keeps the order of its words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Translate foreign words, and note in which order options stand."""
@@ -30,20 +28,6 @@ class TrainCommand(TyperCommand):
         ctx.meta[ORDER] = [parameter.name for parameter in order]
         ctx.meta[NOTES] = translation.notes
         return super().parse_args(ctx, translation.words)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The help, with the names that are registered now."""
-        from surfhead.core.config import preset_names
-        from surfhead.core.registry import registry
-
-        for parameter in self.get_params(ctx):
-            name = parameter.name or ""
-            if name == "preset":
-                _name_choices(parameter, preset_names())
-            elif name in KINDS:
-                automatic = ["auto"] if name in AUTOMATIC else []
-                _name_choices(parameter, automatic + registry().names(name))
-        super().format_help(ctx, formatter)
 
 
 def notes_of(context: typer.Context) -> list[str]:
@@ -59,7 +43,3 @@ def in_order(context: typer.Context) -> list[tuple[str, Any]]:
         if value is not None  # the parser also lists an argument that is not there
     }
     return [(name, next(left[name])) for name in context.meta.get(ORDER, ()) if name in left]
-
-
-def _name_choices(parameter: Any, names: list[str]) -> None:
-    parameter.help = f"{parameter.help} Choices: {', '.join(names)}."

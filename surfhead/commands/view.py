@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surfhead.commands.console import console
-from surfhead.commands.parameters import Debug, Device, Plugins, RunFolder
+from surfhead.commands.command import POSES, TRANSFERS, choice
+from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import SurfheadError
+from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
     from surfhead.core.scene import Scene
@@ -32,11 +33,9 @@ def view(
         ),
     ] = None,
     transfer: Annotated[
-        str, typer.Option(help="Face of a driver: absolute or relative; see `surfhead reenact`.")
+        str, choice(names=TRANSFERS, help="Face of a driver; see `surfhead reenact`.")
     ] = "absolute",
-    pose: Annotated[
-        str, typer.Option(help="Head of a driver: driver, relative or fixed; see `surfhead reenact`.")
-    ] = "driver",
+    pose: Annotated[str, choice(names=POSES, help="Head of a driver; see `surfhead reenact`.")] = "driver",
     size: Annotated[int, typer.Option(help="Longer side of a picture at rest, pixels.")] = SIZE,
     quality: Annotated[
         int, typer.Option(help="JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")
@@ -49,8 +48,10 @@ def view(
         list[str] | None,
         typer.Option(metavar="NAME", help="A further name that browsers call this machine by; repeatable."),
     ] = None,
+    data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
+    quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
     """Look at a run's avatar and drive it, in a browser; Ctrl-C ends it."""
@@ -64,7 +65,7 @@ def view(
     check_settings(port, size, quality)
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
-    read = Run(run)
+    read = Run(run, data)
     avatar = read.avatar(device)
     tracks = [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
     page = Page(
@@ -80,7 +81,7 @@ def view(
         hosts=allow_host or (),
     )
     page.run()
-    console().print(f"{run} is shown at {page.url}; Ctrl-C ends it.", soft_wrap=True)
+    say(f"{run} is shown at {page.url}; Ctrl-C ends it.")
     if browser:
         import webbrowser
 
@@ -96,5 +97,5 @@ def _data(run: Run) -> Scene | None:
     try:
         return run.scene
     except (SurfheadError, OSError) as error:
-        console().print(f"No cameras and no true pictures: {error}", soft_wrap=True)
+        say(f"No cameras and no true pictures: {error}")
         return None

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surfhead.maths.lit_colours import LitColours
+
 
 @dataclass(frozen=True)
 class Highlight:
-    """A specular term of M of the surfels (method: section 6): L lobes and a small perceptron.
+    """A specular term of M of the surfels: L lobes and a small perceptron (method: section 6).
 
-    Lobes respond to the reflected direction o = d - 2(d·n)n with a exp(λ (o·axis - 1)), or, where there are
-    two sharpnesses, with a max(o·axis, 0) exp(-λ (o·x)² - μ (o·y)²). The perceptron takes the responses
-    (lobe by lobe, channel by channel), n·(-d), d, and the sines and cosines of 2^k d.
+    Lobes respond to o = d - 2(d·n)n with a exp(λ (o·axis - 1)), or with two sharpnesses with
+    a max(o·axis, 0) exp(-λ (o·x)² - μ (o·y)²). The perceptron takes these, n·(-d), d, sin and cos of 2^k d.
 
     Attributes:
         surfels: (M,) int64 indices.
         axes: (L, 3, 3) axis, x and y of each lobe in the rows.
-        amplitude: (M, L, 2) a.
-        sharpness: (M, L, 1) λ, or (M, L, 2) λ and μ.
+        amplitude, sharpness: (M, L, 2) a, and (M, L, 1) λ or (M, L, 2) λ and μ.
         layers: weights (out, in) and biases (out,) of the linear layers, with ReLU between them.
         octaves: number of k, from 0.
         world: whether directions and normals are taken in the world instead of the rest pose.
@@ -58,7 +58,9 @@ class ColourModel:
     Attributes:
         degree: degree of the harmonics in use; d is the direction from the camera in the rest pose.
         highlight: the specular term, or None.
+        lit: what stands in place of SH(d) + 0.5 (dimmed highlights under another light), or None.
     """
 
     degree: int
     highlight: Highlight | None = None
+    lit: LitColours | None = None

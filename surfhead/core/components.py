@@ -7,7 +7,6 @@ opens no file and touches no device.
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from surfhead.core.errors import OptionError
+from surfhead.core.options import Values, build, check_options
 from surfhead.core.parameters import ParameterSpec, Schedule
 from surfhead.core.surface import NOTHING, Surface, SurfaceWants, unlit
 from surfhead.core.views import BareView
@@ -43,25 +43,6 @@ if TYPE_CHECKING:
     from surfhead.maths.light import Light
 
 
-def option(default: Any, description: str, **metadata: Any) -> Any:
-    """A field of an ``Options`` dataclass with its default and its description.
-
-    Args:
-        default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
-        description: one sentence for `surfhead show`, with the unit and where the number is from.
-        metadata: ``live``: True lets the
-            viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
-            ``of``: it is a moment, counted in images, and the default belongs to a run of so many; users may
-            give a fraction of the run, too (``surfhead.core.moments``); ``least``: fewer images make no
-            sense, whatever the fraction; ``end``: it may lie beyond the run; ``times``: the option that says
-            how often it comes, such as ``degree``.
-    """
-    metadata = {"description": description, **metadata}
-    if isinstance(default, (dict, list, set)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 class Component(ABC):
     """What all kinds share.
 
@@ -84,16 +65,21 @@ class Component(ABC):
     class Options:
         """No options."""
 
-    def __init__(self, options: Any = None) -> None:
+    # a class with Options of its own says `options: Options`
+    options: Values
+
+    def __init__(self, options: object = None) -> None:
         if options is None:
             options = self.Options()
-        if not isinstance(options, self.Options):
+        elif not isinstance(options, self.Options):
             raise OptionError(
                 f'Options of {self.kind} "{self.name}" are a {type(options).__name__}.',
                 f"Expected {type(self).__name__}.Options.",
                 f"See `surfhead show {self.kind} {self.name}`.",
             )
-        self.options: Any = options
+        else:
+            check_options(options, f'{self.kind} "{self.name}"')
+        self.options = options
 
     @classmethod
     def available(cls) -> str | None:
@@ -412,8 +398,10 @@ class Observer(Component):
         """At the end, with the error that ended it, if any."""
 
 
-KINDS: tuple[type[Component], ...] = (
-    *(Deformer, Appearance, Regularizer, Rasterizer, Rig),
-    *(Dataset, Densifier, Format, Observer),
-)
-BASES = {base.kind: base for base in KINDS}
+# the bases above, by kind
+BASES: dict[str, type[Component]] = {base.kind: base for base in Component.__subclasses__()}
+
+
+def build_options(cls: type[Component], values: Mapping[str, Any]) -> Any:
+    """Make a component class's Options."""
+    return build(cls.Options, values, f'{cls.kind} "{cls.name}"')

@@ -1,22 +1,19 @@
-"""What a run is made of: presets, a TOML file and command line overrides become one frozen RunConfig.
+"""What a run is made of, one frozen RunConfig, from the tables of a TOML file and back.
 
-Precedence: defaults < preset < file < command line. A table a component; its ``name`` picks it, the other
-keys are its options. Naming another component in a later layer drops the earlier one's options.
+A table a component; its ``name`` picks it, the other keys are its options.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.errors import OptionError, unknown_name
 from surfhead.core.options import build
 from surfhead.core.sections import Choice as Choice
 from surfhead.core.sections import Exports as Exports
@@ -28,7 +25,14 @@ from surfhead.core.sections import Term as Term
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
-LEAST = {"iterations": 0, "batch_size": 1, "surfels_per_triangle": 1, "initial_surfels": 0}
+LIMITS = {  # of whole numbers: from, to
+    "iterations": (0, 10**9),
+    "batch_size": (1, 4096),
+    "surfels_per_triangle": (1, 256),
+    "initial_surfels": (0, 10**8),
+    "seed": (0, 2**62),
+}
+WORDS = {"initial_colours": ("declared", "mean"), "cache": ("auto", "gpu", "ram", "disk")}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class RunConfig:
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
         initial_colours: ``declared`` starts as the appearance model says (mid-grey); ``mean`` from the mean
             colour of each triangle's training pixels, which saves a thousand images.
-        tie_unseen: at the end, tie what no training view constrains to what is known.
+        tie_unseen: at the end, tie what no training view constrains to what is known; the regularizer
+            ``unseen`` does so while training, and better.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.
     """
@@ -88,116 +93,18 @@ class RunConfig:
     initial_surfels: int = 0
     baseline: bool = False
     initial_colours: str = "declared"
-    tie_unseen: bool = True
+    tie_unseen: bool = False
     debug: int = -1
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("iterations", 0),
-            ("batch_size", 1),
-            ("surfels_per_triangle", 1),
-            ("initial_surfels", 0),
-        ):
-            if getattr(self, name) < low:
-                raise OptionError(
-                    f'"{name}" is {getattr(self, name)}.', f"Expected at least {low}.", "Mend the setting."
-                )
-        if self.initial_colours not in ("declared", "mean"):
-            raise unknown_name(
-                "initial_colours", self.initial_colours, ("declared", "mean"), error=OptionError
-            )
-        if self.cache not in ("auto", "gpu", "ram", "disk"):
-            raise unknown_name("cache", self.cache, ("auto", "gpu", "ram", "disk"), error=OptionError)
-
-
-def preset_names() -> list[str]:
-    """The names of the presets."""
-    folder = resources.files("surfhead") / "presets"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-def preset(name: str) -> dict[str, Any]:
-    """A preset's tables; a preset may build on another through its key ``base``."""
-    if name not in preset_names():
-        raise unknown_name("preset", name, preset_names(), "See `surfhead list preset`.")
-    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
-    base = tables.pop("base", None)
-    tables.pop("description", None)
-    return merge(preset(base), tables) if base else tables
-
-
-def preset_description(name: str) -> str:
-    """A preset's one-line description."""
-    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return str(tomllib.loads(text).get("description", ""))
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """A configuration file's tables. Raises DataError naming the file and the line."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(
-            f'Configuration file "{path}" cannot be read: {error}.',
-            "Expected a TOML file such as a run's config.toml.",
-            "Mend the file.",
-        ) from error
-
-
-def plugin_files(tables: Mapping[str, Any]) -> list[Path]:
-    """The plugin files that tables name. Raises OptionError where they are no list of paths."""
-    files = tables.get("plugins", ())
-    if not isinstance(files, (list, tuple)) or not all(isinstance(file, str) for file in files):
-        raise OptionError(
-            f'Setting "plugins" is {files!r}.',
-            "Expected a list of paths.",
-            'For example: plugins = ["mine.py"]',
-        )
-    return [Path(file) for file in files]
-
-
-def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of a lower layer overridden by those of a higher one."""
-    merged = dict(low)
-    for key, value in high.items():
-        old, value = _written_out(key, merged.get(key)), _written_out(key, value)
-        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
-            merged[key] = value
-        elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
-            merged[key] = dict(value)
-        else:
-            merged[key] = merge(old, value)
-    return merged
-
-
-def _written_out(key: str, value: Any) -> Any:
-    """Shorthands as tables, so that layers merge: a component's name, a term's weight, a group's rate."""
-    if key in COMPONENTS and isinstance(value, str):
-        return {"name": value}
-    word = {"regularizers": "weight", "rate": "initial"}.get(key)
-    if word is None or not isinstance(value, Mapping):
-        return value
-    return {k: {word: v} if isinstance(v, (int, float)) else v for k, v in value.items()}
-
-
-def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Dotted keys into tables: ``deformer.rotation_blend`` -> {"deformer": {"rotation_blend": ...}}."""
-    tables: dict[str, Any] = {}
-    for key, value in settings:
-        *parents, last = key.split(".")
-        table = tables
-        for parent in parents:
-            table[parent] = _written_out(parent, table.get(parent, {}))
-            table = table[parent]
-            if not isinstance(table, dict):
-                raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
-        if isinstance(table.get(last), dict) and isinstance(value, dict):
-            table[last] = merge(table[last], value)
-        else:
-            table[last] = value
-    return tables
+        for name, (low, high) in LIMITS.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                expected = f"at least {low}" if value < low else f"at most {high}"
+                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", f"Mend --set {name}.")
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise unknown_name(name, getattr(self, name), words, error=OptionError)
 
 
 def resolve(tables: Mapping[str, Any]) -> RunConfig:
@@ -294,8 +201,12 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
                 for name, t in value.items()
             }
         elif item.name == "rate":
-            rates = [(g, _without_none(dataclasses.asdict(r))) for g, r in value.items()]
-            tables[item.name] = nested(rates)
+            rates: dict[str, Any] = {}
+            tables[item.name] = rates
+            for group, rate in value.items():
+                above, _, name = group.rpartition(".")  # those of the rig: rig.NAME
+                table = rates.setdefault(above, {}) if above else rates
+                table[name] = _without_none(dataclasses.asdict(rate))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             tables[item.name] = _without_none(dataclasses.asdict(value))
         elif value is not None and item.name != "train_rig":

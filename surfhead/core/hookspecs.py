@@ -1,7 +1,8 @@
 """The whole plugin surface: one hook a kind. A plugin is a module with some of these functions.
 
-Each receives ``register(name, target, summary)`` or ``register(cls)``: ``target`` is either the class or a
-string ``"package.module:Class"``, which is imported only when the component is used.
+The hook of kind ``deformer`` is ``register_deformers(register)``, and so on. It receives
+``register(name, target, summary)`` or ``register(cls)``: ``target`` is either the class or a string
+``"package.module:Class"``, which is imported only when the component is used.
 """
 
 from __future__ import annotations
@@ -14,47 +15,26 @@ PROJECT = "surfhead"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-
-@hookspec
-def register_deformers(register: Any) -> None:
-    """Register deformers: (mesh, binding) -> affine field."""
-
-
-@hookspec
-def register_appearances(register: Any) -> None:
-    """Register appearance models: (features, view directions, normals) -> colour."""
-
-
-@hookspec
-def register_regularizers(register: Any) -> None:
-    """Register loss terms: (step) -> scalar."""
+# the kinds of component, in the order in which they are listed: what each does
+KINDS = {
+    "deformer": "(mesh, binding) -> affine field",
+    "appearance": "(features, view directions, normals) -> colour",
+    "regularizer": "(step) -> scalar",
+    "rasterizer": "world surfels -> pictures",
+    "rig": "identity and pose parameters -> mesh",
+    "dataset": "a path -> scene",
+    "densifier": "statistics -> plan",
+    "format": "avatar and path -> files, and back",
+    "observer": "a run's events",
+}
 
 
-@hookspec
-def register_rasterizers(register: Any) -> None:
-    """Register rasterizers: world surfels -> pictures."""
+def _hook(kind: str) -> Any:
+    def register_components(register: Any) -> None: ...
+
+    register_components.__name__ = f"register_{kind}s"
+    register_components.__doc__ = f"Register components of kind {kind}: {KINDS[kind]}."
+    return hookspec(register_components)
 
 
-@hookspec
-def register_rigs(register: Any) -> None:
-    """Register rigs: identity and pose parameters -> mesh."""
-
-
-@hookspec
-def register_datasets(register: Any) -> None:
-    """Register data set readers."""
-
-
-@hookspec
-def register_densifiers(register: Any) -> None:
-    """Register densifiers: statistics -> plan."""
-
-
-@hookspec
-def register_formats(register: Any) -> None:
-    """Register file formats."""
-
-
-@hookspec
-def register_observers(register: Any) -> None:
-    """Register listeners to a run's events."""
+globals().update({f"register_{kind}s": _hook(kind) for kind in KINDS})

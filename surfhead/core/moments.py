@@ -58,24 +58,3 @@ def options_in_images(cls: type[Component], options: Mapping[str, Any], length: 
             least = field.metadata.get("least", 1)
             found[field.name] = in_images(value, length, f"{cls.kind}.{field.name}", least)
     return found
-
-
-def unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list[str]:
-    """What of a component's schedule lies beyond a run of ``length`` images, a sentence each."""
-    found = []
-    fields = dataclasses.fields(cls.Options)
-    counts: dict[str, Any] = {field.name: field.default for field in fields}
-    counts |= options_in_images(cls, options, length)
-    for field in fields:
-        if "of" not in field.metadata or field.metadata.get("end", False):
-            continue
-        factor = counts.get(field.metadata.get("times", ""), 1)
-        last = counts[field.name] * (factor if isinstance(factor, int) else 1)
-        given = options.get(field.name)
-        counted = isinstance(given, int) or (isinstance(given, float) and given > 1.0)
-        if counted and 0 < length <= last:
-            found.append(
-                f'"{field.name}" of {cls.kind} "{cls.name}" is {counts[field.name]} images, which does not '
-                f"fit into a run of {length}; a fraction, such as 0.1, scales with the run."
-            )
-    return found

@@ -9,5 +9,5 @@ from surfhead.maths.lamps import LAMPS, Lamps
 def named_light(name: str) -> Lamps:
     """The named light. Raises UnknownNameError."""
     if name not in LAMPS:
-        raise unknown_name("light", name, LAMPS, "Choose one of these.")
+        raise unknown_name("light", name, LAMPS, "Choose one of these with --light.")
     return LAMPS[name]

@@ -1,4 +1,4 @@
-"""Option values from outside (TOML, command line, API) into typed, frozen Options dataclasses."""
+"""Options: how a field is declared, and values from TOML or the command line made into typed ones."""
 
 from __future__ import annotations
 
@@ -6,17 +6,104 @@ import dataclasses
 import math
 import tomllib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import pydantic
 
 from surfhead.core.errors import OptionError, unknown_name
 
-if TYPE_CHECKING:
-    from surfhead.core.components import Component
+Default = TypeVar("Default")
+COMPARISONS = {"low": float.__ge__, "above": float.__gt__, "high": float.__le__, "below": float.__lt__}
+WORDS = {"low": "at least", "above": "more than", "high": "at most", "below": "less than"}
 
-if TYPE_CHECKING:
-    pass
+
+class Values(Protocol):
+    """An instance of a dataclass: some component's ``Options``."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+def option(
+    default: Default,
+    description: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    **metadata: Any,
+) -> Default:
+    """A field of an ``Options`` dataclass with its default and its description.
+
+    Args:
+        default: the default; a ``dict``, ``list`` or ``set`` is copied for each instance.
+        description: one sentence for `surfhead show`, with the unit and where the number is from.
+        low, above: the number, or each of several, is at least ``low``, or more than ``above``.
+        high, below: it is at most ``high``, or less than ``below``.
+        metadata: ``live``: True lets the
+            viewer change it for a trained avatar: a choice, a bool, or a number that may be lowered.
+            ``of``: it is a moment, counted in images, and the default belongs to a run of so many; users may
+            give a fraction of the run, too (``surfhead.core.moments``); ``least``: fewer images make no
+            sense, whatever the fraction; ``end``: it may lie beyond the run; ``times``: the option that says
+            how often it comes, such as ``degree``.
+    """
+    bounds = {"low": low, "above": above, "high": high, "below": below}
+    metadata = {
+        "description": description,
+        "bounds": {key: float(value) for key, value in bounds.items() if value is not None},
+        **metadata,
+    }
+    field: Any  # a dataclass takes it for its default
+    if isinstance(default, (dict, list, set)):
+        field = dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    else:
+        field = dataclasses.field(default=default, metadata=metadata)
+    return cast(Default, field)
+
+
+def bounds_of(field: dataclasses.Field[Any]) -> str:
+    """What a number must be, in words; empty where anything goes."""
+    bounds = field.metadata.get("bounds", {})
+    if bounds.keys() == {"low", "high"}:
+        return f"{bounds['low']:g} to {bounds['high']:g}"
+    return ", ".join(f"{WORDS[key]} {bounds[key]:g}" for key in COMPARISONS if key in bounds)
+
+
+def check_options(options: Values, where: str) -> None:
+    """Raise OptionError where a value is none of its type's words or beyond its declared bounds.
+
+    Args:
+        options: a dataclass.
+        where: how errors call it, such as ``deformer "jbs"``.
+    """
+    for field in dataclasses.fields(options):
+        value, bounds = getattr(options, field.name), field.metadata.get("bounds", {})
+        words = _words(type(options), field.name) if isinstance(value, str) else ()
+        numbers = value if isinstance(value, (tuple, list)) else () if value is None else (value,)
+        if words and value not in words:
+            expected = f"one of {', '.join(words)}"
+        elif all(COMPARISONS[key](float(n), bound) for key, bound in bounds.items() for n in numbers):
+            continue
+        else:
+            expected = bounds_of(field)
+        raise OptionError(
+            f'Option "{field.name}" of {where} is {value!r}.',
+            f"Expected {expected}; the default is {default_of(field)!r}.",
+            _remedy(where, field.name),
+        )
+
+
+def _remedy(where: str, key: str) -> str:
+    """How to set an option of a component that errors call so."""
+    kind, _, name = where.replace('"', "").partition(" ")
+    table = {"dataset": "data", "regularizer": f"regularizers.{name}", "observer": f"observers.{name}"}
+    return f"Mend --set {table.get(kind, kind)}.{key}; see `surfhead show {kind} {name}`."
+
+
+def _words(cls: type[Any], name: str) -> tuple[str, ...]:
+    """The words a field of a dataclass may be, where its type lists them."""
+    hint = get_type_hints(cls)[name]
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
@@ -32,7 +119,10 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     made: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
-            raise unknown_name(f"option of {where}", key, fields, f"See the options of {where}.", OptionError)
+            shown = where.replace('"', "") if '"' in where else "preset base"
+            raise unknown_name(
+                f"option of {where}", key, fields, f"See `surfhead show {shown}`.", OptionError
+            )
         try:
             made[key] = pydantic.TypeAdapter(hints[key]).validate_python(value)
         except pydantic.ValidationError as error:
@@ -48,12 +138,9 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
                 f"Expected {type_name(hints[key])}; the default is {default_of(fields[key])!r}.",
                 "Set it to a number.",
             )
-    return cls(**made)
-
-
-def build_options(cls: type[Component], values: Mapping[str, Any]) -> Any:
-    """Make a component class's Options."""
-    return build(cls.Options, values, f'{cls.kind} "{cls.name}"')
+    options = cls(**made)
+    check_options(options, where)
+    return options
 
 
 def default_of(field: dataclasses.Field[Any]) -> Any:
@@ -72,7 +159,7 @@ def type_name(hint: Any) -> str:
     return getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint).replace("typing.", "")  # type: ignore[return-value]
 
 
-def as_table(options: Any) -> dict[str, Any]:
+def as_table(options: Values) -> dict[str, Any]:
     """An Options instance as a TOML table; None is left out because TOML has no null."""
     return {k: v for k, v in dataclasses.asdict(options).items() if v is not None}
 

@@ -53,6 +53,7 @@ class Schedule:
 
 
 BASE_COLOUR = "base_colour"
+NEIGHBOUR_WEIGHTS = "neighbour_weights"
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,13 @@ class ParameterSpec:
         scaled_by_extent: multiply the rate by the scene's extent.
         frozen_regions: regions whose surfels get no gradient on it, always.
         unseen: what becomes of it where no training view saw the surfel: ``keep``; ``neighbours``: what its
-            surroundings on the rest mesh suggest; ``initial``: its start.
+            surroundings on the rest mesh suggest; ``initial``: its start; ``surface``: its third number
+            becomes 0, so that an offset lies on its triangle.
         detachable: also frozen on the regions named by ``freeze.*`` (``eyeballs``, ``boundary``, ``teeth``).
         role: what the core may set or read it as: ``base_colour``, the RGB in [0, 1] that a surfel of shape
-            (3,) has from everywhere (before light, where the model has light); empty: nothing. A run
-            has at most one parameter of a role.
+            (3,) has from everywhere (before light, where the model has light); ``neighbour_weights``,
+            the four logits of ``surfhead.core.neighbour_blend``; empty: nothing. A run has at most one
+            parameter of a role.
         encoding: how it holds what the role means; None: as it is.
     """
 
@@ -100,7 +103,7 @@ class ParameterSpec:
     scaled_by_extent: bool = False
     frozen_regions: tuple[str, ...] = field(default=())
     detachable: bool = False
-    unseen: Literal["keep", "neighbours", "initial"] = "keep"
+    unseen: Literal["keep", "neighbours", "initial", "surface"] = "keep"
     group_share: float = 1.0
     role: str = ""
     encoding: Encoding | None = None

@@ -30,21 +30,10 @@ from surfhead.core.errors import (
     UnknownNameError,
     unknown_name,
 )
+from surfhead.core.hookspecs import KINDS
 
 if TYPE_CHECKING:
     from surfhead.core.components import Component
-
-KINDS = (
-    "deformer",
-    "appearance",
-    "regularizer",
-    "rasterizer",
-    "rig",
-    "dataset",
-    "densifier",
-    "format",
-    "observer",
-)
 
 
 @dataclass(frozen=True)
@@ -145,27 +134,34 @@ class Registry:
             self.problems = [problem for problem in self.problems if problem.source != source]
             self.problems.append(Problem(source, error.what, error))
 
-    def load_file(self, path: Path) -> None:
-        """Load a plugin from a file. Raises PluginLoadError naming the file and the cause."""
+    def load_file(self, path: Path, expected: str = "") -> None:
+        """Load a plugin from a file that the user named or trusts, if ``expected`` is its SHA-256, or empty.
+
+        Raises PluginLoadError naming the file and the cause.
+        """
         path = path.expanduser().resolve()
-        if not path.is_file():
+        if not (path.is_file() and os.access(path, os.R_OK)):
             raise PluginLoadError(
-                f'There is no plugin file "{path}".',
+                f'There is no plugin file "{path}" that can be read.',
                 "Expected a Python file with `@hookimpl` functions.",
                 "Check the path given to --plugin or in $SURFHEAD_PLUGINS.",
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        if expected not in ("", digest):
+            raise PluginLoadError(f'Plugin file "{path}" has just changed.', "", "Look at it, and try again.")
         if any(r.source.sha256 == digest and r.source.file == str(path) for r in self.registrations()):
             return
         source = Source("file", path.name, str(path), sha256=digest)
         module_name = f"surfhead_plugin_{path.stem}_{digest[:8]}"
         spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
+        if spec is None or path.suffix != ".py":
             raise PluginLoadError(f'"{path}" is not a Python file.', "", "Name it with .py at its end.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module  # dataclasses look their module up while it executes
         try:
-            spec.loader.exec_module(module)
+            # the very bytes that were hashed: no cached bytecode, no file that changed since
+            exec(compile(content, str(path), "exec"), module.__dict__)
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise Problem(source, f"{type(error).__name__}: {error}", error).error() from error
@@ -177,7 +173,7 @@ class Registry:
             self.manager.register(plugin, name=f"{source.origin}:{source.file}:{source.label}")
             self.manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
+            hooks = [f"register_{kind}s" for kind in KINDS]
             text = str(error).splitlines()[0]
             if self.manager.is_registered(plugin):
                 self.manager.unregister(plugin)
@@ -292,8 +288,8 @@ class Registry:
             device: type of device ``auto`` rasterizers must support.
             length: images of the run it is for, with which its schedule scales; None: its defaults.
         """
+        from surfhead.core.components import build_options
         from surfhead.core.moments import options_in_images
-        from surfhead.core.options import build_options
 
         if name == "auto":
             name = self.best(kind, device)

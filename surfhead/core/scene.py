@@ -25,12 +25,15 @@ class Frame:
         mask: (H, W) uint8, 255 = foreground, or None.
         normal: (H, W, 3) float32 true unit normals in camera space (OpenCV axes), 0 in the background.
         depth: (H, W) float32 true camera z in metres, 0 in the background.
+        normal_prior: (H, W, 3) uint8, 128 + 127 n of normals in camera space (OpenCV axes) that a predictor
+            saw in the picture, 0 where it says nothing; or None. It is no truth.
     """
 
     image: np.ndarray
     mask: np.ndarray | None = None
     normal: np.ndarray | None = None
     depth: np.ndarray | None = None
+    normal_prior: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Views:
         if split == "all":
             return np.arange(len(self))
         if split not in SPLITS:
-            raise unknown_name("split", split, (*SPLITS, "all"), "Choose one of these.")
+            raise unknown_name("split", split, (*SPLITS, "all"), "Choose one of these with --split.")
         return np.flatnonzero(self.split == split)
 
 

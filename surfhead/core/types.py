@@ -329,6 +329,7 @@ class Batch:
         mask: (B, H, W) uint8 foreground mask (255 = head), or None.
         normal: (B, H, W, 3) float true normals in camera space, or None.
         depth: (B, H, W) float true camera z in metres, 0 = background, or None.
+        normal_prior: (B, H, W, 3) uint8 predicted normals as in ``Frame``, or None where a view has none.
         names: the views' names, for reports.
         paired: ``pose_of_view`` is 0, 1, ..., B - 1: every view shows a pose of its own, in order.
     """
@@ -341,6 +342,7 @@ class Batch:
     mask: Tensor | None = None
     normal: Tensor | None = None
     depth: Tensor | None = None
+    normal_prior: Tensor | None = None
     names: tuple[str, ...] = ()
     paired: bool = False
 

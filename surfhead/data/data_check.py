@@ -18,6 +18,7 @@ from torch import Tensor
 
 from surfhead.core.components import Rig
 from surfhead.core.errors import SurfheadError
+from surfhead.core.rig_parameter import with_role
 from surfhead.core.scene import SPLITS, Scene
 from surfhead.core.types import Cameras
 from surfhead.data import overlays
@@ -25,6 +26,7 @@ from surfhead.data.feed import Feed, cameras_of
 from surfhead.data.file_check import damaged_files
 from surfhead.data.mask_check import FOREGROUND, collected, fault_in, faults_in_files, overlap
 from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.terminal.bars import waiting, watched
 
 GOOD = 0.5  # IoU from which rig and mask agree: hair and shoulders are in masks, but not in head models
 GAIN = 0.15  # rise of the IoU from which a correction is believed
@@ -102,6 +104,7 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int, folder: Path | None =
     chosen = np.arange(count)
     if 0 < limit < count:
         chosen = (np.arange(limit) * count) // limit
+    waiting("Opening every file")
     damaged = damaged_files(scene, range(count))
     problems = [*_gaps(scene), *_told(scene, damaged)]
     chosen = chosen[~np.isin(chosen, list(damaged))]
@@ -111,7 +114,7 @@ def check_scene(scene: Scene, rig: Rig | None, limit: int, folder: Path | None =
     samples: list[Sample] = []
     shots: list[_Shot] = []
     masks = len(faults)
-    for number, view in enumerate(chosen.tolist()):
+    for number, view in enumerate(watched(chosen.tolist(), "Looking at views", len(chosen))):
         try:
             frame = feed.check(view, scene.frame(view))
         except SurfheadError as error:
@@ -290,9 +293,9 @@ def _scaled(factor: float) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]
     return change
 
 
-def _centred(scene: Scene) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]]:
+def _centred(scene: Scene, rig: Rig) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]]:
     """Vertices less the mean of the rig's translation, or of themselves where it has none."""
-    moved = scene.rig_parameters.get("translation")
+    moved = scene.rig_parameters.get(with_role(rig.parameters(), "translation") or "")
 
     def change(camera: Cameras, vertices: Tensor) -> tuple[Cameras, Tensor]:
         return camera, vertices - (vertices if moved is None else moved.to(vertices)).mean(dim=0)
@@ -324,7 +327,7 @@ def _misplaced(scene: Scene, rig: Rig, shots: list[_Shot]) -> list[str]:
         return _outliers(scene, masked, found)
     tried = [shot for shot in masked if shot.mask is not None and shot.mask.any()][:4]
     before = _fit(scene, rig, tried)
-    changes = {**CORRECTIONS, CENTRE: _centred(scene)}
+    changes = {**CORRECTIONS, CENTRE: _centred(scene, rig)}
     after = {text: _fit(scene, rig, tried, change) for text, change in changes.items()}
     best = max(after, key=lambda text: after[text])
     said = f"Rig and masks overlap by {found.mean():.2f} only (1 is a perfect fit)."

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -46,6 +47,31 @@ def _one_size(scene: Scene, views: np.ndarray) -> tuple[int, int]:
             "Draw them one by one, or resize the data set's pictures to one size.",
         )
     return scene.views.size(int(views[0])) if len(views) else (scene.views.height, scene.views.width)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What training needs of a view: picture, mask and predicted normals, uint8."""
+
+    image: Tensor
+    mask: Tensor | None
+    prior: Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        parts = (self.image, self.mask, self.prior)
+        return sum(part.nbytes for part in parts if part is not None)
+
+    def to(self, device: torch.device) -> _Loaded:
+        return _Loaded(
+            self.image.to(device),
+            None if self.mask is None else self.mask.to(device),
+            None if self.prior is None else self.prior.to(device),
+        )
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 class Order:
@@ -133,11 +159,11 @@ class Feed:
         self._room = RAM_BUDGET  # bytes
         if self.cache == "gpu":
             self._room = torch.cuda.mem_get_info(device)[0] // 3
-        self._kept: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._kept: dict[int, _Loaded] = {}
         self._lock = threading.Lock()
         self.workers = workers or min(max(os.cpu_count() or 1, 4), 16)
         self._pool = ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="decode")
-        self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._pending: dict[int, Future[_Loaded]] = {}
         self._background = background_of(scene).to(device)
         views = scene.views
         self._cameras = torch.from_numpy(views.camera_from_world).to(device, torch.float32)
@@ -148,33 +174,33 @@ class Feed:
     def kept(self) -> int:
         """Bytes of decoded pictures kept, in memory or on the GPU."""
         with self._lock:
-            return sum(
-                image.nbytes + (0 if mask is None else mask.nbytes) for image, mask in self._kept.values()
-            )
+            return sum(loaded.nbytes for loaded in self._kept.values())
 
     def close(self) -> None:
         """Stop the decoding threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _load(self, view: int) -> tuple[Tensor, Tensor | None]:
+    def _load(self, view: int) -> _Loaded:
         kept = self._kept.get(view)
         if kept is not None:
             return kept
         frame = self.check(view, self.scene.frame(view))
-        image = torch.from_numpy(np.ascontiguousarray(frame.image))
-        mask = None if frame.mask is None else torch.from_numpy(np.ascontiguousarray(frame.mask))
+        loaded = _Loaded(
+            _tensor(frame.image),
+            None if frame.mask is None else _tensor(frame.mask),
+            None if frame.normal_prior is None else _tensor(frame.normal_prior),
+        )
         if self.cache == "disk":
-            return image, mask
-        size = image.nbytes + (0 if mask is None else mask.nbytes)
+            return loaded
+        size = loaded.nbytes
         with self._lock:
             fits = size <= self._room and view not in self._kept
             self._room -= size if fits else 0
         if fits:
             if self.cache == "gpu":
-                image = image.to(self.device)
-                mask = None if mask is None else mask.to(self.device)
-            self._kept[view] = (image, mask)
-        return image, mask
+                loaded = loaded.to(self.device)
+            self._kept[view] = loaded
+        return loaded
 
     def check(self, view: int, frame: Frame) -> Frame:
         """The frame, or a DataError naming the view whose picture has another size or type."""
@@ -192,6 +218,13 @@ class Feed:
                 f"Expected uint8 {wanted[:2]} (height, width; 255 = foreground).",
                 "Mend or remove this mask.",
             )
+        prior = frame.normal_prior
+        if prior is not None and (prior.shape != wanted or prior.dtype != np.uint8):
+            raise DataError(
+                f'Predicted normals of view "{views.names[view]}" are {prior.dtype} {prior.shape}.',
+                f"Expected uint8 {wanted} (height, width, 128 + 127 n).",
+                "Mend or remove this file.",
+            )
         return frame
 
     def prefetch(self, views: np.ndarray) -> None:
@@ -200,7 +233,7 @@ class Feed:
             if view not in self._kept and view not in self._pending:
                 self._pending[view] = self._pool.submit(self._load, view)
 
-    def _get(self, view: int) -> tuple[Tensor, Tensor | None]:
+    def _get(self, view: int) -> _Loaded:
         future = self._pending.pop(view, None)
         return self._load(view) if future is None else future.result()
 
@@ -209,10 +242,10 @@ class Feed:
         loaded = [self._get(int(v)) for v in views]
         rows = torch.as_tensor(views).to(self.device, non_blocking=True)
         height, width = _one_size(self.scene, views)
-        masks = [mask for _, mask in loaded if mask is not None]
-        if len({image.device for image, _ in loaded}) > 1:  # some were kept on the GPU, some decoded anew
-            loaded = [(image.to(self.device), mask) for image, mask in loaded]
-            masks = [mask.to(self.device) for mask in masks]
+        if len({one.image.device for one in loaded}) > 1:  # some were kept on the GPU, some decoded anew
+            loaded = [one.to(self.device) for one in loaded]
+        masks = [one.mask for one in loaded if one.mask is not None]
+        priors = [one.prior for one in loaded if one.prior is not None]
         return Batch(
             cameras=Cameras(
                 self._cameras[rows],
@@ -222,9 +255,10 @@ class Feed:
             ),
             pose_of_view=torch.arange(len(views), device=self.device),
             timesteps=self._timesteps[rows],
-            image=torch.stack([image for image, _ in loaded]).to(self.device, non_blocking=True),
+            image=torch.stack([one.image for one in loaded]).to(self.device, non_blocking=True),
             background=self._background.expand(len(views), 3),
             mask=torch.stack(masks).to(self.device) if len(masks) == len(loaded) else None,
+            normal_prior=torch.stack(priors).to(self.device) if len(priors) == len(loaded) else None,
             names=tuple(self.scene.views.names[int(v)] for v in views),
             paired=True,
         )

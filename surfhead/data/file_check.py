@@ -12,6 +12,7 @@ from PIL import Image
 
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
+from surfhead.files import bounds
 
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # what a whole file ends with, but for trailing bytes
 TAIL = 1 << 16  # bytes at the end that are searched for it
@@ -27,7 +28,7 @@ def damage(path: Path) -> str:
     Other kinds of files only have to be there and not empty.
     """
     try:
-        if path.stat().st_size == 0:
+        if bounds.regular(path).stat().st_size == 0:
             return "is empty"
         if path.suffix.lower() == ".npy":
             np.load(path, mmap_mode="r", allow_pickle=False)
@@ -48,6 +49,7 @@ def _cut(path: Path) -> str:
         with Image.open(path) as image:
             end = ENDS.get(image.format or "")
             if end is None:
+                bounds.picture(*image.size, path.stat().st_size)
                 image.load()
                 return ""
     with path.open("rb") as file:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from surfhead.core.errors import SurfheadError
 from surfhead.core.scene import Scene
+from surfhead.files import bounds
 
 log = logging.getLogger("surfhead")
 FOREGROUND = 128  # grey level of a mask from which a pixel belongs to the head
@@ -89,10 +90,11 @@ def fault_in(mask: np.ndarray, silhouette: np.ndarray | None = None) -> str:
 def fault_in_file(mask: Path, picture: Path) -> tuple[str, str]:
     """The kind of mistake that a mask's header shows, beside its picture's, and a detail; or empty."""
     try:
-        with Image.open(mask) as image, Image.open(picture) as of:
+        with Image.open(bounds.regular(mask)) as image, Image.open(bounds.regular(picture)) as of:
             if image.size != of.size:
                 return SIZE, f"{image.width}x{image.height}, the picture {of.width}x{of.height}"
             if image.mode in ("RGBA", "LA", "PA"):
+                bounds.picture(*image.size, mask.stat().st_size)
                 alpha = image.convert("RGBA").getchannel("A").getextrema()
                 return (COLOURED, image.mode) if alpha != (255, 255) else ("", "")
     except Exception:  # what is damaged is said where files are looked at

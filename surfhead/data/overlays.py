@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from surfhead.files.writing import beside
+
 TINT = np.array([255.0, 60.0, 0.0])  # colour of the rig's silhouette
 OUTLINE = np.array([0, 200, 60], dtype=np.uint8)  # colour of the mask's outline
 THIN = 400  # pixels of a picture's side for each pixel of the outline's width
@@ -73,5 +75,5 @@ def sheet(cells: Sequence[Image.Image]) -> np.ndarray:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write (H, W, 3) uint8 as a PNG file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    with beside(path) as temporary:
+        Image.fromarray(pixels).save(temporary)

@@ -53,7 +53,7 @@ def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
     """
     for name, value in (("height", height), ("width", width)):
         if value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --size, or --{name}.")
     if not 0.0 < field_of_view < 180.0:
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
@@ -83,6 +83,9 @@ def orbit(
         elevation: degrees above the horizon.
         field_of_view: degrees, of the shorter side of the picture.
         up: direction that is up in the pictures.
+
+    Raises:
+        OptionError: no frames, an empty picture, an impossible angle, or a camera that looks along ``up``.
     """
     phase = torch.arange(max(frames, 0), dtype=torch.float64) / max(frames, 1)
     angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
@@ -108,6 +111,9 @@ def spiral(
         turn: degrees it goes round; halfway the camera is in front.
         elevation: degrees from which below the horizon it climbs to as many above it.
         avatar, frames, height, width, field_of_view, up: as of ``orbit``.
+
+    Raises:
+        OptionError: as ``orbit`` raises.
     """
     phase = torch.linspace(-0.5, 0.5, max(frames, 0), dtype=torch.float64)
     phase = phase if frames > 1 else torch.zeros_like(phase)
@@ -128,7 +134,7 @@ def _around(
 ) -> Cameras:
     """Cameras (M,) degrees to the side and above, at the distance at which the avatar fills the picture."""
     if len(angle) < 1:
-        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend the option.")
+        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend --frames.")
     if avatar.deformer.rig_bound:
         rest = avatar.rig.rest()
         points, front = rest.vertices, rest.topology.front

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -47,3 +48,44 @@ def normal_colours(normal: Tensor) -> Tensor:
     unit = torch.nn.functional.normalize(normal, dim=-1)
     towards_viewer = torch.tensor([1.0, -1.0, -1.0], dtype=unit.dtype, device=unit.device)
     return (unit * towards_viewer + 1.0) / 2.0
+
+
+MAPS: dict[str, str] = {
+    "grey": "Black to white.",
+    "heat": "Black, red, yellow, white.",
+    "blue-red": "Blue, light grey in the middle, red: for what has a middle.",
+    "viridis": "Blue, green, yellow: even to the eye, also of colour-blind people.",
+    "cividis": "Blue to yellow: the same to colour-blind eyes as to others.",
+    "plasma": "Violet, red, yellow: even to the eye.",
+    "turbo": "The rainbow, without its false edges.",
+}
+STEPS = 256  # of the tables
+PLAIN = ("grey", "heat", "blue-red")  # computed; the others are tables of kornia
+
+
+@cache
+def table(name: str) -> Tensor:
+    """(256, 3) the colours of a map, a name of ``MAPS``, from its low end to its high one."""
+    place = torch.linspace(0.0, 1.0, STEPS)
+    if name in PLAIN:
+        return mapped(place, name).contiguous()
+    from kornia.color import ColorMap
+
+    colours: Tensor = ColorMap(name, num_colors=STEPS).colors
+    return colours.mT.contiguous().float()
+
+
+def mapped(place: Tensor, name: str) -> Tensor:
+    """(..., 3) colours of numbers (...) in [0, 1] by a map, a name of ``MAPS``."""
+    if name == "grey":
+        return place[..., None].expand(*place.shape, 3)
+    if name == "heat":
+        return heat(place)
+    if name == "blue-red":
+        return ratio_colours(torch.exp(2.0 * place - 1.0), math.e)
+    colours = table(name).to(place)
+    at = place * (STEPS - 1)
+    low = at.floor().clamp(0, STEPS - 2)
+    share = (at - low)[..., None]
+    index = low.long()
+    return colours[index] * (1.0 - share) + colours[index + 1] * share

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from surfhead.core.scene import Frame
 from surfhead.drawing import pictures
-from surfhead.drawing.channels import FULL_ERROR, SOLID
+from surfhead.drawing.channels import SOLID
 from surfhead.drawing.colour_maps import heat, normal_colours
+from surfhead.drawing.scalars import FULL_ERROR
 
 LARGEST_CELL = 384  # pixels, the longer side of a picture in the sheet
 LABEL = 18  # pixels, height of a line of text
@@ -110,14 +111,15 @@ def _normals(normal: Tensor, alpha: Tensor | None) -> np.ndarray:
 
 
 def _depth(depth: Tensor, alpha: Tensor) -> np.ndarray:
-    """Depth as grey, white the nearest and dark grey the farthest; black where nothing solid was drawn."""
+    """Depth as grey, white the nearest and dark grey the farthest, on white where there is none."""
     solid = alpha > SOLID
     drawn = depth[solid]
     if len(drawn) == 0:
-        return np.zeros((*depth.shape, 3), dtype=np.uint8)
+        return np.full((*depth.shape, 3), 255, dtype=np.uint8)
     near, far = drawn.min(), drawn.max()
-    grey = (1.0 - 0.9 * (depth - near) / (far - near).clamp_min(1e-9)) * solid
-    return pictures.to_bytes(grey[..., None].expand(-1, -1, 3))
+    grey = (1.0 - 0.9 * (depth - near) / (far - near).clamp_min(1e-9)).clamp(0.0, 1.0)
+    weight = alpha.clamp(0.0, 1.0)
+    return pictures.to_bytes((grey * weight + 1.0 - weight)[..., None].expand(-1, -1, 3))
 
 
 def _cell_size(cells: list[np.ndarray | None]) -> tuple[int, int]:

@@ -39,13 +39,14 @@ from surfhead.core.errors import DataError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
 from surfhead.drawing.camera_path import intrinsics_of
+from surfhead.files.bounds import regular
+from surfhead.files.writing import write_text
 
 RIGID = 1e-3  # largest deviation of a rotation times its transpose from the identity, as in Cameras.validate
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 FASTEST = 1000.0  # pictures a second
 LONGEST = 86400.0  # seconds
 MOST = 1_000_000  # pictures of a path
-LARGEST = 1 << 26  # bytes of a file
 Entry = Annotated[float, pydantic.Field(ge=-1e6, le=1e6)]
 Row = tuple[Entry, Entry, Entry, Entry]
 Value = Annotated[float, pydantic.Field(ge=-1e3, le=1e3)]
@@ -130,9 +131,7 @@ class KeyFrames:
     def read(cls, path: Path) -> KeyFrames:
         """The key frames of a JSON file. Raises DataError naming the file and the value that is wrong."""
         try:
-            if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST):
-                raise OSError(0, f"it is no file of at most {LARGEST} bytes")
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(
                 f'Key frames "{path}" do not exist.', "Expected a JSON file.", "Check the path."
@@ -166,8 +165,7 @@ class KeyFrames:
 
     def write(self, path: Path) -> None:
         """Write the JSON file; folders are made."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.as_table(), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(self.as_table(), indent=1))
 
     def validate(self, known: Mapping[str, RigParameter], timesteps: int) -> KeyFrames:
         """Return self if an avatar can show them.

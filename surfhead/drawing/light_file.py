@@ -28,12 +28,20 @@ import pydantic
 import torch
 
 from surfhead.core.errors import DataError, UnavailableError, unknown_name
+from surfhead.drawing.key_frames import FASTEST, LONGEST, MOST
+from surfhead.files.bounds import regular
 from surfhead.maths.lamps import LAMPS
 from surfhead.maths.light import Light, about_up, projected
 
 SUFFIXES = (".hdr", ".exr")
 ROWS = 512  # an environment is averaged to at most so many rows before its harmonics are taken
+STRIP = 64  # lines read at once
 LARGEST = 65_536  # pixels of a side
+ALWAYS = 1 << 25  # pixels of an environment, whatever its file's size
+FLAT = 100  # pixels a byte of a larger one
+CHANNELS = 64
+TILE = 1 << 22  # pixels
+MOST_TURN = 36000.0  # degrees
 DEGREE = 3
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -55,7 +63,7 @@ def read_light(text: str, folder: Path | None = None) -> Light:
     path = Path(text).expanduser()
     if path.suffix.lower() not in SUFFIXES:
         raise unknown_name(
-            "light", text, [*LAMPS, "FILE.hdr", "FILE.exr", "FILE.json"], "Choose one of these."
+            "light", text, [*LAMPS, "FILE.hdr", "FILE.exr", "FILE.json"], "Choose one of these with --light."
         )
     if folder is not None and not path.is_absolute():
         path = folder / path
@@ -77,11 +85,28 @@ def environment(path: Path) -> np.ndarray:
         ) from error
     if not path.is_file():
         raise DataError(f'The light "{path}" does not exist.', "Expected a file.", "Check the path.")
-    picture = OpenImageIO.ImageBuf(str(path))
-    spec = picture.spec()
-    if picture.has_error or spec.width < 1:
-        reason = (picture.geterror() or "it holds no picture").splitlines()[0]
+    largest = FLAT * regular(path).stat().st_size + ALWAYS
+    picture = OpenImageIO.ImageInput.open(str(path))
+    if picture is None:
+        reason = (OpenImageIO.geterror() or "it holds no picture").splitlines()[0]
         raise _wrong(path, f"cannot be read: {reason}", "Expected a Radiance .hdr or OpenEXR .exr picture.")
+    try:
+        made = _averaged(path, picture, largest)
+    finally:
+        picture.close()
+    if made.shape[-1] < 3:  # grey, perhaps with alpha
+        made = np.repeat(made[..., :1], 3, axis=-1)
+    if not np.isfinite(made).all():
+        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
+    bright: np.ndarray = np.maximum(made, 0.0).astype(np.float32)
+    if not bright.max() > 0.0:
+        raise _wrong(path, "is black", "Expected some light.")
+    return bright
+
+
+def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
+    """(H, W, C) the opened picture, of at most ``largest`` pixels, averaged to at most ``ROWS`` rows."""
+    spec = picture.spec()
     height, width, channels = spec.height, spec.width, spec.nchannels
     if not (1 < height <= LARGEST and width == 2 * height):
         raise _wrong(
@@ -89,31 +114,37 @@ def environment(path: Path) -> np.ndarray:
             f"is no environment: it has {width} x {height} pixels",
             "Expected an equirectangular picture, twice as wide as high.",
         )
+    tile = max(spec.tile_width, 1) * max(spec.tile_height, 1)  # decoded as a whole
+    if height * width > largest or channels > CHANNELS or tile > TILE or spec.deep:
+        raise _wrong(
+            path,
+            f"promises {width} x {height} pixels of {channels} channels, which its file cannot mean",
+            f"Expected at most {CHANNELS} channels, and tiles of at most {TILE} pixels.",
+        )
+    channels = min(channels, 3)
     step = math.ceil(height / ROWS)
-    strips = []
-    for top in range(0, height, step):
-        bottom = min(top + step, height)
-        region = OpenImageIO.ROI(0, width, top, bottom, 0, 1, 0, min(channels, 3))
-        # the picture may lie anywhere in its window
-        region.xbegin, region.xend = region.xbegin + spec.x, region.xend + spec.x
-        region.ybegin, region.yend = region.ybegin + spec.y, region.yend + spec.y
-        rows = picture.get_pixels(OpenImageIO.FLOAT, region)
-        if rows is None or picture.has_error:
-            reason = (picture.geterror() or "it ends early").splitlines()[0]
-            raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
-        columns = np.asarray(rows, dtype=np.float64).mean(axis=0)
-        starts = np.arange(0, width, step)
-        counts = np.diff(np.append(starts, width))[:, None]
-        strips.append(np.add.reduceat(columns, starts, axis=0) / counts)
-    made = np.stack(strips)
-    if made.shape[-1] < 3:  # grey, perhaps with alpha
-        made = np.repeat(made[..., :1], 3, axis=-1)
-    if not np.isfinite(made).all():
-        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
-    made = np.maximum(made, 0.0)
-    if not made.max() > 0.0:
-        raise _wrong(path, "is black", "Expected some light.")
-    return made.astype(np.float32)
+    total = np.zeros((math.ceil(height / step), math.ceil(width / step), channels))
+    # tiles or a few lines at once; never the whole picture, which takes gigabytes at 16k
+    tall, wide = (spec.tile_height, spec.tile_width) if spec.tile_width else (STRIP, width)
+    for top in range(0, height, tall):
+        for left in range(0, width, wide):
+            below, right = min(top + tall, height), min(left + wide, width)
+            first, last = top + spec.y, below + spec.y  # it may lie anywhere in its window
+            if spec.tile_width:
+                across = (left + spec.x, right + spec.x)
+                values = picture.read_tiles(*across, first, last, 0, 1, 0, channels, "float")
+            else:
+                values = picture.read_scanlines(first, last, 0, 0, channels, "float")
+            if values is None:
+                reason = (picture.geterror() or "it ends early").splitlines()[0]
+                raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
+            block = np.asarray(values).reshape(below - top, right - left, channels)
+            columns, starts = np.unique(np.arange(left, right) // step, return_index=True)
+            sums = np.add.reduceat(block, starts, axis=1, dtype=np.float64)
+            np.add.at(total, (np.arange(top, below)[:, None] // step, columns[None]), sums)
+    down = np.bincount(np.arange(height) // step)
+    across_counts = np.bincount(np.arange(width) // step)
+    return np.asarray(total / (down[:, None, None] * across_counts[None, :, None]))
 
 
 def _wrong(path: Path, what: str, expected: str) -> DataError:
@@ -122,16 +153,16 @@ def _wrong(path: Path, what: str, expected: str) -> DataError:
 
 class _Moment(pydantic.BaseModel):
     model_config = SETTINGS
-    time: float
+    time: Annotated[float, pydantic.Field(ge=-LONGEST, le=LONGEST)]
     light: str | None = None
-    turn: float = 0.0
-    strength: Annotated[float, pydantic.Field(ge=0.0)] = 1.0
+    turn: Annotated[float, pydantic.Field(ge=-MOST_TURN, le=MOST_TURN)] = 0.0
+    strength: Annotated[float, pydantic.Field(ge=0.0, le=1e6)] = 1.0
 
 
 class _Document(pydantic.BaseModel):
     model_config = SETTINGS
-    fps: Annotated[float, pydantic.Field(gt=0.0)] = 25.0
-    frames: Annotated[tuple[_Moment, ...], pydantic.Field(min_length=1)]
+    fps: Annotated[float, pydantic.Field(gt=0.0, le=FASTEST)] = 25.0
+    frames: Annotated[tuple[_Moment, ...], pydantic.Field(min_length=1, max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -178,7 +209,14 @@ class MovingLight:
                     "Expected ascending times.",
                     "Mend this key frame.",
                 )
+        if (times[-1] - times[0]) * document.fps > MOST:
+            raise DataError(
+                f'"{path}" asks for {(times[-1] - times[0]) * document.fps:.0f} pictures.',
+                f"Expected at most {MOST}.",
+                "Lower fps, or let its times lie closer together.",
+            )
         lights: list[Light] = []
+        read: dict[str, Light] = {}
         for number, frame in enumerate(document.frames):
             if frame.light is None and not lights:
                 raise DataError(
@@ -186,7 +224,9 @@ class MovingLight:
                     "Expected one in the first.",
                     'For example "light": "studio".',
                 )
-            lights.append(lights[-1] if frame.light is None else read_light(frame.light, path.parent))
+            if frame.light is not None and frame.light not in read:
+                read[frame.light] = read_light(frame.light, path.parent)
+            lights.append(lights[-1] if frame.light is None else read[frame.light])
         return cls(
             times,
             tuple(lights),
@@ -222,12 +262,12 @@ class MovingLight:
 
 def _read_document(path: Path) -> _Document:
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(
             f'The light "{path}" does not exist.', "Expected a file.", "Check the path."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'The light "{path}" cannot be read: {error}.', "Expected JSON.", "Mend it."
         ) from error

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from surfhead.files.writing import beside
+
 VIDEO_QUALITY = 8  # of 10, ffmpeg's variable bit rate
 
 
@@ -25,8 +27,8 @@ def to_bytes(colours: Tensor) -> np.ndarray:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write (H, W, 3) uint8 as a PNG file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    with beside(path) as temporary:
+        Image.fromarray(pixels).save(temporary)
 
 
 @contextmanager
@@ -40,18 +42,24 @@ def video(path: Path, height: int, width: int, rate: float) -> Iterator[Callable
     """
     import imageio_ffmpeg
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     size = (width + width % 2, height + height % 2)
-    writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=rate, quality=VIDEO_QUALITY, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    writer.send(None)
+    with beside(path) as temporary:
+        temporary.touch()  # says now what ffmpeg would say in its own words
+        writer = imageio_ffmpeg.write_frames(
+            str(temporary),
+            size,
+            fps=rate,
+            quality=VIDEO_QUALITY,
+            macro_block_size=2,
+            ffmpeg_log_level="error",
+        )
+        writer.send(None)
 
-    def append(pixels: np.ndarray) -> None:
-        padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        writer.send(np.ascontiguousarray(padded))
+        def append(pixels: np.ndarray) -> None:
+            padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            writer.send(np.ascontiguousarray(padded))
 
-    try:
-        yield append
-    finally:
-        writer.close()
+        try:
+            yield append
+        finally:
+            writer.close()

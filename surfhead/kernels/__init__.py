@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES = ("cpu", "cuda")
 
@@ -17,6 +21,18 @@ def __getattr__(name: str) -> ModuleType:
     if name in NAMES:
         return importlib.import_module(f"surfhead.kernels.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def serves(tensor: Tensor) -> bool:
+    """Whether the fused operations of ``cuda`` can stand in for PyTorch's on this tensor, wherever it lies.
+
+    On a CPU the native library runs their sources (``cpu_rows``), those of a rig and of a highlight excepted.
+    """
+    if tensor.is_cuda:
+        return bool(__getattr__("cuda").serves(tensor))
+    from surfhead.kernels import cpu_rows
+
+    return cpu_rows.serves(tensor)
 
 
 def unavailable(name: str) -> str | None:

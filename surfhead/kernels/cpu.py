@@ -105,9 +105,9 @@ def unavailable() -> str | None:
 
 def instruction_sets() -> tuple[str, ...]:
     """Names of the instruction sets that were built and that this processor has, best first."""
-    library = _library()
+    loaded = library()
     found: list[str] = []
-    while (name := library.surfhead_instruction_set(len(found))) is not None:
+    while (name := loaded.surfhead_instruction_set(len(found))) is not None:
         found.append(name.decode())
     return tuple(found)
 
@@ -119,13 +119,14 @@ def report() -> dict[str, str]:
         return {"cpu kernels": f"not available: {text}"}
     note = Path(text).with_name(NOTE)
     return {
-        "cpu kernels": f"{instruction_sets()[_set()]}, {torch.get_num_threads()} threads",
+        "cpu kernels": f"{instruction_sets()[instruction_set()]}, {torch.get_num_threads()} threads",
         "cpu library": text,
         "cpu build": note.read_text(encoding="utf-8").strip() if note.is_file() else "unknown",
     }
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The loaded library. Raises UnavailableError."""
     library, text = _load()
     if library is None:
         raise UnavailableError(
@@ -134,7 +135,8 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _set() -> int:
+def instruction_set() -> int:
+    """Number of the instruction set in use, 0 the best."""
     name = os.environ.get(ENVIRONMENT)
     if not name:
         return 0
@@ -149,8 +151,8 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 
 def _call(direction: str, dtype: torch.dtype, *structures: ctypes.Structure) -> None:
-    function = getattr(_library(), f"surfhead_{direction}_{'f64' if dtype == torch.float64 else 'f32'}")
-    status = function(ctypes.c_int(_set()), *(ctypes.byref(s) for s in structures))
+    function = getattr(library(), f"surfhead_{direction}_{'f64' if dtype == torch.float64 else 'f32'}")
+    status = function(ctypes.c_int(instruction_set()), *(ctypes.byref(s) for s in structures))
     if status:
         inputs: Any = structures[0]
         raise SurfheadError(

@@ -11,12 +11,17 @@ import torch
 
 from surfhead.core.errors import UnavailableError
 from surfhead.kernels import cuda_compiler, cuda_driver
+from surfhead.kernels.choices import chosen
 from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions
 from surfhead.kernels.cuda_driver import unavailable
+from surfhead.kernels.cuda_highlight import lobe_inputs
+from surfhead.kernels.cuda_highlight import serves as _knows_lobes
 from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
 from surfhead.kernels.cuda_pictures import picture_losses
 from surfhead.kernels.cuda_rasterizer import rasterize
+from surfhead.kernels.cuda_rig import pose_joints, skin_vertices
+from surfhead.kernels.cuda_rig import serves as _knows_joints
 from surfhead.kernels.cuda_room import check_overflow, overflows
 from surfhead.kernels.cuda_skinning import apply_field, blend_triangles
 from surfhead.kernels.cuda_surface import length_term, normal_term
@@ -33,9 +38,11 @@ __all__ = [
     "compile_kernels",
     "harmonic_colours",
     "length_term",
+    "lobe_inputs",
     "normal_term",
     "overflows",
     "picture_losses",
+    "pose_joints",
     "pose_triangles",
     "rasterize",
     "relative_logarithms",
@@ -43,6 +50,9 @@ __all__ = [
     "rest_directions",
     "screen_gradients",
     "serves",
+    "serves_joints",
+    "serves_lobes",
+    "skin_vertices",
     "unavailable",
 ]
 
@@ -50,6 +60,16 @@ __all__ = [
 def serves(tensor: torch.Tensor) -> bool:
     """Whether the fused kernels can stand in for PyTorch's operations on this tensor."""
     return tensor.is_cuda and tensor.dtype == torch.float32 and unavailable() is None
+
+
+def serves_joints(tensor: torch.Tensor, joints: int) -> bool:
+    """Whether a rig of so many joints is posed by the kernels."""
+    return chosen("rig") and _knows_joints(joints) and serves(tensor)
+
+
+def serves_lobes(tensor: torch.Tensor, lobes: int) -> bool:
+    """Whether a highlight of so many lobes has kernels."""
+    return chosen("highlight") and _knows_lobes(lobes) and serves(tensor)
 
 
 def compile_kernels(device: int | None = None) -> float:

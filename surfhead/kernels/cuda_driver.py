@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from surfhead.core.errors import UnavailableError
-from surfhead.kernels import cuda_compiler
+from surfhead.kernels import cpu_rows, cuda_compiler
 from surfhead.kernels.sources import kernel_sources
 
 
@@ -173,7 +173,13 @@ def run(
     threads: int,
     device: torch.device,
 ) -> None:
-    """Launch one kernel, whose one parameter is ``structure``, on ``device`` and PyTorch's current stream."""
+    """Launch one kernel, whose one parameter is ``structure``, on ``device`` and PyTorch's current stream.
+
+    On a CPU the native library runs the same source (``cpu_rows``).
+    """
+    if device.type == "cpu":
+        cpu_rows.run(module, name, structure, grid, threads)
+        return
     index = torch.cuda.current_device() if device.index is None else device.index
     with torch.cuda.device(index):
         loaded = kernels(index)

@@ -1,4 +1,4 @@
-"""Registration of the CUDA kernels with torch.library."""
+"""Registration with torch.library of the kernels of a GPU and, where ``cpu_rows`` has them, of a CPU."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _library: Any = torch.library.Library("surfhead", "FRAGMENT")  # type: ignore[no
 
 
 def register(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """Register ``surfhead::<name>``: its schema, its CUDA implementation, and its shapes without data."""
+    """Register ``surfhead::<name>``: its schema, its implementation, and its shapes without data."""
     _library.define(name + schema)
-    _library.impl(name, run, "CUDA")
+    for device in ("CUDA", "CPU"):
+        _library.impl(name, run, device)
     torch.library.register_fake(f"surfhead::{name}", fake, lib=_library)
 
 

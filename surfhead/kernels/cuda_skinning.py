@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
+from surfhead.kernels.choices import chosen
 from surfhead.kernels.cuda_operators import differentiate, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
@@ -39,10 +41,11 @@ class Blend(Sizes):
     _fields_ = structure_fields(
         "poses surfels triangles",
         "host neighbours weights quaternion logarithm stretch axes linear rotation g_linear g_rotation "
-        "g_weights g_quaternion g_logarithm g_stretch",
+        "order g_weights g_quaternion g_logarithm g_stretch",
     )
     rules: ClassVar[dict[str, str]] = {
-        "host": "int64: surfels", "neighbours": "int64: triangles 3", "weights": "surfels 4",
+        "host": "int64: surfels", "order": "int64: surfels", "neighbours": "int64: triangles 3",
+        "weights": "surfels 4",
         "quaternion": "poses triangles 4", "logarithm": "poses 3*triangles 3",
         "stretch": "poses triangles 6", "axes": "triangles 3 3", "g_linear": "poses surfels 3 3",
         "g_rotation": "poses surfels 3 3",
@@ -115,7 +118,7 @@ def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None,
 
 def _blend(
     host: Tensor, neighbours: Tensor, weights: Tensor, quaternion: Tensor, logarithm: Tensor,
-    stretch: Tensor, axes: Tensor,
+    stretch: Tensor, axes: Tensor, order: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     given = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
@@ -130,11 +133,11 @@ def _blend(
 
 def _blend_backward(
     g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
-    quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, rig: bool,
+    quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, order: Tensor | None, rig: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     tensors: dict[str, Tensor | None] = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
-        "logarithm": logarithm, "stretch": stretch, "axes": axes, "g_linear": g_linear,
+        "logarithm": logarithm, "stretch": stretch, "axes": axes, "order": order, "g_linear": g_linear,
         "g_rotation": g_rotation,
     }  # fmt: skip
     sizes = Blend.of("blend_triangles_backward", tensors)
@@ -156,7 +159,7 @@ def _fake_blend_backward(*arguments: Any) -> tuple[Tensor, ...]:
     return tuple(value.new_empty(value.shape) for value in arguments[4:8])
 
 
-def _keep_blend(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+def _keep_blend(ctx: Any, inputs: tuple[Tensor | None, ...], output: tuple[Tensor, ...]) -> None:
     ctx.save_for_backward(*inputs)
     ctx.set_materialize_grads(False)
 
@@ -168,13 +171,13 @@ def _blend_autograd(
     g_weights, *of_rig = torch.ops.surfhead.blend_triangles_cuda_backward(
         g_linear, g_rotation, *ctx.saved_tensors, rig
     )
-    return None, None, g_weights, *(of_rig if rig else (None, None, None)), None
+    return None, None, g_weights, *(of_rig if rig else (None, None, None)), None, None
 
 
 _FIELD = "Tensor linear, Tensor origin, Tensor offset, Tensor log_scale, Tensor quaternion"
 _BLEND = (
     "Tensor host, Tensor neighbours, Tensor weights, Tensor quaternion, Tensor logarithm, Tensor stretch, "
-    "Tensor axes"
+    "Tensor axes, Tensor? order"
 )
 register("apply_field_cuda", f"({_FIELD}) -> (Tensor, Tensor, Tensor)", _field, _fake_field)
 register(
@@ -226,7 +229,27 @@ def blend_triangles(
         quaternion: (P, F, 4) rotations R. logarithm: (P, 3 F, 3) log(R_iᵀ R_j), all first neighbours first.
         stretch: (P, F, 6) entries of U. axes: (F, 3, 3) the constant k R̄ of the rest triangles.
     """
+    wanted = torch.is_grad_enabled() and (quaternion.requires_grad or stretch.requires_grad)
+    order = host_order(host) if wanted and chosen("blocks") else None
     found: tuple[Tensor, Tensor] = torch.ops.surfhead.blend_triangles_cuda(
-        host, neighbours, weights, quaternion, logarithm, stretch, axes
+        host, neighbours, weights, quaternion, logarithm, stretch, axes, order
     )
+    return found
+
+
+_orders: Any = WeakTensorKeyDictionary()
+
+
+def host_order(host: Tensor) -> Tensor | None:
+    """(N,) surfels with those of one triangle side by side, made once for each tensor of hosts (N,) int64.
+
+    None where it would first be made while a CUDA graph is captured, which must hold no sort.
+    """
+    version, order = _orders.get(host, (-1, None))
+    if version != host._version:
+        if host.is_cuda and torch.cuda.is_current_stream_capturing():
+            return None
+        order = torch.argsort(host, stable=True)
+        _orders[host] = (host._version, order)
+    found: Tensor | None = order
     return found

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.comparison import ComparisonSheet
+from surfhead.files.writing import beside, write_text
 from surfhead.maths import metrics
 from surfhead.measuring.perceptual import Lpips, load_lpips
+from surfhead.terminal.bars import watched
+from surfhead.terminal.figure_names import conventions_text, figure_name
+from surfhead.terminal.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from surfhead.avatars.avatar import Avatar
@@ -88,26 +90,23 @@ class Evaluation:
     seen: bool = False
     notes: tuple[str, ...] = ()
 
-    def table(self, limit: int = 12) -> Table:
-        """The figures as a table: at most ``limit`` views (0: all), the means, and the conventions."""
+    def table(self, limit: int = 12, *, explained: bool = True) -> FigureTable:
+        """The figures as a table: at most ``limit`` views (0: all), the means, and how they are computed."""
         title = f"{self.split}: {len(self.rows)} views" + (", seen in training" if self.seen else "")
-        lines = [f"{name}: {text}" for name, text in self.conventions.items()]
-        table = Table(title=title, caption="\n".join([*lines, *self.notes]), caption_justify="left")
-        table.add_column("view")
-        for name in self.means:
-            table.add_column(name, justify="right")
+        names = {key: figure_name(key) for key in self.means}
         shown = self.rows if limit == 0 else self.rows[:limit]
-        for row in shown:
-            table.add_row(Text(str(row["view"])), *(_cell(row.get(name)) for name in self.means))
+        rows: list[Sequence[str]] = [
+            [str(row["view"]), *(name.text(row.get(key)) for key, name in names.items())] for row in shown
+        ]
         if len(shown) < len(self.rows):
-            table.add_row(f"and {len(self.rows) - len(shown)} more", *([""] * len(self.means)))
-        table.add_section()
-        table.add_row("mean", *(_cell(value) for value in self.means.values()), style="bold")
-        return table
+            rows.append([f"and {len(self.rows) - len(shown)} more", *([""] * len(names))])
+        rows.append(["mean", *(name.text(self.means[key]) for key, name in names.items())])
+        caption = [*conventions_text(self.conventions), *self.notes] if explained else []
+        headings = [name.stacked for name in names.values()]
+        return FigureTable(title, ["view"], headings, rows, strong={len(rows) - 1}, caption=caption)
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``<split>.json`` and ``<split>.csv``; gives the files."""
-        folder.mkdir(parents=True, exist_ok=True)
         document = {
             "split": self.split,
             "seen": self.seen,
@@ -119,17 +118,13 @@ class Evaluation:
             "rows": [_finite(row) for row in self.rows],
         }
         as_json, as_csv = folder / f"{self.split}.json", folder / f"{self.split}.csv"
-        as_json.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-        with as_csv.open("w", encoding="utf-8", newline="") as file:
+        write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
+        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["view", "timestep", "camera", *self.means], restval="")
             writer.writeheader()
             writer.writerows(self.rows)
             writer.writerow({"view": "mean", **self.means})
         return [as_json, as_csv]
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,11 +236,12 @@ def evaluate_drawings(
     shown = set(spread(views, SHEET_VIEWS).tolist()) if folder is not None else set()
     rows: list[dict[str, Any]] = []
     seconds, device = 0.0, torch.device("cpu")
-    for chunk in [
+    chunks = [
         group[first : first + batch_size]
         for group in scene.views.by_size(views)
         for first in range(0, len(group), batch_size)
-    ]:
+    ]
+    for chunk in watched(chunks, f"Measuring {split}", len(chunks)):
         began = time.perf_counter()
         drawing = draw(chunk)
         device = drawing.rgb.device

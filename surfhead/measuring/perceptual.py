@@ -55,7 +55,7 @@ def missing(backbone: str) -> str | None:
         raise unknown_name("LPIPS backbone", backbone, BACKBONES, "Choose one of these.")
     for package in ("lpips", "torchvision"):
         if find_spec(package) is None:
-            return f'the package "{package}" is not installed'
+            return f'the package "{package}" is not installed (pip install "surfhead[lpips]")'
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     if not any(folder.glob(BACKBONES[backbone])):
         return f'the weights of its backbone "{backbone}" are not in {folder}'

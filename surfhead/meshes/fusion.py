@@ -19,6 +19,8 @@ plain table of the box's blocks), so that the cost follows the surface's area, n
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from surfhead.core.errors import OptionError
 from surfhead.meshes.depth_pictures import DepthPatches, side_by_side
 
 BLOCK = 8  # voxels along each side of a block
+BYTES = 12  # of a voxel at most, when its values are spread over the box
 TRUNCATION = 4.0  # voxels
 NEAR = 2.0  # voxels round a surface in which blocks are kept; at most half a block
 CHUNK = 1 << 17  # voxels worked on at once by each thread
@@ -73,11 +76,14 @@ class TsdfVolume:
         sides = ((high - self.low) / (voxel * BLOCK)).ceil().clamp(min=1, max=2**40).long().tolist()
         self.grid: tuple[int, int, int] = (sides[0], sides[1], sides[2])
         count = sides[0] * sides[1] * sides[2]
-        if count > MOST_BLOCKS:
+        most = min(MOST_BLOCKS, room() // (BLOCK**3 * BYTES))
+        if count > most:
+            fits = 1000 * voxel * (count / most) ** (1 / 3) * 1.05
             raise OptionError(
-                f'"voxel" is {1000 * voxel:g} mm: the box has {count * BLOCK**3:.3g} voxels.',
-                f"At most {MOST_BLOCKS * BLOCK**3:.3g} are possible.",
-                "Choose larger voxels with --voxel-mm or a smaller --box.",
+                f'"voxel" is {1000 * voxel:g} mm: the box has {count * BLOCK**3:.3g} voxels, '
+                f"{count * BLOCK**3 * BYTES / 1e9:.3g} GB.",
+                f"At most {most * BLOCK**3:.3g} are possible.",
+                f"Choose larger voxels, such as --voxel-mm {fits:.2g}, or a smaller --box.",
             )
         self.chunk = chunk or (CHUNK if self.device.type == "cpu" else GPU_CHUNK)
         self.blocks = torch.zeros(0, dtype=torch.int64, device=self.device)  # kept ones, ascending
@@ -194,6 +200,15 @@ class TsdfVolume:
 
         first = self.low + self.voxel * (start * BLOCK + 0.5)
         return spread(value, 1.0), spread(known, False), first.cpu()
+
+
+def room() -> int:
+    """Bytes that a volume may take: half of what this machine has free, 4 GB where that is unknown."""
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30
+    return max(free // 2, 1 << 30)
 
 
 def _before(patches: DepthPatches, centres: Tensor, radius: float, truncation: float) -> Tensor:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.errors import DataError
+from surfhead.files import bounds
+from surfhead.files.writing import beside
 
 HEADER_LIMIT = 1 << 20  # bytes; real headers have a few kilobytes
 
@@ -52,8 +54,8 @@ def read_ply(path: Path, element: str = "vertex", text: bool = True) -> PlyEleme
     from plyfile import PlyData
 
     try:
-        with path.open("rb") as file:
-            _check_header(file.read(HEADER_LIMIT), path.stat().st_size, text)
+        with bounds.regular(path).open("rb") as file:
+            _check_header(file.read(HEADER_LIMIT), bounds.regular(path).stat().st_size, text)
             file.seek(0)
             data = PlyData.read(file, mmap="c")
         found = next((e for e in data.elements if e.name == element), None)
@@ -80,8 +82,14 @@ def _check_header(head: bytes, size: int, text: bool) -> None:
     end = head.find(b"end_header")
     if end < 0:
         raise ValueError("its header does not end")
-    for line in head[:end].splitlines():
+    count = values = 0
+    for line in [*head[:end].splitlines(), b"element end 0"]:
         words = line.split()
+        if words[:1] == [b"property"]:
+            values += 1
+        elif words[:1] == [b"element"] and len(words) == 3 and words[2].isdigit() and len(words[2]) < 19:
+            bounds.rows(count, values, size)
+            count, values = int(words[2]), 0
         if words[:2] == [b"format", b"ascii"] and not text:
             raise ValueError("it is a text file; only the binary encoding is exact")
         if words[:1] == [b"element"] and (len(words) != 3 or not words[2].isdigit() or int(words[2]) > size):
@@ -92,10 +100,9 @@ def write_ply(path: Path, rows: np.ndarray, comments: Sequence[str] = ()) -> Non
     """Write a structured array as the element ``vertex``, binary little-endian."""
     import plyfile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     element = plyfile.PlyElement.describe(rows, "vertex")
     data = plyfile.PlyData([element], text=False, byte_order="<", comments=list(comments))
-    with path.open("wb") as file:
+    with beside(path) as temporary, temporary.open("wb") as file:
         data.write(file)
 
 

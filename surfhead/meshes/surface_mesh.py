@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.files.writing import beside
 from surfhead.maths.triangles import vertex_normals
 
 if TYPE_CHECKING:
@@ -120,13 +121,13 @@ class SurfaceMesh:
             vertex_colors=None if colours is None else colours.numpy(),
             process=False,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
         settings: dict[str, Any] = {"include_normals": True}
         if suffix == ".ply":
             settings = {"vertex_normal": True}
         elif suffix == ".glb":
             settings["tree_postprocessor"] = _no_metal
-        made.export(path, file_type=suffix[1:], **settings)
+        with beside(path) as temporary:
+            made.export(temporary, file_type=suffix[1:], **settings)
         return path
 
 

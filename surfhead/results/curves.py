@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 WIDTH, HEIGHT = 640, 280  # of the whole drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 34  # margins
@@ -36,25 +37,29 @@ def read_history(run: Path) -> History:
     """The curves of a run; empty ones where it kept none."""
     found = History()
     path = run / "metrics.jsonl"
-    if not path.exists():
+    if not path.is_file():
         return found
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # cut short when the run was killed
-        images = float(row["images"])
-        if "losses" in row:
-            values = {name: float(value) for name, value in row["losses"].items()}
-            for name, value in {"total": sum(values.values()), **values}.items():
-                found.losses.setdefault(name, []).append((images, value))
-            found.surfels.append((images, float(row["surfels"])))
-        elif "metrics" in row:
-            for name, value in row["metrics"].items():
-                if value is not None:
-                    curves = found.metrics.setdefault(name, {})
-                    curves.setdefault(row["split"], []).append((images, float(value)))
+            _add(found, json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
+            continue  # cut short when the run was killed, or damaged
     return found
+
+
+def _add(found: History, row: Any) -> None:
+    """Take a line of the record."""
+    images = float(row["images"])
+    if "losses" in row:
+        values = {name: float(value) for name, value in row["losses"].items()}
+        for name, value in {"total": sum(values.values()), **values}.items():
+            found.losses.setdefault(name, []).append((images, value))
+        found.surfels.append((images, float(row["surfels"])))
+    elif "metrics" in row:
+        for name, value in row["metrics"].items():
+            if value is not None:
+                curves = found.metrics.setdefault(name, {})
+                curves.setdefault(row["split"], []).append((images, float(value)))
 
 
 def svg(curves: Mapping[str, Points], *, logarithmic: bool = False, label: str = "") -> str:

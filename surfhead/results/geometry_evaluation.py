@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.table import Table
 from torch import Tensor
 
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import cameras_of
+from surfhead.files.writing import beside, write_text
 from surfhead.maths import metrics
 from surfhead.maths.depth_normals import depth_normals
 from surfhead.maths.triangles import vertex_normals
@@ -35,6 +35,8 @@ from surfhead.meshes import surface_metrics
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.meshes.surface_metrics import Surface, compare_surfaces
 from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+from surfhead.terminal.figure_names import conventions_text, figure_name
+from surfhead.terminal.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from surfhead.avatars.avatar import Avatar
@@ -63,30 +65,31 @@ class GeometryEvaluation:
     conventions: dict[str, str]
     notes: tuple[str, ...] = (SEEN,)
 
-    def table(self) -> Table:
+    def table(self) -> FigureTable:
         """The figures as a table, with the conventions below."""
-        lines = [f"{name}: {text}" for name, text in self.conventions.items()]
-        table = Table(
-            title="surfaces against the true one",
-            caption="\n".join([*lines, *self.notes]),
-            caption_justify="left",
+        names = {key: figure_name(key) for key in self.conventions}
+        return FigureTable(
+            "Surfaces against the true one",
+            ["timestep", "surface"],
+            [name.stacked for name in names.values()],
+            [
+                [
+                    str(row["timestep"]),
+                    row["surface"],
+                    *(name.text(row.get(key)) for key, name in names.items()),
+                ]
+                for row in self.rows
+            ],
+            caption=[*conventions_text(self.conventions), *self.notes],
         )
-        table.add_column("timestep", justify="right")
-        table.add_column("surface")
-        for name in self.conventions:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            cells = (f"{row[name]:.3f}" if name in row else "" for name in self.conventions)
-            table.add_row(str(row["timestep"]), row["surface"], *cells)
-        return table
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``geometry.json`` and ``geometry.csv``; gives the files."""
         folder.mkdir(parents=True, exist_ok=True)
         as_json, as_csv = folder / "geometry.json", folder / "geometry.csv"
         document = {"conventions": self.conventions, "notes": list(self.notes), "rows": self.rows}
-        as_json.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-        with as_csv.open("w", encoding="utf-8", newline="") as file:
+        write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
+        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["timestep", "surface", *self.conventions], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

@@ -25,6 +25,7 @@ from surfhead.drawing.camera_path import around
 from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
 from surfhead.meshes.fusion import TsdfVolume
 from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
+from surfhead.terminal.bars import waiting, watched
 
 Pose = Mapping[str, Tensor]
 
@@ -38,6 +39,7 @@ LEAST_WEIGHT = 0.05  # of a voxel: less than one picture at a slant
 LEAST_BAND = 3.0  # voxels: with less, the field is cut off within a cell
 COLOUR_REACH = 2.0  # voxels from a picture's surface within which a vertex takes its colour
 BATCH = 4  # pictures drawn at once
+SCENE_VOXELS = 256  # along the longest side of a scene without a rig
 LEAST_SIZE = 16  # pixels
 
 
@@ -83,7 +85,9 @@ class MeshSettings:
         )
         for kind, value, choices in chosen:
             if value not in choices:
-                raise unknown_name(kind, value, choices, "Choose one of these.")
+                raise unknown_name(kind, value, choices, f"Choose one of these with --{kind}.")
+        if not self.voxel > 0.0:
+            raise OptionError(f'"voxel" is {self.voxel}.', "Expected metres > 0.", "Mend --voxel-mm.")
         limits = (
             ("views", self.views, 1),
             ("size", self.size, LEAST_SIZE),
@@ -131,7 +135,7 @@ def pose_at(avatar: Avatar, timestep: int) -> dict[str, Tensor]:
         raise OptionError(
             f"Timestep {timestep} is outside the avatar's motion.",
             f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
-            "Choose one of these.",
+            "Choose one of these with --timestep.",
         )
     return avatar.poses(torch.tensor([timestep], device=avatar.device))
 
@@ -246,23 +250,29 @@ def depth_pictures(
     """Draw the depth and the colours of a pose. Raises OptionError for albedo where the avatar has none."""
     made = []
     bare = settings.colours == "albedo" or (settings.colours == "auto" and avatar.appearance.relightable)
-    for seen in seen_from:
-        for start in range(0, len(seen.cameras), BATCH):
-            rows = slice(start, start + BATCH)
-            cameras = seen.cameras[rows]
-            drawn = avatar.render(cameras, pose, parts=bare)
-            output, colour = drawn.output, drawn.output.rgb
-            if bare:
-                if ALBEDO not in drawn.parts:
-                    raise unlit(avatar.appearance.name)
-                colour = drawn.parts[ALBEDO] / output.alpha[..., None].clamp_min(1e-3)  # drawn over black
-            depth = output.median_depth if settings.depth == "median" else output.depth
-            weight = torch.where(output.alpha >= settings.alpha, output.alpha, 0.0)
-            if seen.mask is not None:
-                mask = seen.mask[rows].to(weight.device)
-                weight = weight * torch.where(mask >= 0.5, mask, 0.0)
-            made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
+    parts = [(seen, start) for seen in seen_from for start in range(0, len(seen.cameras), BATCH)]
+    for seen, start in watched(parts, "Drawing depth", len(parts)):
+        rows = slice(start, start + BATCH)
+        cameras = seen.cameras[rows]
+        drawn = avatar.render(cameras, pose, parts=bare)
+        output, colour = drawn.output, drawn.output.rgb
+        if bare:
+            if ALBEDO not in drawn.parts:
+                raise unlit(avatar.appearance.name)
+            colour = drawn.parts[ALBEDO] / output.alpha[..., None].clamp_min(1e-3)  # drawn over black
+        depth = output.median_depth if settings.depth == "median" else output.depth
+        weight = torch.where(output.alpha >= settings.alpha, output.alpha, 0.0)
+        if seen.mask is not None:
+            mask = seen.mask[rows].to(weight.device)
+            weight = weight * torch.where(mask >= 0.5, mask, 0.0)
+        made.append(DepthPictures(cameras.to(avatar.device), depth, weight, colour))
     return made
+
+
+def scene_voxel(avatar: Avatar, settings: MeshSettings) -> float:
+    """The side of a voxel, metres, for a scene without a rig, whose unit may be anything."""
+    low, high = chosen_box(avatar, {}, settings)
+    return max(float((high - low).max()) / SCENE_VOXELS, 1e-9)
 
 
 def extract_mesh(
@@ -284,6 +294,7 @@ def extract_mesh(
     settings = settings or MeshSettings()
     low, high = chosen_box(avatar, pose, settings)
     pictures = depth_pictures(avatar, pose, seen_from or cameras_for(avatar, pose, settings), settings)
+    waiting("Fusing depth")
     patches = prepare(pictures, avatar.device)
     volume = TsdfVolume(low, high, settings.voxel, truncation=settings.band, device=avatar.device)
     volume.fuse(patches)

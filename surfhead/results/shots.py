@@ -18,9 +18,10 @@ from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.camera_path import UP, orbit, spiral
-from surfhead.drawing.channels import PARTS, check_channels, depth_limits, pictures_of
+from surfhead.drawing.channels import PARTS, check_channels, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
 from surfhead.drawing.light_file import MovingLight
+from surfhead.drawing.scalars import Scale
 from surfhead.runs.run import Run
 
 PATHS = {"orbit": orbit, "spiral": spiral}
@@ -94,7 +95,7 @@ def along_path(
         cameras = PATHS[path](avatar, len(poses), height=height, width=width, **chosen)  # type: ignore[arg-type]
         return Shots(cameras, poses)
     if not path.endswith(".json") and not Path(path).is_file():
-        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these.")
+        raise unknown_name("path", path, [*PATHS, "FILE.json"], "Choose one of these with --path.")
     keys = KeyFrames.read(Path(path)).validate(avatar.rig.parameters(), avatar.timesteps)
     told = {"turn": turn, "elevation": elevation, "fov": field_of_view, "up": up}
     told["timestep"] = timestep if keys.posed else None
@@ -112,7 +113,13 @@ def along_path(
 
 
 def of_split(
-    run: Path, split: str, *, height: int | None = None, width: int | None = None, side: int | None = None
+    run: Path,
+    split: str,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    side: int | None = None,
+    data: str | None = None,
 ) -> Shots:
     """The views of a split of a run's data, with their true pictures.
 
@@ -120,12 +127,13 @@ def of_split(
         run: run folder.
         split: ``train``, ``val``, ``test`` or ``all``.
         height, width, side: as of ``resized``.
+        data: where the run's data are now; None: where they were.
 
     Raises:
         UnknownNameError: there is no such split. DataError: it is empty.
         OptionError: another shape than the data's.
     """
-    scene = Run(run).scene
+    scene = Run(run, data).scene
     rows = scene.views.of(split)
     if len(rows) == 0:
         raise DataError(
@@ -173,7 +181,7 @@ def resized(
     """
     for name, value in (("height", height), ("width", width), ("size", side)):
         if value is not None and value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", "Mend the option.")
+            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
     if height is None and width is None:
         if side is None:
             return cameras
@@ -194,25 +202,25 @@ def resized(
 
 
 def drawn(
-    avatar: Avatar, shots: Shots, channels: Sequence[str]
+    avatar: Avatar, shots: Shots, channels: Sequence[str], scale: Scale | None = None
 ) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
     """Take the shots in turn: what was rendered, and channel -> (H, W, 3) in [0, 1].
 
-    All depths share the range of the first shot that shows anything. Errors are those of ``paint``, and
-    OptionError where an avatar without light of its own is to be lit. Afterwards it has its own light again.
+    Without a ``scale`` all depths share the range of the first shot that shows anything. Errors are those
+    of ``paint``, and OptionError where an avatar without light of its own is to be lit. Afterwards it has its
+    own light again.
     """
     check_channels(channels, shots.truth is not None)
     try:
-        yield from _taken(avatar, shots, channels)
+        yield from _taken(avatar, shots, channels, scale or Scale(hold=True))
     finally:
         if shots.light is not None and avatar.appearance.relightable:
             avatar.appearance.relight(None)
 
 
 def _taken(
-    avatar: Avatar, shots: Shots, channels: Sequence[str]
+    avatar: Avatar, shots: Shots, channels: Sequence[str], scale: Scale
 ) -> Iterator[tuple[Rendering, dict[str, Tensor]]]:
-    limits = None
     for index in range(len(shots)):
         camera = shots.cameras[index]
         if shots.light is not None:
@@ -223,7 +231,6 @@ def _taken(
             background=shots.background,
             parts=any(name in PARTS for name in channels),
         )
-        limits = limits or depth_limits(rendering.output)
         truth = shots.truth(index) if shots.truth is not None and "error" in channels else None
         yield (
             rendering,
@@ -233,8 +240,8 @@ def _taken(
                 camera,
                 channels,
                 background=shots.background,
-                depth_range=limits,
                 truth=truth,
+                scale=scale,
             ),
         )
 
@@ -260,6 +267,12 @@ def geometry_of(rendering: Rendering, camera: Cameras) -> dict[str, np.ndarray]:
 
 def _playing(avatar: Avatar, timestep: int | None, frames: int | None) -> Tensor:
     """(M,) the timestep each picture shows: the one that was chosen, or the motion, over and over."""
+    if timestep is not None and not 0 <= timestep < max(avatar.timesteps, 1):
+        raise OptionError(
+            f"Timestep {timestep} is outside the avatar's motion.",
+            f"It has timesteps 0 to {max(avatar.timesteps, 1) - 1}.",
+            "Choose one of these with --timestep.",
+        )
     if timestep is not None or avatar.timesteps == 0:
         return torch.full((max(FRAMES if frames is None else frames, 0),), timestep or 0)
     return torch.arange(max(avatar.timesteps if frames is None else frames, 0)) % avatar.timesteps

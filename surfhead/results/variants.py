@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from surfhead.core.errors import DataError
+from surfhead.files.writing import beside, write_text
 from surfhead.runs.measure import evaluate_run
 from surfhead.runs.run import Run
 from surfhead.training.monitoring import COLUMNS, TITLES, summary
@@ -37,7 +38,7 @@ def results(run: Path, split: str) -> dict[str, Any] | None:
     return Run(run).evaluation(split)
 
 
-def measure(run: Path, device: str = "auto") -> bool:
+def measure(run: Path, device: str = "auto", data: str | None = None) -> bool:
     """Evaluate a run where results of its newest checkpoint are missing or of some views only.
 
     Gives whether anything had to be measured. Splits are val and test, or train where nothing is held out.
@@ -45,7 +46,7 @@ def measure(run: Path, device: str = "auto") -> bool:
     Raises:
         DataError: it is no run, or has no checkpoint.
     """
-    scene = Run(run).scene
+    scene = Run(run, data).scene
     counts = {split: len(scene.views.of(split)) for split in HELD_OUT}
     if not any(counts.values()):
         counts = {"train": len(scene.views.of("train"))}
@@ -56,7 +57,8 @@ def measure(run: Path, device: str = "auto") -> bool:
             missing.append(split)
     if missing:
         log.info("Evaluating %s: %s", run, ", ".join(missing))
-        evaluate_run(run, splits=tuple(missing), device=device)
+        moved: dict[str, Any] = {} if data is None else {"moved": data}
+        evaluate_run(run, splits=tuple(missing), device=device, **moved)
     return bool(missing)
 
 
@@ -134,16 +136,16 @@ def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
     head, body = _cells(rows)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"table.{suffix}" for suffix in ("csv", "md", "tex")]
-    with paths[0].open("w", newline="", encoding="utf-8") as stream:
+    with beside(paths[0]) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([head, *body])
     rule = "|".join("---" for _ in head)
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *body)]
     lines.insert(1, f"|{rule}|")
-    paths[1].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(paths[1], "\n".join(lines) + "\n")
     tex = [" & ".join(map(_latex, cells)) for cells in (head, *body)]
     text = f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}\n\\toprule\n{tex[0]} \\\\\n\\midrule\n"
     text += "".join(line + " \\\\\n" for line in tex[1:]) + "\\bottomrule\n\\end{tabular}\n"
-    paths[2].write_text(text, encoding="utf-8")
+    write_text(paths[2], text)
     return paths
 
 

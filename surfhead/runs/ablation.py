@@ -12,17 +12,22 @@ import os
 import shlex
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from surfhead.core.errors import OptionError
+from surfhead.files.writing import write_text
 from surfhead.runs import attached
+from surfhead.runs.folder import CONFIG
 
 DONE = "finished.json"
 ARGUMENTS = "arguments.json"
 FAILURE = "failure.txt"
+METRICS = "metrics.jsonl"
+TAIL = 4096  # bytes of it in which its last lines are
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def run_members(
         OptionError: a member's folder holds a run made with other arguments.
     """
     for member in grid:
-        _check_arguments(member)
+        check_arguments(member)
     free = list(itertools.islice(itertools.cycle(devices), max(jobs, len(devices)))) if devices else []
     stop = threading.Event()
 
@@ -125,7 +130,7 @@ def run_members(
                 free.append(device)
         outcome = Outcome(member, error, time.perf_counter() - began)
         if not error:
-            (member.folder / DONE).write_text(json.dumps({"seconds": outcome.seconds}), encoding="utf-8")
+            write_text(member.folder / DONE, json.dumps({"seconds": outcome.seconds}))
         if report is not None:
             report(outcome)
         return outcome
@@ -138,12 +143,34 @@ def run_members(
             raise
 
 
-def _check_arguments(member: Member) -> None:
+def share_done(member: Member) -> float:
+    """How much of a member is done, 0 to 1: as far as what it wrote last says."""
+    if (member.folder / DONE).exists():
+        return 1.0
+    try:
+        length = tomllib.loads((member.folder / CONFIG).read_text(encoding="utf-8"))["iterations"]
+        with (member.folder / METRICS).open("rb") as file:
+            file.seek(-min(TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+        images = max(
+            json.loads(line)["images"] for line in lines if line.startswith("{") and line.endswith("}")
+        )
+        return min(float(images) / float(length), 1.0)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        return 0.0  # it has not begun, or is just writing
+
+
+def check_arguments(member: Member) -> None:
     """Raise OptionError unless the member's folder is empty, or holds what the same arguments began."""
     path = member.folder / ARGUMENTS
     if not path.exists():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        before = None
+    if not isinstance(before, list) or not all(isinstance(word, str) for word in before):
+        before = ["(unreadable)"]
     if before != list(member.arguments):
         raise OptionError(
             f'"{member.folder}" was made with other arguments: {shlex.join(before)}',
@@ -166,14 +193,19 @@ def _run(member: Member, device: str, threads: int | None, stop: threading.Event
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     member.folder.mkdir(parents=True, exist_ok=True)
-    (member.folder / ARGUMENTS).write_text(json.dumps(member.arguments), encoding="utf-8")
+    write_text(member.folder / ARGUMENTS, json.dumps(member.arguments))
     code, said = attached.run(["train", *words, "--out", str(member.folder), "--quiet"], environment, stop)
     if code == 0:
         (member.folder / FAILURE).unlink(missing_ok=True)
         return ""
-    (member.folder / FAILURE).write_text(said, encoding="utf-8")
+    write_text(member.folder / FAILURE, said)
     if stop.is_set():
         return "interrupted"
+    return first_line(said, code)
+
+
+def first_line(said: str, code: int) -> str:
+    """What went wrong in a run that ended with ``code``, in one line of what it ``said``."""
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]
     if not lines:
         return f"exit code {code}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.config import Choice, RunConfig, merge, plugin_files, read_file, resolve
-from surfhead.core.config import preset as preset_tables
-from surfhead.core.moments import options_in_images, unfit
-from surfhead.core.options import build_options
+from surfhead.core.components import Component, build_options
+from surfhead.core.config import Choice, RunConfig, resolve
+from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
+from surfhead.runs import trust
+from surfhead.runs.layers import merge, read_file
+from surfhead.runs.layers import preset as preset_tables
 from surfhead.training.weighted_term import make_terms
+
+RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
 
 
 def configure(
@@ -41,8 +46,17 @@ def configure(
     if data is not None:
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
     tables = merge(tables, dict(settings or {}))
-    for plugin in plugin_files(tables):
-        registry().load_file(plugin)
+    if "plugins" in (settings or {}):
+        files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
+        trust.load_named(files)
+    else:  # somebody may have sent the file
+        where = Path() if file is None else file.absolute()
+        files = [where.parent / plugin.expanduser() for plugin in trust.plugin_files(tables)]
+        for plugin in files:
+            trust.load_foreign(plugin, where)
+    if files:
+        tables["plugins"] = [str(plugin) for plugin in files]
+    tables["rig"] = _absolute(tables.get("rig", {}))
     options = tables.get("data", {})
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
@@ -52,14 +66,18 @@ def configure(
     return config
 
 
-def default_folder(config: RunConfig) -> Path:
-    """runs/<data>-<deformer>-<appearance>-<n>, the first free n."""
+def _absolute(rig: Any) -> Any:
+    """A rig's table with the places of its files from the root: a run is opened from anywhere."""
+    if not isinstance(rig, Mapping):
+        return rig
+    files = {key: rig[key] for key in RIG_FILES if isinstance(rig.get(key), str) and rig[key]}
+    return {**rig, **{key: str(Path(place).expanduser().absolute()) for key, place in files.items()}}
+
+
+def default_stem(config: RunConfig) -> Path:
+    """runs/<data>-<deformer>-<appearance>, to which the first free number is added."""
     data = Path(config.path).name if config.path else "head"
-    stem = f"{data}-{config.deformer.name}-{config.appearance.name}"
-    number = 1
-    while (Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return Path("runs") / f"{stem}-{number}"
+    return Path("runs") / f"{data}-{config.deformer.name}-{config.appearance.name}"
 
 
 def check_choices(config: RunConfig) -> None:
@@ -82,11 +100,32 @@ def unfit_schedules(config: RunConfig) -> list[str]:
     for kind in ("appearance", "densifier"):
         choice: Choice = getattr(config, kind)
         if choice.name != "auto":
-            found += unfit(registry().get(kind, choice.name), choice.options, config.iterations)
+            found += _unfit(registry().get(kind, choice.name), choice.options, config.iterations)
     for term in make_terms(config):
         if term.weight > 0 and 0 < config.iterations <= term.start:
             found.append(
                 f'Regularizer "{term.name}" starts at image {term.start}, after the end of the run of '
                 f"{config.iterations}; a fraction, such as 0.1, scales with the run."
+            )
+    return found
+
+
+def _unfit(cls: type[Component], options: Mapping[str, Any], length: int) -> list[str]:
+    """What of a component's schedule lies beyond a run of ``length`` images, a sentence each."""
+    found = []
+    fields = dataclasses.fields(cls.Options)
+    counts: dict[str, Any] = {field.name: field.default for field in fields}
+    counts |= options_in_images(cls, options, length)
+    for field in fields:
+        if "of" not in field.metadata or field.metadata.get("end", False):
+            continue
+        factor = counts.get(field.metadata.get("times", ""), 1)
+        last = counts[field.name] * (factor if isinstance(factor, int) else 1)
+        given = options.get(field.name)
+        counted = isinstance(given, int) or (isinstance(given, float) and given > 1.0)
+        if counted and 0 < length <= last:
+            found.append(
+                f'"{field.name}" of {cls.kind} "{cls.name}" is {counts[field.name]} images, which does not '
+                f"fit into a run of {length}; a fraction, such as 0.1, scales with the run."
             )
     return found

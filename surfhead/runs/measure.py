@@ -14,31 +14,40 @@ if TYPE_CHECKING:
 
 
 def evaluate_run(
-    run: Path | str,
+    run: Run | Path | str,
     *,
     data: str | None = None,
     splits: tuple[str, ...] = ("val", "test"),
     device: str = "auto",
-    out: Path | None = None,
+    out: Path | str | None = None,
     limit: int = 0,
     own_motion: bool = False,
+    moved: str | None = None,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
     Args:
-        run: run folder.
+        run: a run, opened or its folder.
         data: another data set's folder.
         splits: which splits; empty ones are left out.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
+        moved: where the run's own data are now.
         own_motion: pose it by its own motion on ``data`` too, which it was trained on before it was imported.
+
+    Returns:
+        split -> its figures, each view's and their means, with the conventions they follow.
+
+    Raises:
+        DataError: no run, no checkpoint, or no views in these splits.
+        UnknownNameError: there is no such split.
     """
     from surfhead.measuring.evaluation import evaluate
 
-    read = Run(run).on(data)
+    read = (run if isinstance(run, Run) else Run(run, moved)).on(data)
     scene, avatar = read.scene, read.avatar(device)
     motion = motion_for(avatar, scene, own_motion) if read.other_data else None
-    target = out or read.folder / "eval" / f"{avatar.images:08d}"
+    target = Path(out) if out else read.folder / "eval" / f"{avatar.images:08d}"
     results = {}
     for split in splits:
         if len(scene.views.of(split)):

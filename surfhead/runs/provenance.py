@@ -11,6 +11,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import ContractError
 from surfhead.core.registry import registry
+from surfhead.runs import trust
 
 
 def component_versions(config: RunConfig, avatar: Avatar) -> dict[str, Any]:
@@ -53,6 +54,8 @@ def check_plugin_files(meta: Mapping[str, Any]) -> None:
         kind, name = row["kind"], row["name"]
         if row["sha256"]:
             path = Path(row["file"])
+            if not path.exists() and trust.loaded(row["sha256"]):
+                continue  # it is elsewhere now, and the user named that place
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
                 raise ContractError(
                     f'Plugin file "{path}" is missing or changed since the run used it ({kind} "{name}").',
@@ -61,18 +64,23 @@ def check_plugin_files(meta: Mapping[str, Any]) -> None:
                 )
 
 
-def check_components(meta: Mapping[str, Any]) -> None:
+def check_components(meta: Mapping[str, Any], where: Path) -> None:
     """Load the plugin files a checkpoint names and see that every component it needs is here.
+
+    Args:
+        meta: the checkpoint's values.
+        where: its folder.
 
     Raises:
         ContractError: a plugin file changed since, or a component is missing; says what to install.
+        PluginLoadError: the user has not said that a plugin file may run.
     """
     check_plugin_files(meta)
     found = registry()
     for row in meta.get("components", []):
         kind, name = row["kind"], row["name"]
-        if row["sha256"]:
-            found.load_file(Path(row["file"]))
+        if row["sha256"] and not trust.loaded(row["sha256"]):
+            trust.load_foreign(Path(row["file"]), where / "state.json")
         if name not in found.names(kind):
             package = row["package"] or "the plugin that provides it"
             version = f"=={row['version']}" if row["version"] else ""

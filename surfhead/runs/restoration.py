@@ -73,11 +73,12 @@ def restore_avatar(
     Raises:
         DataError: the checkpoint is damaged, or was made with another rig.
         ContractError: a component it needs is missing.
+        PluginLoadError: the user has not said that a plugin file of it may run.
     """
     with checkpoint.intact(path):
         said = _DESCRIPTION.validate_python(meta)
         state = AvatarState.from_tensors(tensors, device)
-    check_components(meta)
+    check_components(meta, path)
     deformer, appearance, rasterizer = make_parts(config, device)
     rig = make_rig(Choice(said.rig.name, said.rig.options), "", {}, state.identity, device)
     parts = Parts(rig, deformer, appearance, rasterizer)

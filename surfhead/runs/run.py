@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, plugin_files, read_file, resolve
-from surfhead.core.devices import choose_device
+from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.errors import DataError
-from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
+from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
+from surfhead.runs.layers import read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.training import checkpoint
+from surfhead.training.devices import choose_device
 
 
 class Run:
-    """A run folder.
+    """A run folder; `surfhead.open_run` opens one.
 
     Attributes:
         folder: as it was given.
+        data: where its data are now; None: where they were.
         other_data: whether ``opened`` is another data set than the run's own.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, data: str | None = None) -> None:
         self.folder = Path(folder)
+        self.data = data
         self.other_data = False
 
     def on(self, data: str | None) -> Run:
@@ -45,7 +49,7 @@ class Run:
     @cached_property
     def config(self) -> RunConfig:
         """Its configuration; its plugin files are loaded. Raises DataError where it is no run."""
-        return read_config(self.folder)
+        return at_home(read_config(self.folder), self.data)
 
     @cached_property
     def opened(self) -> Opened:
@@ -100,12 +104,28 @@ class Run:
         """What `surfhead eval` wrote of a split for the newest checkpoint, or None."""
         if self.newest is None:
             return None
-        path = self.folder / "eval" / self.newest.name / f"{split}.json"
+        path = self.folder / "eval" / checkpoint.label(self.newest) / f"{split}.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
-        return found if {"means", "views"} <= found.keys() else None
+        whole = isinstance(found, dict) and isinstance(found.get("means"), dict)
+        return found if whole and isinstance(found.get("views"), int) else None
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open a run folder; its avatar, data and figures are read when they are asked for.
+
+    Args:
+        folder: made by `surfhead train` or `surfhead import`.
+
+    Raises:
+        DataError: it is no run, or its configuration is damaged.
+        ContractError: a plugin file it needs is missing or changed.
+    """
+    run = Run(folder)
+    _ = run.config  # what is wrong with it is said here, not later
+    return run
 
 
 def load_avatar(
@@ -125,6 +145,13 @@ def load_avatar(
     return Run(run).avatar(device, name=checkpoint_name, rasterizer=rasterizer)
 
 
+def at_home(config: RunConfig, data: str | None) -> RunConfig:
+    """A run's configuration with its data at the place where they are now; None: where they were."""
+    if data is None:
+        return config
+    return replace(config, path=str(Path(data).expanduser().resolve()))
+
+
 def read_config(folder: Path) -> RunConfig:
     """A run's saved configuration; its plugin files are loaded. Raises DataError without one."""
     if not (folder / CONFIG).is_file():
@@ -135,10 +162,11 @@ def read_config(folder: Path) -> RunConfig:
         )
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)
+    meta: dict[str, Any] = {}
     if newest is not None:
         meta = checkpoint.read_meta(newest)
         with checkpoint.intact(newest):
             check_plugin_files(meta)  # before any of them is executed
-    for plugin in plugin_files(tables):
-        registry().load_file(plugin)
+    with nullcontext() if newest is None else checkpoint.intact(newest):
+        trust.load_of_run(trust.plugin_files(tables), meta, (folder / CONFIG).absolute())
     return resolve(tables)

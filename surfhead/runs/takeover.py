@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
-from surfhead.avatars.state import AvatarState
-from surfhead.core.config import RunConfig, as_tables, merge, resolve
-from surfhead.core.config import preset as preset_tables
+from surfhead.avatars.state import ABSURD, AvatarState
+from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
+from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
+from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
+from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.layers import merge
+from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
 from surfhead.training import checkpoint
@@ -64,7 +68,7 @@ def import_run(
     avatar = make_avatar_of(stored, config, None if opened is None else opened.scene)
     if opened is not None:
         _same_identity(avatar, opened.scene)
-    with run_folder(folder, config):
+    with claimed(folder), run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
         path = checkpoint.write(
             target, AvatarState.of(avatar).tensors(), _description(config, avatar, stored.images)
@@ -89,10 +93,16 @@ def _configuration(
     tables["rig"] = {"name": stored.rig, **stored.rig_options}
     tables["iterations"] = max(stored.images, 1)
     # a reader that asks for its folder when the run is resumed or evaluated without one
-    tables["data"] = {"name": "colmap" if stored.rig == "none" else "vhap"}
+    tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
         tables |= {"path": str(Path(data).expanduser().resolve()), "data": {"name": data_choice(data).name}}
     return resolve(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+
+
+def _any_reader() -> str:
+    """Some reader of files."""
+    readers: dict[str, Any] = {name: registry().get("dataset", name) for name in registry().names("dataset")}
+    return next(name for name, reader in readers.items() if reader.on_disk)
 
 
 def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None) -> Avatar:
@@ -128,8 +138,16 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         values[name] = spec.start(len(triangle), generator)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
-    if topology is not None and stored.neighbour_order == "index" and "blend" in values:
-        values["blend"] = by_edge(values["blend"], triangle, topology.neighbours[triangle])
+    for name, value in values.items():
+        if value.numel() and not float(value.detach().abs().max()) <= ABSURD:
+            raise DataError(
+                f'Parameter "{name}" of the avatar holds NaN, infinity or numbers beyond {ABSURD:g}.',
+                "Expected the values of a trained avatar.",
+                "Export the avatar again.",
+            )
+    blend = with_role(specs, NEIGHBOUR_WEIGHTS)
+    if topology is not None and stored.neighbour_order == "index" and blend is not None:
+        values[blend] = by_edge(values[blend], triangle, topology.neighbours[triangle])
     for name in sorted(set(stored.parameters) - set(specs)):
         log.warning('Parameter "%s" has no place in these components and is left out.', name)
     network = appearance.network()

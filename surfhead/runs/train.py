@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,20 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.state import AvatarState
 from surfhead.avatars.surfels import Surfels
-from surfhead.core.config import RunConfig
+from surfhead.core.config import RunConfig, dump
 from surfhead.core.errors import DataError, OptionError
 from surfhead.core.registry import registry
 from surfhead.data.file_check import check_held_out
 from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
-from surfhead.runs.configuration import configure, default_folder, unfit_schedules
+from surfhead.files.writing import write_text
+from surfhead.runs.claim import claimed, holds_a_run
+from surfhead.runs.configuration import configure, default_stem, unfit_schedules
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.restoration import restore_avatar, same_rig
-from surfhead.runs.run import read_config
+from surfhead.runs.run import at_home, read_config
+from surfhead.runs.same_data import check_same_data, data_fingerprint
 from surfhead.training import checkpoint
 from surfhead.training.composition import colour_from_data, make_avatar
 from surfhead.training.events import Events
@@ -52,7 +55,8 @@ def train(
     """Train an avatar and evaluate it.
 
     Args:
-        data, preset, file, settings: see ``configure``; ignored with ``resume``.
+        data, preset, file, settings: see ``configure``; ignored with ``resume``, where ``data`` is the place
+            to which the run's data were moved.
         out: run folder; by default a new one below ``runs``.
         resume: continue the run in ``out`` as if it had not stopped.
         start_from: checkpoint folder (or run) whose surfels a new run starts from.
@@ -70,9 +74,12 @@ def train(
         DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
     config, folder = _chosen(data, preset, file, settings, out, resume, debug)
-    with joined(config.device) as (ranks, device):
-        folder = ranks.tell(folder)  # the default is the first free one
+    moved = resume and config.path != read_config(folder).path
+    with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
+        if ranks.first:  # before data are opened: nobody else takes the folder meanwhile
+            folder = held.enter_context(claimed(folder, resume=resume, numbered=out is None))
+        folder = ranks.tell(folder)
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
             check_held_out(opened.scene)
@@ -85,6 +92,8 @@ def train(
         ranks.wait()
         # made only once everything fits together
         with run_folder(folder, config) if ranks.first else nullcontext():
+            if moved and ranks.first:
+                write_text(folder / CONFIG, dump(config))
             trainer.run()
     return folder
 
@@ -103,16 +112,12 @@ def _chosen(
         if out is None:
             raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
         folder = Path(out)
-        config = read_config(folder)
+        config = at_home(read_config(folder), data)
         return replace(config, debug=max(debug, config.debug)), folder
     config = configure(data, preset=preset, file=file, settings=settings)
-    folder = Path(out) if out is not None else default_folder(config)
+    folder = Path(out) if out is not None else default_stem(config)
     if (folder / CONFIG).exists():
-        raise DataError(
-            f'"{folder}" already holds a run.',
-            f"Its newest checkpoint is {checkpoint.latest(folder) or 'missing'}.",
-            "Add --resume to continue it, or choose another --out.",
-        )
+        raise holds_a_run(folder)
     return config, folder
 
 
@@ -143,6 +148,8 @@ def make_trainer(
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
+        if config.path and meta.get("config", {}).get("path", config.path) != config.path:
+            check_same_data(scene, meta, config.path, folder)
     else:
         avatar = make_avatar(config, scene, device)
         if config.initial_colours == "mean":
@@ -161,11 +168,14 @@ def make_trainer(
     observers = [registry().create("observer", name, options) for name, options in wanted.items()]
     observers = [observer for observer in observers if not (quiet and observer.display)]
 
+    fingerprint = data_fingerprint(scene) if config.path and ranks.first else ""
+
     def describe() -> dict[str, Any]:
         return {
             **component_versions(config, avatar),
             "rig": {"name": avatar.rig.name, "options": _plain_options(avatar.rig.options)},
             "fingerprint": avatar.rig.fingerprint(),
+            "data": fingerprint,
             "resolution": [scene.views.height, scene.views.width],
         }
 

@@ -17,6 +17,7 @@ from surfhead.core.types import Binding, Colour
 from surfhead.maths import harmonics
 from surfhead.maths.light import Light
 from surfhead.testing import tiny
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.declared import learning, require_valid
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
@@ -244,8 +245,11 @@ def colour_model_agrees(subject: Subject) -> None:
             return
         require(isinstance(model, ColourModel), f"It gave a {type(model).__name__}.")
         with torch.no_grad():
-            colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
-            colour = colour.expand(len(directions), -1, -1).clone()
+            if model.lit is None:
+                colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
+                colour = colour.expand(len(directions), -1, -1).clone()
+            else:
+                colour = model.lit(directions, normals, rotation)
             if model.degree:
                 values = harmonics.basis(directions, model.degree)[..., 1:]
                 rest = binding.parameters["sh_rest"][:, : values.shape[-1]]
@@ -315,3 +319,22 @@ def relights(subject: Subject) -> None:
         appearance.relight(None)
         back = torch.equal(_call(appearance, *inputs).rgb, before) and appearance.stage() == stage
     require(back, "After relight(None) it is not as before.", "Expected the learnt light again.")
+
+
+@promise("appearance")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it at every stage: no look at values, no copy from the host."""
+    for images in (0, END):
+        appearance = _prepared(subject, images)
+        if not appearance.capturable:
+            return
+        _require_capturable(appearance)
+
+
+def _require_capturable(appearance: Appearance) -> None:
+    binding, directions, normals, turn = _inputs(appearance)
+    learnt, _ = learning(binding)
+    surface = _surface(appearance, (learnt, directions, normals, turn))
+    require_capturable(
+        lambda turns: colours_of(appearance, learnt, directions, normals, turns, False, surface), turn, turn
+    )

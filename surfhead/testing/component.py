@@ -13,9 +13,9 @@ from typing import Any
 
 import tomli_w
 
-from surfhead.core.components import BASES, Appearance
+from surfhead.core.components import BASES, Appearance, build_options
 from surfhead.core.errors import OptionError
-from surfhead.core.options import as_table, build_options
+from surfhead.core.options import as_table
 from surfhead.testing.suite import EVERY_KIND, Subject, class_of, promise, require
 
 NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")

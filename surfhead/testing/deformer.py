@@ -11,6 +11,7 @@ from torch import Tensor
 from surfhead.core.components import Deformer
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.testing import tiny
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.declared import learning, require_valid
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
@@ -253,3 +254,15 @@ def parameters_learn(subject: Subject) -> None:
     for name, gradient in zip(names, found, strict=True):
         reached = gradient is not None and bool((gradient != 0).any())
         require(reached, f'Parameter "{name}" gets no gradient.')
+
+
+@promise("deformer")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it: it looks at no values and copies nothing from the host."""
+    deformer = subject.make()
+    if not deformer.capturable:
+        return
+    mesh, binding = _inputs(deformer)
+    binding, _ = learning(binding)
+    meshes = [None if mesh is None else Mesh(mesh.vertices.requires_grad_(), mesh.rest) for _ in range(2)]
+    require_capturable(lambda posed: deformer(posed, binding), *meshes)

@@ -11,6 +11,7 @@ from torch import Tensor
 from surfhead.core.registry import create
 from surfhead.core.types import Cameras, RenderOutput, WorldSurfels
 from surfhead.testing import tiny
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
     require_close,
@@ -291,3 +292,14 @@ def _gradients(rasterizer: Any, scene: tuple[Any, ...], seed: int) -> dict[tuple
         for (key, leaf), gradient in zip(leaves.items(), gradients, strict=True):
             found[name, key] = torch.zeros_like(leaf) if gradient is None else gradient
     return found
+
+
+@promise("rasterizer")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it: it looks at no values and copies nothing from the host."""
+    rasterizer = subject.make()
+    if not rasterizer.capturable:
+        return
+    scene = _scene(poses=3, views=3, device=_device(subject, rasterizer))
+    scene[0].mean.requires_grad_()
+    require_capturable(lambda given: rasterizer(*given), scene, scene)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +11,15 @@ from torch import Tensor
 from surfhead.core.errors import DataError
 from surfhead.core.types import Step
 from surfhead.testing import steps
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.suite import Subject, promise, require
-from surfhead.testing.values import require_finite, require_repeatable, require_unchanged, snapshot
+from surfhead.testing.values import (
+    require_close,
+    require_finite,
+    require_repeatable,
+    require_unchanged,
+    snapshot,
+)
 
 ZERO = 1e-5
 
@@ -116,3 +124,28 @@ def weight_and_start(subject: Subject) -> None:
     cls = type(subject.make())
     require(cls.weight >= 0, f"weight is {cls.weight}.", "Expected >= 0.")
     require(0 <= cls.start <= 1, f"start is {cls.start}.", "Expected 0 to 1.")
+
+
+@promise("regularizer")
+def views_and_poses(subject: Subject) -> None:
+    """Two views of one pose give a finite term; a batch known to be paired gives the same as before."""
+    term = subject.make()
+    shared = steps.shared_step()
+    value = term(shared)
+    _require_term(value, "With two views of one pose")
+    _require_finite_gradients(value, shared, "With two views of one pose")
+    known, unknown = term(steps.paired_step()), term(steps.random_step())
+    require_close(known, unknown, "With every view paired with its pose", ZERO, ZERO)
+
+
+@promise("regularizer")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it: no look at values, no copies, the same at every image."""
+    term = subject.make()
+    if not term.capturable:
+        return
+    for make in (steps.random_step, steps.paired_step, steps.shared_step):
+        require_capturable(term, make(), make())
+    step = steps.random_step()
+    later = term(replace(step, images=step.images + 2000))
+    require(bool(later == term(step)), "It depends on the image count, which a CUDA graph does not see.")

@@ -12,6 +12,7 @@ from surfhead.core.linear_rig import LinearRig
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Mesh, RestMesh
 from surfhead.testing import tiny
+from surfhead.testing.capture import require_capturable
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
     require_close,
@@ -201,3 +202,13 @@ def linear_model_agrees(subject: Subject) -> None:
     given = {name: value for name, value in _parameters(rig, 3, 0.3).items() if name in named}
     require(len(given) == len(named), f"It names parameters the rig has not: {', '.join(named)}.")
     require_close(model.pose(given), rig(given).vertices, "The linear model's mesh", 2 * CLOSE)
+
+
+@promise("rig")
+def capturable(subject: Subject) -> None:
+    """Where it says so, a CUDA graph can hold it: it looks at no values and copies nothing from the host."""
+    rig = _prepared(subject)
+    if not rig.capturable:
+        return
+    parameters = {name: value.requires_grad_() for name, value in _parameters(rig, 2).items()}
+    require_capturable(rig, parameters, parameters)

@@ -86,6 +86,24 @@ def random_step(count: int = 30, seed: int = 0, mask: bool = True) -> Step:
     )
 
 
+def paired_step(count: int = 30, seed: int = 0) -> Step:
+    """``random_step``, which says that every view shows a pose of its own."""
+    step = random_step(count, seed)
+    return replace(step, batch=replace(step.batch, paired=True))
+
+
+def shared_step(count: int = 30, seed: int = 0) -> Step:
+    """Like ``random_step``, but both views show the same pose, of which there is one."""
+    step = random_step(count, seed)
+    mesh = Mesh(step.mesh.vertices[:1].detach().requires_grad_(), step.mesh.rest) if step.mesh else None
+    assert mesh is not None
+    field = host_field(mesh, step.binding)
+    batch = replace(step.batch, pose_of_view=torch.zeros(VIEWS, dtype=torch.int64), timesteps=torch.arange(1))
+    rig = {name: value[:1].detach().requires_grad_() for name, value in step.rig_parameters.items()}
+    surfels = apply_field(field, step.binding)
+    return replace(step, batch=batch, surfels=surfels, field=field, mesh=mesh, rig_parameters=rig)
+
+
 def perfect_step(count: int = 30, seed: int = 0) -> Step:
     """Nothing is left to improve.
 

@@ -1,12 +1,13 @@
 """Checkpoints: a folder with tensors (safetensors) and the rest (JSON), complete or absent.
 
-A checkpoint is written under a temporary name, synced and renamed; a killed run leaves either the old
-one or the new one.
+A checkpoint is written under a temporary name, synced and renamed. Where one of its name exists, that is
+moved aside first; between the two renames both are whole, and ``latest`` finds the new one.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,10 +21,14 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import DataError
+from surfhead.files import bounds
+from surfhead.files.writing import FAILURES, unwritable
 
+log = logging.getLogger("surfhead")
 VERSION = 1
 TENSORS = "state.safetensors"
 META = "state.json"
+DIGITS = 18  # of an image count
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
@@ -33,7 +38,17 @@ def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) 
         folder: ``.../checkpoints/00001000``.
         tensors: name -> tensor on any device.
         meta: JSON values.
+
+    Raises:
+        DataError: the disk is full or read-only; the older one is as it was.
     """
+    try:
+        return _write(folder, tensors, meta)
+    except FAILURES as error:
+        raise unwritable(folder, error) from error
+
+
+def _write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.partial")
     if temporary.exists():
@@ -41,14 +56,18 @@ def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) 
     temporary.mkdir()
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     safetensors.torch.save_file(_unshared(plain), temporary / TENSORS)
+    _sync(temporary / TENSORS)
     text = json.dumps({"version": VERSION, **meta}, indent=1)
-    (temporary / META).write_text(text, encoding="utf-8")
-    for name in (TENSORS, META):
-        _sync(temporary / name)
+    (temporary / META).write_text(text, encoding="utf-8")  # last: where it is whole, the tensors are
+    _sync(temporary / META)
+    old = folder.with_name(f".{folder.name}.old")
+    if old.exists():
+        shutil.rmtree(old)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.rename(old)
     temporary.rename(folder)
     _sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
@@ -65,7 +84,8 @@ def read(folder: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Te
 def read_meta(folder: Path) -> dict[str, Any]:
     """A checkpoint's JSON values alone. Raises DataError like ``read``."""
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        bounds.regular(folder / TENSORS)
+        meta = json.loads(bounds.regular(folder / META).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
@@ -106,9 +126,45 @@ def intact(folder: Path) -> Iterator[None]:
 
 
 def latest(run: Path) -> Path | None:
-    """The newest complete checkpoint of a run, or None."""
-    folders = [f for f in (run / "checkpoints").glob("[0-9]*") if f.is_dir() and f.name.isdigit()]
-    return max(folders, key=lambda f: int(f.name), default=None)
+    """The newest complete checkpoint of a run, or None.
+
+    Where none is complete, the newest damaged one, so that its damage can be said. A complete one that was
+    not renamed any more, ``.N.partial``, counts; see ``label``.
+    """
+    found = []
+    for folder in (run / "checkpoints").glob("*"):
+        name = label(folder)
+        if name.isdecimal() and name.isascii() and len(name) <= DIGITS and folder.is_dir():
+            found.append((int(name), folder.name == name, folder))
+    for number, final, folder in sorted(found, reverse=True):
+        if complete(folder):
+            return folder
+        if final:
+            log.debug("Checkpoint %d of %s is incomplete and left out.", number, run)
+    return max(((n, f) for n, final, f in found if final), default=(0, None))[1]
+
+
+def label(folder: Path) -> str:
+    """A checkpoint's name, such as ``00001000``, also of one that is still called ``.00001000.partial``."""
+    return folder.name.removeprefix(".").removesuffix(".partial")
+
+
+def complete(folder: Path) -> bool:
+    """Whether a checkpoint's files are there to their ends; what is in them is not read."""
+    try:
+        with bounds.regular(folder / TENSORS).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = (folder / TENSORS).stat().st_size
+            if length > size - 8:
+                return False
+            header = json.loads(file.read(length))
+        rows = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
+        whole = 8 + length + max(rows, default=0) == size
+        with (folder / META).open("rb") as file:
+            file.seek(max((folder / META).stat().st_size - 16, 0))
+            return whole and file.read().rstrip().endswith(b"}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
+from surfhead.files.writing import write_text
 from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
 from surfhead.measuring.evaluation import evaluate
+from surfhead.terminal.figure_names import figure_name
+from surfhead.terminal.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from surfhead.core.config import RunConfig
@@ -64,42 +65,56 @@ def _measure_baselines(trainer: Trainer, splits: list[str], limit: int) -> None:
 
 def _note(folder: Path, label: str, split: str, means: dict[str, float], views: int) -> None:
     path = folder / "eval" / SUMMARY
-    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    rows = summary(folder)
     rows = [r for r in rows if (r["label"], r["split"]) != (label, split)]
     rows.append({"label": label, "split": split, "views": views, **means})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(rows, indent=1))
 
 
 def summary(folder: Path) -> list[dict[str, Any]]:
     """Every evaluation of a run: ``label`` is the image count, or a baseline's name."""
     path = folder / "eval" / SUMMARY
-    if not path.exists():
+    if not path.is_file():
         return []
-    rows: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-    return rows
+    try:
+        rows = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        rows = None
+    kept = [row for row in rows if _whole(row)] if isinstance(rows, list) else []
+    if rows is None or not isinstance(rows, list) or len(kept) < len(rows):
+        log.warning('"%s" is damaged; what can be read of it is used.', path)
+    return kept
 
 
-def summary_table(folder: Path) -> Table:
+def _whole(row: Any) -> bool:
+    """Whether a row of the summary is as it is written."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("split"), str)
+        and isinstance(row.get("views", 0), int)
+        and isinstance(row.get("label"), str)
+        and (row["label"] in TITLES or (row["label"].isdecimal() and len(row["label"]) < 19))
+        and all(isinstance(row.get(name, 0.0), (int, float)) for name in COLUMNS)
+    )
+
+
+def summary_table(folder: Path) -> FigureTable:
     """First, baseline and last evaluation of every split, side by side."""
     rows = summary(folder)
     numbers = sorted({int(r["label"]) for r in rows if r["label"] not in TITLES})
     labels = {str(n) for n in ([numbers[0], numbers[-1]] if numbers else [])} | set(TITLES)
     kept = [r for r in rows if r["label"] in labels]
     columns = [c for c in COLUMNS if any(c in r for r in kept)]
-    table = Table(title="Measured on held-out views (means over views)")
-    table.add_column("split")
-    table.add_column("what")
-    table.add_column("views", justify="right")
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
+    names = {key: figure_name(key) for key in columns}
+    headings = [name.stacked for name in names.values()]
+    table = FigureTable("Measured on held-out views (means over views)", [""], headings)
     for split in dict.fromkeys(r["split"] for r in kept):
         mine = [r for r in kept if r["split"] == split]
         mine.sort(key=lambda r: -1 if r["label"] in TITLES else int(r["label"]))
+        table.strong.add(len(table.rows))
+        table.rows.append([f"{split}, {mine[-1].get('views', '?')} views", *([""] * len(columns))])
         for row in mine:
             what = TITLES.get(row["label"], f"{row['label']} images")
-            cells = [f"{row[c]:.3f}" if c in row else "" for c in columns]
-            table.add_row(split, what, str(row["views"]), *cells)
+            cells = [name.text(row.get(key)) for key, name in names.items()]
+            table.rows.append([f"  {what}", *cells])
     return table

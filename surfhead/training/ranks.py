@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from surfhead.core.devices import choose_device
 from surfhead.core.errors import OptionError, SurfheadError, UnavailableError
+from surfhead.training.devices import choose_device
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 PATIENCE = timedelta(days=1)  # the others wait while the first one evaluates

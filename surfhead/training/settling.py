@@ -31,11 +31,17 @@ FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
 
-def finish(avatar: Avatar, scene: Scene, views: np.ndarray, ranks: Ranks = ALONE) -> None:
-    """``settle`` after the last step of processes that train together: the first one does it for all."""
-    if ranks.first:
-        settle(avatar, scene, views)
-    ranks.spread(list(avatar.surfels.parameters.values()))
+def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, ranks: Ranks = ALONE) -> None:
+    """After the last step: sets ``avatar.observed``, and ties what was not seen where asked to.
+
+    Of processes that train together the first one does it for all.
+    """
+    if tie:
+        if ranks.first:
+            settle(avatar, scene, views)
+        ranks.spread(list(avatar.surfels.parameters.values()))
+    elif ranks.first:
+        avatar.observed = observe(avatar, scene, views).known
 
 
 @torch.no_grad()
@@ -104,6 +110,9 @@ def settle_neighbours(avatar: Avatar, seen: Observation) -> None:
             )
         elif spec.unseen == "initial":
             guess = spec.start(len(value), generator).to(value)
+        elif spec.unseen == "surface":
+            guess = value.clone()
+            guess[:, 2] = 0.0
         else:
             continue
         share = known.reshape(-1, *[1] * (value.ndim - 1))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.core.types import Cameras, RenderOutput
 
 if TYPE_CHECKING:
@@ -40,21 +41,18 @@ class Statistics:
         """
         if mean.grad is None:
             return
-        if mean.is_cuda:
-            from surfhead.kernels import cuda
-
-            if cuda.serves(mean):
-                cuda.screen_gradients(
-                    mean.grad,
-                    mean.detach(),
-                    cameras.camera_from_world,
-                    cameras.intrinsics,
-                    (cameras.height, cameras.width),
-                    output.visible,
-                    output.radius,
-                    (self.gradient, self.seen, self.radius),
-                )
-                return
+        if kernels.serves(mean):
+            kernels.cuda.screen_gradients(
+                mean.grad,
+                mean.detach(),
+                cameras.camera_from_world,
+                cameras.intrinsics,
+                (cameras.height, cameras.width),
+                output.visible,
+                output.radius,
+                (self.gradient, self.seen, self.radius),
+            )
+            return
         turn = cameras.camera_from_world[:, :3, :3]
         gradient = torch.einsum("bij,bnj->bni", turn[:, :2], mean.grad)
         z = (

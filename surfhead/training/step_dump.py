@@ -10,6 +10,7 @@ from torch import Tensor
 
 from surfhead.avatars.rendering import Rendering
 from surfhead.core.types import Batch
+from surfhead.files.writing import beside
 from surfhead.training.optimiser import Optimiser
 
 log = logging.getLogger("surfhead")
@@ -32,9 +33,9 @@ def dump_step(folder: Path, images: int, batch: Batch, rendering: Rendering, opt
         tensors[f"parameter/{name}"] = value
         if value.grad is not None:
             tensors[f"gradient/{name}"] = value.grad
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{images:08d}.safetensors"
-    safetensors.torch.save_file(
-        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, target
-    )
+    with beside(target) as temporary:
+        safetensors.torch.save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, temporary
+        )
     log.warning("The step's inputs were written to %s", target)

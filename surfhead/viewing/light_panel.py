@@ -1,4 +1,4 @@
-"""The controls of the light: which, turned how far, how strong, and a lamp at the camera."""
+"""The controls of the light: which, turned how far, how strong, and a lamp of one's own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from surfhead.drawing.light_file import SUFFIXES, read_light
 from surfhead.maths.lamps import LAMPS
-from surfhead.viewing.lighting import LEARNT
+from surfhead.viewing.lighting import LEARNT, pointed_at
 from surfhead.viewing.shot import Request
-from surfhead.viewing.wiring import when_changed, when_uploaded
+from surfhead.viewing.wiring import when_changed, when_clicked, when_pointed, when_uploaded
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -31,14 +31,22 @@ class LightPanel:
         when_changed(visitor, turn, lambda value: self._change(turn=float(value)))
         strength = gui.add_slider("Strength", 0.0, 3.0, 0.05, 1.0, hint="Factor on the light.")
         when_changed(visitor, strength, lambda value: self._change(strength=float(value)))
-        lamp = gui.add_slider("Lamp", 0.0, 2.0, 0.05, 0.0, hint="A white lamp at the camera.")
+        lamp = gui.add_slider("Lamp", 0.0, 2.0, 0.05, 0.0, hint="A white lamp; a click moves it there.")
         when_changed(visitor, lamp, lambda value: self._change(lamp=float(value)))
+        back = gui.add_button("Lamp to the camera", hint="It then goes where the camera goes.")
+        when_clicked(visitor, back, lambda: self._change(direction=None))
+        when_pointed(visitor, self._move)
         kinds, hint = ",".join(SUFFIXES), "A picture of all around: .hdr or .exr, twice as wide as high."
         sent = gui.add_upload_button("Load an environment", mime_type=kinds, hint=hint)
         when_uploaded(visitor, sent, self._environment)
 
     def _change(self, **changes: Any) -> None:
         self.visitor.change(lighting=replace(self.visitor.shot.lighting, **changes))
+
+    def _move(self, x: float, y: float) -> None:
+        shot = self.visitor.shot
+        if shot.lighting.lamp > 0.0:
+            self._change(direction=pointed_at(shot.viewpoint, x, y))
 
     def _environment(self, name: str, content: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
-"""The light a page shows an avatar under: its own, a named one, an environment, and a lamp at the camera."""
+"""The light a page shows an avatar under: its own, a named one, an environment, and a lamp."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from surfhead.avatars.avatar import Avatar
 from surfhead.maths.lamps import LAMPS, lamp_from
 from surfhead.maths.light import Light, about_up
+from surfhead.viewing.viewpoint import Viewpoint
 
 LEARNT = "as learnt"
 Vector = tuple[float, float, float]
@@ -23,7 +25,8 @@ class Lighting:
         environment: a light that was sent, or None.
         turn: degrees by which it is turned about the head.
         strength: factor on it.
-        lamp: strength of a white lamp at the camera.
+        lamp: strength of a white lamp.
+        direction: unit vector towards the lamp; None: it is at the camera.
     """
 
     name: str = LEARNT
@@ -31,6 +34,7 @@ class Lighting:
     turn: float = 0.0
     strength: float = 1.0
     lamp: float = 0.0
+    direction: Vector | None = None
 
     def light(self, learnt: Light, camera: Vector, target: Vector) -> Light | None:
         """The light to draw under; None: the learnt one, untouched.
@@ -48,9 +52,24 @@ class Lighting:
             base = LAMPS[self.name].light().normalised()
         made = base.turned(about_up(self.turn)).scaled(self.strength)
         if self.lamp > 0.0:
-            x, y, z = (a - b for a, b in zip(camera, target, strict=True))
+            x, y, z = self.direction or (a - b for a, b in zip(camera, target, strict=True))
             made = made.plus(lamp_from((x, y, z), (self.lamp,) * 3))
         return made
+
+
+def pointed_at(viewpoint: Viewpoint, x: float, y: float) -> Vector:
+    """The unit vector out of a ball before the camera, at a point of the picture.
+
+    Args:
+        viewpoint: the camera.
+        x, y: shares of the picture's width and height from the upper left corner; the ball's edge is theirs.
+    """
+    right, down = 2.0 * x - 1.0, 2.0 * y - 1.0
+    length = max(math.hypot(right, down), 1.0)
+    right, down = right / length, down / length
+    back = -math.sqrt(max(1.0 - right * right - down * down, 0.0))
+    a, b, c = (right * row[0] + down * row[1] + back * row[2] for row in viewpoint.rotation.tolist())
+    return a, b, c
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.viewing.gaze import EYES
 from surfhead.viewing.pose_file import pose_json, pose_npz
 from surfhead.viewing.puppet import Control, Stance
 from surfhead.viewing.shot import Request
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 FEW = 10  # sliders of a parameter that are shown at once
 AT_CAMERA, AT_POINT = "at the camera", "at a point"
 GAZES = ("as the motion does", AT_CAMERA, AT_POINT)
-FIRST = ("expression", "jaw", EYES, "neck")  # above the others, and open
+FIRST = ("expression", "jaw", "gaze", "neck")  # roles above the others, and open
 
 
 class RigPanel:
@@ -40,7 +39,8 @@ class RigPanel:
         when_clicked(visitor, reset, self._reset)
         controls = visitor.page.controls
         self._gaze: Any = None
-        if EYES in controls:
+        roles = {rows[0].role: name for name, rows in controls.items() if rows}
+        if "gaze" in roles:
             self._gaze = gui.add_dropdown("Eyes look", GAZES, initial_value=GAZES[0])
             when_changed(visitor, self._gaze, self._look)
             x, y, z = visitor.page.start.position
@@ -48,11 +48,12 @@ class RigPanel:
                 "Point", (x, y, z), step=0.01, visible=False, hint="In the world, metres."
             )
             when_changed(visitor, self._point, lambda _: self._look(AT_POINT))
-        order = [*(name for name in FIRST if name in controls), *(n for n in controls if n not in FIRST)]
+        first = [roles[role] for role in FIRST if role in roles]
+        order = [*first, *(name for name in controls if name not in first)]
         self._waiting: dict[str, list[Control]] = {}
         for name in order:
             self._waiting[name] = list(controls[name])
-            opened = name in FIRST
+            opened = name in first
             self._folders[name] = gui.add_folder(name.capitalize(), expand_by_default=opened)
             self._add(name)
         with gui.add_folder("Take the pose along", expand_by_default=False):

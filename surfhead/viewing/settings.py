@@ -32,7 +32,9 @@ def check_settings(port: int, size: int, quality: int) -> None:
     for name, value, low, high in rows:
         if not low <= value <= high:
             raise OptionError(
-                f'"{name}" of the viewer is {value}.', f"Expected {low} to {high}.", "Choose a number in it."
+                f'"{name}" of the viewer is {value}.',
+                f"Expected {low} to {high}.",
+                f"Choose a number in it with --{name}.",
             )
 
 

@@ -46,6 +46,17 @@ def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], objec
     handle.on_upload(uploaded)
 
 
+def when_pointed(visitor: Guest, act: Callable[[float, float], object]) -> None:
+    """Call ``act(x, y)`` for every click: shares of width and height from the upper left corner."""
+
+    def pointed(event: Any) -> None:
+        x, y = event.screen_pos
+        if math.isfinite(x) and math.isfinite(y):
+            _guarded(visitor, lambda: act(float(x), float(y)))
+
+    visitor.handle.scene.on_click()(pointed)
+
+
 def _guarded(visitor: Guest, act: Callable[[], object]) -> None:
     """Show a person's mistake to the person."""
     try:

@@ -42,7 +42,7 @@ def test_one_pose_by_timestep_and_by_parameters(posed: Surfhead) -> None:
 def test_the_whole_avatar(posed: Surfhead) -> None:
     said = posed("export", "head", "--out", "kept/head.ply")
     assert said.code == 0, said.err
-    files = [re.fullmatch(r"Wrote (.*) \(\d+\.\d MB\)", line)[1] for line in said.out.splitlines()]
+    files = [re.fullmatch(r"Wrote (.*) \([\d.]+ k?M?B\)", line)[1] for line in said.out.splitlines()]
     assert files[0] == "kept/head.ply"
     assert all(Path(file).is_file() for file in files)
 

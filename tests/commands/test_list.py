@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from surfhead.core.registry import KINDS, registry
+from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import registry
 from tests.commands.conftest import TINY, Surfhead
 
 BROKEN = "import surfhead\nraise RuntimeError('out of cheese')\n"

@@ -110,8 +110,8 @@ def test_bad_options(head: Surfhead, case: str) -> None:
 def test_eval_measures_the_mesh_and_the_rig_against_the_true_surface(head: Surfhead) -> None:
     said = head("eval", "head", "--split", "val", "--limit", "1", "--geometry", "1", "--out", "figures")
     assert said.code == 0, said.err
-    assert "surfaces against the true one" in said.out
-    assert "chamfer_mm: mean of accuracy and completeness, mm" in " ".join(said.out.split())
+    assert "Surfaces against the true one" in said.out
+    assert "Chamfer: mean of accuracy and completeness, mm" in " ".join(said.out.split())
     document = json.loads(Path("figures/geometry.json").read_text())
     rows = {row["surface"]: row for row in document["rows"]}
     assert set(rows) == {"mesh", "rig mesh", "splats", "median depth", "expected depth"}
@@ -146,3 +146,34 @@ def test_data_without_a_true_surface_say_so(train_tiny: Surfhead, surfhead: Surf
     said = surfhead("eval", "run", "--geometry", "1", "--device", "cpu")
     assert said.code == 2
     assert said.err.splitlines()[0] == "The data know no true surface."
+
+
+def test_a_texture_of_the_rigs_own_mesh(head: Surfhead) -> None:
+    said = head("mesh", "head", "--canonical", "--texture", "128", "--cameras", "around", *QUICK)
+    assert said.code == 0, said.err
+    assert said.out.startswith("Wrote head/mesh/canonical.glb: ")
+    (mesh,) = trimesh.load("head/mesh/canonical.glb").geometry.values()
+    rest = load_avatar("head", device="cpu").rig.rest()
+    assert len(mesh.faces) == len(rest.topology.triangles)
+    corners = rest.vertices[rest.topology.triangles].numpy()
+    np.testing.assert_allclose(mesh.vertices[mesh.faces], corners, atol=1e-6)
+    base = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
+    assert base.shape == (128, 128, 3)
+    assert base.std(axis=(0, 1)).min() > 5  # it shows something
+    bumps = np.asarray(mesh.visual.material.normalTexture.convert("RGB")) / 127.5 - 1
+    assert np.abs(np.linalg.norm(bumps, axis=-1) - 1).max() < 0.02
+    assert (bumps[..., 2] > 0.5).mean() > 0.8  # mostly as the rig's mesh
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("--texture", "64", "--out", "a.ply"), ".glb"),
+        (("--texture", "4"), '"texture" is 4'),
+        (("--texture", "-1"), '"texture" is -1'),
+    ],
+)
+def test_textures_that_cannot_be(head: Surfhead, given: tuple[str, ...], expected: str) -> None:
+    said = head("mesh", "head", *given, *QUICK)
+    assert said.code == 2
+    assert expected in said.err

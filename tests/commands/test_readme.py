@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from surfhead.cli import COMMANDS
-from surfhead.core import config, hookspecs
+from surfhead.core import hookspecs
+from surfhead.runs import layers
 from tests.commands.conftest import Surfhead
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,8 +86,8 @@ def test_every_hook_is_in_the_readme() -> None:
 
 def test_the_table_of_presets_is_complete() -> None:
     rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", README, flags=re.MULTILINE))
-    for name in set(config.preset_names()) - {"base"}:
-        assert rows[name] == config.preset_description(name)
+    for name in set(layers.preset_names()) - {"base"}:
+        assert rows[name] == layers.preset_description(name)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

@@ -158,6 +158,20 @@ def test_a_spiral_over_a_background(trained: Surfhead) -> None:
     assert np.abs(corner - [10, 20, 30]).max() <= 3  # the faint edge of a mid-grey surfel reaches it
 
 
+def test_numbers_are_coloured_as_asked_for_and_the_range_is_said(trained: Surfhead) -> None:
+    shared = ("render", "run", "--frames", "1", "--size", "96", "--no-video", "--channel", "depth")
+    said = trained(*shared, "--range", "0.5,1.5", "--map", "viridis", "--out", "plain")
+    assert said.code == 0, said.err
+    assert "Colours: depth 0.5 to 1.5 m, viridis" in said.out.splitlines()
+    assert trained(*shared, "--range", "0.5,1.5", "--map", "viridis", "--bar", "--out", "bar").code == 0
+    plain, barred = (
+        np.asarray(Image.open(f"{folder}/depth/00000.png")).astype(int) for folder in ("plain", "bar")
+    )
+    rows, columns = (plain != barred).any(axis=-1).nonzero()
+    assert rows.min() > 48
+    assert np.ptp(columns) > 40
+
+
 def test_help_names_every_channel(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
     from surfhead.drawing.channels import CHANNELS
 
@@ -170,6 +184,9 @@ ERRORS = {
     "channel": (("--channel", "colour"), 'Unknown channel "colour".'),
     "split": (("--split", "tset"), 'Unknown split "tset". Did you mean "test"?'),
     "empty split": (("--split", "test"), 'The data of "run" has no views in split "test".'),
+    "map": (("--map", "xyz"), 'Unknown colour map "xyz".'),
+    "range": (("--range", "1"), "\"range\" is '1'."),
+    "percentile": (("--percentile", "70"), '"percentile" is 70.'),
     "up": (("--up", "0,1"), "\"up\" is '0,1'."),
     "front": (("--up", "0,0,1"), '"up" (0.0, 0.0, 1.0) is where the face looks.'),
     "pole": (("--elevation", "90"), "A camera of the path looks straight along the up direction."),

@@ -7,8 +7,9 @@ import tomllib
 
 import pytest
 
-from surfhead.core.config import merge, preset, preset_names
-from surfhead.core.registry import KINDS, registry
+from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import registry
+from surfhead.runs.layers import merge, preset, preset_names
 from tests.commands.conftest import TINY, Surfhead
 
 
@@ -30,6 +31,13 @@ def test_options_have_type_default_and_description(surfhead: Surfhead) -> None:
     row = next(line for line in out.splitlines() if line.strip().startswith("every"))
     assert row.split()[:3] == ["every", "int", "100"]
     assert "Images between two lines of losses" in row
+    assert "at least 1" in row
+
+
+def test_bounds_are_shown(surfhead: Surfhead) -> None:
+    lines = surfhead("show", "densifier", "adaptive").out.splitlines()
+    (row,) = (line for line in lines if line.strip().startswith("reset_opacity"))
+    assert "more than 0, less than 1" in " ".join(row.split())
 
 
 def test_the_manual_is_the_modules_docstring(surfhead: Surfhead) -> None:

@@ -167,14 +167,14 @@ ERRORS = {
         ("--regularizer", "nromal=0.1"),
         'Unknown regularizer "nromal". Did you mean "normal"?\n'
         "Known: albedo_smoothness, blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, "
-        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale.\n"
+        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale, unseen.\n"
         "See `surfhead list regularizer`.\n",
     ),
     "unknown option": (
         ("--deformer", "jbs", "--set", "deformer.rotation_blnd=paper"),
         'Unknown option of deformer "jbs" "rotation_blnd". Did you mean "rotation_blend"?\n'
         "Known: rig_gradients, rotation_blend.\n"
-        'See the options of deformer "jbs".\n',
+        "See `surfhead show deformer jbs`.\n",
     ),
     "option of a wrong type": (
         ("--set", "appearance.degree=round"),

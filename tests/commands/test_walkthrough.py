@@ -7,10 +7,10 @@ import shlex
 from pathlib import Path
 
 from surfhead.cli import COMMANDS
-from surfhead.core import config
 from surfhead.core.scene import Scene
 from surfhead.data import data_check
 from surfhead.plugins.datasets.vhap.vhap import Vhap
+from surfhead.runs import layers
 from tests.commands.conftest import Surfhead
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "monocular.md").read_text(encoding="utf-8")
@@ -42,4 +42,4 @@ def test_what_data_check_says_is_what_the_page_shows(tmp_path: Path) -> None:
     facts = data_check.check_scene(scene, None, 1).facts
     assert set(facts) <= {*labels, *re.findall(r"^(rig parameters|initial points) ", PAGE, re.MULTILINE)}
     assert "Nothing is wrong with it." in shown[1]
-    assert "monocular" in config.preset_names()
+    assert "monocular" in layers.preset_names()

@@ -35,6 +35,7 @@ class Paint(Appearance):
 
     name = "paint"
     summary = "Plain colours."
+    capturable = True
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
@@ -68,6 +69,14 @@ class Paint(Appearance):
 class BadStart(Paint):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         return {"paint": ParameterSpec((3,), float("nan"), Schedule(1e-3))}
+
+
+class CountsLobes(Paint):
+    """Looks only at its last stage."""
+
+    def shine(self, directions: Tensor, normals: Tensor) -> Tensor:
+        facing = (directions * normals).sum(dim=-1) < -0.5
+        return super().shine(directions, normals) * (facing.nonzero().numel() / facing.numel())
 
 
 class Changes(Paint):
@@ -315,6 +324,7 @@ BUGS = [
     ("wants_are_true", AsksInVain, '"rest_normals", which changes nothing'),
     ("wants_are_true", LooksAtOthers, "for which it did not ask"),
     ("wants_are_true", DetachesNormals, "gives none"),
+    ("capturable", CountsLobes, "waits for the GPU (nonzero)"),
     ("relights", SaysNothingOfLight, "changed no colour"),
     ("relights", KeepsNewLight, "not as before"),
     ("relights", CallsItselfLit, "light() gave none"),

@@ -22,6 +22,7 @@ class Follow(Deformer):
 
     name = "follow"
     summary = "Follows the host."
+    capturable = True
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         assert mesh is not None
@@ -181,6 +182,7 @@ BUGS = [
     ("inputs_unmodified", MovesMesh, "vertices"),
     ("poses_are_independent", CentresBatch, "origin, pose 0"),
     ("surfels_are_independent", NumbersSurfels, "origin"),
+    ("capturable", NeedsSurfels, "reads values back"),
     ("rest_gives_rest", TwiceTheScale, "linear"),
     ("follows_rigid_motion", StaysUpright, "linear of the"),
     ("follows_rigid_motion", boastful(), "after a turn by"),

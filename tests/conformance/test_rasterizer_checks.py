@@ -68,6 +68,10 @@ class Trembles(Wraps):
         return replace(output, rgb=output.rgb + 1e-6 * torch.randn_like(output.rgb))
 
 
+class CallsItselfCapturable(Wraps):
+    capturable = True
+
+
 class ClampsInput(Wraps):
     def before(self, arguments: dict[str, Any]) -> dict[str, Any]:
         arguments["colour"].clamp_(0.3, 0.6)
@@ -153,6 +157,7 @@ BUGS = [
     ("gives_pictures", FloatVisible, "visible is torch.float32"),
     ("gives_pictures", NeedsSurfels, ""),
     ("deterministic", Trembles, "rgb"),
+    ("capturable", CallsItselfCapturable, "It says capturable, but its step"),
     ("inputs_unmodified", ClampsInput, "was modified"),
     ("empty_is_background", BlackBackground, "rgb: differs"),
     ("empty_is_background", LooksBackwards, "differs"),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from surfhead.core.api import create
-from surfhead.core.registry import KINDS, registry
+from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import registry
 from surfhead.testing import conformance
 
 BUILT_IN = [row for row in registry().registrations() if row.source.origin == "built-in"]

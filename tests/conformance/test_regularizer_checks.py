@@ -20,6 +20,7 @@ class Difference(Regularizer):
     name = "difference"
     summary = "Mean absolute error."
     weight = 0.5
+    capturable = True
 
     def __call__(self, step: Step) -> Tensor:
         return (step.output.rgb - step.batch.target).abs().mean()
@@ -100,6 +101,57 @@ class NegativeWeight(Difference):
     weight = -1.0
 
 
+class PoseOfItsOwn(Difference):
+    """Takes a mesh for every view."""
+
+    def __call__(self, step: Step) -> Tensor:
+        views = torch.arange(len(step.batch.image))
+        return super().__call__(step) * step.surfels.mean[views].square().mean()
+
+
+class CountsPairs(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        return super().__call__(step) * (2.0 if step.batch.paired else 1.0)
+
+
+class Asks(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        value = super().__call__(step)
+        return value if value > 0.1 else 0.5 * value
+
+
+class Weighs(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        weights = torch.tensor([0.3, 0.6, 0.1])
+        return ((step.output.rgb - step.batch.target).abs() * weights).mean()
+
+
+class Fades(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        return super().__call__(step) / step.images
+
+
+class _AsksBackwards(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        return gradient if bool(gradient.isfinite().all()) else None
+
+
+class LooksBack(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        return _AsksBackwards.apply(super().__call__(step))
+
+
+class LooksWhenPaired(Difference):
+    def __call__(self, step: Step) -> Tensor:
+        value = super().__call__(step)
+        return value * float(value.detach() > 0) if step.batch.paired else value
+
+
 BUGS = [
     ("gives_scalar", Map, "Expected a scalar"),
     ("gives_scalar", Signed, "Expected >= 0"),
@@ -111,6 +163,14 @@ BUGS = [
     ("zero_at_optimum", RootOfSquares, 'gradient of "rgb" holds NaN'),
     ("finite_with_nothing_visible", MeanOverVisible, "With nothing visible"),
     ("copes_without_mask", NeedsMask, ""),
+    ("views_and_poses", PoseOfItsOwn, "out of bounds"),
+    ("views_and_poses", CountsPairs, "With every view paired"),
+    ("capturable", Asks, "reads values back (__bool__)"),
+    ("capturable", MeanOverVisible, "indexing with a mask"),
+    ("capturable", Weighs, "copies from the host (mul)"),
+    ("capturable", Fades, "depends on the image count"),
+    ("capturable", LooksBack, "waits for the GPU (_local_scalar_dense)"),
+    ("capturable", LooksWhenPaired, "reads values back (__float__)"),
     ("deterministic", Trembles, "differs"),
     ("inputs_unmodified", MovesInput, "output.rgb"),
     ("weight_and_start", CountsImages, "start is 2500"),

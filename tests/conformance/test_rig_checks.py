@@ -56,6 +56,19 @@ class Sheet(Rig):
         return Mesh(vertices + torch.cat((torch.zeros(*bend.shape[:2], 2), bend), dim=-1), self._rest)
 
 
+class BendsIfAsked(Sheet):
+    capturable = True
+
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        return super().__call__({name: v for name, v in parameters.items() if v.tolist() != [[0.0]]})
+
+
+class MadeOnTheHost(Sheet):
+    """The sheet's zeros lie on the CPU, wherever the vertices are."""
+
+    capturable = True
+
+
 class NoDescription(Sheet):
     def parameters(self) -> Mapping[str, RigParameter]:
         return {**super().parameters(), "bend": RigParameter(1)}
@@ -231,6 +244,8 @@ BUGS = [
     ("poses_are_independent", Averages, "Pose 0"),
     ("parameters_move_it", IgnoresBend, 'does not depend on "bend"'),
     ("parameters_move_it", RootOfBend, '"bend" holds NaN'),
+    ("capturable", MadeOnTheHost, "copies from the host (cat)"),
+    ("capturable", BendsIfAsked, "reads values back (tolist)"),
     ("deterministic", Trembles, "rest mesh of a second instance"),
     ("deterministic", ChangesFingerprint, "fingerprint"),
     ("inputs_unmodified", ScalesInput, "translation"),

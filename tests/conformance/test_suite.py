@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from surfhead.core.errors import ContractError, UnavailableError, UnknownNameError
-from surfhead.core.registry import KINDS
+from surfhead.core.hookspecs import KINDS
 from surfhead.testing import check, checks_of, conformance
 from tests.conformance.test_dataset_checks import Noise
 from tests.conformance.test_regularizer_checks import Difference, NeverZero

@@ -8,24 +8,10 @@ from typing import Any
 
 import pytest
 
-from surfhead.core.config import (
-    Choice,
-    Occasions,
-    Rate,
-    RunConfig,
-    Term,
-    as_tables,
-    dump,
-    merge,
-    nested,
-    preset,
-    preset_description,
-    preset_names,
-    read_file,
-    resolve,
-)
+from surfhead.core.config import Choice, Occasions, Rate, RunConfig, Term, as_tables, dump, resolve
 from surfhead.core.errors import DataError, OptionError, UnknownNameError
 from surfhead.core.registry import registry
+from surfhead.runs.layers import merge, nested, preset, preset_description, preset_names, read_file
 
 
 def test_later_layers_win_key_by_key() -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from surfhead.core.config import Occasions, preset_names
+from surfhead.core.config import Occasions
 from surfhead.core.errors import OptionError
 from surfhead.core.moments import in_images
 from surfhead.core.registry import create, registry
 from surfhead.runs.configuration import configure, unfit_schedules
+from surfhead.runs.layers import preset_names
 from surfhead.training.weighted_term import make_terms
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import pytest
 
-from surfhead.core.components import option
+from surfhead.core.components import Observer
 from surfhead.core.errors import OptionError
-from surfhead.core.options import as_table, build, default_of, parse_setting, type_name
+from surfhead.core.options import as_table, build, check_options, default_of, option, parse_setting, type_name
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def test_an_unknown_option_gets_a_suggestion() -> None:
     assert str(caught.value).splitlines() == [
         'Unknown option of deformer "mine" "cuont". Did you mean "count"?',
         "Known: count, limits, mode, on, path, rate, region, table.",
-        'See the options of deformer "mine".',
+        "See `surfhead show deformer mine`.",
     ]
 
 
@@ -126,3 +126,63 @@ def test_types_are_named_as_users_read_them() -> None:
     assert type_name(int) == "int"
     assert type_name(Literal["x", 2]) == "x | 2"
     assert type_name(str | None) == "str | None"
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """One of each bound."""
+
+    share: float = option(0.5, "A share.", low=0, high=1)
+    part: float = option(0.5, "A part.", above=0, below=1)
+    size: int = option(4, "A size.", low=1)
+    colour: tuple[float, float, float] | None = option(None, "A colour.", low=0, high=1)
+    mode: Literal["a", "b"] = option("a", "A choice.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("share", -1e-9, "0 to 1"),
+        ("share", float("inf"), "0 to 1"),
+        ("share", 1.5, "0 to 1"),
+        ("part", 0.0, "more than 0, less than 1"),
+        ("part", 1.0, "more than 0, less than 1"),
+        ("size", 0, "at least 1"),
+        ("colour", (0.0, 1.1, 0.0), "0 to 1"),
+        ("mode", "c", "one of a, b"),
+    ],
+)
+def test_what_is_out_of_bounds_is_named_with_its_bounds(name: str, value: Any, expected: str) -> None:
+    made = Bounded(**{name: value})
+    with pytest.raises(OptionError) as caught:
+        check_options(made, "it")
+    assert caught.value.what == f'Option "{name}" of it is {value!r}.'
+    assert f"Expected {expected}; the default is" in caught.value.exists
+    if name != "mode":  # pydantic refuses the word before
+        with pytest.raises(OptionError, match="Expected " + expected):
+            build(Bounded, {name: value}, "it")
+
+
+def test_nan_is_out_of_any_bounds() -> None:
+    with pytest.raises(OptionError, match="0 to 1"):
+        check_options(Bounded(share=float("nan")), "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("share", 0), ("share", 1), ("part", 0.1), ("colour", (0, 1, 0))]
+)
+def test_bounds_themselves_are_kept_to(name: str, value: Any) -> None:
+    check_options(Bounded(**{name: value}), "it")
+    check_options(Bounded(), "it")
+
+
+def test_a_component_checks_its_options_however_they_were_made() -> None:
+    class Mine(Observer):
+        name = "mine"
+        summary = "Mine."
+        Options = Bounded
+
+    assert Mine(Bounded(size=1)).options == Bounded(size=1)
+    with pytest.raises(OptionError, match='Option "size" of observer "mine" is 0') as caught:
+        Mine(Bounded(size=0))
+    assert caught.value.remedy == "Mend --set observers.mine.size; see `surfhead show observer mine`."

@@ -14,7 +14,8 @@ import torch
 
 from surfhead.core.api import Regularizer, Step, hookimpl
 from surfhead.core.errors import OptionError, PluginLoadError, UnavailableError, UnknownNameError
-from surfhead.core.registry import KINDS, Registry, Source
+from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import Registry, Source
 
 HERE = Source("file", "mine.py", "/plugins/mine.py")
 THERE = Source("file", "yours.py", "/plugins/yours.py")

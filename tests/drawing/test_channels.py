@@ -74,11 +74,26 @@ def test_pixels_show_what_was_rendered(camera: Cameras) -> None:
     assert torch.equal(found["alpha"], output.alpha[0, :, :, None].expand(-1, -1, 3))
     solid = output.alpha[0] > 0.5
     assert 100 < int(solid.sum()) < 1100
-    torch.testing.assert_close(found["depth"][solid][:, 0], (0.8 - output.depth[0][solid]) / 0.5)
-    assert float(found["depth"][~solid].max()) == 0.0
+    alpha = output.alpha[0, :, :, None]
+    behind = (1.0 - alpha) * BACKGROUND
+    near = ((0.8 - output.depth[0]) / 0.5).clamp(0.0, 1.0)[..., None]
+    torch.testing.assert_close(found["depth"], near * alpha + behind)
     unit = output.normal[0] / output.normal[0].norm(dim=-1, keepdim=True)
-    expected = (unit * torch.tensor([0.5, -0.5, -0.5]) + 0.5) * output.alpha[0, :, :, None]
+    expected = (unit * torch.tensor([0.5, -0.5, -0.5]) + 0.5) * alpha + behind
     torch.testing.assert_close(found["normal"][solid], expected[solid])
+
+
+def test_one_rule_for_backgrounds(camera: Cameras) -> None:
+    avatar = visible_avatar()
+    alpha = avatar.render(camera, 0).output.alpha[0]
+    nothing = alpha == 0.0
+    assert 100 < int(nothing.sum()) < 1100
+    names = [name for name in CHANNELS if name not in ("alpha", "error")]
+    for name, picture in paint(avatar, camera, 0, names, background=BACKGROUND).items():
+        assert torch.equal(picture[nothing], BACKGROUND.expand(int(nothing.sum()), 3)), name
+    own = paint(avatar, camera, 0, ["normal", "depth"])
+    assert torch.equal(own["normal"][nothing], avatar.background.expand(int(nothing.sum()), 3))
+    assert float(paint(avatar, camera, 0, ["alpha"])["alpha"][nothing].max()) == 0.0
 
 
 def test_depth_is_white_near_by_without_a_range(camera: Cameras) -> None:
@@ -108,7 +123,7 @@ class Shiny(Appearance):
         return Colour((red + green).expand(shape), both if parts else {})
 
 
-def test_the_parts_add_up_to_the_colour_over_black(camera: Cameras) -> None:
+def test_the_parts_add_up_to_the_colour(camera: Cameras) -> None:
     avatar = visible_avatar()
     plain = paint(avatar, camera, 0, ["diffuse", "specular", "rgb"], background=torch.zeros(3))
     assert torch.equal(plain["diffuse"], plain["rgb"])
@@ -116,10 +131,10 @@ def test_the_parts_add_up_to_the_colour_over_black(camera: Cameras) -> None:
     avatar.appearance = Shiny()
     found = paint(avatar, camera, 0, ["rgb", "diffuse", "specular", "alpha"], background=BACKGROUND)
     alpha = found["alpha"][..., 0]
-    torch.testing.assert_close(found["diffuse"][..., 1], 0.6 * alpha)
-    torch.testing.assert_close(found["specular"][..., 0], 0.3 * alpha)
     over = (1.0 - alpha)[..., None] * BACKGROUND
-    torch.testing.assert_close(found["diffuse"] + found["specular"] + over, found["rgb"])
+    torch.testing.assert_close(found["diffuse"][..., 1], 0.6 * alpha + over[..., 1])
+    torch.testing.assert_close(found["specular"][..., 0], 0.3 * alpha + over[..., 0])
+    torch.testing.assert_close(found["diffuse"] + found["specular"] - over, found["rgb"])
     assert float(alpha.max()) > 0.9
 
 
@@ -156,7 +171,12 @@ def test_blend_shows_the_hosts_weight(deformer: str, weight: float | None, camer
         assert len(torch.unique(weights)) == 5
     torch.testing.assert_close(avatar.deformer.host_weight(avatar.surfels.binding()), weights)
     found = paint(avatar, camera, 0, ["blend"], background=BACKGROUND)["blend"]
-    torch.testing.assert_close(found, drawn(avatar, camera, heat(weights)))
+    world, pose = avatar.render(camera, 0).surfels, torch.zeros(1, dtype=torch.int64)
+    nothing = torch.zeros(1, 1)
+    mean = avatar.rasterizer(world, weights[None, :, None], camera, pose, nothing)
+    alpha = mean.alpha[0][..., None]
+    colours = heat(mean.rgb[0, ..., 0] / mean.alpha[0].clamp_min(1e-9))
+    torch.testing.assert_close(found, colours.clamp(0, 1) * alpha + (1.0 - alpha) * BACKGROUND)
 
 
 @pytest.mark.parametrize("deformer", ["jacobian", "jbs", "lbs"])

@@ -16,8 +16,10 @@ from surfhead.data.opening import open_scene
 from surfhead.kernels import cuda
 from surfhead.maths import geometry
 from surfhead.plugins.appearances.diffuse import Diffuse
+from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 from surfhead.plugins.regularizers.normal import Normal
 from surfhead.plugins.regularizers.normal_length import NormalLength
+from surfhead.plugins.rigs.skinning import pose_joints, skin_vertices
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import run_folder
 from surfhead.runs.train import make_trainer
@@ -129,6 +131,44 @@ def test_normal_length() -> None:
     agree(work, draw(COUNT, 4), linear.float(), tolerance=1e-3)
 
 
+@pytest.mark.parametrize("own_joints", [False, True])
+def test_rig(own_joints: bool) -> None:
+    """Joints and skin of some thousand vertices: what hangs on two joints, and every gradient."""
+    parents, vertices = (-1, 0, 1, 1, 1), 3000
+    g = torch.Generator().manual_seed(5)
+    weights = torch.rand(vertices, len(parents), generator=g).cuda()
+    weights[:, :3] *= (torch.arange(vertices) % 3 == 0).float()[:, None].cuda()
+
+    def work(vectors: Tensor, rest: Tensor, shaped: Tensor, translation: Tensor) -> Tensor:
+        rotations, transforms = pose_joints(vectors, rest, parents)
+        shaped = shaped + rotations[:, 1, 0].sum(-1)[:, None, None]
+        return skin_vertices(shaped, transforms, weights.to(shaped), translation)
+
+    joints = draw(VIEWS if own_joints else 1, len(parents), 3, seed=1)
+    agree(
+        work, 0.5 * draw(VIEWS, len(parents), 3), joints, draw(VIEWS, vertices, 3, seed=2),
+        draw(VIEWS, 3, seed=3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "anisotropic"), [(2, True), (4, True), (4, False)])
+def test_highlight(rows: int, anisotropic: bool) -> None:
+    """What the perceptron looks at, and the gradients of features and directions."""
+    networks = {
+        dtype: LobeNetwork(lobe_axes(rows, 8), anisotropic, 1).to("cuda", dtype)
+        for dtype in (torch.float64, torch.float32)
+    }
+    networks[torch.float32].load_state_dict(networks[torch.float64].state_dict())
+    networks[torch.float64].load_state_dict(networks[torch.float32].state_dict())
+    normals = torch.nn.functional.normalize(draw(VIEWS, COUNT, 3, seed=1), dim=-1).float()
+    directions = torch.nn.functional.normalize(draw(VIEWS, COUNT, 3, seed=2), dim=-1).float()
+
+    def work(features: Tensor, directions: Tensor) -> Tensor:
+        return networks[features.dtype].inputs(features, directions, normals.to(features))
+
+    agree(work, draw(COUNT, FEATURES), directions)
+
+
 def test_statistics() -> None:
     found = []
     for dtype in (torch.float32, torch.float64):
@@ -162,9 +202,19 @@ OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "apply_field_cuda_backward": lambda: (
         *many((2, 9, 3), (2, 9, 3, 2), (2, 9, 3), (2, 9, 3, 3), (9, 3), (9, 2), (9, 4)),
     ),
-    "blend_triangles_cuda": lambda: (hosts(), ring(), *many(*BLEND)),
+    "blend_triangles_cuda": lambda: (hosts(), ring(), *many(*BLEND), None),
     "blend_triangles_cuda_backward": lambda: (
-        *many((2, 9, 3, 3), (2, 9, 3, 3)), hosts(), ring(), *many(*BLEND), True,
+        *many((2, 9, 3, 3), (2, 9, 3, 3)), hosts(), ring(), *many(*BLEND), torch.argsort(hosts()), True,
+    ),
+    "pose_joints_cuda": lambda: (*many((2, 3, 3), (1, 3, 3)), [-1, 0, 1]),
+    "pose_joints_cuda_backward": lambda: (
+        *many((2, 3, 3, 3), (2, 3, 12), (2, 3, 3), (1, 3, 3), (2, 3, 3, 3), (2, 3, 12)), [-1, 0, 1],
+    ),
+    "skin_vertices_cuda": lambda: (*many((2, 9, 3), (2, 4, 12), (9, 4), (2, 3)),),
+    "skin_vertices_cuda_backward": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 4, 12), (9, 4)),),
+    "lobe_inputs_cuda": lambda: (*many((9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True),
+    "lobe_inputs_cuda_backward": lambda: (
+        *many((2, 9, 48), (9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True,
     ),
     "picture_losses_cuda_backward": lambda: (
         *many((2, 2), (2, 20, 30, 3), (2, 20, 30, 3), (3, 2, 20, 30, 3)),

@@ -63,6 +63,11 @@ inline T __shfl_up_sync(unsigned, T value, int step) {
   const unsigned lane = threadIdx.x & 31u;
   return exchange(value, lane >= unsigned(step) ? threadIdx.x - unsigned(step) : threadIdx.x);
 }
+template <class T>
+inline T __shfl_down_sync(unsigned, T value, int step) {
+  const unsigned lane = threadIdx.x & 31u;
+  return exchange(value, lane + unsigned(step) < 32u ? threadIdx.x + unsigned(step) : threadIdx.x);
+}
 
 inline unsigned __ballot_sync(unsigned, int vote) {
   unsigned found = 0;
@@ -103,6 +108,7 @@ inline unsigned __float_as_uint(float value) { return bits_as<unsigned>(value); 
 inline float __uint_as_float(unsigned value) { return bits_as<float>(value); }
 inline long long __double_as_longlong(double value) { return bits_as<long long>(value); }
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
+inline int __ffs(int value) { return __builtin_ffs(value); }
 inline int __clz(int value) { return value ? __builtin_clz(unsigned(value)) : 32; }
 inline int __clzll(unsigned long long value) { return value ? __builtin_clzll(value) : 64; }
 

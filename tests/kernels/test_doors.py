@@ -11,12 +11,15 @@ from torch import Tensor
 
 from surfhead.core.errors import ShapeError
 from surfhead.kernels import (
+    choices,
     cpu,
     cuda_colours,
     cuda_driver,
+    cuda_highlight,
     cuda_optimiser,
     cuda_pictures,
     cuda_rasterizer,
+    cuda_rig,
     cuda_skinning,
     cuda_surface,
     cuda_triangles,
@@ -66,7 +69,23 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "blend_triangles": (cuda_skinning._blend, [index(9), index(4, 3), *many(*BLEND)]),
     "blend_triangles_backward": (
         cuda_skinning._blend_backward,
-        [*many((2, 9, 3, 3), (2, 9, 3, 3)), index(9), index(4, 3), *many(*BLEND), True],
+        [*many((2, 9, 3, 3), (2, 9, 3, 3)), index(9), index(4, 3), *many(*BLEND), index(9), True],
+    ),
+    "pose_joints": (cuda_rig._joints, [*many((2, 3, 3), (2, 3, 3)), (-1, 0, 1)]),
+    "pose_joints_backward": (
+        cuda_rig._joints_backward,
+        [*many((2, 3, 3, 3), (2, 3, 12), (2, 3, 3), (2, 3, 3), (2, 3, 3, 3), (2, 3, 12)), (-1, 0, 1)],
+    ),
+    "skin_vertices": (cuda_rig._skin, many((2, 9, 3), (2, 4, 12), (9, 4), (2, 3))),
+    "skin_vertices_backward": (
+        cuda_rig._skin_backward, many((2, 9, 3), (2, 9, 3), (2, 4, 12), (9, 4)),
+    ),
+    "lobe_inputs": (
+        cuda_highlight._inputs, [*many((9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True],
+    ),
+    "lobe_inputs_backward": (
+        cuda_highlight._inputs_backward,
+        [*many((2, 9, 48), (9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True],
     ),
     "pose_triangles": (cuda_triangles._pose, [*many((2, 6, 3)), index(4, 3), *many((4, 14))]),
     "pose_triangles_backward": (
@@ -171,3 +190,10 @@ def test_a_size_with_a_factor() -> None:
     assert measure("one", {"a": "3*many 2"}, {"a": torch.ones(6, 2)}) == {"many": 2}
     with pytest.raises(ShapeError, match="3 many"):
         measure("one", {"a": "3*many 2"}, {"a": torch.ones(7, 2)})
+
+
+def test_fused_forms_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(choices.ENVIRONMENT, raising=False)
+    assert all(choices.chosen(name) for name in choices.NAMES)
+    monkeypatch.setenv(choices.ENVIRONMENT, "rig,blocks")
+    assert [name for name in choices.NAMES if choices.chosen(name)] == ["highlight"]

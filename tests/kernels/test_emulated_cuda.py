@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.surfels import apply_field
+from surfhead.core.neighbour_blend import neighbourhood, weights
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.kernels import cuda_pictures, cuda_skinning
 from surfhead.maths import metrics
-from surfhead.plugins.deformers.blending import deformation, neighbourhood, weights
+from surfhead.plugins.deformers.blending import deformation
 from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
 from tests.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
@@ -113,13 +114,56 @@ def test_blend(rig: bool) -> None:
     g = torch.Generator().manual_seed(3)
     upstream = [torch.randn(v.shape, generator=g, dtype=torch.float64) for v in again]
     wanted = torch.autograd.grad(again, [*inputs, stretch], upstream)
-    found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, rig)
+    found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, None, rig)
     names = ("weights", "quaternion", "logarithm", "stretch")
     for name, value, reference in zip(names, found, wanted, strict=True):
         if rig or name == "weights":
             close(value, reference, name, 1e-4)
         else:
             assert not bool(value.any()), name
+
+
+@pytest.mark.parametrize("sorted_hosts", [True, False])
+def test_blend_backward_sums_runs(sorted_hosts: bool) -> None:
+    """Hosts with one surfel and with more than a warp of them, sorted or not: every surfel counts once."""
+    patch = make_patch()
+    topology, rest = patch.rest.topology, patch.rest.frames
+    g = torch.Generator().manual_seed(4)
+    host = torch.cat((torch.randint(0, 5, (90,), generator=g), torch.full((45,), 9), torch.tensor([11])))
+    host = host[torch.randperm(len(host), generator=g)]
+    count, triangles = len(host), len(topology.neighbours)
+    factors = torch.rand(count, 4, generator=g, dtype=torch.float64)
+    quaternion = torch.nn.functional.normalize(
+        torch.randn(2, triangles, 4, generator=g, dtype=torch.float64), dim=-1
+    )
+    logarithm = 0.3 * torch.randn(2, 3 * triangles, 3, generator=g, dtype=torch.float64)
+    stretch = torch.rand(2, triangles, 6, generator=g, dtype=torch.float64)
+    inputs = [v.requires_grad_() for v in (factors, quaternion, logarithm, stretch)]
+    axes = rest.scale[:, None, None] * rest.rotation
+    near = torch.cat((host[:, None], topology.neighbours[host]), dim=1)
+    exact = _field_of(Binding(host, {}), near, *inputs, axes)
+    upstream = [torch.randn(v.shape, generator=g, dtype=torch.float64) for v in exact]
+    wanted = torch.autograd.grad(exact, inputs, upstream)
+    order = cuda_skinning.host_order(host) if sorted_hosts else None
+    single = [host, topology.neighbours, *(v.detach().float().contiguous() for v in (*inputs, axes))]
+    found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, order, True)
+    for name, value, reference in zip(
+        ("weights", "quaternion", "logarithm", "stretch"), found, wanted, strict=True
+    ):
+        close(value, reference, name, 1e-4)
+
+
+def test_order_of_hosts_follows_them() -> None:
+    """Made once for a tensor of hosts, and anew when its values have changed."""
+    host = torch.tensor([2, 0, 2, 1])
+    order = cuda_skinning.host_order(host)
+    assert order is not None
+    assert order.tolist() == [1, 3, 0, 2]
+    assert cuda_skinning.host_order(host) is order
+    host[1] = 3
+    changed = cuda_skinning.host_order(host)
+    assert changed is not None
+    assert changed.tolist() == [3, 0, 2, 1]
 
 
 def _field_of(

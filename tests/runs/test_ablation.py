@@ -13,7 +13,7 @@ import pytest
 
 from surfhead.core.errors import OptionError
 from surfhead.runs import ablation, attached
-from surfhead.runs.ablation import Member, finished, members, run_members
+from surfhead.runs.ablation import Member, finished, members, run_members, share_done
 
 Call = tuple[list[str], Mapping[str, str]]
 
@@ -93,7 +93,7 @@ def test_every_run_sees_a_gpu_of_its_own(
 
 
 def test_more_jobs_than_devices_share_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=300)
     seen: list[str] = []
 
     def run(
@@ -138,7 +138,7 @@ def test_an_interruption_stops_the_runs_and_starts_no_more(
         started.append(arguments[arguments.index("--out") + 1])
         if len(started) == 2:
             os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does; the main thread hears it
-        assert stop.wait(20)
+        assert stop.wait(300)
         return 130, ""
 
     monkeypatch.setattr(attached, "run", run)
@@ -147,3 +147,13 @@ def test_an_interruption_stops_the_runs_and_starts_no_more(
         run_members(list(reversed(grid)), jobs=2)
     assert len(started) == 2
     assert finished(grid) == {}
+
+
+def test_how_much_of_a_member_is_done(tmp_path: Path) -> None:
+    member = Member("jbs", 0, (), tmp_path)
+    assert share_done(member) == 0.0
+    (tmp_path / "config.toml").write_text("iterations = 200\n")
+    (tmp_path / "metrics.jsonl").write_text('{"images": 10, "a": {}}\n{"images": 50, "a": {}}\n{"ima')
+    assert share_done(member) == 0.25
+    (tmp_path / "finished.json").write_text("{}")
+    assert share_done(member) == 1.0

@@ -47,7 +47,7 @@ def test_training_lowers_the_error_and_the_baseline_is_beside_it(trained_run: Pa
     assert rows["30", "val"]["foreground_psnr"] > rows["0", "val"]["foreground_psnr"]
     assert ("baseline", "val") in rows
     assert ("baseline", "test") in rows
-    assert summary_table(trained_run).row_count >= 6
+    assert len(summary_table(trained_run).rows) >= 8
 
 
 def test_an_avatar_renders_from_timesteps_and_from_parameters(trained_run: Path) -> None:
@@ -112,8 +112,10 @@ def test_a_corrupt_checkpoint_is_named(trained_run: Path, tmp_path: Path) -> Non
     whole = (newest / checkpoint.TENSORS).read_bytes()
     (newest / checkpoint.TENSORS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r'Checkpoint ".*00000030" is damaged'):
-        train(out=run, resume=True)
-    shutil.rmtree(newest)
+        surfhead.load_avatar(run, checkpoint_name="00000030")
+    before = checkpoint.latest(run)
+    assert before is not None
+    assert before.name == "00000020"
     train(out=run, resume=True)
     assert checkpoint.latest(run) == newest
 

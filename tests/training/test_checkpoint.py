@@ -50,9 +50,9 @@ def test_it_appears_only_when_complete(tmp_path: Path, monkeypatch: pytest.Monke
     for broken in ("safetensors.torch.save_file", "surfhead.training.checkpoint._sync"):
         with monkeypatch.context() as patched:
             patched.setattr(broken, fails)
-            with pytest.raises(OSError, match="no space left"):
+            with pytest.raises(DataError, match="no space left"):
                 checkpoint.write(folder, {"x": torch.zeros(1)}, {"images": 13})
-            with pytest.raises(OSError, match="no space left"):
+            with pytest.raises(DataError, match="no space left"):
                 checkpoint.write(folder.with_name("00000020"), {"x": torch.zeros(1)}, {"images": 20})
         assert checkpoint.latest(tmp_path) == folder
         assert checkpoint.read(folder)[0]["x"].item() == 1.0

@@ -16,6 +16,7 @@ from surfhead.core.config import Occasions, RunConfig, Term
 from surfhead.core.errors import ContractError, DataError, SurfheadError
 from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
+from surfhead.core.types import Step
 from surfhead.data.feed import Feed, cameras_of
 from surfhead.training.events import Events
 from surfhead.training.trainer import Trainer
@@ -125,6 +126,32 @@ def test_a_captured_step_is_named_by_all_that_the_host_decides(
     run.avatar.surfels.generation -= 1
     monkeypatch.setattr(run.avatar.appearance, "stage", lambda: ("another",))
     assert run._decided(2) != seen[5]
+
+
+def test_a_run_names_what_keeps_its_steps_from_a_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Own(Regularizer):
+        name = "own"
+        summary = "Own."
+
+        def __call__(self, step: Step) -> torch.Tensor:
+            return step.output.rgb.mean()
+
+    own = WeightedTerm("own", Own(), 0.1, 0, 0)
+    made = trainer(tmp_path, [*make_terms(RunConfig(regularizers={"l1": Term(1.0)})), own])
+    made.avatar.rig.capturable = made.avatar.rasterizer.capturable = True
+    assert not made._capturable()
+    assert not caplog.records, "on a CPU nothing is captured"
+    monkeypatch.setattr(type(made.avatar), "device", torch.device("cuda"))
+    monkeypatch.setattr(type(made.optimiser), "capturable", True)
+    assert not made._capturable()
+    (said,) = caplog.messages
+    assert said.startswith('regularizer "own" does not say `capturable`')
+    assert "twice the time a step" in said
+    made.terms = made.terms[:1]
+    assert made._capturable()
+    assert len(caplog.messages) == 1
 
 
 def test_a_broken_off_step_leaves_no_gradient_to_the_next(tmp_path: Path) -> None:

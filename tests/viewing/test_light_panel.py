@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surfhead.testing.page_client import PageClient
+from surfhead.testing.page_client import PageClient, settled
 from surfhead.viewing.page import Page
 from tests.runs.tiny_run import tiny_avatar
 
@@ -20,7 +20,7 @@ pytest.importorskip("viser", reason="the extra viewer (package viser) is not ins
 def client() -> Iterator[PageClient]:
     page = Page(tiny_avatar(appearance="lit"), port=0, size=64, quality=100)
     page.run()
-    made = PageClient(page.url, page.start, 48, 64)
+    made = PageClient(page.url, page.start, 48, 64, settled(page))
     yield made
     made.close()
     page.close()
@@ -48,3 +48,25 @@ def test_lights_are_chosen_turned_and_brought_back(client: PageClient, tmp_path:
     content = (tmp_path / "blue.exr").read_bytes()
     after = client.after(lambda: client.upload("Load an environment", "blue.exr", content))
     assert apart(after, before) > 3
+
+
+def test_a_click_moves_the_lamp(client: PageClient) -> None:
+    def click(x: float) -> None:
+        client.send(
+            {
+                "type": "ScenePointerMessage",
+                "event_type": "click",
+                "ray_origin": (0.0, 0.0, 1.0),
+                "ray_direction": (0.0, 0.0, -1.0),
+                "screen_pos": ((x, 0.5),),
+                "modifier": None,
+            }
+        )
+
+    client.rest()
+    camera = client.after(lambda: client.set("Lamp", 2.0))
+    left = client.after(lambda: click(0.05))
+    right = client.after(lambda: click(0.95))
+    assert min(apart(left, camera), apart(right, camera), apart(left, right)) > 3
+    click(float("nan"))
+    assert apart(client.after(lambda: client.click("Lamp to the camera")), camera) == 0

@@ -11,11 +11,11 @@ import torch
 from surfhead.maths.lamps import LAMPS, lamp_from
 from surfhead.maths.light import Light
 from surfhead.testing.tiny import rotation
-from surfhead.viewing.lighting import Lighting
+from surfhead.viewing.lighting import Lighting, pointed_at
 from surfhead.viewing.painter import Painter
 from surfhead.viewing.shot import Shot
 from surfhead.viewing.variants import Look
-from surfhead.viewing.viewpoint import start_viewpoint
+from surfhead.viewing.viewpoint import Viewpoint, start_viewpoint
 from tests.runs.tiny_run import tiny_avatar
 
 HERE, THERE = (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)
@@ -47,6 +47,33 @@ def test_a_lamp_at_the_camera_lights_what_the_camera_sees() -> None:
     )
     assert float(more[0, 0]) == pytest.approx(1.0, abs=0.1)
     assert abs(float(more[1, 0])) < 0.1
+
+
+def test_a_lamp_of_ones_own_stays_where_it_is() -> None:
+    beside = Lighting(lamp=1.0, direction=(1.0, 0.0, 0.0))
+    first, second = (beside.light(LEARNT, place, THERE) for place in (HERE, (0.0, 3.0, 0.0)))
+    assert first is not None
+    assert second is not None
+    assert first.coefficients.equal(second.coefficients)
+    exact = LEARNT.plus(lamp_from((1.0, 0.0, 0.0), (1.0, 1.0, 1.0))).coefficients
+    torch.testing.assert_close(first.coefficients, exact)
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        ((0.5, 0.5), (0.0, 0.0, 1.0)),
+        ((1.0, 0.5), (1.0, 0.0, 0.0)),
+        ((0.5, 0.0), (0.0, 1.0, 0.0)),
+        ((0.9, 0.5), (0.8, 0.0, 0.6)),
+        ((-9.0, 0.5), (-1.0, 0.0, 0.0)),
+    ],
+)
+def test_a_point_of_the_picture_is_a_direction(
+    point: tuple[float, float], expected: tuple[float, float, float]
+) -> None:
+    front = Viewpoint.looking((0.0, 0.0, 1.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.5)
+    assert pointed_at(front, *point) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_lamp_is_the_lamp_from_the_front_turned() -> None:

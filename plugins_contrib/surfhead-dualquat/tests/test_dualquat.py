@@ -69,7 +69,10 @@ def test_the_host_alone_is_the_jacobian_deformer() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: Options(stretch="hots"), lambda: create("deformer", "dualquat", {"stretch": "hots"})],
+    [
+        lambda: DualQuaternion(Options(stretch="hots")),
+        lambda: create("deformer", "dualquat", {"stretch": "hots"}),
+    ],
 )
 def test_a_wrong_option_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(OptionError, match=r"hots(.|\n)*host.*isotropic.*none"):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import BASE_COLOUR, Directional, Encoding, OptionError, ParameterSpec, Schedule
+from surfhead.core.api import BASE_COLOUR, Directional, Encoding, ParameterSpec, Schedule
 from surfhead.maths import harmonics, planes
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
@@ -19,22 +19,6 @@ CONSTANT_TERM = Encoding(lambda rgb: (rgb - 0.5) / harmonics.Y00, lambda raw: ha
 def grey(count: int, generator: torch.Generator) -> Tensor:
     """(count, 3) constant terms of mid-grey surfels: coefficients in [0, 1/255), colours just above 0.5."""
     return torch.rand(count, 3, generator=generator) / 255
-
-
-def check_degree(degree: int, interval: int) -> None:
-    """Raise OptionError unless 0 <= degree <= 3 and interval >= 0."""
-    if not 0 <= degree <= harmonics.MAX_DEGREE:
-        raise OptionError(
-            f'Appearance option "degree" is {degree}.',
-            f"Expected 0 to {harmonics.MAX_DEGREE}.",
-            "Choose a degree in this range.",
-        )
-    if interval < 0:
-        raise OptionError(
-            f'Appearance option "interval" is {interval}.',
-            "Expected a number of images >= 0; 0 starts with the full degree.",
-            "Choose a number in this range.",
-        )
 
 
 class Diffuse:
@@ -67,7 +51,9 @@ class Diffuse:
         }
         if self.degree > 0:
             rest = (harmonics.size(self.degree) - 1, 3)
-            specs["sh_rest"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["sh_rest"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         return specs
 
     def advance(self, images: int) -> None:
@@ -83,7 +69,7 @@ class Diffuse:
 
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
-        if directions.is_cuda and "sh_rest" in features and kernels.cuda.serves(directions):
+        if "sh_rest" in features and kernels.serves(directions):
             found: Tensor = kernels.cuda.harmonic_colours(
                 features["sh_dc"], features["sh_rest"], directions, self.active
             )

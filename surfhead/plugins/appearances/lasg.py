@@ -40,7 +40,9 @@ class Lasg(Appearance):
     class Options(SpecularOptions):
         """Where and when the highlight is, and the harmonics below it."""
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         lobes = Lobes(rows=2, columns=8, hemisphere=True, anisotropic=True, channels=1)
         self._specular = Specular(self.name, self.options, lobes)

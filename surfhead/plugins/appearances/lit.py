@@ -30,8 +30,9 @@ differs from it by one factor a channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import torch
@@ -42,6 +43,7 @@ from surfhead.core.api import (
     Appearance,
     Binding,
     Colour,
+    ColourModel,
     Directional,
     Encoding,
     OptionError,
@@ -56,12 +58,12 @@ from surfhead.core.api import (
     planes,
 )
 from surfhead.maths.light import Light
+from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.appearances.diffuse import RATE, Diffuse
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
-NORMAL_INCIDENCE = 0.028  # Schlick's F0 of skin
 EXPONENT = 8.0  # of the gloss at the start
 LIGHT_PACE = 8.0  # times the network's rate: every pixel speaks of these few numbers
 MARGIN = 1e-3  # albedo is started this far from 0 and 1
@@ -141,24 +143,19 @@ class Lit(Appearance):
     class Options(SpecularOptions):
         """The light, the gloss, the eyes, and the residual's harmonics."""
 
-        light_degree: int = option(2, "Degree of the light's harmonics, 2 or 3.")
+        light_degree: int = option(2, "Degree of the light's harmonics, 2 or 3.", low=2, high=3)
         gloss: bool = option(True, "Whether skin mirrors the light.", live=True)
         occlusion: bool = option(False, "Whether each surfel learns which share of the light reaches it.")
         frame: Literal["canonical", "world"] = option(
             "world", "Whether the eyes' lobes turn with the head (canonical) or stay put (world).", live=True
         )
-        degree: int = option(2, "Highest degree of the residual's harmonics, 0 (none) to 3.", live=True)
+        degree: int = option(
+            2, "Highest degree of the residual's harmonics, 0 (none) to 3.", low=0, high=3, live=True
+        )
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.light_degree not in (2, 3):
-                raise OptionError(
-                    f'Appearance option "light_degree" is {self.light_degree}.',
-                    "Expected 2 or 3.",
-                    "Choose one of these.",
-                )
+    options: Options
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         lobes = Lobes(rows=2, columns=8, hemisphere=True, anisotropic=True, channels=1)
         self._eyes = Specular(self.name, self.options, lobes)
@@ -183,7 +180,9 @@ class Lit(Appearance):
         }
         if self.options.degree > 0:
             rest = (harmonics.size(self.options.degree) - 1, 3)
-            specs["residual"] = ParameterSpec(rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20)
+            specs["residual"] = ParameterSpec(
+                rest, 0.0, Schedule(RATE / 20), group="sh", group_share=1 / 20, unseen="initial"
+            )
         if self.options.gloss:
             specs["gloss"] = ParameterSpec((1,), -2.0, Schedule(RATE), group="sh", unseen="neighbours")
         if self.options.occlusion:
@@ -230,6 +229,23 @@ class Lit(Appearance):
             network.given.copy_(wanted)  # in place: captured pictures read it where it lies
         network.relit = light is not None
 
+    def colour_model(self, binding: Binding) -> ColourModel:
+        """Albedo, learnt light, gloss and residual, and the eyes' highlight."""
+        network, used = self.network(), self._residual.active
+        raw = {name: value.detach() for name, value in binding.parameters.items()}
+        albedo = torch.sigmoid(raw["albedo"])
+        count = harmonics.size(used) - 1
+        residual = raw["residual"][:, :count] if count else albedo.new_zeros(len(albedo), 0, 3)
+        lit = LitColours(
+            Light(network.learnt().detach(), "learnt"),
+            albedo,
+            residual,
+            torch.sigmoid(raw["occlusion"]) if self.options.occlusion else None,
+            torch.sigmoid(raw["gloss"]) if self.options.gloss else None,
+            EXPONENT * math.exp(float(network.sharpness.detach())),
+        )
+        return replace(self._eyes.colour_model(binding), degree=0, lit=lit)
+
     def __call__(
         self,
         binding: Binding,
@@ -268,8 +284,7 @@ class Lit(Appearance):
                 total = total + fresnel * share * network.mirrored(mirror, network.coefficients())
         if self._eyes.on:
             index = self._eyes.surfels(binding)
-            seen = (value.index_select(1, index) for value in (directions, normals, rotation))
-            shine = self._eyes.highlight(raw["specular"].index_select(0, index), *seen)
+            shine = self._eyes.highlight_of(index, raw["specular"], directions, normals, rotation)
             if network.relit and mirror is not None:
                 shine = shine * self._dimming(network, mirror.index_select(1, index))
             total = total.index_add(1, index, shine)
@@ -283,7 +298,7 @@ class Lit(Appearance):
     def _dimming(self, network: LitNetwork, mirror: Tensor) -> Tensor:
         """(B, M, 3) how much more of the new light than of the learnt one comes from where eyes mirror it."""
         before = network.mirrored(mirror, network.learnt()).mean(dim=-1, keepdim=True)
-        return network.mirrored(mirror, network.given) / before.clamp_min(0.1)
+        return network.mirrored(mirror, network.given) / before.clamp_min(DARKEST)
 
 
 def _to_world(rotation: Tensor, vectors: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from surfhead import kernels
 from surfhead.maths import geometry
 
 FEATURES = 24  # length of the specular feature every surfel carries
@@ -137,10 +138,21 @@ class LobeNetwork(nn.Module):
             directions: (B, M, 3) unit vectors from the camera to the surfel.
             normals: (B, M, 3) unit normals turned towards the camera.
         """
+        colour: Tensor = self.perceptron(self.inputs(features, directions, normals))
+        return colour
+
+    def inputs(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
+        """(B, M, 2 L + 16) what the perceptron looks at; on a GPU one kernel each way. See ``forward``."""
+        if (
+            directions.is_cuda
+            and not normals.requires_grad
+            and kernels.cuda.serves_lobes(directions, len(self.axes))
+        ):
+            raw = self.lobes(features)
+            found: Tensor = kernels.cuda.lobe_inputs(raw, self.axes, directions, normals, self.anisotropic)
+            return found
         facing = -(directions * normals).sum(dim=-1, keepdim=True)
         reflected = directions + 2 * facing * normals
         octaves = torch.cat([directions * 2.0**k for k in range(OCTAVES)], dim=-1)
         responses = self.responses(features, reflected).flatten(-2)
-        inputs = torch.cat((responses, facing, directions, octaves.sin(), octaves.cos()), dim=-1)
-        colour: Tensor = self.perceptron(inputs)
-        return colour
+        return torch.cat((responses, facing, directions, octaves.sin(), octaves.cos()), dim=-1)

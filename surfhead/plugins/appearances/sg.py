@@ -40,7 +40,9 @@ class Sg(Appearance):
     class Options(SpecularOptions):
         """Where and when the highlight is, and the harmonics below it."""
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         lobes = Lobes(rows=4, columns=8, hemisphere=False, anisotropic=False, channels=3)
         self._specular = Specular(self.name, self.options, lobes)

@@ -23,7 +23,7 @@ from surfhead.core.api import (
     Surface,
     option,
 )
-from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
+from surfhead.plugins.appearances.diffuse import Diffuse
 
 
 @final
@@ -38,18 +38,18 @@ class Sh(Appearance):
     class Options:
         """The degree and how it is reached."""
 
-        degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
+        degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", low=0, high=3, live=True)
         interval: int = option(
             1000,
             "Images after which the degree in use rises by one; 0: all at once.",
+            low=0,
             of=300_000,
             times="degree",
         )
 
-        def __post_init__(self) -> None:
-            check_degree(self.degree, self.interval)
+    options: Options
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._diffuse = Diffuse(self.options.degree, self.options.interval)
 

@@ -21,7 +21,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
-from surfhead.plugins.appearances.diffuse import Diffuse, check_degree
+from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, OCTAVES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
@@ -35,7 +35,7 @@ class SpecularOptions:
         "eyeballs",
         "Region of the rig that shines, or all.",
     )
-    start: int = option(2500, "Images after which the highlight is switched on.", of=300_000)
+    start: int = option(2500, "Images after which the highlight is switched on.", low=0, of=300_000)
     frame: Literal["canonical", "world"] = option(
         "canonical",
         "Whether light turns with the head (canonical, as published) or stays put (world).",
@@ -45,34 +45,14 @@ class SpecularOptions:
         "spread",
         "Lobe axes on bands of equal area (spread), or on the grid with end points of SurFhead (published).",
     )
-    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", live=True)
+    degree: int = option(3, "Highest degree of the harmonics, 0 to 3.", low=0, high=3, live=True)
     interval: int = option(
         1000,
         "Images after which the degree in use rises by one; 0: all at once.",
+        low=0,
         of=300_000,
         times="degree",
     )
-
-    def __post_init__(self) -> None:
-        check_degree(self.degree, self.interval)
-        if self.start < 0:
-            raise OptionError(
-                f'Appearance option "start" is {self.start}.',
-                "Expected a number of images >= 0.",
-                "Choose a number in this range.",
-            )
-        if self.frame not in ("canonical", "world"):
-            raise OptionError(
-                f'Appearance option "frame" is "{self.frame}".',
-                "Expected canonical or world.",
-                "Choose one of these.",
-            )
-        if self.lobe_grid not in ("spread", "published"):
-            raise OptionError(
-                f'Appearance option "lobe_grid" is "{self.lobe_grid}".',
-                "Expected spread or published.",
-                "Choose one of these.",
-            )
 
 
 @dataclass(frozen=True)
@@ -180,9 +160,22 @@ class Specular:
             ),
         )
 
-    def highlight(self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor) -> Tensor:
-        """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped."""
-        if self.options.frame == "world":
+    def highlight_of(
+        self, index: Tensor, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor
+    ) -> Tensor:
+        """(B, M, 3) the specular term of M of N surfels, the inputs being those of all N."""
+        turned = rotation.index_select(1, index) if self.options.frame == "world" else None
+        directions, normals = directions.index_select(1, index), normals.index_select(1, index)
+        return self.highlight(features.index_select(0, index), directions, normals, turned)
+
+    def highlight(
+        self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor | None
+    ) -> Tensor:
+        """(B, M, 3) the specular term of M surfels with features (M, 24), not clamped.
+
+        ``rotation`` (B, M, 3, 3) is needed in the frame ``world``.
+        """
+        if self.options.frame == "world" and rotation is not None:
             directions = (rotation * directions[..., None, :]).sum(dim=-1)
             normals = (rotation.detach() * normals[..., None, :]).sum(dim=-1)
         colour: Tensor = self.network()(features, directions, normals)
@@ -200,10 +193,7 @@ class Specular:
                 total = plain + self.highlight(features, directions, normals, rotation)
             else:
                 index = self.surfels(binding)
-                shine = self.highlight(
-                    features.index_select(0, index),
-                    *(value.index_select(1, index) for value in (directions, normals, rotation)),
-                )
+                shine = self.highlight_of(index, features, directions, normals, rotation)
                 total = plain.index_add(1, index, shine)
         rgb = total.clamp_min(0.0)
         if not parts:

@@ -46,6 +46,8 @@ class Blender(Dataset):
 
         extent: float = option(1.3, "Half the side of the cube of random points, in the scene's unit.")
 
+    options: Options
+
     @classmethod
     def example(cls, folder: Path) -> Blender:
         """Nine pictures of noise, written to the folder."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option, unknown_name
+from surfhead.core.api import DataError, Dataset, Scene, Views, option, unknown_name
 from surfhead.plugins.datasets.colmap_model import (
     Intrinsics,
     Photograph,
@@ -43,14 +43,9 @@ class Colmap(Dataset):
 
         images: str = option("images", "Folder of the pictures: images, images_2, images_4, ...")
         model: str = option("", "Which model of sparse/, such as 0; empty: the one with the most pictures.")
-        test_every: int = option(8, "Every so many-th picture by name is a test picture; 0: none.")
+        test_every: int = option(8, "Every so many-th picture by name is a test picture; 0: none.", low=0)
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.test_every < 0:
-                raise OptionError(
-                    f'"test_every" is {self.test_every}.', "Expected >= 0.", "Mend the setting."
-                )
+    options: Options
 
     @classmethod
     def example(cls, folder: Path) -> Colmap:

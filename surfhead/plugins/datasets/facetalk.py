@@ -53,6 +53,8 @@ class Facetalk(Dataset):
         )
         test: tuple[str, ...] = option(("*",), "Held-out sequences among the others; names or patterns.")
 
+    options: Options
+
     @classmethod
     def example(cls, folder: Path) -> Facetalk:
         """Six pictures of noise in two sequences, written to the folder."""
@@ -113,7 +115,7 @@ class Facetalk(Dataset):
         parameters["expression"] = torch.from_numpy(expressions)
         shape = torch.from_numpy(_padded(records[0][0], "shape", SHAPES, anywhere=True))
         return PictureScene(
-            Pictures(pictures, cameras.sizes, self.options, None, (-1.0, -1.0, 1.0)),
+            Pictures(pictures, cameras.sizes, self.options, None, (-1.0, -1.0, 1.0), predicted=False),
             views,
             rig="flame",
             rig_parameters=parameters,

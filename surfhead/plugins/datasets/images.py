@@ -9,20 +9,21 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option, unknown_name
-from surfhead.plugins.datasets.picture_headers import TIFF, Size, opened, unreadable
+from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option
+from surfhead.files import bounds
+from surfhead.plugins.datasets import predicted_normals
+from surfhead.plugins.datasets.picture_headers import TIFF, Size, check_tiff, opened, unreadable
 
 Colour = tuple[float, float, float]
 WIDEST = 1600  # pixels; wider pictures are scaled down to it unless told otherwise, as in 3DGS
 BRIGHTEST = 4.0  # of pictures of floats from 0 to 1, which highlights exceed; others count to 255
 DIVISORS = (1, 2, 4, 8)
 WHITE: Colour = (1.0, 1.0, 1.0)
-CACHES = ("disk", "ram")
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,23 @@ class ImageOptions:
     resolution: int = option(
         -1,
         "1, 2, 4, 8 divide the size; other values are a width in pixels; -1 limits the width to 1600.",
+        low=-1,
     )
-    background: Colour | None = option(None, "RGB in [0, 1] behind the foreground; none: white.")
-    cache: str = option("disk", "ram: keep decoded pictures as bytes; disk: decode them each time.")
-    memory: float = option(4.0, "Most memory for kept pictures, GiB; the rest is decoded each time.")
+    background: Colour | None = option(
+        None, "RGB in [0, 1] behind the foreground; none: white.", low=0, high=1
+    )
+    cache: Literal["disk", "ram"] = option(
+        "disk", "ram: keep decoded pictures as bytes; disk: decode them each time."
+    )
+    memory: float = option(4.0, "Most memory for kept pictures, GiB; the rest is decoded each time.", low=0)
 
     def __post_init__(self) -> None:
-        if self.resolution != -1 and self.resolution < 1:
+        if self.resolution == 0:
             raise OptionError(
-                f'"resolution" is {self.resolution}.',
+                '"resolution" is 0.',
                 "Expected -1, a divisor 1, 2, 4, 8, or a width in pixels.",
-                "Mend the setting.",
+                "Mend --set data.resolution.",
             )
-        if self.background is not None and not all(0 <= value <= 1 for value in self.background):
-            raise OptionError(
-                f'"background" is {self.background}.', "Expected RGB in [0, 1].", "Mend the setting."
-            )
-        if self.cache not in CACHES:
-            raise unknown_name("cache", self.cache, CACHES, "Choose one of these.", OptionError)
-        if self.memory < 0:
-            raise OptionError(f'"memory" is {self.memory}.', "Expected GiB >= 0.", "Mend the setting.")
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ def scaled_intrinsics(intrinsics: np.ndarray, native: Size, target: Size) -> np.
 def _load(path: Path, native: Size, camera: bool = True) -> Image.Image:
     try:
         with opened(path) as image:
-            image.load()  # the pixels outlive the file
+            if image.size == native:  # one of another size is refused before it is decoded
+                image.load()  # the pixels outlive the file
             loaded: Image.Image = image
     except DataError:
         if path.suffix.lower() not in TIFF or not path.is_file():
@@ -112,7 +111,9 @@ def _tiff(path: Path) -> Image.Image:
     import tifffile
 
     try:
-        values = np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(bounds.regular(path)) as file:
+            check_tiff(path, file)
+            values = np.asarray(file.asarray())
         if values.ndim != 3 or values.shape[2] not in (3, 4):
             raise ValueError(f"its pixels have shape {values.shape}")
         return Image.fromarray(_bytes(path, values))
@@ -182,6 +183,7 @@ class Pictures:
         composited: the colour the files were already composited on; None: their surroundings show what the
             camera saw, and the mask cuts the foreground out.
         normal_signs: factors that take the files' normals to OpenCV axes.
+        predicted: whether a folder ``normals/`` beside the pictures holds a predictor's normals.
     """
 
     def __init__(
@@ -191,6 +193,7 @@ class Pictures:
         options: ImageOptions,
         composited: Colour | None = None,
         normal_signs: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        predicted: bool = True,
     ) -> None:
         self.files = tuple(files)
         one = isinstance(native[0], int)
@@ -199,6 +202,7 @@ class Pictures:
         self.background = WHITE if options.background is None else options.background
         self.composited = composited
         self.normal_signs = normal_signs
+        self.priors = tuple(predicted_normals.beside(one.image) if predicted else None for one in files)
         self._budget = int(options.memory * (1 << 30)) if options.cache == "ram" else 0
         self._kept: dict[int, Frame] = {}
         self._used = 0
@@ -215,7 +219,7 @@ class Pictures:
         if kept is not None:
             return kept
         frame = self._decode(view)
-        parts = (frame.image, frame.mask, frame.normal)
+        parts = (frame.image, frame.mask, frame.normal, frame.normal_prior)
         size = sum(part.nbytes for part in parts if part is not None)
         with self._lock:
             # Views come in random order, so keeping the first that fit is as good as any eviction.
@@ -245,13 +249,21 @@ class Pictures:
             _owned(_resize(image, target)),
             None if mask is None else _owned(_resize(mask, target)),
             None if files.normal is None else self._normals(files.normal, native, target),
+            normal_prior=self._prior(view, target),
         )
+
+    def _prior(self, view: int, target: Size) -> np.ndarray | None:
+        """Predicted normals; of views without, where others have some: nothing, so that batches are alike."""
+        file = self.priors[view]
+        if file is not None:
+            return predicted_normals.read(file, target)
+        return np.zeros((target[1], target[0], 3), np.uint8) if any(self.priors) else None
 
     def _normals(self, path: Path, native: Size, target: Size) -> np.ndarray:
         width, height = native
         try:
-            with path.open("rb") as file:
-                normals = np.load(file, allow_pickle=False)
+            with bounds.regular(path).open("rb") as file:
+                normals = np.lib.format.read_array(file, allow_pickle=False)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error
         numbers = normals.dtype.kind in "fiu" and normals.shape == (height, width, 3)
@@ -311,9 +323,10 @@ class PictureScene(Scene):
         return self.pictures.frame(view)
 
     def files(self, view: int) -> tuple[Path, ...]:
-        """Picture, mask and normals of a view, those it has."""
+        """Picture, mask, normals and predicted normals of a view, those it has."""
         picture = self.pictures.files[view]
-        return tuple(file for file in (picture.image, picture.mask, picture.normal) if file is not None)
+        parts = (picture.image, picture.mask, picture.normal, self.pictures.priors[view])
+        return tuple(file for file in parts if file is not None)
 
     def mask_file(self, view: int) -> Path | None:
         """The file of a view's mask; None where it has none of its own."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, Dataset, OptionError, Scene, Views, option
+from surfhead.core.api import DataError, Dataset, Scene, Views, option
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.other_trackers import other_tracker
 from surfhead.plugins.datasets.starting_points import PointOptions, starting_points
@@ -62,15 +62,12 @@ class Transforms(Dataset):
         """How to read the pictures, and which are held out."""
 
         test_every: int = option(
-            8, "Every so many-th picture by name is a test picture, where the file names no splits; 0: none."
+            8,
+            "Every so many-th picture by name is a test picture, where the file names no splits; 0: none.",
+            low=0,
         )
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.test_every < 0:
-                raise OptionError(
-                    f'"test_every" is {self.test_every}.', "Expected >= 0.", "Mend the setting."
-                )
+    options: Options
 
     @classmethod
     def example(cls, folder: Path) -> Transforms:

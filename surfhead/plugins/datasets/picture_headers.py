@@ -5,20 +5,24 @@ Every header is read when a data set is opened, so that a camera never describes
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 Size = tuple[int, int]
 LARGEST = 178_956_970  # pixels; Pillow refuses to decode more, lest a small file fills the memory
 TIFF = (".tif", ".tiff")
+CHANNELS = 4  # of a pixel, at most
 READERS = 16  # threads; reading headers waits for the disk
 
 
@@ -49,7 +53,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet allowed
-            with Image.open(path) as image:
+            with Image.open(bounds.regular(path)) as image:
+                bounds.picture(*image.size, path.stat().st_size)
                 yield image
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise unreadable(path, error) from error
@@ -71,14 +76,27 @@ def _tiff_header(path: Path) -> Header:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(bounds.regular(path)) as file:
             page = file.pages.first
+            check_tiff(path, file)
             return Header(
                 (int(page.imagewidth), int(page.imagelength)),
                 page.dtype is not None and page.dtype.kind == "f",
             )
     except Exception as error:  # a damaged file can fail in any way
         raise unreadable(path, error) from error
+
+
+def check_tiff(path: Path, file: Any) -> None:
+    """Raise ValueError where an opened TIFF file promises more than it may hold."""
+    height, width = (int(math.prod(side)) for side in _sides(file.series[0].shape))
+    bounds.picture(width, height, path.stat().st_size)
+
+
+def _sides(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A series' shape as rows and columns; up to four channels count as one pixel."""
+    sides = tuple(shape[:-1]) if len(shape) > 2 and shape[-1] <= CHANNELS else tuple(shape)
+    return sides[:1], sides[1:]
 
 
 def header_size(path: Path) -> Size:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import OptionError, option
+from surfhead.core.api import option
 from surfhead.meshes import ply
 from surfhead.plugins.datasets.images import ImageOptions
 from surfhead.plugins.datasets.transforms import wrong
@@ -19,20 +19,11 @@ UNIFORM = "random points"
 class PointOptions(ImageOptions):
     """How to read the pictures, and where surfels start."""
 
-    points: int = option(100_000, "Random starting points where the data set has none.")
+    points: int = option(100_000, "Random starting points where the data set has none.", low=1)
     extent: float = option(
-        0.0, "Half the side of the cube of random points, in the scene's unit; 0: by the cameras."
+        0.0, "Half the side of the cube of random points, in the scene's unit; 0: by the cameras.", low=0
     )
-    seed: int = option(0, "Seed of the random points.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.points < 1 or self.extent < 0 or self.seed < 0:
-            raise OptionError(
-                f'"points", "extent", "seed" are {self.points}, {self.extent}, {self.seed}.',
-                "Expected points >= 1, extent >= 0, seed >= 0.",
-                "Mend the setting.",
-            )
+    seed: int = option(0, "Seed of the random points.", low=0)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 from surfhead.plugins.datasets.intrinsics import PINHOLES, Fitted, fit, not_pinhole
 from surfhead.plugins.datasets.picture_headers import Size
 
@@ -37,7 +38,8 @@ def wrong(
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises DataError naming the file."""
     try:
-        content = json.loads(path.read_bytes())  # UTF-8, -16 or -32, with a byte order mark or without
+        # UTF-8, -16 or -32, with a byte order mark or without
+        content = json.loads(bounds.regular(path, 1 << 29).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise wrong(path, f"it cannot be read: {reason}", "a JSON file") from error

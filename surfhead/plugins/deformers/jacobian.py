@@ -30,6 +30,8 @@ class Jacobian(Deformer):
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
         )
 
+    options: Options
+
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)

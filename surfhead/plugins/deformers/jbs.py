@@ -26,17 +26,14 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, OptionError, ParameterSpec, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
-    BLEND,
     affine_field,
     blend,
     deformation,
-    neighbourhood,
     of_host,
     rigged,
-    weights,
 )
 
 
@@ -61,13 +58,7 @@ class Jbs(Deformer):
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
         )
 
-        def __post_init__(self) -> None:
-            if self.rotation_blend not in ("relative", "paper"):
-                raise OptionError(
-                    f'Option "rotation_blend" of deformer "jbs" is "{self.rotation_blend}".',
-                    "Expected relative or paper.",
-                    "Choose one of these.",
-                )
+    options: Options
 
     @property
     def max_angle(self) -> float:
@@ -76,22 +67,22 @@ class Jbs(Deformer):
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
-        return {"blend": BLEND}
+        return {"blend": neighbour_blend.BLEND}
 
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) the first of the blend weights."""
-        return weights(binding)[:, 0]
+        return neighbour_blend.weights(binding)[:, 0]
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
-        factors = weights(binding)
-        if mesh.vertices.is_cuda and self.options.rotation_blend == "relative":
+        factors = neighbour_blend.weights(binding)
+        if self.options.rotation_blend == "relative":
             field = fused_field(mesh, binding, factors, self.options.rig_gradients)
             if field is not None:
                 return field
         deformed = deformation(mesh, self.options.rig_gradients)
-        near = neighbourhood(mesh, binding)
+        near = neighbour_blend.neighbourhood(mesh, binding)
         if self.options.rotation_blend == "paper":
             vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
             blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))
@@ -123,8 +114,8 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
 
 
 def fused_field(mesh: Mesh, binding: Binding, factors: Tensor, rig_gradients: bool) -> AffineField | None:
-    """The field by the GPU's kernels; None where they do not serve."""
-    if not kernels.cuda.serves(mesh.vertices):
+    """The field by the fused kernels; None where they do not serve."""
+    if not kernels.serves(mesh.vertices):
         return None
     rest, topology = mesh.rest.frames, mesh.topology
     quaternion, stretch, centroid = kernels.cuda.pose_triangles(mesh.vertices, topology.triangles, rest.rows)

@@ -16,17 +16,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, option
+from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
 from surfhead.maths import geometry
 from surfhead.plugins.deformers.blending import (
-    BLEND,
     affine_field,
     blend,
     deformation,
-    neighbourhood,
     of_host,
     rigged,
-    weights,
 )
 
 
@@ -46,19 +43,23 @@ class Lbs(Deformer):
             True, "Let gradients reach the rig through the Jacobians, not only through centroids."
         )
 
+    options: Options
+
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
-        return {"blend": BLEND}
+        return {"blend": neighbour_blend.BLEND}
 
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) the first of the blend weights."""
-        return weights(binding)[:, 0]
+        return neighbour_blend.weights(binding)[:, 0]
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
         deformed = deformation(mesh, self.options.rig_gradients)
-        affine = blend(deformed.jacobian, neighbourhood(mesh, binding), weights(binding))
+        affine = blend(
+            deformed.jacobian, neighbour_blend.neighbourhood(mesh, binding), neighbour_blend.weights(binding)
+        )
         with torch.no_grad():
             # relative to the matrix's size, so that rounding cannot pass a singular blend as regular
             limit = torch.finfo(affine.dtype).eps * affine.square().sum(dim=(-2, -1)).pow(1.5)

@@ -33,6 +33,8 @@ class Similarity(Deformer):
             True, "Let gradients reach the rig through rotation and scale, not only through centroids."
         )
 
+    options: Options
+
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)

@@ -17,12 +17,11 @@ are the published schedule for 300k images (SurFhead).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Densifier, DensifyPlan, DensifyState, OptionError, option
+from surfhead.core.api import Densifier, DensifyPlan, DensifyState, option
 
 
 class Adaptive(Densifier):
@@ -36,77 +35,48 @@ class Adaptive(Densifier):
     class Options:
         """When, and by which limits."""
 
-        start: int = option(
-            5000,
-            "First image count at which to densify.",
-            of=300_000,
-        )
+        start: int = option(5000, "First image count at which to densify.", of=300_000, low=0)
         stop: int = option(
             150_000,
             "Last image count at which to densify; no reset from here on.",
             of=300_000,
             end=True,
+            low=0,
         )
-        every: int = option(
-            1000,
-            "Images between plans; 0 = never.",
-            of=300_000,
-            least=20,
-        )
+        every: int = option(1000, "Images between plans; 0 = never.", of=300_000, least=20, low=0)
         threshold: float = option(
             2e-4,
             "Mean gradient of the screen centre, in device coordinates, above which a surfel densifies.",
+            low=0,
         )
         dense_fraction: float = option(
-            0.01,
-            "Largest world scale, as a fraction of the extent, that is cloned and not split.",
+            0.01, "Largest world scale, as a fraction of the extent, that is cloned and not split.", low=0
         )
-        cull: float = option(0.05, "Opacity below which a surfel is pruned.")
+        cull: float = option(0.05, "Opacity below which a surfel is pruned.", low=0, below=1)
         reset_every: int = option(
-            30_000,
-            "Images between opacity resets; 0 = never.",
-            of=300_000,
-            least=500,
+            30_000, "Images between opacity resets; 0 = never.", of=300_000, least=500, low=0
         )
-        reset_opacity: float = option(0.01, "Opacity left by a reset, at most.")
+        reset_opacity: float = option(0.01, "Opacity left by a reset, at most.", above=0, below=1)
         large_fraction: float = option(
-            0.1, "World scale, as a fraction of the extent, above which a surfel is too large; 0 = no limit."
+            0.1,
+            "World scale, as a fraction of the extent, above which a surfel is too large; 0 = no limit.",
+            low=0,
         )
         large_radius: float = option(
-            0.0, "Screen radius in pixels above which a surfel is too large; 0 = no limit."
+            0.0, "Screen radius in pixels above which a surfel is too large; 0 = no limit.", low=0
         )
-        children: int = option(2, "Children of a split surfel.")
-        shrink: float = option(1.6, "A child's scale is its parent's divided by this.")
-        teeth_gain: float = option(
-            1.0,
-            "Factor on the gradients of the teeth (published final: 20).",
-        )
+        children: int = option(2, "Children of a split surfel.", low=2)
+        shrink: float = option(1.6, "A child's scale is its parent's divided by this.", low=1)
+        teeth_gain: float = option(1.0, "Factor on the gradients of the teeth (published final: 20).", low=0)
         detach_eyeballs: bool = option(True, "Never clone or split on the eyeballs.")
         max_surfels: int = option(
-            0, "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit."
+            0, "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit.", low=0
         )
 
-        def __post_init__(self) -> None:
-            low: dict[str, float] = dict.fromkeys(
-                ("start", "stop", "every", "threshold", "dense_fraction", "cull", "reset_every"), 0
-            )
-            low |= {"large_fraction": 0, "large_radius": 0, "teeth_gain": 0, "max_surfels": 0}
-            low |= {"children": 2, "shrink": 1}
-            for key, least in low.items():
-                if not getattr(self, key) >= least:
-                    raise _out_of_range(key, getattr(self, key), f"a number >= {least}")
-            if not self.cull < 1:
-                raise _out_of_range("cull", self.cull, "an opacity below 1")
-            if not 0 < self.reset_opacity < 1:
-                raise _out_of_range("reset_opacity", self.reset_opacity, "an opacity between 0 and 1")
-
-    def __init__(self, options: Any = None) -> None:
-        super().__init__(options)
-        self._before, self._after = -1, -1  # the step that ``due`` was last asked about
+    options: Options
 
     def due(self, before: int, after: int, length: int) -> bool:
         """Whether a moment to densify or to reset lies in (before, after], which ``plan`` then does."""
-        self._before, self._after = before, after
         return any(self._moments(before, after, length))
 
     def _moments(self, before: int, after: int, length: int) -> tuple[bool, bool]:
@@ -117,8 +87,8 @@ class Adaptive(Densifier):
         return densify, reset
 
     def plan(self, state: DensifyState) -> DensifyPlan:
-        """The plan for what is due at ``state.images``."""
-        before = self._before if self._after == state.images else state.images - 1
+        """The plan for what is due in (since, images]."""
+        before = state.images - 1 if state.since is None else state.since
         densify, reset = self._moments(before, state.images, state.length)
         options = self.options
         nothing = torch.zeros_like(state.opacity, dtype=torch.bool)
@@ -159,14 +129,6 @@ class Adaptive(Densifier):
             chosen = _largest_within(gradient, clone + (options.children - 1) * split, room)
             clone, split = clone & chosen, split & chosen
         return clone, split, prune
-
-
-def _out_of_range(key: str, value: object, expected: str) -> OptionError:
-    return OptionError(
-        f'Option "{key}" of densifier "adaptive" is {value}.',
-        f"Expected {expected}.",
-        f"Set densifier.{key}.",
-    )
 
 
 def _moment(before: int, after: int, every: int, first: int, last: int) -> bool:

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from surfhead.core.api import DataError, Format
 from surfhead.core.api import Motion as Moved
+from surfhead.files import bounds
 
 RATE = 60.0  # ARKit's own
 LOOK = math.radians(30)  # at a coefficient of 1
@@ -97,7 +98,7 @@ class Arkit(Format):
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     """Column names, and the rows that are not empty."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with bounds.regular(path, 1 << 28).open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _wrong(path, f"cannot be read: {error}") from error

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import AvatarView, Format
+from surfhead.files.writing import write_bytes
 from surfhead.maths import harmonics
 from surfhead.plugins.formats.posed import posed, settings_of
 
@@ -41,8 +42,7 @@ class Gltf(Format):
         """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
         timestep, parameters = settings_of(settings, self.name)
         attributes = splat_attributes(posed(avatar, timestep, parameters))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(binary(attributes))
+        write_bytes(path, binary(attributes))
         return [path]
 
 

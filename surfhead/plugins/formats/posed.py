@@ -42,7 +42,7 @@ def posed(
         raise OptionError(
             f"Timestep {timestep} is outside the avatar's motion.",
             f"It has timesteps 0 to {avatar.timesteps - 1}.",
-            "Choose one of these.",
+            "Choose one of these with --timestep.",
         )
     if parameters is None:
         parameters = avatar.poses(torch.tensor([timestep or 0], device=avatar.device))

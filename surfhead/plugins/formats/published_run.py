@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 NETWORK, ARGUMENTS = "specular.pth", "cfg_args"
 FEATURES, HIDDEN = 24, 128
@@ -25,6 +26,7 @@ AMPLITUDES, OCTAVES = 2, 2
 # model: lobes, sharpnesses of a lobe, channels of its light
 MODELS = {"lasg": (16, 2, 1), "asg": (32, 2, 3), "sg": (32, 1, 3)}
 LONGEST = 1 << 20  # bytes of a text of arguments
+NUMBERS = 1 << 22  # of a network; the largest here has some 20,000
 
 
 def iteration_of(path: Path) -> int:
@@ -104,9 +106,12 @@ def read_network(
         DataError: naming the file, which is damaged or holds other things than finite tensors.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with bounds.regular(path).open("rb") as file:
+            state = torch.load(bounds.archive(file), map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise ValueError("it is no dictionary of tensors")
+        if sum(value.numel() for value in state.values()) > NUMBERS:  # a tensor may repeat one number
+            raise ValueError(f"it holds more than {NUMBERS} numbers")
         tensors = {str(name): value.float() for name, value in state.items()}
         if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
             raise ValueError("it holds NaN or infinity")

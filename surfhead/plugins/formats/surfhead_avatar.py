@@ -29,6 +29,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar, option
+from surfhead.files import bounds
+from surfhead.files.writing import beside, write_text
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
 from surfhead.plugins.formats.mended_surfels import mended
 from surfhead.plugins.formats.point_cloud import read_points, refuse, write_points
@@ -38,6 +40,7 @@ from surfhead.plugins.formats.tracked import read_identity, read_motion, write_t
 CLOUD, TRACKED = "point_cloud.ply", "flame_param.npz"
 VERSION = 1
 TRAINED = 30000  # images; enough for every harmonic and the highlight to be switched on
+READERS = ("colmap", "vhap")  # of what static and of what rigged avatars are trained on
 GROUPS = ("motion", "identity", "network")
 
 
@@ -70,6 +73,8 @@ class SurfheadAvatar(Format):
             "rising number (index).",
         )
 
+    options: Options
+
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
         refuse(settings, self.name)
@@ -88,7 +93,8 @@ class SurfheadAvatar(Format):
             for group, values in groups.items()
             for name, value in values.items()
         }
-        save_file(tensors, cloud.with_suffix(".safetensors"))
+        with beside(cloud.with_suffix(".safetensors")) as temporary:
+            save_file(tensors, temporary)
         description = {
             "surfhead": VERSION,
             "rig": _component(avatar.rig),
@@ -97,7 +103,7 @@ class SurfheadAvatar(Format):
             "background": [float(value) for value in avatar.background],
             "images": avatar.images,
         }
-        cloud.with_suffix(".json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+        write_text(cloud.with_suffix(".json"), json.dumps(description, indent=1))
         files = [cloud, cloud.with_suffix(".json"), cloud.with_suffix(".safetensors")]
         if avatar.rig.name == "flame":
             write_tracked(cloud.with_name(TRACKED), avatar.motion, avatar.identity)
@@ -143,7 +149,7 @@ def _damaged(path: Path, reason: object) -> DataError:
 def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
     path = cloud.with_suffix(".json")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(bounds.regular(path, 1 << 24).read_text(encoding="utf-8"))
         if content["surfhead"] != VERSION:
             raise ValueError(f"version {content['surfhead']} is not {VERSION}")
         red, green, blue = (float(value) for value in content["background"])
@@ -153,7 +159,7 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
                 raise ValueError("a component has no name or no options")
         images = int(content["images"])
         path = cloud.with_suffix(".safetensors")
-        tensors = load_file(path)
+        tensors = load_file(bounds.regular(path))
     except (
         OSError,
         ValueError,
@@ -182,6 +188,7 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
         motion=groups["motion"],
         identity=groups["identity"],
         network=groups["network"],
+        dataset=READERS[rig["name"] != "none"],
     )
 
 
@@ -230,6 +237,7 @@ def _foreign(
         background=(0.0, 0.0, 0.0) if said.get("white_background") is False else (1.0, 1.0, 1.0),
         images=max(iteration_of(cloud.parent), TRAINED),
         neighbour_order=options.neighbour_order,
+        dataset=READERS[bound],
         notes=tuple(notes),
     )
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
+from surfhead.files.writing import beside
 from surfhead.plugins.formats.tracker_fields import (
     BARE,
     IDENTITY,
@@ -56,7 +58,7 @@ def _wrong(source: Source, what: str, expected: str) -> DataError:
 def opened(source: Source) -> Iterator[IO[bytes]]:
     """The file at a path, or a stream from its beginning, which stays open."""
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with bounds.regular(source).open("rb") as file:
             yield file
     else:
         source.seek(0)
@@ -70,7 +72,7 @@ def _content(path: Source, wanted: Iterable[str] | None) -> tuple[dict[str, np.n
     """
     try:
         with opened(path) as file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(bounds.archive(file), allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 fields, rest = _bare(path, loaded), []
             else:
@@ -119,7 +121,7 @@ def field_names(path: Source) -> set[str]:
     """The names of a file's fields; those of FLAME where it is a bare array or cannot be read."""
     try:
         with opened(path) as file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(bounds.archive(file), allow_pickle=False)
             if not isinstance(loaded, np.ndarray):
                 with loaded as archive:
                     return set(archive.files)
@@ -228,6 +230,5 @@ def write_tracked(
     for name, value in identity.items():
         numbers = value.detach().cpu().float().numpy()
         fields[name] = numbers.reshape(1, -1, 3) if name == "static_offset" else numbers
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    with beside(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **fields)  # type: ignore[arg-type]

@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
+from surfhead.files.writing import write_text
 
 FILE = "metrics.jsonl"
 STEPS = 20  # reading losses waits for the GPU, so lines are at least this many steps apart
@@ -32,15 +33,11 @@ class Jsonl(Observer):
     class Options:
         """How often."""
 
-        every: int = option(100, "Images between two lines of losses; at least 20 steps lie between them.")
+        every: int = option(
+            100, "Images between two lines of losses; at least 20 steps lie between them.", low=1
+        )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'"every" of observer "jsonl" is {self.every}.',
-                    "Expected at least 1.",
-                    "For example: --set observers.jsonl.every=100",
-                )
+    options: Options
 
     def run_started(self, run: Any) -> None:
         """Keep the lines up to where the run starts; there are none for a new run."""
@@ -49,19 +46,18 @@ class Jsonl(Observer):
         self.every = max(self.options.every, STEPS * run.config.batch_size)
         self.evaluations: set[tuple[int, str]] = set()
         kept = []
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
+        if self.path.is_file():
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     row = json.loads(line)
-                except ValueError:
-                    continue  # cut short when the run was killed
-                if run.images > 0 and row["images"] <= run.images:
+                    early = run.images > 0 and row["images"] <= run.images
+                except (ValueError, LookupError, TypeError, RecursionError):
+                    continue  # cut short when the run was killed, or damaged
+                if early:
                     kept.append(line + "\n")
                     if "split" in row:
                         self.evaluations.add((row["images"], row["split"]))
-        temporary = self.path.with_suffix(".partial")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(self.path)
+        write_text(self.path, "".join(kept))
 
     def stepped(self, run: Any, images: int, losses: Mapping[str, Tensor]) -> None:
         """Write the losses when a line is due."""

@@ -1,4 +1,4 @@
-"""Shows how a run goes: a live display in a terminal, plain lines elsewhere.
+"""Shows how a run goes: a display that stays in place in a terminal, plain lines elsewhere.
 
 Both give the images seen, images a second, the last PSNR on a training batch, the number of surfels, the
 weighted loss terms and the time left. Evaluations are printed as lines that stay. Reading a value waits
@@ -10,25 +10,61 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
+from surfhead.terminal import bars
+from surfhead.terminal import console as terminal
+from surfhead.terminal.console import say
+from surfhead.terminal.figure_names import figure_name
+from surfhead.terminal.sizes import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 STEPS = 20  # between two looks at values on a GPU
 LIVE_SECONDS = 0.5  # between two refreshes of the live display
-BAR_WIDTH = 32
+BETWEEN = "  "  # two facts on a line
+
+
+class Standing:
+    """How far a run is: a bar, and lines of facts that end between two of them."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.images = length, 0
+        self.facts: list[str] = []
+        self.terms: list[str] = []
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The bar ahead of the first facts, and the loss terms below."""
+        room = max(min(options.max_width - 1, bars.WIDEST), 20)
+        drawn = bars.bar(self.images / max(self.length, 1), bars.BAR[1], ascii=bars.plain(console))
+        first, *rest = joined(self.facts, room, bars.BAR[1] + len(BETWEEN))
+        yield drawn.append(BETWEEN).append(first) if first else drawn
+        for line in rest:
+            yield Text(line)
+        for line in joined(self.terms, room):
+            yield Text(line, style="dim")
+
+
+def joined(words: Sequence[str], room: int, ahead: int = 0) -> list[str]:
+    """Words in lines of at most ``room`` columns, of which ``ahead`` are taken in the first; never cut."""
+    lines = [""]
+    for word in words:
+        before = f"{lines[-1]}{BETWEEN}" if lines[-1] else ""
+        taken = ahead if len(lines) == 1 else 0
+        if (before or taken) and taken + len(before) + len(word) > room:
+            lines.append(word)
+        else:
+            lines[-1] = before + word
+    return lines
 
 
 class Progress(Observer):
@@ -46,22 +82,14 @@ class Progress(Observer):
             "auto",
             "live: a display that stays in place; lines: a line now and then; auto: as the output allows.",
         )
-        seconds: float = option(5.0, "Seconds between two plain lines.")
+        seconds: float = option(5.0, "Seconds between two plain lines.", low=0)
 
-        def __post_init__(self) -> None:
-            if not self.seconds >= 0.0:
-                raise OptionError(
-                    f'"seconds" of observer "progress" is {self.seconds}.',
-                    "Expected at least 0.",
-                    "For example: --set observers.progress.seconds=10",
-                )
+    options: Options
 
     def run_started(self, run: Any) -> None:
         """Say what is trained, and open the display."""
-        terminal = sys.stdout.isatty()
-        width = None if terminal else 160
-        self.console = Console(highlight=False, markup=False, emoji=False, width=width)
-        live = terminal if self.options.style == "auto" else self.options.style == "live"
+        live = bars.visible() if self.options.style == "auto" else self.options.style == "live"
+        bars.end_waiting()
         self.steps = 0
         self.shown_at = time.monotonic()
         self.shown_step = 0
@@ -75,9 +103,9 @@ class Progress(Observer):
             self._say(f"Continuing at image {run.images}.")
         for note in run.scene.notes:
             self._say(f"Data: {note}")
-        self.live = Live(console=self.console, auto_refresh=False, transient=True) if live else None
+        self.live = Standing(run.length) if live else None
         if self.live is not None:
-            self.live.start()
+            bars.show(self.live, refresh=False)
 
     def stepped(self, run: Any, images: int, losses: Mapping[str, Tensor]) -> None:
         """Refresh, when it is time to."""
@@ -96,33 +124,31 @@ class Progress(Observer):
             f"{len(run.avatar.surfels)} surfels",
             f"{clock(left)} left",
         ]
-        terms = "  ".join(f"{name} {float(value):.4f}" for name, value in losses.items())
+        terms = [f"{name} {float(value):.4f}" for name, value in losses.items()]
         if self.live is None:
-            self._say("  ".join([*facts, "|", terms]))
+            self._say(BETWEEN.join([*facts, "|", *terms]))
             return
-        row = Table.grid(padding=(0, 2))
-        row.add_row(ProgressBar(run.length, images, width=BAR_WIDTH), *facts)
-        self.live.update(Group(row, Text(terms, style="dim")), refresh=True)
+        self.live.images, self.live.facts, self.live.terms = images, facts, terms
+        bars.redraw()
 
     def evaluated(self, run: Any, images: int, split: str, means: Mapping[str, float]) -> None:
         """Print the means of an evaluation."""
-        figures = "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in means.items())
-        self._say(f"{split} at image {images}: {figures}")
+        figures = {figure_name(key): value for key, value in means.items()}
+        told = [f"{name.short} {name.with_unit(value)}" for name, value in figures.items()]
+        first = f"{split} at image {images}:"
+        if not bars.visible():
+            self._say(f"{first} {BETWEEN.join(told)}")
+            return
+        for line in joined([first, *told], terminal.console().width - 1):
+            self._say(line)
 
     def run_finished(self, run: Any, error: BaseException | None) -> None:
         """Close the display, and say how to go on after an interruption."""
         if self.live is not None:
-            self.live.stop()
+            bars.hide(self.live)
         if isinstance(error, KeyboardInterrupt):
             folder = shlex.quote(str(Path(run.folder)))
             self._say(f"Stopped at image {run.images}. Continue: surfhead train --resume --out {folder}")
 
     def _say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as ``m:ss`` or ``h:mm:ss``."""
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+        say(text)

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
 
 FOLDER = "tensorboard"
 STEPS = 20  # reading losses waits for the GPU, so writes are at least this many steps apart
@@ -43,16 +43,10 @@ class Tensorboard(Observer):
         """How often."""
 
         every: int = option(
-            100, "Images between two points of the losses; at least 20 steps lie between them."
+            100, "Images between two points of the losses; at least 20 steps lie between them.", low=1
         )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'"every" of observer "tensorboard" is {self.every}.',
-                    "Expected at least 1.",
-                    "For example: --set observers.tensorboard.every=100",
-                )
+    options: Options
 
     @classmethod
     def available(cls) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from surfhead import viewing
-from surfhead.core.api import Observer, OptionError, option
+from surfhead.core.api import Observer, option
 
 CURVE_STEPS = 20  # between two points of a curve: reading a loss waits for the GPU
 WAIT = 0.02  # seconds between two looks while the run is paused
@@ -37,21 +37,15 @@ class Viewer(Observer):
 
         host: str = option("127.0.0.1", "Address to listen on; others let others in.")
         allow: str = option("", "Further names that browsers call this machine by, separated by commas.")
-        port: int = option(8080, "Port; the next free one if it is taken.")
-        share: float = option(0.04, "Part of the run's time that pictures may take.")
-        size: int = option(512, "Longer side of a picture at rest, pixels.")
-        quality: int = option(80, "JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")
-        every: float = option(2.0, "Seconds between two new pictures of a shot at rest, at least.")
+        port: int = option(8080, "Port; the next free one if it is taken.", low=0, high=65535)
+        share: float = option(0.04, "Part of the run's time that pictures may take.", above=0, high=1)
+        size: int = option(512, "Longer side of a picture at rest, pixels.", low=64, high=4096)
+        quality: int = option(
+            80, "JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.", low=1, high=100
+        )
+        every: float = option(2.0, "Seconds between two new pictures of a shot at rest, at least.", above=0)
 
-        def __post_init__(self) -> None:
-            viewing.check_settings(self.port, self.size, self.quality)
-            for name, value, high in (("share", self.share, 1.0), ("every", self.every, math.inf)):
-                if not 0.0 < value <= high:
-                    raise OptionError(
-                        f'"{name}" of observer "viewer" is {value}.',
-                        f"Expected more than 0{' and at most 1' if high == 1.0 else ''}.",
-                        f"For example: --set observers.viewer.{name}={0.04 if high == 1.0 else 2}",
-                    )
+    options: Options
 
     @classmethod
     def available(cls) -> str | None:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from surfhead.core.api import Cameras, OptionError, Rasterizer, RenderOutput, WorldSurfels, option
+from surfhead.core.api import Cameras, Rasterizer, RenderOutput, WorldSurfels, option
 
 ALPHA_MAX = 0.99
 ALPHA_MIN = 1.0 / 255.0
@@ -64,15 +64,9 @@ class Torch(Rasterizer):
     class Options:
         """Options of the reference."""
 
-        tile: int = option(16, "side of the square tiles that are evaluated at once, pixels")
+        tile: int = option(16, "side of the square tiles that are evaluated at once, pixels", low=1, high=256)
 
-        def __post_init__(self) -> None:
-            if not 1 <= self.tile <= 256:
-                raise OptionError(
-                    f'Option "tile" of rasterizer "torch" is {self.tile}.',
-                    "Expected 1 to 256 pixels.",
-                    "16 is a good value.",
-                )
+    options: Options
 
     def __call__(
         self,

@@ -32,6 +32,16 @@ def register_regularizers(register: Any) -> None:
         "surfhead.plugins.regularizers.scale:Scale",
         "Surfels larger than a limit relative to their triangle.",
     )
+    register(
+        "unseen",
+        "surfhead.plugins.regularizers.unseen:Unseen",
+        "A weak hold on surfels and directions that no training view determines.",
+    )
+    register(
+        "normal_prior",
+        "surfhead.plugins.regularizers.normal_prior:NormalPrior",
+        "Rendered normals against a predictor's, from the data set's folder normals/.",
+    )
     register("eye_opacity", "surfhead.plugins.regularizers.eye_opacity:EyeOpacity", "Opaque eyeballs.")
     register(
         "normal_length",

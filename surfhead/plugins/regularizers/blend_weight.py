@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.core.api import Regularizer, Step, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 
@@ -27,15 +27,9 @@ class BlendWeight(Regularizer):
     class Options:
         """How much is much."""
 
-        limit: float = option(0.1, "Weight allowed to each neighbour, 0 to 1.")
+        limit: float = option(0.1, "Weight allowed to each neighbour, 0 to 1.", low=0, high=1)
 
-        def __post_init__(self) -> None:
-            if not 0.0 <= self.limit <= 1.0:
-                raise OptionError(
-                    f'Option "limit" of regularizer "blend_weight" is {self.limit}.',
-                    "Expected a weight from 0 to 1.",
-                    "Set regularizers.blend_weight.limit.",
-                )
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """The mean excess of weight."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.core.api import Regularizer, Step, option
 from surfhead.maths import depth_normals
 
 
@@ -27,15 +27,11 @@ class DepthSmoothness(Regularizer):
     class Options:
         """Which depth."""
 
-        depth_ratio: float = option(0.0, "Depth of the surface: 1 = median, 0 = expected, between = mixed.")
+        depth_ratio: float = option(
+            0.0, "Depth of the surface: 1 = median, 0 = expected, between = mixed.", low=0, high=1
+        )
 
-        def __post_init__(self) -> None:
-            if not 0.0 <= self.depth_ratio <= 1.0:
-                raise OptionError(
-                    f'Option "depth_ratio" of regularizer "depth_smoothness" is {self.depth_ratio}.',
-                    "Expected a number from 0 (expected depth) to 1 (median depth).",
-                    "Set regularizers.depth_smoothness.depth_ratio.",
-                )
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """The mean weighted slope of the relative inverse depth."""

@@ -27,6 +27,8 @@ class EyeOpacity(Regularizer):
 
         region: str = option("eyeballs", "Region of the rig whose surfels should be opaque.")
 
+    options: Options
+
     def __call__(self, step: Step) -> Tensor:
         """The mean squared transparency. Raises UnknownNameError when the rig has no such region."""
         regions = step.binding.regions

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.core.api import Regularizer, Step, option
 from surfhead.maths import depth_normals
 from surfhead.plugins.regularizers.masked_mean import masked_mean
 
@@ -39,8 +39,7 @@ class Normal(Regularizer):
         """Which depth, and where."""
 
         depth_ratio: float = option(
-            0.0,
-            "Depth of the surface: 1 = median, 0 = expected, between = mixed.",
+            0.0, "Depth of the surface: 1 = median, 0 = expected, between = mixed.", low=0, high=1
         )
         mean: Literal["picture", "mask"] = option(
             "picture", "What the sum over pixels is divided by: all pixels, or those of the mask."
@@ -50,19 +49,13 @@ class Normal(Regularizer):
             "Only inside the foreground mask, where the data has one.",
         )
 
-        def __post_init__(self) -> None:
-            if not 0.0 <= self.depth_ratio <= 1.0:
-                raise OptionError(
-                    f'Option "depth_ratio" of regularizer "normal" is {self.depth_ratio}.',
-                    "Expected a number from 0 (expected depth) to 1 (median depth).",
-                    "Set regularizers.normal.depth_ratio.",
-                )
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """The mean disagreement, in [0, 2]."""
         output = step.output
         mask = step.batch.mask if self.options.masked else None
-        if output.rgb.is_cuda and kernels.cuda.serves(output.rgb):
+        if kernels.serves(output.rgb):
             surface = depth_normals.surface_depth(output, self.options.depth_ratio)
             intrinsics = step.batch.cameras.intrinsics
             found: Tensor = kernels.cuda.normal_term(

@@ -32,7 +32,7 @@ class NormalLength(Regularizer):
     def __call__(self, step: Step) -> Tensor:
         """The mean change of length; unit normals have length 1."""
         linear, scale = step.field.linear, step.field.scale
-        if linear.is_cuda and step.batch.paired and len(scale) == 1 and kernels.cuda.serves(linear):
+        if step.batch.paired and len(scale) == 1 and kernels.serves(linear):
             found: Tensor = kernels.cuda.length_term(
                 step.binding.parameters["quaternion"], linear, scale[0], step.output.visible
             )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead.core.api import OptionError, Regularizer, Step, option
+from surfhead.core.api import Regularizer, Step, option
 from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
 
 
@@ -28,17 +28,10 @@ class Offset(Regularizer):
         """How far is far."""
 
         limit: float = option(
-            1.0,
-            "Distance allowed, in units of the triangle's scale (GaussianAvatars: 1).",
+            1.0, "Distance allowed, in units of the triangle's scale (GaussianAvatars: 1).", low=0
         )
 
-        def __post_init__(self) -> None:
-            if not self.limit >= 0.0:
-                raise OptionError(
-                    f'Option "limit" of regularizer "offset" is {self.limit}.',
-                    "Expected a distance >= 0, in units of the triangle's scale.",
-                    "Set regularizers.offset.limit.",
-                )
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """The mean excess, in units of the triangles' scales."""

@@ -1,4 +1,4 @@
-"""Colour error and similarity of a step's pictures, from one pass of the GPU's kernels for both terms."""
+"""Colour error and similarity of a step's pictures, from one pass of the kernels for both terms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def picture_losses(step: Step) -> tuple[Tensor, Tensor] | None:
     None where these kernels cannot run: then compute what you need with ``metrics``.
     """
     rgb = step.output.rgb
-    if not rgb.is_cuda or not kernels.cuda.serves(rgb):
+    if not kernels.serves(rgb):
         return None
     found: tuple[Tensor, Tensor] = kernels.cuda.picture_losses(rgb, step.batch.image)
     return found

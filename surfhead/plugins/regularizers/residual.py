@@ -30,6 +30,8 @@ class Residual(Regularizer):
             "residual", "Per-surfel harmonics (K, 3) above the constant; sh_rest for other appearances."
         )
 
+    options: Options
+
     def __call__(self, step: Step) -> Tensor:
         """The mean square, in units of colour squared."""
         values = step.binding.parameters.get(self.options.parameter)

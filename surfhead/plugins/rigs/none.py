@@ -21,7 +21,7 @@ class NoRig(Rig):
     summary = "No rig, for static scenes."
     capturable = True
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._rest = _empty("cpu")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _rows(path: Path, lines: list[str], prefix: str, columns: int) -> np.ndarray
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="latin1").splitlines()
+        return bounds.regular(path, 1 << 29).read_text(encoding="latin1").splitlines()
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
 

@@ -155,7 +155,7 @@ def test_eyes_shine_by_how_much_more_light_they_mirror() -> None:
 @pytest.mark.parametrize("degree", [1, 4])
 def test_other_degrees_of_light_are_refused(degree: int) -> None:
     with pytest.raises(OptionError, match="light_degree"):
-        Lit.Options(light_degree=degree)
+        Lit(Lit.Options(light_degree=degree))
 
 
 def test_without_its_surface_it_says_so() -> None:

@@ -96,5 +96,5 @@ def test_no_surfels() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("degree", 4), ("degree", -1), ("interval", -1)])
 def test_options_out_of_range(key: str, value: int) -> None:
-    with pytest.raises(OptionError, match=f'"{key}" is {value}'):
-        Sh.Options(**{key: value})
+    with pytest.raises(OptionError, match=f'"{key}" of appearance "sh" is {value}'):
+        Sh(Sh.Options(**{key: value}))

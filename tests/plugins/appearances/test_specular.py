@@ -196,4 +196,4 @@ def test_no_surfels_and_empty_regions(cls: type[Appearance], view: View) -> None
 )
 def test_options_out_of_range(cls: type[Appearance], key: str, value: object) -> None:
     with pytest.raises(OptionError, match=f'"{key}"'):
-        cls.Options(**{key: value})
+        cls(cls.Options(**{key: value}))

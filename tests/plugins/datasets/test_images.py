@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from surfhead.core.api import DataError, OptionError, UnknownNameError
+from surfhead.core.options import check_options
 from surfhead.data.file_check import damage
 from surfhead.plugins.datasets.images import (
     ImageOptions,
@@ -140,7 +141,7 @@ def test_mutated_pictures_raise_nothing_but_the_declared_error(tmp_path):
 )
 def test_options_out_of_range_are_refused(options, error):
     with pytest.raises((error, UnknownNameError)):
-        ImageOptions(**options)
+        check_options(ImageOptions(**options), 'dataset "images"')
 
 
 def test_pictures_beyond_what_is_decoded_are_named_plainly(tmp_path, monkeypatch):

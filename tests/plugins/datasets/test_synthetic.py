@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from surfhead.core.api import Cameras, DataError, OptionError, Scene, UnknownNameError, create
+from surfhead.core.api import Cameras, OptionError, Scene, UnknownNameError, create
 from surfhead.core.named_light import named_light
 from surfhead.data.feed import cameras_of
 from surfhead.meshes.meshcaster import MeshCaster
@@ -282,11 +282,15 @@ def test_another_seed_or_identity_is_another_data_set(scene, tmp_path):
     assert torch.equal(person.identity["shape"], torch.tensor(wide))
 
 
-def test_a_folder_that_cannot_be_written_is_a_declared_error(tmp_path):
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
-    small = options(tmp_path / "file", timesteps=1, height=16, width=16)
-    with pytest.raises(DataError, match="cannot be kept"):
-        Synthetic(small).open(None, lambda done, count: None)
+    written, unwritten = (
+        Synthetic(options(place, timesteps=1, height=16, width=16)).open(None)
+        for place in (tmp_path / "folder", tmp_path / "file")
+    )
+    assert (unwritten.frame(0).image == written.frame(0).image).all()
+    assert (unwritten.frame(0).depth == written.frame(0).depth).all()
+    assert caplog.text.count("cannot be kept") == 1
 
 
 @pytest.mark.parametrize(
@@ -296,7 +300,7 @@ def test_a_folder_that_cannot_be_written_is_a_declared_error(tmp_path):
 )
 def test_options_out_of_range_are_refused(tmp_path, changes):
     with pytest.raises(OptionError, match=next(iter(changes))):
-        options(tmp_path, **changes)
+        Synthetic(options(tmp_path, **changes))
 
 
 def test_it_draws_any_rig(tmp_path):

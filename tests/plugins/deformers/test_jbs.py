@@ -12,8 +12,8 @@ from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
 from surfhead.core.api import OptionError, RestMesh
+from surfhead.core.neighbour_blend import BLEND, weights
 from surfhead.maths import geometry
-from surfhead.plugins.deformers.blending import BLEND, weights
 from surfhead.plugins.deformers.jacobian import Jacobian
 from surfhead.plugins.deformers.jbs import Jbs
 
@@ -108,5 +108,5 @@ def test_any_neighbour_weight_moves_the_field(patch: Patch) -> None:
 
 
 def test_unknown_blend_is_refused() -> None:
-    with pytest.raises(OptionError, match="relative or paper"):
-        Jbs.Options(rotation_blend="slerp")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="one of relative, paper"):
+        Jbs(Jbs.Options(rotation_blend="slerp"))  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ import torch
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
+from surfhead.runs.run import load_avatar
+from tests.plugins.formats.html_page import Page
 
 
 def make_avatar(
@@ -66,3 +68,31 @@ def flame_avatar(tmp_path_factory):
 @pytest.fixture(scope="session")
 def static_avatar():
     return make_avatar("none", "static", "sh", None)
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """``opened(avatar, **options)`` exports the avatar and opens the page."""
+    pages = []
+
+    def make(avatar, **options):
+        pages.append(Page(browser, avatar, tmp_path, **options))
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.tab.close()
+
+
+@pytest.fixture(scope="session")
+def head(trained_run):
+    """A trained built-in head."""
+    return load_avatar(trained_run, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def head_page(browser, head, tmp_path_factory):
+    """The head's page with its rig, open during all tests."""
+    page = Page(browser, head, tmp_path_factory.mktemp("head"))
+    yield page
+    page.tab.close()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from surfhead.core.api import DataError, OptionError, create
+from surfhead.drawing.colour_maps import table
+from surfhead.drawing.pictures import to_bytes
+from surfhead.drawing.scalars import SCALARS
 from surfhead.maths import harmonics
 from surfhead.plugins.formats.html.html import Html
 from surfhead.plugins.formats.html.numbers import KINDS, Numbers
+from surfhead.plugins.formats.html.poster import SIDE, first_camera
 
 
 def page(avatar, folder, settings=None, **options):
@@ -185,6 +191,33 @@ def test_a_title_cannot_break_out(ict_avatar, tmp_path):
     assert opened(text)[0]["title"] == "</script><b>&"
 
 
+def test_the_first_view_is_held_as_a_picture(ict_avatar, tmp_path):
+    text = page(ict_avatar, tmp_path, yaw=30.0)
+    packed = re.search(r'<img id="poster" alt="" src="data:image/webp;base64,([^"]*)">', text)[1]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(packed))).convert("RGB")).astype(float)
+    head, _ = opened(text)
+    ours = {}
+    for yaw in (0.0, 30.0):
+        camera = first_camera(head["home"], {**head["start"], "yaw": yaw}, SIDE)
+        ours[yaw] = to_bytes(ict_avatar.render(camera, 0).output.rgb[0])
+    errors = {yaw: np.square(shown - picture).mean() for yaw, picture in ours.items()}
+    assert errors[30.0] < 100 < errors[0.0]  # but for the encoding
+    assert "<img" not in page(ict_avatar, tmp_path, poster=False)
+
+
+def test_it_knows_its_title_its_size_and_what_its_numbers_mean(ict_avatar, tmp_path):
+    text = page(ict_avatar, tmp_path)
+    head, arrays = opened(text)
+    assert head["title"] == "page"  # the file's name
+    assert abs(head["bytes"] - len(text.encode())) < 10
+    assert head["scalars"]["stretch"] == asdict(SCALARS["stretch"])
+    assert np.array_equal(arrays["map/viridis"], (255 * table("viridis")).round().reshape(-1).numpy())
+    assert "surfel/observed" not in arrays
+    known = torch.linspace(0, 1, len(ict_avatar.surfels))
+    _, arrays = opened(page(make_like(ict_avatar, observed=known), tmp_path))
+    assert np.abs(arrays["surfel/observed"] - known.numpy()).max() < 1e-4
+
+
 def test_a_scene_without_a_rig(static_avatar, tmp_path):
     head, arrays = opened(page(static_avatar, tmp_path))
     assert (head["rig"], head["timesteps"]) == ({"kind": "none"}, 1)
@@ -202,6 +235,8 @@ def test_components_that_the_page_does_not_know(ict_avatar, tmp_path, kind, part
 def test_bad_options(ict_avatar, tmp_path):
     with pytest.raises(OptionError, match='Option "every"'):
         create("format", "html", {"every": 0})
+    with pytest.raises(OptionError, match='Option "zoom" of format "html" is 9'):
+        create("format", "html", {"zoom": 9.0})
     with pytest.raises(OptionError, match="motion"):
         create("format", "html", {"motion": "cooked"})
     with pytest.raises(OptionError, match='no setting "timestep"'):

@@ -40,7 +40,7 @@ def test_plain_lines_outside_a_terminal(run: Any, capsys: pytest.CaptureFixture[
         'rasterizer "torch" on cpu.\n'
         "Data: Frame 3 is missing.\n"
         "100/200 images  2.0 images/s  PSNR 21.50 dB  7 surfels  0:50 left  |  l1 0.2500\n"
-        "val at image 100: psnr 30.000  foreground psnr 25.500\n"
+        "val at image 100: PSNR 30.00 dB  head PSNR 25.50 dB\n"
     )
 
 
@@ -66,6 +66,7 @@ def test_a_live_display_in_a_terminal(
     run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("surfhead.plugins.observers.progress.LIVE_SECONDS", 0.0)
     monkeypatch.setenv("COLUMNS", "150")
@@ -73,7 +74,7 @@ def test_a_live_display_in_a_terminal(
     run.psnr = math.nan
     observer.stepped(run=run, images=100, losses={"l1": torch.tensor(0.25)})
     observer.run_finished(run=run, error=None)
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "100/200 images" in out
     assert "PSNR -" in out
     assert "l1 0.2500" in out

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from surfhead.core.api import OptionError, create
-from surfhead.core.devices import choose_device
 from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import run_folder
 from surfhead.runs.run import load_avatar
 from surfhead.runs.train import make_trainer
 from surfhead.testing.page_client import PageClient
+from surfhead.training.devices import choose_device
 from surfhead.training.trainer import Trainer
 
 pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
@@ -60,7 +60,7 @@ class Running:
         ):
             self.trainer.run()
 
-    def wait(self, ready: Any, seconds: float = 30.0) -> None:
+    def wait(self, ready: Any, seconds: float = 300.0) -> None:
         ends = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < ends, "It took too long."

@@ -112,7 +112,7 @@ def test_float32_stays_close_on_thin_shells() -> None:
 def test_options() -> None:
     """A tile outside its range is refused."""
     with pytest.raises(OptionError, match='"tile"'):
-        Torch.Options(tile=0)
+        Torch(Torch.Options(tile=0))
 
 
 def test_disc_is_the_analytic_one() -> None:

@@ -49,4 +49,4 @@ def test_deformers_without_blending_give_zero() -> None:
 
 def test_a_limit_out_of_range_is_refused() -> None:
     with pytest.raises(OptionError, match="limit"):
-        BlendWeight.Options(limit=1.5)
+        BlendWeight(BlendWeight.Options(limit=1.5))

@@ -59,4 +59,4 @@ def test_the_depth_ratio_chooses_the_depth() -> None:
     step = step_with(inverse, torch.zeros(1, 4, 6, 3, dtype=torch.uint8))
     assert DepthSmoothness(DepthSmoothness.Options(depth_ratio=1.0))(step).item() == 0.0
     with pytest.raises(OptionError, match="depth_ratio"):
-        DepthSmoothness.Options(depth_ratio=2.0)
+        DepthSmoothness(DepthSmoothness.Options(depth_ratio=2.0))

@@ -70,7 +70,7 @@ def test_the_depth_ratio_picks_the_depth_that_learns() -> None:
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
 def test_a_depth_ratio_out_of_range_is_refused(ratio: float) -> None:
     with pytest.raises(OptionError, match="depth_ratio"):
-        Normal.Options(depth_ratio=ratio)
+        Normal(Normal.Options(depth_ratio=ratio))
 
 
 def test_the_published_weight_and_start() -> None:

@@ -37,7 +37,7 @@ def test_the_limit_is_an_option() -> None:
     step = step_with([[0.0, 3.0, 0.0]], [True])
     assert Offset(Offset.Options(limit=0.5))(step).item() == pytest.approx(2.5)
     with pytest.raises(OptionError, match="limit"):
-        Offset.Options(limit=-1.0)
+        Offset(Offset.Options(limit=-1.0))
 
 
 def test_surfels_without_a_triangle_do_not_count() -> None:

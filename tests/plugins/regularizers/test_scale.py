@@ -42,7 +42,7 @@ def test_the_limit_is_an_option() -> None:
     step = step_with([[2.0, 0.1]], [True])
     assert Scale(Scale.Options(limit=1.5))(step).item() == pytest.approx(0.5, rel=1e-5)
     with pytest.raises(OptionError, match="limit"):
-        Scale.Options(limit=float("nan"))
+        Scale(Scale.Options(limit=float("nan")))
 
 
 def test_surfels_without_a_triangle_do_not_count() -> None:

@@ -20,7 +20,6 @@ their host alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
@@ -35,21 +34,10 @@ from surfhead.core.api import (
     Mesh,
     OptionError,
     ParameterSpec,
-    Schedule,
+    neighbour_blend,
     option,
 )
 from surfhead.maths import geometry, triangles
-
-HOST_ONLY = ("eyeballs", "boundary")  # regions whose surfels follow their host alone
-STRETCHES = ("host", "isotropic", "none")
-
-BLEND = ParameterSpec(
-    shape=(4,),
-    initial=(math.log(0.9 / 0.1), *(math.log(0.05 / 0.95),) * 3),
-    rate=Schedule(1e-3),
-    frozen_regions=HOST_ONLY,
-)
-"""Logits of the weights of the host and its three edge neighbours."""
 
 
 @final
@@ -58,6 +46,7 @@ class DualQuaternion(Deformer):
 
     name = "dualquat"
     summary = "Rigid motions of neighbouring triangles blended as dual quaternions."
+    capturable = True
 
     @dataclass(frozen=True)
     class Options:
@@ -67,17 +56,11 @@ class DualQuaternion(Deformer):
             "host", "Stretch put before the rigid motion: the host's, the mean scale, or none."
         )
 
-        def __post_init__(self) -> None:
-            if self.stretch not in STRETCHES:
-                raise OptionError(
-                    f'Option "stretch" of deformer "dualquat" is "{self.stretch}".',
-                    f"Expected {', '.join(STRETCHES)}.",
-                    "Choose one of these.",
-                )
+    options: Options
 
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The blend logits."""
-        return {"blend": BLEND}
+        return {"blend": neighbour_blend.BLEND}
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
@@ -89,8 +72,8 @@ class DualQuaternion(Deformer):
             )
         rest, posed, host = mesh.rest.frames, mesh.frames, binding.triangle
         deformed = triangles.jacobians(rest, posed)
-        near = torch.cat((host[:, None], mesh.topology.neighbours.index_select(0, host)), dim=1)  # (N, 4)
-        weight = self._weights(binding)
+        near = neighbour_blend.neighbourhood(mesh, binding)  # (N, 4)
+        weight = neighbour_blend.weights(binding)
         flat = near.reshape(-1)
 
         def of_near(values: Tensor) -> Tensor:
@@ -122,13 +105,3 @@ class DualQuaternion(Deformer):
             ratio = torch.where(deformed.valid, posed.scale / rest.scale, torch.ones_like(posed.scale))
             axes = (of_near(ratio) * weight).sum(dim=-1)[..., None, None] * axes
         return AffineField(turn @ axes, centroid[:, :, 0] + moved, turn, scale[None])
-
-    def _weights(self, binding: Binding) -> Tensor:
-        """(N, 4) sigmoids divided by their sum; [1, 0, 0, 0] on HOST_ONLY."""
-        activated = torch.sigmoid(binding.parameters["blend"])
-        alone = torch.zeros(len(activated), 1, dtype=torch.bool, device=activated.device)
-        for region in HOST_ONLY:
-            if region in binding.regions:
-                alone.index_fill_(0, binding.regions[region], True)
-        blended = activated / activated.sum(dim=-1, keepdim=True)
-        return torch.where(alone, activated.new_tensor([1.0, 0.0, 0.0, 0.0]), blended)

@@ -32,6 +32,8 @@ class Gsplat(Rasterizer):
         packed: bool = option(False, "gsplat's packed mode: less memory, sometimes faster")
         check: bool = option(True, "refuse sheared surfels; costs a look at the GPU at every call")
 
+    options: Options
+
     @classmethod
     def available(cls) -> str | None:
         """None, or what is missing."""

@@ -87,15 +87,15 @@ class Video(Dataset):
         every: int = option(1, "Use each frame whose number is a multiple of this.")
         mask: str = option("colour", "colour, outline, or a folder of masks. See the text above.")
         focal: float = option(0.0, "Focal length of the clip's pictures, pixels; 0: found.")
-        background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB put behind, in [0, 1].")
+        background: tuple[float, float, float] = option(
+            (1.0, 1.0, 1.0), "RGB put behind, in [0, 1].", low=0, high=1
+        )
         cache: str = option("", "Folder for what tracking gives; empty: below the user's cache folder.")
 
         def __post_init__(self) -> None:
-            if len(self.background) != 3 or not all(0 <= value <= 1 for value in self.background):
-                raise OptionError(
-                    f'"background" is {self.background}.', "Expected RGB in [0, 1].", "Mend the setting."
-                )
             Settings(self.size, self.every, self.mask, self.focal)
+
+    options: Options
 
     @classmethod
     def available(cls) -> str | None:

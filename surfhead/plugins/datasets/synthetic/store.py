@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
+import logging
 import os
-import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import ContractError, DataError, Frame
+from surfhead.core.api import ContractError, Frame
+
+log = logging.getLogger("surfhead")
 
 DEPTH_STEP = 5e-5
 """Depth is kept as multiples of this many metres, in 16 bits."""
@@ -32,6 +37,7 @@ class FrameStore:
     def __init__(self, folder: Path, height: int, width: int) -> None:
         self.folder = folder
         self.shape = (height, width)
+        self._memory: dict[str, bytes] = {}  # what the folder could not take
 
     def path(self, name: str) -> Path:
         """Where the view called ``name`` is kept."""
@@ -40,6 +46,7 @@ class FrameStore:
     def missing(self, names: list[str]) -> list[int]:
         """Positions of the names that have no file yet."""
         present = {p.name for p in self.folder.glob("*.npz")} if self.folder.is_dir() else set()
+        present |= {f"{name}.npz" for name in self._memory}
         return [i for i, name in enumerate(names) if f"{name}.npz" not in present]
 
     def write(self, name: str, frame: Frame) -> None:
@@ -52,31 +59,38 @@ class FrameStore:
                 "Give all three.",
             )
         solid = depth > 0
+        packed = io.BytesIO()
+        np.savez_compressed(
+            packed,
+            image=frame.image,
+            mask=mask,
+            solid=np.packbits(solid),
+            normal=normal[solid].astype(np.float16),
+            depth=np.round(depth[solid] / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
+        )
+        temporary = self.folder / f".{name}.{os.getpid()}.{threading.get_ident()}.tmp"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    image=frame.image,
-                    mask=mask,
-                    solid=np.packbits(solid),
-                    normal=normal[solid].astype(np.float16),
-                    depth=np.round(depth[solid] / DEPTH_STEP).clip(0, 65535).astype(np.uint16),
+            temporary.write_bytes(packed.getvalue())
+            temporary.replace(self.path(name))
+        except OSError as error:  # a cache that cannot be written costs time, nothing else
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if not self._memory:
+                log.warning(
+                    'The built-in data cannot be kept in "%s" and will be drawn again next time: %s.',
+                    self.folder,
+                    error.strerror,
                 )
-            Path(temporary).replace(self.path(name))
-        except OSError as error:
-            raise DataError(
-                f'The built-in data cannot be kept in "{self.folder}": {error}.',
-                "Expected a folder that can be written, with room for it.",
-                "Free some space, or choose another folder with the option `cache` or $SURFHEAD_CACHE.",
-            ) from error
+            self._memory[name] = packed.getvalue()
 
     def read(self, name: str) -> Frame | None:
         """The frame, or None where the file is missing, damaged or of another size."""
         try:
             # Opened here, not by numpy, which leaves a damaged file open.
-            with self.path(name).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            kept = self._memory.get(name)
+            source = self.path(name).open("rb") if kept is None else io.BytesIO(kept)
+            with source as stream, np.load(stream, allow_pickle=False) as file:
                 bits = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
                 solid = bits.reshape(self.shape).astype(bool)
                 normal = np.zeros((*self.shape, 3), dtype=np.float32)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from surfhead.core.api import (
     OptionError,
     Rig,
     Scene,
+    ShapeError,
     UnavailableError,
     Views,
     cache_folder,
@@ -54,6 +56,8 @@ from surfhead.plugins.datasets.synthetic.motion import motion
 from surfhead.plugins.datasets.synthetic.relief import Relief
 from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic.store import FrameStore, cache_key
+from surfhead.terminal import bars
+from surfhead.terminal.console import is_quiet
 
 Report = Callable[[int, int], None]
 MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes
@@ -73,51 +77,37 @@ class Synthetic(Dataset):
         rig: str = option("procedural", "Registered name of the rig to draw.")
         rig_options: dict[str, Any] = option({}, "Options of that rig, such as the path of its files.")
         identity: dict[str, list[float]] = option({}, "The rig's identity, as lists of coefficients.")
-        seed: int = option(0, "Seed of motion, texture and relief.")
-        height: int = option(256, "Height of the pictures, pixels.")
-        width: int = option(256, "Width of the pictures, pixels.")
-        cameras: int = option(16, "Cameras on the arc; one of them is held out.")
+        seed: int = option(0, "Seed of motion, texture and relief.", low=0)
+        height: int = option(256, "Height of the pictures, pixels.", low=1, high=4096)
+        width: int = option(256, "Width of the pictures, pixels.", low=1, high=4096)
+        cameras: int = option(16, "Cameras on the arc; one of them is held out.", low=2)
         arc: float = option(
-            ARC, "Largest azimuth of a camera to either side of the face, degrees; 180 is all round the head."
+            ARC,
+            "Largest azimuth of a camera to either side of the face, degrees; 180 is all round the head.",
+            above=0,
+            high=180,
         )
-        timesteps: int = option(40, "Timesteps of the training motion.")
-        views_per_timestep: int = option(10, "Training cameras that see each timestep.")
-        test_timesteps: int = option(12, "Timesteps of the held-out motion.")
-        test_cameras: int = option(4, "Cameras that see the held-out motion.")
-        supersampling: int = option(2, "Rays along each side of a pixel.")
-        detail: int = option(4, "Parts into which each triangle's edges are split for relief.")
-        texels: int = option(10, "Parts into which each triangle's edges are split for colour.")
+        timesteps: int = option(40, "Timesteps of the training motion.", low=1)
+        views_per_timestep: int = option(10, "Training cameras that see each timestep.", low=1)
+        test_timesteps: int = option(12, "Timesteps of the held-out motion.", low=1)
+        test_cameras: int = option(4, "Cameras that see the held-out motion.", low=1)
+        supersampling: int = option(2, "Rays along each side of a pixel.", low=1, high=8)
+        detail: int = option(
+            4, "Parts into which each triangle's edges are split for relief.", low=1, high=16
+        )
+        texels: int = option(
+            10, "Parts into which each triangle's edges are split for colour.", low=1, high=64
+        )
         light: str = option("studio", "Named light the head is drawn under; see `surfhead render --help`.")
-        background: tuple[float, float, float] = option((1.0, 1.0, 1.0), "RGB behind the head, in [0, 1].")
+        background: tuple[float, float, float] = option(
+            (1.0, 1.0, 1.0), "RGB behind the head, in [0, 1].", low=0, high=1
+        )
         cache: str = option("", "Folder for the frames; empty: below the user's cache folder.")
 
         def __post_init__(self) -> None:
-            least = {"cameras": 2, "seed": 0}
-            limits = {"height": 4096, "width": 4096, "supersampling": 8, "detail": 16, "texels": 64}
-            for field in dataclasses.fields(self):
-                value = getattr(self, field.name)
-                if not isinstance(value, int):
-                    continue
-                low, high = least.get(field.name, 1), limits.get(field.name, 2**31)
-                if not low <= value <= high:
-                    raise OptionError(
-                        f'Option "{field.name}" of data set "synthetic" is {value}.',
-                        f"Expected an integer from {low} to {high}.",
-                        "See `surfhead show dataset synthetic`.",
-                    )
-            if not 0.0 < self.arc <= 180.0:
-                raise OptionError(
-                    f'Option "arc" of data set "synthetic" is {self.arc}.',
-                    "Expected degrees above 0, at most 180.",
-                    "Set data.arc.",
-                )
             named_light(self.light)
-            if len(self.background) != 3 or not all(0.0 <= c <= 1.0 for c in self.background):
-                raise OptionError(
-                    f'Option "background" of data set "synthetic" is {self.background}.',
-                    "Expected three numbers in [0, 1].",
-                    "See `surfhead show dataset synthetic`.",
-                )
+
+    options: Options
 
     @classmethod
     def available(cls) -> str | None:
@@ -179,7 +169,14 @@ class SyntheticScene(Scene):
         self._relief: Relief | None = None
         rig = self._rig()
         self._identity = {name: torch.tensor(v, dtype=torch.float32) for name, v in options.identity.items()}
-        self._rest = rig.prepare(self._identity)
+        try:
+            self._rest = rig.prepare(self._identity)
+        except ShapeError as error:
+            raise OptionError(
+                f'The identity given to rig "{rig.name}" does not fit: {error.what}',
+                error.exists,
+                "Mend --set data.identity.NAME=[...], or leave it out for the average head.",
+            ) from error
         self._posable = rig
         parameters = motion(rig.parameters(), options.timesteps, options.test_timesteps, options.seed)
         ring = camera_ring(self._rest, options.cameras, options.height, options.width, options.arc)
@@ -308,18 +305,10 @@ def _rows(options: Synthetic.Options) -> list[tuple[str, int, int]]:
 @contextlib.contextmanager
 def _terminal_progress(total: int) -> Iterator[Report]:
     """A bar on a terminal; elsewhere one line at the start."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.print(f"Drawing {total} frames of the built-in data, once.", highlight=False)
-        yield lambda done, count: None
-        return
-    text = TextColumn("Drawing the built-in data")
-    with Progress(text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda done, count: bar.update(task, completed=done)
+    if not bars.visible() and not is_quiet():
+        print(f"Drawing {total} frames of the built-in data, once.", file=sys.stderr)
+    with bars.progress("Drawing the built-in data", total) as advance:
+        yield lambda done, count: advance(done)
 
 
 __all__ = ["Synthetic", "SyntheticScene"]

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import Scene
+from surfhead.files.writing import beside, write_text
 from surfhead.plugins.datasets.transforms import OPENCV_FROM_OPENGL
 from surfhead.plugins.datasets.vhap.layout import CANONICAL, EXTENSION, SPLITS
 from surfhead.plugins.datasets.vhap.tracking import IDENTITY, Fields, timestep_fields
@@ -36,7 +37,7 @@ def write_layout(scene: Scene, folder: Path) -> list[Path]:
     for name in (*SPLITS, "all"):
         chosen = [frame for frame, of in zip(frames, split, strict=True) if name in (of, "all")]
         path = folder / ("transforms.json" if name == "all" else f"transforms_{name}.json")
-        path.write_text(json.dumps(_description(scene, chosen), indent=1), encoding="utf-8")
+        write_text(path, json.dumps(_description(scene, chosen), indent=1))
         written.append(path)
     return written
 
@@ -54,7 +55,8 @@ def _write_tracking(scene: Scene, folder: Path) -> None:
 
 def _save(path: Path, fields: Fields) -> None:
     save: Any = np.savez  # its signature reserves names that no field has
-    save(path, **fields)
+    with beside(path) as temporary:
+        save(temporary, **fields)
 
 
 def _write_view(scene: Scene, view: int, folder: Path) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def _write_view(scene: Scene, view: int, folder: Path) -> dict[str, Any]:
     step, camera = int(views.timestep[view]), int(views.camera[view])
     file = f"{step:05d}_{camera:02d}.png"
     frame = scene.frame(view)
-    Image.fromarray(frame.image).save(folder / "images" / file)
+    with beside(folder / "images" / file) as temporary:
+        Image.fromarray(frame.image).save(temporary)
     intrinsics = views.intrinsics[view]
     fx, fy, cx, cy = (float(intrinsics[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
     world_from_camera = np.linalg.inv(views.camera_from_world[view]) @ OPENCV_FROM_OPENGL
@@ -86,7 +89,8 @@ def _write_view(scene: Scene, view: int, folder: Path) -> dict[str, Any]:
         "flame_param_path": f"flame_param/{step:05d}.npz",
     }
     if frame.mask is not None:
-        Image.fromarray(frame.mask).save(folder / "fg_masks" / file)
+        with beside(folder / "fg_masks" / file) as temporary:
+            Image.fromarray(frame.mask).save(temporary)
         fields["fg_mask_path"] = f"fg_masks/{file}"
     return fields
 

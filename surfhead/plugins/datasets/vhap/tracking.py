@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 
 # field of the file, name in the rig, number of values
 POSES = (
@@ -50,7 +51,10 @@ def _wrong(path: Path, what: str, expected: str) -> DataError:
 def read_fields(path: Path) -> Fields:
     """Every array of an ``.npz``, finite numbers only. Raises DataError naming the file and the field."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with (
+            bounds.regular(path).open("rb") as file,
+            np.load(bounds.archive(file), allow_pickle=False) as archive,
+        ):
             fields = {name: np.asarray(archive[name]) for name in archive.files}
     except Exception as error:  # a damaged archive can fail in any way
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

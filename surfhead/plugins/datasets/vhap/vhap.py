@@ -76,6 +76,8 @@ class Vhap(Dataset):
         val_camera: int = option(8, "Camera to hold out where only transforms.json is there (8: NeRSemble).")
         camera: int = option(-1, "Train on this camera's pictures alone; -1: on all.")
 
+    options: Options
+
     @classmethod
     def example(cls, folder: Path) -> Vhap:
         """Nine pictures of noise, written to the folder."""

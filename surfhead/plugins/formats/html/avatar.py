@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import AvatarView, Binding, DataError, LinearRig
+from surfhead.drawing.colour_maps import MAPS, table
 from surfhead.maths import harmonics
+from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 
 DEFORMERS = ("static", "similarity", "jacobian", "lbs", "jbs")  # written again in web/deform.js
@@ -75,7 +77,9 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     binding = avatar.surfels.binding()
     model = avatar.appearance.colour_model(binding)
     if model is None:
-        raise _unknown("Appearance", avatar.appearance.name, "harmonics and highlights (sh, sg, asg, lasg)")
+        raise _unknown(
+            "Appearance", avatar.appearance.name, "harmonics, highlights and light (sh, sg, asg, lasg, lit)"
+        )
     raw = {name: value.detach().cpu().float() for name, value in avatar.surfels.parameters.items()}
     opacity = torch.sigmoid(raw["opacity"])
     kept = (opacity >= ALPHA_MIN).nonzero().squeeze(1)
@@ -87,18 +91,27 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     numbers.between("surfel/offset", raw["offset"].numpy())
     numbers.between("surfel/log_scale", raw["log_scale"].numpy())
     numbers.about_zero("surfel/quaternion", torch.nn.functional.normalize(raw["quaternion"], dim=1).numpy())
-    constant = harmonics.Y00 * raw["sh_dc"] + 0.5
+    lit = model.lit
+    constant = harmonics.Y00 * raw["sh_dc"] + 0.5 if lit is None else lit.albedo.cpu()[kept]
     numbers.between("surfel/base", torch.cat([constant, opacity[kept, None]], dim=1).numpy())
-    scale = _add_harmonics(numbers, raw.get("sh_rest"), len(kept), model.degree)
+    rest, degree = (
+        (raw.get("sh_rest"), model.degree) if lit is None else (lit.residual.cpu()[kept], lit.degree)
+    )
+    scale = _add_harmonics(numbers, rest, len(kept), degree)
+    observed = getattr(avatar, "observed", None)  # unknown to avatars that were never measured
+    if observed is not None:
+        numbers.between("surfel/observed", observed.detach().cpu().float()[kept, None].numpy())
     if "blend" in raw:
         numbers.about_zero("surfel/blend", _weights(avatar, binding)[kept].numpy())
     description: dict[str, Any] = {
-        "surfels": {"count": len(kept), "degree": model.degree, "scale": scale},
+        "surfels": {"count": len(kept), "degree": degree, "scale": scale},
         "deformer": {
             "name": avatar.deformer.name,
             **asdict(avatar.deformer.options),
         },
     }
+    if lit is not None:
+        description["light"] = add_light(numbers, lit, kept)
     if model.highlight is not None:
         light = model.highlight
         mine = torch.isin(light.surfels.cpu(), kept)
@@ -111,6 +124,12 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
             numbers.add(f"light/bias{number}", bias.cpu().numpy(), "f4")
         description["highlight"] = {"octaves": light.octaves, "world": light.world}
     return description, kept.numpy()
+
+
+def add_scales(numbers: Numbers) -> None:
+    """The colour maps of channels of numbers, 8 bits."""
+    for name in MAPS:
+        numbers.add(f"map/{name}", (255 * table(name)).round().numpy(), "u1")
 
 
 def _unknown(kind: str, name: str, known: str) -> DataError:

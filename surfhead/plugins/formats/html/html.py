@@ -8,10 +8,16 @@ for a rig that may not be passed on, that is not linear, or whose motion its lin
 rig whose licence forbids passing its model on is embedded only with ``--i-may-share-the-rig``; without it the
 page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
 
+The page has its title, a picture that is there before the scripts have run, a timeline, keys (space, arrows,
+H, F and others: see "Keys" in it), fullscreen, and a panel that hides. Behind a # its address may ask for a
+view: ``page.html#panel=0&yaw=30&pitch=10&zoom=1.5&orbit=20&channel=normal&play=1``; "Embed" writes such an
+``<iframe>`` of what is seen.
+
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth
 and composites the exact ray-surfel intersections (docs/method.md, sections 3 to 6). Its picture is that of
 the rasterizers up to the stored precision: 16 bits for geometry and constant colours, 8 for other harmonics.
-Scripts find ``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``pixels``.
+Avatars that can be lit anew have controls of the light, and the channels albedo and shading. Scripts find
+``window.surfhead`` in it: ``await surfhead.ready``, then ``setPose``, ``setView``, ``setLight``, ``pixels``.
 """
 
 from __future__ import annotations
@@ -20,27 +26,37 @@ import html
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
+from surfhead.drawing.scalars import SCALARS
+from surfhead.files.writing import write_text
 from surfhead.plugins.formats.html.avatar import (
     Carrier,
     add_baked_rig,
     add_linear_rig,
     add_mesh,
+    add_scales,
     add_surfels,
     carrier,
     first_view,
 )
 from surfhead.plugins.formats.html.numbers import Numbers
+from surfhead.plugins.formats.html.poster import poster
 from surfhead.plugins.formats.point_cloud import refuse
 
 log = logging.getLogger("surfhead")
-SCRIPTS = ("payload", "rig", "triangles", "deform", "highlight", "painter", "orbit", "panel", "player")
-SHADERS = ("present.vert", "shade.frag", "surfel.vert", "surfel.frag", "present.frag")
+SCRIPTS = (
+    *("payload", "labels", "rig", "triangles", "deform", "highlight", "light"),
+    *("painter", "orbit", "bar", "panel", "player"),
+)
+SHADERS = (
+    *("present.vert", "shade.frag", "lit.frag", "highlight.frag", "scatter.vert", "scatter.frag"),
+    *("surfel.vert", "surfel.frag", "present.frag"),
+)
 
 
 class Html(Format):
@@ -58,19 +74,20 @@ class Html(Format):
         motion: Literal["auto", "rig", "baked"] = option(
             "auto", "Embed the rig, with sliders, or only posed vertices (baked); auto: the rig if it may be."
         )
-        every: int = option(1, "Baked motion: keep every so many timesteps.")
-        title: str = option("Avatar", "Title of the page.")
+        every: int = option(1, "Baked motion: keep every so many timesteps.", low=1)
+        title: str = option("", "Title of the page; by default the file's name.")
+        yaw: float = option(0.0, "First view: degrees to the head's left.", low=-360, high=360)
+        pitch: float = option(0.0, "First view: degrees above the horizon.", low=-80, high=80)
+        zoom: float = option(1.0, "First view: 2 is from half as far.", low=0.4, high=4)
+        orbit: float = option(
+            0.0, "Degrees a second by which it turns by itself until it is touched.", low=-360, high=360
+        )
+        poster: bool = option(True, "Hold a picture that is shown while the page unpacks.")
         i_may_share_the_rig: bool = option(
             False, "You have the right to pass on a rig whose licence forbids it to others."
         )
 
-        def __post_init__(self) -> None:
-            if self.every < 1:
-                raise OptionError(
-                    f'Option "every" of format "html" is {self.every}.',
-                    "Expected a number of timesteps >= 1.",
-                    "1 keeps all of them.",
-                )
+    options: Options
 
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write the page; gives the file.
@@ -89,16 +106,24 @@ class Html(Format):
             head["rig"], head["timesteps"] = self._rig(numbers, avatar, part)
         else:
             head["rig"], head["timesteps"] = {"kind": "none"}, 1
+        add_scales(numbers)
+        start = {name: getattr(self.options, name) for name in ("yaw", "pitch", "zoom", "orbit")}
+        home = first_view(avatar, triangle)
         head |= {
-            "title": self.options.title,
-            "note": f"{len(kept)} surfels.",
+            "title": self.options.title or path.stem,
+            "note": _note(avatar),
             "background": [float(value) for value in avatar.background],
-            "home": first_view(avatar, triangle),
+            "home": home,
+            "start": start,
+            "scalars": {name: asdict(kind) for name, kind in SCALARS.items()},
             "arrays": numbers.entries,
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _page(head, numbers.text())
-        path.write_text(text, encoding="utf-8")
+        picture = poster(avatar, home, start) if self.options.poster else ""
+        packed = numbers.text()
+        head["bytes"] = len(_page({**head, "bytes": 0}, packed, picture).encode())
+        text = _page(head, packed, picture)
+        write_text(path, text)
         log.info("%s: %d surfels, %s rig, %.1f MB", path, len(kept), head["rig"]["kind"], len(text) / 1e6)
         return [path]
 
@@ -155,7 +180,13 @@ class Html(Format):
         return model
 
 
-def _page(head: dict[str, Any], numbers: str) -> str:
+def _note(avatar: AvatarView) -> str:
+    """One line below the title."""
+    images = f", {avatar.images:,} images" if avatar.images else ""
+    return f"{avatar.deformer.name} · {avatar.appearance.name}{images}"
+
+
+def _page(head: dict[str, Any], numbers: str, picture: str) -> str:
     """The page's text: the template with styles, scripts, shaders and numbers put in."""
     folder = resources.files("surfhead.plugins.formats.html") / "web"
 
@@ -164,6 +195,8 @@ def _page(head: dict[str, Any], numbers: str) -> str:
 
     filled = {
         "title": html.escape(str(head["title"])),
+        "poster": f'<img id="poster" alt="" src="{picture}">' if picture else "",
+        "behind": "rgb({} {} {})".format(*(round(255 * value) for value in head["background"])),
         "style": part("style.css"),
         "code": "\n".join(part(f"{name}.js") for name in SCRIPTS),
         "head": _script_safe(head),

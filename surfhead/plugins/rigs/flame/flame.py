@@ -39,7 +39,6 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
-from surfhead.maths import geometry
 from surfhead.plugins.rigs.flame import teeth as flame_teeth
 from surfhead.plugins.rigs.flame.model import (
     EXPRESSIONS,
@@ -50,7 +49,7 @@ from surfhead.plugins.rigs.flame.model import (
     read_published,
     write_model,
 )
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
 
 IDENTITY = ("shape", "static_offset")
 POSE_SIZES = {"rotation": 3, "neck": 3, "jaw": 3, "eyes": 6}
@@ -81,7 +80,9 @@ class Flame(Rig):
             0.0, "Opening of the jaw at rest, radians; 0.3 is the canonical pose of VHAP's files."
         )
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._model: FlameModel | None = None
         self._rest: RestMesh | None = None
@@ -136,17 +137,25 @@ class Flame(Rig):
         if self._model is not None:
             count = len(self._model.template)
         return {
-            "rotation": RigParameter(3, 1e-5, "Root rotation, axis-angle, radians.", axis_angle=True),
-            "neck": RigParameter(3, 1e-5, "Neck rotation, axis-angle, radians.", axis_angle=True),
+            "rotation": RigParameter(
+                3, 1e-5, "Root rotation, axis-angle, radians.", axis_angle=True, role="root"
+            ),
+            "neck": RigParameter(
+                3, 1e-5, "Neck rotation, axis-angle, radians.", axis_angle=True, role="neck"
+            ),
             "jaw": RigParameter(
-                3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it.", axis_angle=True
+                3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it.", axis_angle=True, role="jaw"
             ),
             "eyes": RigParameter(
-                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True, role="gaze"
             ),
-            "expression": RigParameter(EXPRESSIONS, 1e-3, "Expression coefficients, standard deviations."),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
-            "dynamic_offset": RigParameter(3 * count, None, "Offset of every vertex in rest space, metres."),
+            "expression": RigParameter(
+                EXPRESSIONS, 1e-3, "Expression coefficients, standard deviations.", role="expression"
+            ),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
+            "dynamic_offset": RigParameter(
+                3 * count, None, "Offset of every vertex in rest space, metres.", role="personal"
+            ),
         }
 
     def joints(self) -> tuple[str, ...]:
@@ -274,18 +283,18 @@ class Flame(Rig):
             return padded(name, parameters[name], size).expand(poses, size)
 
         turns = [given(name, size).reshape(poses, -1, 3) for name, size in POSE_SIZES.items()]
-        rotations = geometry.axis_angle_to_matrix(torch.cat(turns, dim=1))  # (P, 5, 3, 3)
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        bent = (rotations[:, 1:] - identity).flatten(1)
         # The joints follow the expression but not the pose correctives.
         face, correctives = assets["basis"][:EXPRESSIONS], assets["basis"][EXPRESSIONS:]
         shaped = assets["shaped"] + blend_shapes(face, given("expression", EXPRESSIONS))
         if "dynamic_offset" in parameters:
             shaped = shaped + self._offsets("dynamic_offset", parameters["dynamic_offset"])
         joints = assets["regressor"] @ shaped
+        # of five joints
+        rotations, transforms = pose_joints(torch.cat(turns, dim=1), joints, self.model().parents)
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        bent = (rotations[:, 1:] - identity).flatten(1)
         shaped = shaped + blend_shapes(correctives, bent)
-        posed = linear_blend_skinning(shaped, joints, self.model().parents, rotations, assets["weights"])
-        return Mesh(posed + given("translation", 3)[:, None, :], rest)
+        return Mesh(skin_vertices(shaped, transforms, assets["weights"], given("translation", 3)), rest)
 
 
 def padded(name: str, values: Tensor, size: int) -> Tensor:

@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
+from surfhead.files.writing import beside
 from surfhead.plugins.rigs.flame.pickle import read_pickle
 from surfhead.plugins.rigs.wavefront import read_wavefront
 
@@ -177,15 +179,16 @@ def write_model(model: FlameModel, path: Path, source: str) -> None:
     arrays |= {f"mask.{name}": np.ascontiguousarray(ids) for name, ids in model.masks.items()}
     if model.uv is not None:
         arrays["uv"] = model.uv
-    path.parent.mkdir(parents=True, exist_ok=True)
     parents = " ".join(map(str, model.parents))
-    save_file(arrays, path, {"format": FORMAT, "source": source, "sha256": model.sha256, "parents": parents})
+    header = {"format": FORMAT, "source": source, "sha256": model.sha256, "parents": parents}
+    with beside(path) as temporary:
+        save_file(arrays, temporary, header)
 
 
 def read_imported(path: Path) -> FlameModel:
     """The model in a file that ``write_model`` made. Raises DataError naming the file and the field."""
     try:
-        with safe_open(path, "np") as file:
+        with safe_open(bounds.regular(path), "np") as file:
             header = file.metadata() or {}
             content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:

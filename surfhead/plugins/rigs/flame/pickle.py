@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError
+from surfhead.files import bounds
 from surfhead.plugins.rigs.mistaken_files import changed_line_ends, no_pickle
 
 
@@ -74,6 +75,8 @@ class _FromBuffer(metaclass=_Sealed):
     """numpy.core.numeric._frombuffer (protocol 5)."""
 
     def __new__(cls, raw: Any, dtype: _Dtype, shape: tuple[int, ...], order: str) -> Any:
+        if not isinstance(raw, (bytes, bytearray)):  # of a number, bytes() would make as many zeros
+            raise pickle.UnpicklingError("it holds an array without its bytes")
         array = _Array()
         array.__setstate__((1, shape, dtype, order == "F", bytes(raw)))
         return array
@@ -128,7 +131,7 @@ class _Sparse(metaclass=_Sealed):
         """The matrix as a dense array."""
         state = self.state
         rows, columns = (int(n) for n in (state["_shape"] if "_shape" in state else state["shape"]))
-        if rows * columns > 1 << 26:
+        if not 0 <= rows * columns <= 1 << 22:
             raise pickle.UnpicklingError(f"it holds a sparse matrix of {rows} by {columns}")
         data = _plain(state["data"])
         if self.layout == "coo":
@@ -202,8 +205,9 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to data outside the file")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, known: dict[int, Any] | None = None) -> Any:
     """Stand-ins replaced by numpy arrays, in containers too."""
+    known = {} if known is None else known
     if isinstance(value, _Array):
         return value.value
     if isinstance(value, _Sparse):
@@ -211,9 +215,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, _Chumpy):
         if not isinstance(value.state, dict) or "x" not in value.state:
             raise pickle.UnpicklingError("it holds a chumpy object without its array")
-        return _plain(value.state["x"])
+        return _plain(value.state["x"], known)
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        if id(value) not in known:  # one that is named a thousand times is made once
+            known[id(value)] = {}
+            known[id(value)] |= {str(key): _plain(entry, known) for key, entry in value.items()}
+        return known[id(value)]
     return value
 
 
@@ -228,7 +235,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
             dictionary.
     """
     try:
-        raw = path.read_bytes()
+        raw = bounds.regular(path).read_bytes()
     except OSError as error:
         raise DataError(
             f'FLAME file "{path}" cannot be read: {error.strerror}.',
@@ -242,7 +249,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
             f'FLAME file "{path}" is {what}.', "Expected a pickle, such as flame2023.pkl.", remedy
         )
     try:
-        content = _plain(_Unpickler(io.BytesIO(raw), encoding="latin1").load())
+        content = _plain(_Unpickler(io.BytesIO(bounds.pickled(raw)), encoding="latin1").load(), {})
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error) or type(error).__name__
         ends = changed_line_ends(raw)

@@ -38,9 +38,8 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
-from surfhead.maths import geometry
 from surfhead.plugins.rigs.ict.model import PARTS, IctModel, read_folder, read_imported, write_model
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
 
 JOINTS = ("root", "neck", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1)
@@ -69,7 +68,9 @@ class Ict(Rig):
         expressions: tuple[str, ...] = option((), "Expressions to use, in order; empty: all there are.")
         accessories: bool = option(False, "Keep lashes, lacrimal fluid, eye blend and occlusion.")
 
-    def __init__(self, options: Any = None) -> None:
+    options: Options
+
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._model: IctModel | None = None
         self._rest: RestMesh | None = None
@@ -133,16 +134,18 @@ class Ict(Rig):
         count = len(self.model().names)
         return {
             "rotation": RigParameter(
-                3, 1e-5, "Rotation about the neck's rim, axis-angle, radians.", axis_angle=True
+                3, 1e-5, "Rotation about the neck's rim, axis-angle, radians.", axis_angle=True, role="root"
             ),
-            "neck": RigParameter(3, 1e-5, "Head against neck, axis-angle, radians.", axis_angle=True),
+            "neck": RigParameter(
+                3, 1e-5, "Head against neck, axis-angle, radians.", axis_angle=True, role="neck"
+            ),
             "eyes": RigParameter(
-                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True, role="gaze"
             ),
             "expression": RigParameter(
-                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names
+                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names, role="expression"
             ),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
         }
 
     def joints(self) -> tuple[str, ...]:
@@ -242,9 +245,8 @@ class Ict(Rig):
 
         turns = torch.cat([given(name).reshape(poses, -1, 3) for name in ("rotation", "neck", "eyes")], dim=1)
         shaped = assets["template"] + blend_shapes(assets["expressions"], given("expression"))
-        rotations = geometry.axis_angle_to_matrix(turns)
-        posed = linear_blend_skinning(shaped, assets["joints"][None], PARENTS, rotations, assets["weights"])
-        return Mesh(posed + given("translation")[:, None, :], rest)
+        transforms = pose_joints(turns, assets["joints"][None], PARENTS)[1]
+        return Mesh(skin_vertices(shaped, transforms, assets["weights"], given("translation")), rest)
 
 
 def _replace(model: IctModel, **changes: Any) -> IctModel:

@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from surfhead.core.api import DataError, unknown_name
+from surfhead.files import bounds
+from surfhead.files.writing import beside
 from surfhead.plugins.rigs.wavefront import read_vertices, read_wavefront
 
 FORMAT = "surfhead-ict-1"
@@ -92,12 +94,12 @@ def _shapes(paths: list[Path], neutral: np.ndarray) -> np.ndarray:
 
 def _landmarks(path: Path, count: int) -> tuple[list[str], int]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(bounds.regular(path, 1 << 26).read_text(encoding="utf-8"))
         names = [str(name) for name in content["expressions"]]
         chin = int(content["idx_to_landmark_verts"][CHIN])
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}", "the official file") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         expected = '"expressions" and 68 vertices in "idx_to_landmark_verts"'
         raise _wrong(path, f"is damaged ({type(error).__name__}: {error})", expected) from error
     if not 0 <= chin < count:
@@ -152,16 +154,16 @@ def write_model(model: IctModel, path: Path) -> None:
     """Write the model as one safetensors file."""
     names = ("template", "triangles", "parts", "expressions", "identities")
     arrays = {name: getattr(model, name) for name in names} | ({} if model.uv is None else {"uv": model.uv})
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {"format": FORMAT, "chin": str(model.chin), "sha256": model.sha256}
     header["names"] = " ".join(model.names)
-    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path, header)
+    with beside(path) as temporary:
+        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, temporary, header)
 
 
 def read_imported(path: Path) -> IctModel:
     """The model in a file that ``write_model`` made. Raises DataError naming the file."""
     try:
-        with safe_open(path, "np") as file:
+        with safe_open(bounds.regular(path), "np") as file:
             header: Mapping[str, str] = file.metadata() or {}
             content: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header.get("format") != FORMAT:

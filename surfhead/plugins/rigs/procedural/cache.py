@@ -6,6 +6,7 @@ old one; a damaged file is made again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -36,11 +37,13 @@ def cached_tensors(build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError):
         made = {name: value.contiguous() for name, value in build().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         safetensors.torch.save_file(made, temporary)
         temporary.replace(path)
-    except OSError as error:  # a read-only cache costs time only
+    except (OSError, safetensors.SafetensorError) as error:  # a full or read-only cache costs time only
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         log.debug("the head is not cached: %s", error)
     return made

@@ -36,14 +36,13 @@ from surfhead.core.api import (
     check_finite,
     check_shape,
 )
-from surfhead.maths import geometry
 from surfhead.plugins.rigs.procedural.cache import cached_tensors
 from surfhead.plugins.rigs.procedural.expressions import EXPRESSIONS, expression_basis
 from surfhead.plugins.rigs.procedural.head import HeadBuilder
 from surfhead.plugins.rigs.procedural.joints import JOINT_POSITIONS, JOINTS, PARENTS, skin_weights
 from surfhead.plugins.rigs.procedural.regions import head_regions
 from surfhead.plugins.rigs.procedural.surface import IDENTITY_SHAPES, HeadShape
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, linear_blend_skinning
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
 
 METRES = 1e-3
 
@@ -110,7 +109,7 @@ class Procedural(Rig):
     summary = "The built-in head, made by code."
     capturable = True
 
-    def __init__(self, options: Any = None) -> None:
+    def __init__(self, options: object = None) -> None:
         super().__init__(options)
         self._rest: RestMesh | None = None
 
@@ -119,18 +118,32 @@ class Procedural(Rig):
         axis_angle = "axis-angle, radians"
         return {
             "rotation": RigParameter(
-                3, 1e-5, f"Rotation of the whole head about the root, {axis_angle}.", axis_angle=True
+                3,
+                1e-5,
+                f"Rotation of the whole head about the root, {axis_angle}.",
+                axis_angle=True,
+                role="root",
             ),
             "neck": RigParameter(
-                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True
+                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True, role="neck"
             ),
-            "jaw": RigParameter(3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True),
+            "jaw": RigParameter(
+                3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True, role="jaw"
+            ),
             "eyes": RigParameter(
-                6, 1e-5, f"Rotation of the left, then the right eyeball, {axis_angle}.", axis_angle=True
+                6,
+                1e-5,
+                f"Rotation of the left, then the right eyeball, {axis_angle}.",
+                axis_angle=True,
+                role="gaze",
             ),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
             "expression": RigParameter(
-                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}.", labels=EXPRESSIONS
+                len(EXPRESSIONS),
+                1e-3,
+                f"Expression shapes: {', '.join(EXPRESSIONS)}.",
+                labels=EXPRESSIONS,
+                role="expression",
             ),
         }
 
@@ -194,11 +207,11 @@ class Procedural(Rig):
 
         dtype = given.dtype
         vectors = torch.cat([value(name) for name in ("rotation", "neck", "jaw", "eyes")], dim=1)
-        rotations = geometry.axis_angle_to_matrix(vectors.reshape(poses, len(JOINTS), 3))
-        shaped = rest.vertices.to(dtype) + blend_shapes(self._expression.to(dtype), value("expression"))
         joints = self._joints.to(dtype)[None]
-        posed = linear_blend_skinning(shaped, joints, PARENTS, rotations, self._weights.to(dtype))
-        return Mesh(posed + value("translation")[:, None], rest)
+        transforms = pose_joints(vectors.reshape(poses, len(JOINTS), 3), joints, PARENTS)[1]
+        shaped = rest.vertices.to(dtype) + blend_shapes(self._expression.to(dtype), value("expression"))
+        posed = skin_vertices(shaped, transforms, self._weights.to(dtype), value("translation"))
+        return Mesh(posed, rest)
 
     def joints(self) -> tuple[str, ...]:
         """Root, neck, jaw, left_eye, right_eye."""

@@ -63,6 +63,18 @@ function polarRotation(matrix, out) {
   return true;
 }
 
+/** The largest singular value of a matrix (9): the root of the largest eigenvalue of its square. */
+function largestSingularValue(m) {
+  const dot = (i, j) => m[i] * m[j] + m[3 + i] * m[3 + j] + m[6 + i] * m[6 + j];
+  const a = dot(0, 0), b = dot(1, 1), c = dot(2, 2), d = dot(0, 1), e = dot(1, 2), f = dot(0, 2);
+  const mean = (a + b + c) / 3, off = d * d + e * e + f * f;
+  const p = Math.sqrt(((a - mean) ** 2 + (b - mean) ** 2 + (c - mean) ** 2 + 2 * off) / 6);
+  if (p < 1e-9 * mean) return Math.sqrt(Math.max(mean, 0));
+  const x = (a - mean) / p, y = (b - mean) / p, z = (c - mean) / p, u = d / p, v = e / p, w = f / p;
+  const half = (x * (y * z - v * v) - u * (u * z - v * w) + w * (u * v - y * w)) / 2;
+  return Math.sqrt(Math.max(mean + 2 * p * Math.cos(Math.acos(Math.min(Math.max(half, -1), 1)) / 3), 0));
+}
+
 /** Surfels in the world: three texels each of mean, first and second tangent, with a quaternion's x, y, z last. */
 class Deformer {
   constructor(description, arrays, texels) {
@@ -125,6 +137,14 @@ class Deformer {
     }
   }
 
+  /** A number of every surfel: "observed", "blend" or "stretch". */
+  numbers(channel) {
+    if (channel === "observed") return this.arrays.observed;
+    if (channel === "blend") return Float32Array.from({ length: this.count }, (_, s) => this.arrays.blend[4 * s]);
+    this.stretches = this.stretches || new Float32Array(this.count).fill(1);
+    return this.stretches;
+  }
+
   /** Carry all surfels to the posed vertices. */
   update(vertices) {
     const blended = this.name === "jbs" || this.name === "lbs";
@@ -150,6 +170,7 @@ class Deformer {
         else if (this.name === "lbs") this.ofLinearBlend(s, f, affine, turn);
         else this.ofJacobianBlend(s, f, affine, turn);
       }
+      if (this.stretches) this.stretches[s] = largestSingularValue(affine);
       const to = 12 * s, from = 9 * s;
       for (let c = 0; c < 3; c++) {
         const x = local[from + 3 * c], y = local[from + 3 * c + 1], z = local[from + 3 * c + 2];

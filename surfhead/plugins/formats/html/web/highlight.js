@@ -1,107 +1,99 @@
 "use strict";
-// The specular term of the surfels that shine: lobes and a small perceptron (docs/method.md, section 6).
+// The specular term of the surfels that shine, as a program of the graphics card (web/highlight.frag.glsl).
+
+const ACROSS = 1024; // texels in a row of its textures
 
 class Highlight {
-  /** Options: surfels, axes, amplitude, sharpness, and layers as weight/bias arrays. */
+  /** Arrays: surfels, axes, amplitude, sharpness, and layers as weight/bias arrays. */
   constructor(description, arrays) {
     Object.assign(this, description);
+    this.count = arrays.surfels.length;
     this.arrays = arrays;
     this.lobes = arrays.axes.length / 9;
-    this.sharpnesses = arrays.sharpness.length / (this.lobes * arrays.surfels.length);
+    this.sharpnesses = arrays.sharpness.length / (this.lobes * this.count);
     this.layers = [];
     for (let number = 0; arrays["weight" + number]; number++) {
       const bias = arrays["bias" + number], weight = arrays["weight" + number];
-      const size = weight.length / bias.length;
-      // input by input, so that a silent input costs nothing
-      const columns = new Float32Array(weight.length);
-      for (let o = 0; o < bias.length; o++) {
-        for (let i = 0; i < size; i++) columns[i * bias.length + o] = weight[o * size + i];
-      }
-      this.layers.push({ bias, columns, size, values: new Float32Array(bias.length) });
-    }
-    this.inputs = new Float32Array(this.layers[0].size);
-  }
-
-  /** Write the light of every surfel that shines into RGBA rows ``out``, seen from ``eye``. */
-  evaluate(texels, eye, out) {
-    const { surfels } = this.arrays;
-    for (let m = 0; m < surfels.length; m++) {
-      const to = 4 * surfels[m];
-      const light = this.ofSurfel(m, texels, 12 * surfels[m], eye);
-      out[to] = light[0];
-      out[to + 1] = light.length > 1 ? light[1] : light[0];
-      out[to + 2] = light.length > 1 ? light[2] : light[0];
+      this.layers.push({ bias, weight, rows: bias.length, size: weight.length / bias.length });
     }
   }
 
-  ofSurfel(m, texels, at, eye) {
-    let dx = texels[at] - eye[0], dy = texels[at + 1] - eye[1], dz = texels[at + 2] - eye[2];
-    const far = Math.hypot(dx, dy, dz) || 1;
-    dx /= far;
-    dy /= far;
-    dz /= far;
-    const ax = texels[at + 4], ay = texels[at + 5], az = texels[at + 6];
-    const bx = texels[at + 8], by = texels[at + 9], bz = texels[at + 10];
-    let nx = ay * bz - az * by, ny = az * bx - ax * bz, nz = ax * by - ay * bx;
-    const length = Math.hypot(nx, ny, nz) || 1;
-    const sign = nx * dx + ny * dy + nz * dz > 0 ? -1 / length : 1 / length;
-    nx *= sign;
-    ny *= sign;
-    nz *= sign;
-    if (!this.world) {
-      const x = -texels[at + 3], y = -texels[at + 7], z = -texels[at + 11];
-      const w = Math.sqrt(Math.max(1 - x * x - y * y - z * z, 0));
-      [dx, dy, dz] = turned(w, x, y, z, dx, dy, dz);
-      [nx, ny, nz] = turned(w, x, y, z, nx, ny, nz);
-    }
-    const facing = -(dx * nx + dy * ny + dz * nz);
-    const ox = dx + 2 * facing * nx, oy = dy + 2 * facing * ny, oz = dz + 2 * facing * nz;
-    const { axes, amplitude, sharpness } = this.arrays;
-    const inputs = this.inputs;
-    let next = 0;
-    for (let l = 0; l < this.lobes; l++) {
-      const r = 9 * l, row = m * this.lobes + l;
-      const along = ox * axes[r] + oy * axes[r + 1] + oz * axes[r + 2];
-      let response;
-      if (this.sharpnesses === 1) {
-        response = Math.exp(sharpness[row] * (along - 1));
-      } else {
-        const x = ox * axes[r + 3] + oy * axes[r + 4] + oz * axes[r + 5];
-        const y = ox * axes[r + 6] + oy * axes[r + 7] + oz * axes[r + 8];
-        response = along > 0 ? along * Math.exp(-sharpness[2 * row] * x * x - sharpness[2 * row + 1] * y * y) : 0;
-      }
-      inputs[next++] = amplitude[2 * row] * response;
-      inputs[next++] = amplitude[2 * row + 1] * response;
-    }
-    for (const value of [facing, dx, dy, dz]) inputs[next++] = value;
-    for (const wave of [Math.sin, Math.cos]) {
-      for (let k = 0; k < this.octaves; k++) {
-        for (const value of [dx, dy, dz]) inputs[next++] = wave(value * 2 ** k);
-      }
-    }
-    return this.perceptron(inputs);
+  /** The fragment shader, with this highlight's sizes and layers put in. */
+  source(template) {
+    const quads = (size) => Math.ceil((size + 1) / 4); // a constant one carries the bias
+    const sizes = [`const int LOBES = ${this.lobes};`, `const int OCTAVES = ${this.octaves};`,
+      `const int INPUTS = ${this.layers[0].size};`, `const int PADDED = ${4 * quads(this.layers[0].size)};`,
+      `const bool ROUND = ${this.sharpnesses === 1};`, `const bool WORLD = ${Boolean(this.world)};`];
+    let first = 0, code = "";
+    this.layers.forEach(({ rows, size }, number) => {
+      const given = quads(size), last = number === this.layers.length - 1, made = quads(rows);
+      code += `vec4 y${number}[${made}];\n` + `for (int o = 0; o < ${made}; o++) y${number}[o] = vec4(0.0);\n` +
+        `for (int o = 0; o < ${rows}; o++) {\n  float sum = 0.0;\n` +
+        `  for (int i = 0; i < ${given}; i++) sum += dot(weight(${first} + ${given} * o + i), ${number ? `y${number - 1}` : "x0"}[i]);\n` +
+        `  y${number}[o >> 2][o & 3] = ${last ? "sum" : "max(sum, 0.0)"};\n}\n` +
+        (last ? "" : `y${number}[${rows >> 2}][${rows & 3}] = 1.0;\n`);
+      first += given * rows;
+    });
+    const rows = this.layers[this.layers.length - 1].rows, end = `y${this.layers.length - 1}[0]`;
+    code += rows > 1 ? `return ${end}.rgb;` : `return vec3(${end}.x);`;
+    return template.replace("//SIZES", sizes.join("\n")).replace("//LAYERS", code);
   }
 
-  perceptron(inputs) {
-    let given = inputs;
-    for (let number = 0; number < this.layers.length; number++) {
-      const { bias, columns, size, values } = this.layers[number];
-      const count = bias.length;
-      values.set(bias);
-      for (let i = 0; i < size; i++) {
-        const value = given[i];
-        if (value === 0 || (number > 0 && value < 0)) continue;
-        const from = i * count;
-        for (let o = 0; o < count; o++) values[o] += value * columns[from + o];
-      }
-      given = values;
+  /** Everything as textures of ``painter``. */
+  prepare(painter, shaders) {
+    const gl = painter.gl, { arrays } = this;
+    const texture = (values) => {
+      const height = Math.max(1, Math.ceil(values.length / (4 * ACROSS)));
+      const full = new Float32Array(4 * ACROSS * height);
+      full.set(values);
+      return painter.texture(gl.RGBA32F, ACROSS, height, gl.RGBA, gl.FLOAT, full);
+    };
+    const lobes = new Float32Array(4 * this.count * this.lobes);
+    for (let at = 0; at < this.count * this.lobes; at++) {
+      lobes[4 * at] = arrays.amplitude[2 * at];
+      lobes[4 * at + 1] = arrays.amplitude[2 * at + 1];
+      for (let k = 0; k < this.sharpnesses; k++) lobes[4 * at + 2 + k] = arrays.sharpness[this.sharpnesses * at + k];
     }
-    return given;
+    const axes = new Float32Array(12 * this.lobes);
+    for (let at = 0; at < 3 * this.lobes; at++) axes.set(arrays.axes.subarray(3 * at, 3 * at + 3), 4 * at);
+    const weights = [];
+    for (const { weight, bias, rows, size } of this.layers) {
+      const width = 4 * Math.ceil((size + 1) / 4);
+      for (let o = 0; o < rows; o++) {
+        const row = new Array(width).fill(0);
+        for (let i = 0; i < size; i++) row[i] = weight[o * size + i];
+        row[size] = bias[o];
+        weights.push(...row);
+      }
+    }
+    const places = new Float32Array(4 * this.count);
+    for (let m = 0; m < this.count; m++) places[4 * m] = arrays.surfels[m];
+    this.textures = { places: texture(places), lobes: texture(lobes), axes: texture(axes), weights: texture(weights) };
+    this.working = painter.program(shaders["present.vert"], this.source(shaders["highlight.frag"]));
+    this.scattering = painter.program(shaders["scatter.vert"], shaders["scatter.frag"]);
+    this.rows = Math.max(1, Math.ceil(this.count / ROW));
+    this.lights = painter.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, null);
+    this.lit = painter.framebuffer(this.lights);
   }
-}
 
-/** A vector turned by a unit quaternion. */
-function turned(w, x, y, z, a, b, c) {
-  const tx = 2 * (y * c - z * b), ty = 2 * (z * a - x * c), tz = 2 * (x * b - y * a);
-  return [a + w * tx + y * tz - z * ty, b + w * ty + z * tx - x * tz, c + w * tz + x * ty - y * tx];
+  /**
+   * Write the light of every surfel that shines, seen from ``eye``, into the painter's texture of highlights:
+   * worked out side by side, as cards like it, and then put in place.
+   */
+  draw(painter, eye) {
+    const gl = painter.gl;
+    const places = painter.use(this.working, Object.entries({ surfels: painter.textures.surfels, ...this.textures }));
+    gl.uniform3fv(places.eye, eye);
+    gl.uniform1i(places.count, this.count);
+    gl.disable(gl.BLEND);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.lit);
+    gl.viewport(0, 0, ROW, this.rows);
+    gl.bindVertexArray(painter.empty);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+    const put = painter.use(this.scattering, [["places", this.textures.places], ["lights", this.lights]]);
+    gl.uniform2f(put.size, ROW, painter.rows);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, painter.lightened);
+    gl.viewport(0, 0, ROW, painter.rows);
+    gl.drawArrays(gl.POINTS, 0, this.count);
+  }
 }

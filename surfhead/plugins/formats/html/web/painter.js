@@ -3,6 +3,17 @@
 
 const ROW = 256; // surfels in a row of the textures
 const CHANNELS = ["colour", "normal", "depth", "alpha"];
+const OF_SURFELS = 4; // how the shaders call a channel of numbers that surfels have
+const LIT_CHANNELS = ["albedo", "shading"]; // of avatars that can be lit anew; the shaders call them 5 and 6
+const SOLID = 0.5; // alpha from which a pixel's number counts for the range
+const ROOM = 0.1; // of the range, added at both ends
+const NARROWEST = 0.01; // of the channel's own range
+
+/** How the shaders call a channel. */
+function numberOf(channel) {
+  const found = CHANNELS.indexOf(channel), part = LIT_CHANNELS.indexOf(channel);
+  return found >= 0 ? found : part >= 0 ? OF_SURFELS + 1 + part : OF_SURFELS;
+}
 
 /** Indices of the surfels before the camera, farthest first, equal depths highest index first. */
 class DepthSorter {
@@ -61,19 +72,30 @@ class Painter {
     this.surfels = surfels;
     this.rows = Math.max(1, Math.ceil(surfels.count / ROW));
     this.texels = new Float32Array(12 * ROW * this.rows);
-    this.light = new Float32Array(4 * ROW * this.rows);
     this.sorter = new DepthSorter(surfels.count);
-    this.shading = this.program(shaders["present.vert"], shaders["shade.frag"]);
+    this.channels = [...CHANNELS, ...(surfels.lighting ? LIT_CHANNELS : []), ...surfels.numbers];
+    this.shading = this.program(shaders["present.vert"], shaders[surfels.lighting ? "lit.frag" : "shade.frag"]);
     this.drawing = this.program(shaders["surfel.vert"], shaders["surfel.frag"]);
     this.presenting = this.program(shaders["present.vert"], shaders["present.frag"]);
     this.textures = {
       surfels: this.texture(gl.RGBA32F, 3 * ROW, this.rows, gl.RGBA, gl.FLOAT, null),
       base: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, this.padded(surfels.base, 4)),
       harmonics: this.texture(gl.RGBA8_SNORM, 12 * ROW, this.rows, gl.RGBA, gl.BYTE, this.padded(surfels.harmonics, 48)),
-      highlight: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, this.light),
+      highlight: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, new Float32Array(4 * ROW * this.rows)),
       colours: this.texture(gl.RGBA32F, ROW, this.rows, gl.RGBA, gl.FLOAT, null),
+      values: this.texture(gl.R32F, ROW, this.rows, gl.RED, gl.FLOAT, null),
     };
+    this.maps = {};
+    for (const [name, colours] of Object.entries(surfels.maps)) {
+      this.maps[name] = this.texture(gl.RGB8, colours.length / 3, 1, gl.RGB, gl.UNSIGNED_BYTE, colours);
+    }
+    if (surfels.lighting) {
+      const bytes = this.padded(surfels.surface, 4);
+      this.textures.surface = this.texture(gl.RGBA8, ROW, this.rows, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+    }
     this.shaded = this.framebuffer(this.textures.colours);
+    this.lightened = this.framebuffer(this.textures.highlight);
+    if (surfels.highlight) surfels.highlight.prepare(this, shaders);
     this.corners = new Uint32Array(6 * surfels.count);
     this.quads = gl.createVertexArray();
     gl.bindVertexArray(this.quads);
@@ -170,19 +192,28 @@ class Painter {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 3 * ROW, this.rows, gl.RGBA, gl.FLOAT, this.texels);
   }
 
-  shade(eye) {
+  /** Take over a number of every surfel. */
+  show(values) {
+    const gl = this.gl;
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures.values);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, this.rows, gl.RED, gl.FLOAT, this.padded(values, 1));
+  }
+
+  /** Work out colours as seen from ``eye``, or what another channel shows; ``front`` points to the camera. */
+  shade(eye, number, front) {
     const gl = this.gl, { textures } = this;
-    if (this.surfels.highlight) {
-      this.surfels.highlight.evaluate(this.texels, eye, this.light);
-      gl.activeTexture(gl.TEXTURE0);
-      gl.bindTexture(gl.TEXTURE_2D, textures.highlight);
-      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, this.rows, gl.RGBA, gl.FLOAT, this.light);
-    }
-    const names = ["surfels", "base", "harmonics", "highlight"];
+    if (this.surfels.highlight) this.surfels.highlight.draw(this, eye);
+    const { lighting } = this.surfels;
+    const names = ["surfels", "base", "harmonics", "highlight", ...(lighting ? ["surface"] : [])];
     const places = this.use(this.shading, names.map((name) => [name, textures[name]]));
     gl.uniform4fv(places.scale, this.surfels.scale);
     gl.uniform3fv(places.eye, eye);
     gl.uniform1i(places.degree, this.surfels.degree);
+    if (lighting) {
+      gl.uniform1i(places.show, Math.max(0, number - OF_SURFELS));
+      lighting.tell(gl, places, front);
+    }
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.shaded);
     gl.viewport(0, 0, ROW, this.rows);
     gl.disable(gl.BLEND);
@@ -193,12 +224,13 @@ class Painter {
   /**
    * Draw one picture on the canvas.
    * view: rotation (9, row by row), translation (3), intrinsics [fx, fy, cx, cy], width, height, near.
+   * legend: of channels of numbers; low and high, colour_map, log, falling.
    */
-  draw(view, channel, background, range) {
-    const gl = this.gl, number = Math.max(0, CHANNELS.indexOf(channel));
+  draw(view, channel, background, legend) {
+    const gl = this.gl, number = this.channels.includes(channel) ? numberOf(channel) : 0;
     const { rotation: r, translation: t } = view;
     const eye = [0, 1, 2].map((i) => -(r[i] * t[0] + r[3 + i] * t[1] + r[6 + i] * t[2]));
-    if (number === 0 || !this.lit) this.shade(eye);
+    if (number === 0 || number > OF_SURFELS || !this.lit) this.shade(eye, number, [-r[6], -r[7], -r[8]]);
     this.lit = true;
     const order = this.sorter.sort(this.texels, [r[6], r[7], r[8], t[2]], view.near);
     gl.bindVertexArray(this.quads);
@@ -208,7 +240,7 @@ class Painter {
     gl.viewport(0, 0, view.width, view.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    const places = this.use(this.drawing, ["surfels", "colours"].map((name) => [name, this.textures[name]]));
+    const places = this.use(this.drawing, ["surfels", "colours", "values"].map((name) => [name, this.textures[name]]));
     gl.uniformMatrix3fv(places.rotation, true, r);
     gl.uniform3fv(places.translation, t);
     gl.uniform4fv(places.intrinsics, view.intrinsics);
@@ -221,15 +253,51 @@ class Painter {
     gl.disable(gl.BLEND);
     gl.bindVertexArray(this.empty);
 
+    this.present(view, number, background, legend);
+  }
+
+  /** Bring what is drawn onto the canvas. */
+  present(view, number, background, legend) {
+    const gl = this.gl, shown = legend || { low: 0, high: 1, colour_map: "grey" };
     if (this.canvas.width !== view.width) this.canvas.width = view.width;
     if (this.canvas.height !== view.height) this.canvas.height = view.height;
+    gl.bindVertexArray(this.empty);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.viewport(0, 0, view.width, view.height);
-    const shown = this.use(this.presenting, [["drawn", target.texture]]);
-    gl.uniform3fv(shown.background, background);
-    gl.uniform2fv(shown.range, range);
-    gl.uniform1i(shown.channel, number);
+    const places = this.use(this.presenting, [["drawn", this.target.texture], ["map", this.maps[shown.colour_map]]]);
+    gl.uniform3fv(places.background, background);
+    gl.uniform2f(places.range, shown.low, shown.high);
+    gl.uniform1i(places.channel, number);
+    gl.uniform1i(places.logarithmic, shown.log ? 1 : 0);
+    gl.uniform1i(places.falling, shown.falling ? 1 : 0);
+    gl.uniform1f(places.full, number === numberOf("shading") ? this.surfels.lighting.full : 1);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  /**
+   * The range [low, high] of the numbers drawn last, or null where nothing is. percent: left out at either end;
+   * null: nothing is, and there is room at both ends. own: the channel's own range, or null.
+   */
+  measureRange(channel, percent, own) {
+    const gl = this.gl, { width, height, framebuffer } = this.target, step = Math.max(1, Math.ceil(height / 256));
+    gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+    const row = new Float32Array(4 * width), found = [];
+    for (let y = 0; y < height; y += step) {
+      gl.readPixels(0, y, width, 1, gl.RGBA, gl.FLOAT, row);
+      for (let x = 0; x < width; x += step) {
+        const alpha = row[4 * x + 3];
+        if (alpha > SOLID) found.push(channel === "alpha" ? alpha : row[4 * x] / alpha);
+      }
+    }
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    if (!found.length) return null;
+    const sorted = Float64Array.from(found).sort(), last = sorted.length - 1;
+    const spread = sorted[last] - sorted[0], roomy = [sorted[0] - ROOM * spread, sorted[last] + ROOM * spread];
+    if (percent === null) return roomy;
+    const at = (share) => sorted[Math.round(last * share)];
+    const low = at(percent / 100), high = at(1 - percent / 100), whole = own || roomy;
+    const lacking = Math.max(Math.max(NARROWEST * (whole[1] - whole[0]), 1e-6) - (high - low), 0);
+    return [low - lacking / 2, high + lacking / 2];
   }
 
   /** Wait until everything is drawn. */

@@ -1,21 +1,11 @@
 "use strict";
-// The controls beside the picture: timeline, channel, background, and sliders where the rig is embedded.
+// The controls beside the picture: channel, colours, background, and sliders where the rig is embedded.
 
 const FEW = 10; // sliders of a rig's coefficients shown at first
 const TURN = 0.6; // radians: the range of a joint's sliders
 const SPEEDS = [0.25, 0.5, 1, 2];
-
-function element(kind, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(kind), properties);
-  made.append(...children);
-  return made;
-}
-
-function choice(label, names, chosen, changed) {
-  const select = element("select", { ariaLabel: label, onchange: () => changed(select.value) });
-  for (const name of names) select.append(element("option", { value: name, textContent: name, selected: name === chosen }));
-  return element("label", { textContent: label }, select);
-}
+const SPREADS = { "own range": null, "1 to 99 %": 1, "5 to 95 %": 5 };
+const AT_RANDOM = 4; // coefficients of a random expression
 
 class Panel {
   /** player: the running page; it has ``head``, ``state`` and the methods that the controls call. */
@@ -23,48 +13,44 @@ class Panel {
     this.player = player;
     this.sliders = [];
     this.note = element("p", { className: "note" });
-    root.append(element("h1", { textContent: player.head.title }), this.note);
-    if (player.head.timesteps > 1) root.append(this.timeline());
-    root.append(
-      choice("channel", CHANNELS, CHANNELS[0], (name) => player.set({ channel: name })),
-      this.background(),
-      element("button", { textContent: "reset camera", onclick: () => player.orbit.reset() }),
-    );
+    root.append(element("h1", { textContent: player.head.title }), this.note, this.view());
+    const { lighting } = player.painter.surfels;
+    if (lighting) root.append(lighting.controls(player.canvas, () => player.view(), () => player.set({})));
     if (player.rig instanceof LinearRig) root.append(...this.rigControls());
+    root.append(this.about(), this.embedding(), this.keys());
   }
 
-  timeline() {
-    const { player } = this;
-    this.play = element("button", { id: "play", onclick: () => player.set({ playing: !player.state.playing }) });
-    this.time = element("input", {
-      id: "time", type: "range", min: 0, max: player.head.timesteps - 1, step: 1, ariaLabel: "timestep",
-      oninput: () => player.set({ playing: false, timestep: Number(this.time.value) }),
-    });
-    this.shown = element("output");
-    const speed = choice("speed", SPEEDS.map(String), "1", (value) => player.set({ speed: Number(value) }));
-    return element("div", { className: "timeline" }, this.play, this.time, this.shown, speed);
+  view() {
+    const { player } = this, { painter } = player;
+    this.channel = choice("channel", painter.channels, player.state.channel, (channel) => player.set({ channel }));
+    this.map = choice("colour map", ["own", ...Object.keys(painter.maps)], "own", (name) =>
+      player.set({ map: name === "own" ? null : name }));
+    this.spread = choice("range", Object.keys(SPREADS), "own range", (name) => player.set({ percent: SPREADS[name] }));
+    const made = element("div", {}, this.channel, this.map, this.spread, this.background());
+    if (player.head.timesteps > 1) {
+      made.append(choice("speed", SPEEDS.map(String), "1", (value) => player.set({ speed: Number(value) })));
+    }
+    return made;
   }
 
   background() {
     const hex = (value) => Math.round(255 * value).toString(16).padStart(2, "0");
     const input = element("input", {
-      type: "color", value: "#" + this.player.state.background.map(hex).join(""),
+      type: "color", value: "#" + this.player.state.background.map(hex).join(""), ariaLabel: "background",
       oninput: () =>
         this.player.set({ background: [1, 3, 5].map((at) => parseInt(input.value.slice(at, at + 2), 16) / 255) }),
     });
-    return element("label", { textContent: "background" }, input);
+    return element("label", {}, element("span", { textContent: "Background" }), input);
   }
 
   rigControls() {
     const { rig } = this.player;
-    const joints = element("fieldset", {}, element("legend", { textContent: "joints" }));
-    rig.rotations.forEach(([name, at], joint) => {
-      ["x", "y", "z"].forEach((axis, i) =>
-        joints.append(this.slider(`${rig.joint_names[joint]} ${axis}`, name, at + i, [-TURN, TURN])),
-      );
-    });
-    const face = element("fieldset", {}, element("legend", { textContent: rig.coefficients }));
-    const all = rig.names.map((name, k) => this.slider(name, rig.coefficients, k, rig.limits));
+    const face = element("details", { open: true, className: "rig" }, element("summary", { textContent: readable(rig.coefficients) }));
+    face.append(
+      element("button", { id: "random", textContent: "Random", onclick: () => this.randomise() }),
+      element("button", { id: "rest", textContent: "Rest pose", onclick: () => this.player.setPose({}) }),
+    );
+    const all = rig.names.map((name, k) => this.slider(readable(name), rig.coefficients, k, rig.limits));
     face.append(...all);
     all.slice(FEW).forEach((row) => (row.hidden = true));
     if (all.length > FEW) {
@@ -77,29 +63,84 @@ class Panel {
       });
       face.append(more);
     }
-    const still = element("button", { id: "rest", textContent: "rest pose", onclick: () => this.player.setPose({}) });
-    return [still, face, joints];
+    const joints = element("details", { className: "rig" }, element("summary", { textContent: "Joints" }));
+    rig.rotations.forEach(([name, at], joint) => {
+      AXES.forEach((axis, i) =>
+        joints.append(this.slider(readable(`${rig.joint_names[joint]} ${axis}`), name, at + i, [-TURN, TURN])),
+      );
+    });
+    return [face, joints];
   }
 
-  slider(label, name, at, [low, high]) {
-    const input = element("input", {
-      type: "range", min: low, max: high, step: (high - low) / 200, ariaLabel: label,
-      oninput: () => this.player.change(name, at, Number(input.value)),
+  /** A few coefficients at random, the others at rest; joints as they are. */
+  randomise() {
+    const { rig, state } = this.player, [, high] = rig.limits;
+    const row = new Array(rig.names.length).fill(0);
+    for (let i = 0; i < AT_RANDOM; i++) row[Math.floor(Math.random() * row.length)] = high * (0.3 + 0.7 * Math.random());
+    this.player.setPose({ ...state.parameters, [rig.coefficients]: row });
+  }
+
+  slider(label, name, at, limits) {
+    const made = slider(label, limits, (limits[1] - limits[0]) / 200, (value) => this.player.change(name, at, value));
+    this.sliders.push({ show: made.show, name, at });
+    return made.row;
+  }
+
+  about() {
+    const { head } = this.player, rows = {};
+    const row = (name, value) => {
+      rows[name] = element("td", { textContent: value });
+      return element("tr", {}, element("td", { textContent: name }), rows[name]);
+    };
+    this.facts = rows;
+    const megabytes = (head.bytes / 1e6).toFixed(head.bytes < 1e7 ? 1 : 0);
+    const table = element("table", { id: "facts" }, row("Surfels", head.surfels.count.toLocaleString("en")),
+      row("File", `${megabytes} MB`), row("Picture", ""), row("Frames/s", "–"));
+    return element("details", { open: true }, element("summary", { textContent: "About" }), table);
+  }
+
+  embedding() {
+    const text = element("textarea", { readOnly: true, spellcheck: false, ariaLabel: "Snippet", id: "snippet" });
+    const copy = element("button", {
+      textContent: "Copy",
+      onclick: () => {
+        text.select();
+        if (navigator.clipboard) navigator.clipboard.writeText(text.value).catch(() => document.execCommand("copy"));
+        else document.execCommand("copy");
+      },
     });
-    this.sliders.push({ input, name, at });
-    return element("label", { textContent: label }, input);
+    const made = element("details", { id: "embed" }, element("summary", { textContent: "Embed" }),
+      element("p", { className: "note", textContent: "Shows this view in another page." }), text, copy);
+    const refresh = () => {
+      const { yaw, pitch, zoom } = this.player.orbit.place(), { orbit } = this.player.state;
+      const file = location.pathname.split("/").pop() || "avatar.html";
+      const wish = new URLSearchParams({ panel: 0, yaw, pitch, zoom, ...(orbit ? { orbit } : {}) });
+      text.value = `<iframe src="${file}#${wish}" title="${this.player.head.title.replace(/[&"<>]/g, "")}" width="640" height="480"` +
+        ` style="border: 0" allow="fullscreen"></iframe>`;
+    };
+    made.addEventListener("toggle", refresh);
+    made.addEventListener("pointerenter", refresh);
+    return made;
+  }
+
+  keys() {
+    const rows = KEYS.map(([key, does]) =>
+      element("tr", {}, element("td", {}, element("kbd", { textContent: key })), element("td", { textContent: does })));
+    return element("details", {}, element("summary", { textContent: "Keys" }), element("table", {}, ...rows));
+  }
+
+  /** Say how large and how fast pictures are. */
+  tell(width, height, rate) {
+    this.facts.Picture.textContent = `${width} × ${height}`;
+    if (rate) this.facts["Frames/s"].textContent = rate.toFixed(rate < 10 ? 1 : 0);
   }
 
   /** Show the state that the page is in. */
   update() {
     const { state, head } = this.player;
-    if (this.play) {
-      this.play.textContent = state.playing ? "pause" : "play";
-      this.time.value = state.timestep;
-      this.shown.value = `${state.timestep + 1} / ${head.timesteps}`;
-    }
-    for (const { input, name, at } of this.sliders) {
-      input.value = (state.parameters[name] || [])[at] || 0;
-    }
+    const numbers = state.channel in head.scalars;
+    this.channel.lastChild.value = state.channel;
+    this.map.hidden = this.spread.hidden = !numbers;
+    for (const { show, name, at } of this.sliders) show((state.parameters[name] || [])[at] || 0);
   }
 }

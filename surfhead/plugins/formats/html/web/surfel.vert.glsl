@@ -7,6 +7,7 @@ precision highp sampler2D;
 const int ROW = 256;
 uniform sampler2D surfels;
 uniform sampler2D colours; // colour, opacity
+uniform sampler2D values; // a number of each surfel
 uniform mat3 rotation; // camera from world
 uniform vec3 translation;
 uniform vec4 intrinsics; // fx, fy, cx, cy in pixels
@@ -37,7 +38,10 @@ void main() {
   vec3 normal = cross(a, b);
   float area = length(normal);
   normal = area > 0.0 ? normal / area : vec3(0.0);
-  value = vec4(channel == 1 ? (dot(normal, m) > 0.0 ? -normal : normal) : colour.rgb, colour.a);
+  vec3 shown = colour.rgb;
+  if (channel == 1) shown = dot(normal, m) > 0.0 ? -normal : normal;
+  if (channel == 4) shown = vec3(texelFetch(values, at, 0).x);
+  value = vec4(shown, colour.a);
 
   vec2 corner = 2.0 * vec2(float(gl_VertexID & 1), float((gl_VertexID >> 1) & 1)) - 1.0;
   float reach = 2.0 * log(255.0 * colour.a);

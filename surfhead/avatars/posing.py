@@ -1,0 +1,123 @@
+"""Poses of a rig as users write them: by timestep, by name, by label; checked before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surfhead.core.components import Rig
+from surfhead.core.errors import OptionError, ShapeError, unknown_name
+from surfhead.core.rig_parameter import RigParameter
+from surfhead.core.types import check_all_finite, check_shape
+
+PoseValue = Tensor | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, float]
+"""One rig parameter: (d,) or (P, d) numbers, or label -> number for those that have labels."""
+
+
+def pose_of(
+    rig: Rig, base: Mapping[str, Tensor], given: Mapping[str, PoseValue], like: Tensor
+) -> dict[str, Tensor]:
+    """All rig parameters, those given over those of ``base``.
+
+    Args:
+        rig: whose parameters they are.
+        base: name -> (P, d) of the poses that are changed; what is missing is zero.
+        given: name -> what replaces it; by label, only these values are replaced.
+        like: gives device and dtype.
+
+    Returns:
+        name -> (P, d), the same P in each.
+
+    Raises:
+        UnknownNameError: the rig has no such parameter, or the parameter no such label.
+        ShapeError: numbers that do not fit the parameter or each other, or are not finite.
+    """
+    known = rig.parameters()
+    count = max((len(rows) for rows in base.values()), default=1)
+    whole = {name: base.get(name, like.new_zeros(count, p.size)) for name, p in known.items()}
+    rows: dict[str, Tensor] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name("rig parameter", name, known, "Rename or drop it.")
+        if isinstance(value, Mapping):
+            rows[name] = _labelled(name, known[name], value, whole[name])
+        else:
+            rows[name] = _numbers(name, value, like)
+    return _alike({**whole, **checked(rig, rows, like)})
+
+
+def checked(rig: Rig, given: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
+    """Rig parameters name -> (d,) or (P, d) as name -> (P, d) on the device and of the dtype of ``like``.
+
+    Raises:
+        UnknownNameError: the rig has no such parameter.
+        ShapeError: a wrong shape, or NaN or infinity.
+    """
+    known = rig.parameters()
+    found = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name("rig parameter", name, known, "Rename or drop it.")
+        rows = value[None] if value.ndim == 1 else value
+        check_shape(name, rows, None, known[name].size)
+        found[name] = rows.to(like)
+    check_all_finite(found)
+    return found
+
+
+def same_count(parameters: Mapping[str, Tensor]) -> None:
+    """Raise ShapeError unless all parameters have the same number of poses."""
+    if len({len(rows) for rows in parameters.values()}) > 1:
+        counts = ", ".join(f"{name} {len(rows)}" for name, rows in parameters.items())
+        raise ShapeError(
+            f"The rig parameters have different numbers of poses: {counts}.",
+            "Expected the same number P of rows in each.",
+            "Repeat the single ones with expand(P, -1).",
+        )
+
+
+def timesteps_of(motion: Mapping[str, Tensor], timesteps: Tensor | int, count: int) -> Tensor:
+    """(P,) int64 indices into a motion of ``count`` timesteps. Raises OptionError for one outside of it."""
+    device = next((rows.device for rows in motion.values()), None)
+    index = torch.as_tensor(timesteps, device=device).reshape(-1).long()
+    outside = [i for i in index.tolist() if not 0 <= i < count]
+    if motion and (outside or not len(index)):
+        raise OptionError(
+            f"Timestep {outside[0] if outside else 'of none'} is outside the avatar's motion.",
+            f"It has timesteps 0 to {count - 1}.",
+            "Choose one of these or give rig parameters.",
+        )
+    return index
+
+
+def _alike(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Single rows repeated as often as the others have rows."""
+    count = max((len(rows) for rows in parameters.values()), default=1)
+    repeated = {name: rows.expand(count, -1) if len(rows) == 1 else rows for name, rows in parameters.items()}
+    same_count(repeated)
+    return repeated
+
+
+def _numbers(name: str, value: Any, like: Tensor) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ShapeError(
+            f'"{name}" is no table of numbers.',
+            "Expected the parameter's values, or one row of them for each pose.",
+            "Check how it was built.",
+        ) from error
+
+
+def _labelled(name: str, parameter: RigParameter, values: Mapping[str, float], base: Tensor) -> Tensor:
+    """``base`` (P, d) with the labelled columns replaced."""
+    rows = base.clone()
+    for label, value in values.items():
+        if label not in parameter.labels:
+            remedy = "Rename or drop it." if parameter.labels else "Give all its values by their places."
+            raise unknown_name(f'value of rig parameter "{name}"', label, parameter.labels, remedy)
+        rows[:, parameter.labels.index(label)] = float(value)
+    return rows

@@ -1,0 +1,1 @@
+"""What may be read, and how it is written: bounds before memory is given, files whole or absent."""

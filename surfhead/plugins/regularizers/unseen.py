@@ -1,0 +1,102 @@
+"""A weak hold on what no picture determines: every surfel's parameters towards what its surroundings suggest.
+
+The photometric loss says nothing of surfels that no training view shows, and little of directions outside
+the cameras' cone; they keep the values they started, were split or were last pushed with, and show in poses
+and views that were not trained. The term is the negative logarithm of a Gaussian prior of tiny weight: where
+pictures say anything it is drowned, and where they say nothing Adam, which divides a gradient by its own
+size, follows it at the full rate. So it needs no measure of who was seen, and what is seen adapts to it
+while it learns.
+
+The prior's mean follows from what a parameter declares (`ParameterSpec.unseen`): ``neighbours``: the mean of
+the surfels of the host triangle and of the three across its edges, weighted by opacity and held fixed (the
+discrete harmonic extension over the rest mesh, in the limit); ``initial``: its start; ``surface``: the
+nearest point on the host triangle, for it is from there that a pose the training did not show moves it. In
+units of a pixel's certainty the weight w says as much as w P / N pixels of every batch, P its pixels in one
+picture and N the surfels: 1e-4 is less than a thousandth of a pixel for 100,000 surfels and pictures of half
+a million pixels. At 0.01 it still rules surfels that a pixel of one picture in twenty shows, and keeps opaque
+what should fade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import Regularizer, Step, option
+
+REACH = 2.0 / 3.0  # of a triangle's middle to its corners, in units of its scale, about
+
+
+class Unseen(Regularizer):
+    """Distance of the parameters from what their surroundings suggest."""
+
+    name = "unseen"
+    summary = "A weak hold on surfels and directions that no training view determines."
+    capturable = True
+    weight = 1e-4
+
+    @dataclass(frozen=True)
+    class Options:
+        """What is left alone."""
+
+        keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
+
+    options: Options
+
+    def __call__(self, step: Step) -> Tensor:
+        """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
+        values, goals = [], []
+        alike: list[Tensor] = []
+        binding = step.binding
+        count = len(binding.triangle)
+        generator = torch.Generator()
+        for name, spec in binding.specs.items():
+            if name in self.options.keep:
+                continue
+            value = binding.parameters[name].reshape(count, -1)
+            if spec.unseen == "neighbours" and step.mesh is not None:
+                alike.append(value)
+            elif spec.unseen == "initial" and not callable(spec.initial):
+                start = spec.start(1, generator).reshape(1, -1)
+                goals.append(_placed(start, value).expand_as(value))
+                values.append(value)
+            elif spec.unseen == "surface":
+                values.append(value)
+                goals.append(_on_triangle(value.detach()))
+        if alike:
+            own = torch.cat(alike, dim=1)
+            values.append(own)
+            goals.append(_surroundings(step, own.detach()))
+        if not values:
+            return step.surfels.opacity.sum() * 0.0
+        return 0.5 * (torch.cat(values, dim=1) - torch.cat(goals, dim=1)).square().sum() / max(count, 1)
+
+
+def _placed(start: Tensor, like: Tensor) -> Tensor:
+    """A row of numbers on the device of ``like``, made there so that a graph can hold it."""
+    return torch.stack([torch.full((), number, device=like.device) for number in start[0].tolist()])[None]
+
+
+def _on_triangle(offset: Tensor) -> Tensor:
+    """(N, 3) the nearest points in the triangle's plane, ``REACH`` from its middle at most."""
+    flat = offset[:, :2]
+    distance = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    near = flat * (REACH / distance.clamp_min(REACH))
+    return torch.cat((near, torch.zeros_like(near[:, :1])), dim=1)
+
+
+def _surroundings(step: Step, values: Tensor) -> Tensor:
+    """(N, D) mean over the surfels of each one's triangle and its three neighbours, by opacity."""
+    assert step.mesh is not None
+    neighbours = step.mesh.topology.neighbours
+    bound = step.binding.triangle >= 0
+    weight = torch.where(bound, step.surfels.opacity.detach(), 0.0)[:, None]
+    host = step.binding.triangle.clamp_min(0)
+    rows = torch.cat((values * weight, weight), dim=1)
+    each = rows.new_zeros(len(neighbours), rows.shape[1]).index_add(0, host, rows)
+    # an open edge's neighbour is the triangle itself, which then counts twice
+    around = each + each.index_select(0, neighbours.reshape(-1)).reshape(*neighbours.shape, -1).sum(dim=1)
+    found = around.index_select(0, host)
+    return torch.where(bound[:, None], found[:, :-1] / found[:, -1:].clamp_min(1e-6), values)

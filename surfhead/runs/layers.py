@@ -1,0 +1,94 @@
+"""The layers a configuration is merged from: presets, a TOML file, and the settings of the command line.
+
+Precedence: defaults < preset < file < command line. Naming another component in a later layer drops the
+earlier one's options.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from surfhead.core.config import COMPONENTS
+from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.files.bounds import regular
+
+
+def preset_names() -> list[str]:
+    """The names of the presets."""
+    folder = resources.files("surfhead") / "presets"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A preset's tables; a preset may build on another through its key ``base``."""
+    if name not in preset_names():
+        raise unknown_name("preset", name, preset_names(), "See `surfhead list preset`.")
+    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    base = tables.pop("base", None)
+    tables.pop("description", None)
+    return merge(preset(base), tables) if base else tables
+
+
+def preset_description(name: str) -> str:
+    """A preset's one-line description."""
+    text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(text).get("description", ""))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """A configuration file's tables. Raises DataError naming the file and the line."""
+    try:
+        return tomllib.loads(regular(path, 1 << 24).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f'Configuration file "{path}" cannot be read: {error}.',
+            "Expected a TOML file such as a run's config.toml.",
+            "Mend the file.",
+        ) from error
+
+
+def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of a lower layer overridden by those of a higher one."""
+    merged = dict(low)
+    for key, value in high.items():
+        old, value = _written_out(key, merged.get(key)), _written_out(key, value)
+        if not (isinstance(old, Mapping) and isinstance(value, Mapping)):
+            merged[key] = value
+        elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
+            merged[key] = dict(value)
+        else:
+            merged[key] = merge(old, value)
+    return merged
+
+
+def _written_out(key: str, value: Any) -> Any:
+    """Shorthands as tables, so that layers merge: a component's name, a term's weight, a group's rate."""
+    if key in COMPONENTS and isinstance(value, str):
+        return {"name": value}
+    word = {"regularizers": "weight", "rate": "initial"}.get(key)
+    if word is None or not isinstance(value, Mapping):
+        return value
+    return {k: {word: v} if isinstance(v, (int, float)) else v for k, v in value.items()}
+
+
+def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Dotted keys into tables: ``deformer.rotation_blend`` -> {"deformer": {"rotation_blend": ...}}."""
+    tables: dict[str, Any] = {}
+    for key, value in settings:
+        *parents, last = key.split(".")
+        table = tables
+        for parent in parents:
+            table[parent] = _written_out(parent, table.get(parent, {}))
+            table = table[parent]
+            if not isinstance(table, dict):
+                raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
+        if isinstance(table.get(last), dict) and isinstance(value, dict):
+            table[last] = merge(table[last], value)
+        else:
+            table[last] = value
+    return tables

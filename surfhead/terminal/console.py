@@ -1,0 +1,77 @@
+"""Where commands print, and lines that fit there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from typing import ClassVar
+
+from rich.console import Console
+
+PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
+
+
+class _Voice:
+    """Whether anything but errors is printed, and what is shown in place meanwhile.
+
+    Attributes:
+        quiet: nothing but errors is printed.
+        display: the console of what stays in place on the terminal, which lets others print above it.
+    """
+
+    quiet: ClassVar[bool] = False
+    display: ClassVar[Console | None] = None
+
+
+def print_above(display: Console | None) -> None:
+    """Print above what this console keeps in place on the terminal, or as usual."""
+    _Voice.display = display
+
+
+def be_quiet(quiet: bool) -> None:
+    """Print nothing but errors from now on, or everything again."""
+    _Voice.quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is printed."""
+    return _Voice.quiet
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on standard output or error as they are now; it prints text as it is, without markup."""
+    stream = sys.stderr if stderr else sys.stdout
+    if _Voice.display is not None and on_terminal(stream):
+        return _Voice.display
+    told = on_terminal(stream) or "COLUMNS" in os.environ
+    return Console(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if told else PIPE_WIDTH,
+        stderr=stderr,
+        quiet=is_quiet() and not stderr,
+    )
+
+
+def on_terminal(stream: object) -> bool:
+    """Whether what is written here is shown on a terminal; also below a display that stays in place."""
+    stream = getattr(stream, "rich_proxied_file", stream)
+    return bool(getattr(stream, "isatty", lambda: False)())
+
+
+def say(text: str) -> None:
+    """Print a sentence; on a terminal lines end between words, and paths stay whole."""
+    console().print(wrapped(text, sys.stdout), soft_wrap=True)
+
+
+def wrapped(text: str, stream: object) -> str:
+    """Text whose lines end between words where ``stream`` is a terminal; as it is elsewhere."""
+    if not on_terminal(stream):
+        return text
+    width = max(Console(file=stream, markup=False, emoji=False).width - 1, 20)  # type: ignore[arg-type]
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in text.splitlines()
+    )

@@ -1,0 +1,79 @@
+"""Files are whole or absent, on disks that are full and in folders that are read-only.
+
+Both are simulated: a full disk by a write that fails half way, a read-only folder by a file in its place, as
+root may write anywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surfhead import cli
+from surfhead.core.errors import DataError
+from surfhead.files.writing import beside, try_place, write_text
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "deep" / "table.csv"
+    if before is not None:
+        write_text(path, before)
+
+    def write() -> None:
+        with beside(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError) as caught:
+        write()
+    assert str(path) in caught.value.what
+    assert "No space left" in caught.value.what
+    assert len(str(caught.value).splitlines()) == 3
+    assert [entry.name for entry in path.parent.iterdir()] == ([] if before is None else ["table.csv"])
+    if before is not None:
+        assert path.read_text("utf-8") == before
+
+
+def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert try_place(tmp_path / "new" / "folder" / "picture.png").name == "picture.png"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]  # nothing is made
+    with pytest.raises(DataError, match="cannot be written"):
+        try_place(tmp_path / "file" / "picture.png")
+    with pytest.raises(DataError, match="cannot be written"):
+        try_place(tmp_path / ("long" * 100) / "picture.png" / ("nul\0"))
+
+
+def test_a_picture_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    from surfhead.drawing.pictures import save
+
+    def full(self: Image.Image, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"\x89PNG")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(DataError, match="No space left"):
+        save(np.zeros((4, 4, 3), np.uint8), tmp_path / "00000.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_machine_refuses_is_said_in_three_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (PermissionError(13, "Permission denied", "somewhere/x.npz"), MemoryError()):
+
+        def refused(*_: Any, error: BaseException = error, **__: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr("typer.main.get_command", refused)
+        assert cli.main(["list"]) == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said
+        assert len(said.splitlines()) >= 2
