@@ -1,4 +1,4 @@
-"""`surfhead synth`: write a synthetic data set, or one that any reader reads, to a folder in a chosen layout."""
+"""`surfhead synth`: write a synthetic data set, or what any reader reads, to a folder in a chosen layout."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from surfhead.core.api import create
-
 from tests.commands.conftest import TINY, Surfhead
 
 SMALL = {
@@ -46,7 +45,7 @@ def test_what_was_written_can_be_trained_on(synth: Surfhead, surfhead: Surfhead)
     assert Path("run/eval/00000001/val.csv").is_file()
 
 
-def test_what_another_reader_reads_is_written_in_the_chosen_layout(synth: Surfhead, surfhead: Surfhead) -> None:
+def test_what_another_reader_reads_is_written(synth: Surfhead, surfhead: Surfhead) -> None:
     assert synth("head", "--format", "vhap").code == 0
     said = surfhead(
         *("synth", "copy", "--format", "vhap", "--set", "data.name=vhap", "--set", "data.path=head"),
