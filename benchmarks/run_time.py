@@ -3,8 +3,8 @@
     python -m benchmarks.run_time [arguments of `surfhead train`]
 
 Trains as the command does and prints a Markdown table of wall and processor seconds of each phase, how often
-it came, and its share of the wall time. On a busy machine compare the seconds of the processor, on a GPU those
-of the wall. Data that are drawn or converted once and kept count where they are made: empty the cache first.
+it came, and its share of the wall time. On a busy machine compare the seconds of the processor, on a GPU
+those of the wall. Data that are drawn or converted once and kept count where they are made: empty the cache.
 """
 
 from __future__ import annotations
