@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from surfhead.viewing.gaze import eyes_towards
 from surfhead.viewing.viewpoint import Vector
 
 AXES = "xyz"
+ARKIT = re.compile(r"[a-z]+(?:[A-Z][a-z]+)+(?:_[LR])?")
 MOST = 200  # values of a parameter worth a slider each; more are a mesh's vertices
 TURNS = {"root": 1.6}  # radians either way, by role; the other joints:
 TURN = 0.7
@@ -62,10 +64,17 @@ def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Contro
     return made
 
 
+def spelt(label: str) -> str:
+    """A value's name for people: blendshapes of ARKit's as ARKit spells them, others in words."""
+    if ARKIT.fullmatch(label):  # such as eyeBlink_L of ICT-FaceKit
+        return label.removesuffix("_L") + "Left" if label.endswith("_L") else label.replace("_R", "Right")
+    return label.replace("_", " ")
+
+
 def _labels(name: str, parameter: RigParameter) -> list[str]:
     size = parameter.size
     if len(parameter.labels) == size:
-        return [label.replace("_", " ") for label in parameter.labels]
+        return [spelt(label) for label in parameter.labels]
     if parameter.axis_angle or parameter.role == "translation":
         if size == 3:
             return [f"{name} {axis}" for axis in AXES]

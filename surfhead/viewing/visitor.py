@@ -78,6 +78,7 @@ class Visitor:
         """Send a picture. Raises ConnectionError when the browser has gone."""
         if self.handle.client_id not in self.page.visitors:
             raise ConnectionError("The page was closed.")
+        self.page.drew()
         lossless = self.quality >= LOSSLESS
         self.handle.scene.set_background_image(
             pixels, format="png" if lossless else "jpeg", jpeg_quality=None if lossless else self.quality
@@ -118,7 +119,10 @@ class Visitor:
         """Take the browser's camera, unless it only reports where it was sent, or from where."""
         now = self.page.now()
         aspect = camera.image_width / max(camera.image_height, 1)
-        self.session.resize(now, aspect=min(max(aspect, 0.1), 10.0))
+        window = max(
+            int(camera.image_width), int(camera.image_height), 1
+        )  # of the canvas, as fine as the screen
+        self.session.resize(now, aspect=min(max(aspect, 0.1), 10.0), window=window)
         x, y, z = map(float, camera.position)
         w, i, j, k = map(float, camera.wxyz)
         view = Viewpoint((x, y, z), (w, i, j, k), float(camera.fov))

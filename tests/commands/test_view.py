@@ -294,6 +294,13 @@ def test_without_its_data_an_avatar_is_shown_all_the_same(
         raise DataError('"heads/her" does not exist.')
 
     monkeypatch.setattr("surfhead.runs.run.open_scene", gone)
+    run = page_module.Page.run
+
+    def and_ask(page: page_module.Page) -> None:
+        run(page)
+        assert not page.open_data()
+
+    monkeypatch.setattr(page_module.Page, "run", and_ask)
     monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
     said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
     assert said.code == 0
