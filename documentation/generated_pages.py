@@ -31,7 +31,7 @@ SECTION_OF_COMPONENT = ("deformer", "appearance", "rasterizer", "rig", "densifie
 
 
 def on_config(config: Any) -> Any:
-    """Put written pages that the navigation does not list at the end of its guides; called by MkDocs first."""
+    """Put written pages that the navigation does not list at the end of its guides; MkDocs calls it first."""
     guides = next(entry["Guides"] for entry in config["nav"] if "Guides" in entry)
     guides += unlisted((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     return config
