@@ -164,3 +164,41 @@ def test_the_slider_uncovers_the_truth(browser: Any, page_file: Path) -> None:
     avatar = page.evaluate("document.querySelector('.render').src")
     assert truth != avatar
     page.close()
+
+
+LAYOUT = {
+    "h1": (0.0, 1.0),
+    ".cards": (0.0, 1.0),
+    ".scroll table": (0.0, None),
+    ".views": (0.0, 1.0),
+    ".sides": (0.0, 1.0),
+    "video": (0.0, None),
+    ".curves": (0.0, 1.0),
+    "details": (0.0, 1.0),
+}
+"""In the order of the page: left edge and width as parts of the page's column; None: as wide as it needs."""
+
+
+@pytest.mark.parametrize("width", [1200, 1920])
+def test_the_layout_on_a_screenshot(browser: Any, page_file: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme="light")
+    page.goto(page_file.as_uri())
+    page.wait_for_timeout(100)
+    shot = np.asarray(Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("L")).astype(int)
+    column = min(width, 1792) - 48.0
+    left = (width - column) / 2
+    tops = []
+    for name, (start, part) in LAYOUT.items():
+        box = page.locator(name).first.bounding_box()
+        assert box["x"] == pytest.approx(left + start * column, abs=3), name
+        assert part is None or box["width"] == pytest.approx(part * column, abs=3), name
+        tops.append(box["y"])
+        inside = shot[
+            int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])
+        ]
+        assert inside.min() < 200, f"{name} shows nothing"
+    assert tops[:3] == sorted(tops[:3])
+    assert tops[3:6] == sorted(tops[3:6])
+    margins = np.concatenate([shot[:, : int(left) - 8], shot[:, width - int(left) + 8 :]], axis=1)
+    assert margins.min() > 240  # nothing sticks out
+    page.close()
