@@ -23,7 +23,7 @@ from pathlib import Path
 TINY = ("--preset", "tiny", "--device", "cpu", "--quiet", "--iterations", "60", "--set", "checkpoint.every=4")
 SMALL = ("data.width=48", "data.height=48", "data.timesteps=4", "data.test_timesteps=2", "data.cameras=4")
 SETTINGS = tuple(word for text in SMALL for word in ("--set", text))
-SYNTH = tuple(word for text in (*SMALL, "data.detail=0") for word in ("--set", text))
+SYNTH = tuple(word for text in (*SMALL, "data.detail=1") for word in ("--set", text))
 
 
 @dataclass
