@@ -7,6 +7,7 @@ python -m benchmarks.lamps_picture runs/lit docs/images/lamps.png --lights windo
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,19 +74,22 @@ def main() -> None:
     parser.add_argument("--lights", default="window,sunset,stage", help="names or files")
     parser.add_argument("--strength", type=float, default=0.75)
     parser.add_argument("--yaw", type=float, default=20.0, help="degrees of the camera beside the face")
-    parser.add_argument("--field", type=float, default=16.0, help="degrees of view")
+    parser.add_argument("--zoom", type=float, default=1.35, help="about the head's middle")
     parser.add_argument("--timestep", type=int, default=0)
-    parser.add_argument("--height", type=int, default=400)
-    parser.add_argument("--width", type=int, default=300)
+    parser.add_argument("--height", type=int, default=380)
+    parser.add_argument("--width", type=int, default=290)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     avatar = load_avatar(given.run, device=given.device)
     if not avatar.appearance.relightable:
         raise unlit(avatar.appearance.name)
     arc = surfhead.orbit(
-        avatar, 4, height=given.height, width=given.width, turn=2 * given.yaw, field_of_view=given.field
+        avatar, 4, height=given.height, width=given.width, turn=2 * given.yaw, field_of_view=16.0
     )
     camera = arc[1:2]  # a quarter of the swing: its farthest point
+    nearer = camera.intrinsics.clone()
+    nearer[:, [0, 1], [0, 1]] *= given.zoom
+    camera = replace(camera, intrinsics=nearer)
     lights = [None, *(read_light(name).scaled(given.strength) for name in given.lights.split(","))]
     made = [picture(avatar, camera, given.timestep, light) for light in lights]
     pictures.save(np.concatenate(made, axis=1), given.out)

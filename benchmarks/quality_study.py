@@ -1,12 +1,12 @@
 """What moves the picture and the normals: trainings that differ in one thing, several seeds each.
 
     python -m benchmarks.quality_study OUT VARIANTS.toml [--scene head|ict] [--rig ict.safetensors] \\
-        [--images 6000] [--seeds 3] [--workers 3] [--seconds 500] [--sheets NAME,NAME]
+        [--images 6000] [--seeds 3] [--first-seed 0] [--workers 3] [--seconds 500] [--sheets NAME,NAME]
 
 Each table of the TOML file is a variant: settings on top of its key "preset" (`paper`), whose schedule scales
-with the run, and of the table "common", if there is one. Dotted keys are settings, such as
-"regularizers.normal.weight" = 0.01. Views are drawn once. OUT gets rows.jsonl (a line a training), table.md,
-and pictures of the named variants' first seed.
+with the run, and of the table "common", if there is one; its key "seeds" may ask for fewer. Dotted keys are
+settings, such as "regularizers.normal.weight" = 0.01. Views are drawn once. OUT gets rows.jsonl (a line a
+training), table.md, and pictures and the run folder of the named variants' first seed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.core.config import dump
 from surfhead.core.scene import Scene
 from surfhead.data.opening import open_scene
 from surfhead.drawing.camera_path import orbit
@@ -31,7 +32,7 @@ from surfhead.drawing.channels import paint
 from surfhead.drawing.pictures import save, to_bytes
 from surfhead.measuring.evaluation import evaluate
 from surfhead.runs.configuration import configure
-from surfhead.runs.folder import environment
+from surfhead.runs.folder import CONFIG, environment
 from surfhead.runs.layers import merge, nested
 from surfhead.runs.train import make_trainer
 from surfhead.training.settling import finish
@@ -92,6 +93,9 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     run.avatar.advance(run.images)
     finish(run.avatar, run.scene, run.order.views, config.tie_unseen)
+    if job["seed"] == options.first_seed and job["name"] in options.sheets:
+        (folder / CONFIG).write_text(dump(config), encoding="utf-8")
+        run.save()
     row: dict[str, Any] = {
         "name": job["name"],
         "seed": job["seed"],
@@ -100,7 +104,7 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         "surfels": len(run.avatar.surfels),
         "reserved_gib": torch.cuda.memory_reserved() / 2**30 if options.device == "cuda" else 0.0,
     }
-    sheets = job["seed"] == 0 and job["name"] in options.sheets
+    sheets = job["seed"] == options.first_seed and job["name"] in options.sheets
     for split in SPLITS:
         target = options.out / f"{job['name']}" if sheets else None
         if target is not None:
@@ -192,6 +196,7 @@ def main() -> None:
     parser.add_argument("--per-triangle", type=int, default=1)
     parser.add_argument("--size", type=int, default=0, help="another picture size, square")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--views", type=int, default=16, help="views measured a split")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=500.0, help="start no training later than this")
@@ -208,9 +213,11 @@ def main() -> None:
     options.common = nested(variants.pop("common", {}).items())
     context = multiprocessing.get_context("spawn")
     jobs, done = context.Queue(), context.Queue()
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for name, settings in variants.items():
             own = dict(settings)
+            if seed >= options.first_seed + own.pop("seeds", options.seeds):
+                continue
             jobs.put({"name": name, "seed": seed, "preset": own.pop("preset", "paper"), "settings": own})
     processes = [context.Process(target=work, args=(options, jobs, done)) for _ in range(options.workers)]
     for process in processes:

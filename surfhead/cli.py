@@ -32,6 +32,7 @@ from surfhead.commands.rig import rig
 from surfhead.commands.show import show
 from surfhead.commands.synth import synth
 from surfhead.commands.train import train
+from surfhead.commands.train_all import train_all
 from surfhead.commands.train_words import TrainCommand
 from surfhead.commands.view import view
 from surfhead.core.errors import SurfheadError
@@ -47,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "mesh": mesh,
     "export": export,
     "import": import_avatar,
+    "train-all": train_all,
     "ablate": ablate,
     "compare": compare,
     "report": report,

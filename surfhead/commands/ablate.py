@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from surfhead.commands import grid
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
-from surfhead.terminal.bars import polled
-from surfhead.terminal.console import say
-from surfhead.terminal.sizes import duration
-
-if TYPE_CHECKING:
-    from surfhead.runs.ablation import Outcome
 
 FAILED = 1
 
@@ -49,16 +44,13 @@ def ablate(
         Path | None, typer.Option(help="Folder of the tables and the picture; by default --out.")
     ] = None,
     views: Annotated[int, typer.Option(help="Held-out views in the picture; 0: no picture.")] = 4,
-    jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time; by default one on each device, or one.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each run.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DEVICES", help="Devices handed round, such as cuda:0,cuda:1; by default every GPU."
-        ),
-    ] = None,
+    jobs: grid.Jobs = None,
+    threads: grid.Threads = None,
+    device: grid.Devices = None,
+    cluster: grid.Cluster = None,
+    cpus: grid.Cpus = None,
+    gpus: grid.Gpus = None,
+    retries: grid.Retries = 3,
     plugin: Plugins = None,
     quiet: Quiet = False,
     debug: Debug = -1,
@@ -73,16 +65,19 @@ def ablate(
     from surfhead.runs import ablation
     from surfhead.runs.layers import preset as preset_tables
 
-    names = {"preset": _split(presets), "deformer": _split(deformer), "appearance": _split(appearance)}
+    names = {
+        "preset": grid.split(presets),
+        "deformer": grid.split(deformer),
+        "appearance": grid.split(appearance),
+    }
     if bool(names["preset"]) == bool(names["deformer"] or names["appearance"]):
         raise OptionError(
             "A grid is made of --presets, or of --deformer and --appearance.",
             "Expected one of the two.",
             "For example: --deformer similarity,jbs --appearance sh,lasg",
         )
-    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --{name}.")
+    if seeds < 1:
+        raise OptionError(f'"seeds" is {seeds}.', "Expected at least 1.", "Mend --seeds.")
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
     for kind, chosen in names.items():
@@ -97,7 +92,7 @@ def ablate(
     arguments += ["--iterations", str(iterations)] if iterations is not None else []
     arguments += [word for text in assignment or [] for word in ("--set", text)]
     arguments += [word for file in plugin or [] for word in ("--plugin", str(file.resolve()))]
-    grid = ablation.members(
+    runs = ablation.members(
         out,
         presets=names["preset"],
         deformers=names["deformer"],
@@ -105,28 +100,10 @@ def ablate(
         seeds=seeds,
         arguments=[*arguments, "--eval"],
     )
-    done = 0
-
-    def report(outcome: Outcome) -> None:
-        nonlocal done
-        done += 1
-        member = outcome.member
-        state = f"failed: {outcome.error}" if outcome.error else duration(outcome.seconds)
-        say(f"{member.variant}, seed {member.seed}: {state} ({member.folder})")
-
-    say(f"{len(grid)} runs in {out}")
-    devices = _split(device) or ablation.gpus()
-    waiting = [member for member in grid if ablation.share_done(member) < 1.0]
-    with polled(lambda: sum(map(ablation.share_done, waiting)), "Training", len(waiting), " runs"):
-        outcomes = ablation.run_members(
-            grid, jobs=jobs or max(len(devices), 1), threads=threads, devices=devices, report=report
-        )
-    if len(grid) > done:
-        say(f"{len(grid) - done} of them had finished before.")
-    show(ablation.finished(grid), tables or out, views, (devices or ["auto"])[0])
+    outcomes = grid.run(
+        runs, out, jobs=jobs, threads=threads, device=device, cluster=cluster, cpus=cpus, gpus=gpus,
+        retries=retries,
+    )  # fmt: skip
+    show(ablation.finished(runs), tables or out, views, (grid.split(device) or ["auto"])[0])
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(FAILED)
-
-
-def _split(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]

@@ -21,11 +21,16 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="By default report.html in the run.")
     ] = None,
     views: Annotated[int, typer.Option(help="Held-out views with a comparison slider.")] = 4,
-    frames: Annotated[int, typer.Option(help="Pictures of the turntable video; 0: no video.")] = 96,
-    size: Annotated[int, typer.Option(help="Pixels a side of the turntable.")] = 384,
+    worst: Annotated[int, typer.Option(help="Further ones: those with the lowest PSNR.")] = 2,
+    frames: Annotated[int, typer.Option(help="Pictures of the turntable video; 0: no video.")] = 72,
+    size: Annotated[int, typer.Option(help="Pixels a side of the turntable and the side views.")] = 640,
     turn: Annotated[
         float, typer.Option(help="Degrees of the turntable: all round, or less, to and fro.")
     ] = 360.0,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also the first page, as .pdf or .png; needs Chromium."),
+    ] = None,
     data: Data = None,
     device: Device = "auto",
     plugin: Plugins = None,
@@ -37,17 +42,33 @@ def report(
     The file holds everything it shows and loads nothing when opened.
     """
     from surfhead.files.writing import try_place
+    from surfhead.results.first_page import SUFFIXES, check_page, write_first_page
     from surfhead.results.report import write_report
 
-    for name, value in (("views", views), ("frames", frames)):
+    for name, value in (("views", views), ("worst", worst), ("frames", frames)):
         if value < 0:
             raise OptionError(f'"{name}" is {value}.', "Expected at least 0.", f"Mend --{name}.")
 
     out = None if out is None else with_suffix(out, (".html", ".htm"))
     check_numbers(views=views, frames=frames, size=size, turn=turn)
     try_place(out or run / "report.html")
+    if page is not None:
+        page = check_page(with_suffix(page, SUFFIXES))
+        try_place(page)
     waiting(f"Reading {run}")
     made = write_report(
-        run, out, views=views, frames=frames, size=size, turn=turn, device=device, data=data, watch=watched
+        run,
+        out,
+        views=views,
+        worst=worst,
+        frames=frames,
+        size=size,
+        turn=turn,
+        device=device,
+        data=data,
+        watch=watched,
     )
     say(f"Report: {made}")
+    if page is not None:
+        waiting("Printing the first page")
+        say(f"First page: {write_first_page(made, page)}")

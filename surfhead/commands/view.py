@@ -14,10 +14,12 @@ from surfhead.core.errors import SurfheadError
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
+    from surfhead.avatars.avatar import Avatar
     from surfhead.core.scene import Scene
     from surfhead.runs.run import Run
+    from surfhead.viewing.puppet import Track
 
-HOST, PORT, SIZE, QUALITY = "127.0.0.1", 8080, 512, 80  # a test sees that these are the page's own
+HOST, PORT, SIZE, QUALITY = "127.0.0.1", 8080, 2048, 80  # a test sees that these are the page's own
 
 
 def view(
@@ -33,11 +35,16 @@ def view(
             show_default=False,
         ),
     ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="Another run, shown beside it in the same pose.", show_default=False)
+    ] = None,
     transfer: Annotated[
         str, choice(names=TRANSFERS, help="Face of a driver; see `surfhead reenact`.")
     ] = "absolute",
     pose: Annotated[str, choice(names=POSES, help="Head of a driver; see `surfhead reenact`.")] = "driver",
-    size: Annotated[int, typer.Option(help="Longer side of a picture at rest, pixels.")] = SIZE,
+    size: Annotated[
+        int, typer.Option(help="Longer side of a picture at rest, at most: its window's, pixels.")
+    ] = SIZE,
     quality: Annotated[
         int, typer.Option(help="JPEG quality of the pictures, 1 to 99; 100 sends PNG, without loss.")
     ] = QUALITY,
@@ -68,22 +75,25 @@ def view(
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
     read = Run(run, data)
-    avatar = read.avatar(device)
-    tracks = [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
+
+    def tracks(avatar: Avatar) -> list[Track]:
+        return [driven(avatar, read_driver(path), transfer=transfer, pose=pose) for path in driver or ()]
+
     page = Page(
-        avatar,
+        lambda: read.avatar(device),
         host=host,
         port=port,
         size=size,
         quality=quality,
-        scene=_data(read),
+        scene=lambda: _data(read),
         tracks=tracks,
         rate=fps,
         title=run.resolve().name,
         hosts=allow_host or (),
+        other=None if beside is None else lambda: Run(beside).avatar(device),
+        served=lambda url: say(f"{run} is shown at {url}; Ctrl-C ends it."),
     )
     page.run()
-    say(f"{run} is shown at {page.url}; Ctrl-C ends it.")
     if browser:
         import webbrowser
 

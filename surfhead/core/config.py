@@ -57,7 +57,8 @@ class RunConfig:
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
         initial_colours: ``declared`` starts as the appearance model says (mid-grey); ``mean`` from the mean
             colour of each triangle's training pixels, which saves a thousand images.
-        tie_unseen: at the end, tie what no training view constrains to what is known.
+        tie_unseen: at the end, tie what no training view constrains to what is known; the regularizer
+            ``unseen`` does so while training, and better.
         debug: check every step from this image on; -1: never.
         plugins: plugin files to load.
     """
@@ -92,7 +93,7 @@ class RunConfig:
     initial_surfels: int = 0
     baseline: bool = False
     initial_colours: str = "declared"
-    tie_unseen: bool = True
+    tie_unseen: bool = False
     debug: int = -1
     plugins: tuple[str, ...] = ()
 

@@ -44,6 +44,7 @@ class DensifyState:
         binding: hosts, parameters, regions.
         extent: the scene's extent, metres.
         image_size: (height, width) in pixels.
+        since: training images seen before the step, so that the plan is for (since, images]; None: one fewer.
     """
 
     images: int
@@ -55,3 +56,4 @@ class DensifyState:
     binding: Binding
     extent: float
     image_size: tuple[int, int]
+    since: int | None = None

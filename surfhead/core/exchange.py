@@ -27,6 +27,7 @@ class StoredAvatar:
         images: training images it has seen.
         neighbour_order: whose the blend weights after the host's are: the triangles across the host's edges
             in the order v0v1, v1v2, v2v0 (``edge``), or the same by rising number (``index``).
+        dataset: registered name of the reader of what such avatars are trained on; empty: untold.
         notes: what was converted or lost, in sentences.
     """
 
@@ -41,6 +42,7 @@ class StoredAvatar:
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     images: int = 0
     neighbour_order: str = "edge"
+    dataset: str = ""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from surfhead.core.components import Rig
 from surfhead.core.errors import SurfheadError
+from surfhead.core.rig_parameter import with_role
 from surfhead.core.scene import SPLITS, Scene
 from surfhead.core.types import Cameras
 from surfhead.data import overlays
@@ -292,9 +293,9 @@ def _scaled(factor: float) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]
     return change
 
 
-def _centred(scene: Scene) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]]:
+def _centred(scene: Scene, rig: Rig) -> Callable[[Cameras, Tensor], tuple[Cameras, Tensor]]:
     """Vertices less the mean of the rig's translation, or of themselves where it has none."""
-    moved = scene.rig_parameters.get("translation")
+    moved = scene.rig_parameters.get(with_role(rig.parameters(), "translation") or "")
 
     def change(camera: Cameras, vertices: Tensor) -> tuple[Cameras, Tensor]:
         return camera, vertices - (vertices if moved is None else moved.to(vertices)).mean(dim=0)
@@ -326,7 +327,7 @@ def _misplaced(scene: Scene, rig: Rig, shots: list[_Shot]) -> list[str]:
         return _outliers(scene, masked, found)
     tried = [shot for shot in masked if shot.mask is not None and shot.mask.any()][:4]
     before = _fit(scene, rig, tried)
-    changes = {**CORRECTIONS, CENTRE: _centred(scene)}
+    changes = {**CORRECTIONS, CENTRE: _centred(scene, rig)}
     after = {text: _fit(scene, rig, tried, change) for text, change in changes.items()}
     best = max(after, key=lambda text: after[text])
     said = f"Rig and masks overlap by {found.mean():.2f} only (1 is a perfect fit)."

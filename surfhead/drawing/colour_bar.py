@@ -22,7 +22,7 @@ def with_bar(pixels: np.ndarray, legend: Legend) -> np.ndarray:
     shorter = min(height, width)
     if shorter < SMALLEST:
         return pixels
-    size = min(max(shorter // 32, 9), 28)  # of the letters, pixels
+    size = min(max(shorter // 45, 9), 26)  # of the letters, pixels
     font = ImageFont.load_default(size)
     gap = max(size // 2, 3)
     long = min(14 * size, width - 4 * gap)

@@ -35,6 +35,7 @@ from surfhead.maths.light import Light, about_up, projected
 
 SUFFIXES = (".hdr", ".exr")
 ROWS = 512  # an environment is averaged to at most so many rows before its harmonics are taken
+STRIP = 64  # lines read at once
 LARGEST = 65_536  # pixels of a side
 ALWAYS = 1 << 25  # pixels of an environment, whatever its file's size
 FLAT = 100  # pixels a byte of a larger one
@@ -85,11 +86,27 @@ def environment(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f'The light "{path}" does not exist.', "Expected a file.", "Check the path.")
     largest = FLAT * regular(path).stat().st_size + ALWAYS
-    picture = OpenImageIO.ImageBuf(str(path))
-    spec = picture.spec()
-    if picture.has_error or spec.width < 1:
-        reason = (picture.geterror() or "it holds no picture").splitlines()[0]
+    picture = OpenImageIO.ImageInput.open(str(path))
+    if picture is None:
+        reason = (OpenImageIO.geterror() or "it holds no picture").splitlines()[0]
         raise _wrong(path, f"cannot be read: {reason}", "Expected a Radiance .hdr or OpenEXR .exr picture.")
+    try:
+        made = _averaged(path, picture, largest)
+    finally:
+        picture.close()
+    if made.shape[-1] < 3:  # grey, perhaps with alpha
+        made = np.repeat(made[..., :1], 3, axis=-1)
+    if not np.isfinite(made).all():
+        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
+    bright: np.ndarray = np.maximum(made, 0.0).astype(np.float32)
+    if not bright.max() > 0.0:
+        raise _wrong(path, "is black", "Expected some light.")
+    return bright
+
+
+def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
+    """(H, W, C) the opened picture, of at most ``largest`` pixels, averaged to at most ``ROWS`` rows."""
+    spec = picture.spec()
     height, width, channels = spec.height, spec.width, spec.nchannels
     if not (1 < height <= LARGEST and width == 2 * height):
         raise _wrong(
@@ -104,31 +121,30 @@ def environment(path: Path) -> np.ndarray:
             f"promises {width} x {height} pixels of {channels} channels, which its file cannot mean",
             f"Expected at most {CHANNELS} channels, and tiles of at most {TILE} pixels.",
         )
+    channels = min(channels, 3)
     step = math.ceil(height / ROWS)
-    strips = []
-    for top in range(0, height, step):
-        bottom = min(top + step, height)
-        region = OpenImageIO.ROI(0, width, top, bottom, 0, 1, 0, min(channels, 3))
-        # the picture may lie anywhere in its window
-        region.xbegin, region.xend = region.xbegin + spec.x, region.xend + spec.x
-        region.ybegin, region.yend = region.ybegin + spec.y, region.yend + spec.y
-        rows = picture.get_pixels(OpenImageIO.FLOAT, region)
-        if rows is None or picture.has_error:
-            reason = (picture.geterror() or "it ends early").splitlines()[0]
-            raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
-        columns = np.asarray(rows, dtype=np.float64).mean(axis=0)
-        starts = np.arange(0, width, step)
-        counts = np.diff(np.append(starts, width))[:, None]
-        strips.append(np.add.reduceat(columns, starts, axis=0) / counts)
-    made = np.stack(strips)
-    if made.shape[-1] < 3:  # grey, perhaps with alpha
-        made = np.repeat(made[..., :1], 3, axis=-1)
-    if not np.isfinite(made).all():
-        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
-    made = np.maximum(made, 0.0)
-    if not made.max() > 0.0:
-        raise _wrong(path, "is black", "Expected some light.")
-    return made.astype(np.float32)
+    total = np.zeros((math.ceil(height / step), math.ceil(width / step), channels))
+    # tiles or a few lines at once; never the whole picture, which takes gigabytes at 16k
+    tall, wide = (spec.tile_height, spec.tile_width) if spec.tile_width else (STRIP, width)
+    for top in range(0, height, tall):
+        for left in range(0, width, wide):
+            below, right = min(top + tall, height), min(left + wide, width)
+            first, last = top + spec.y, below + spec.y  # it may lie anywhere in its window
+            if spec.tile_width:
+                across = (left + spec.x, right + spec.x)
+                values = picture.read_tiles(*across, first, last, 0, 1, 0, channels, "float")
+            else:
+                values = picture.read_scanlines(first, last, 0, 0, channels, "float")
+            if values is None:
+                reason = (picture.geterror() or "it ends early").splitlines()[0]
+                raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
+            block = np.asarray(values).reshape(below - top, right - left, channels)
+            columns, starts = np.unique(np.arange(left, right) // step, return_index=True)
+            sums = np.add.reduceat(block, starts, axis=1, dtype=np.float64)
+            np.add.at(total, (np.arange(top, below)[:, None] // step, columns[None]), sums)
+    down = np.bincount(np.arange(height) // step)
+    across_counts = np.bincount(np.arange(width) // step)
+    return np.asarray(total / (down[:, None, None] * across_counts[None, :, None]))
 
 
 def _wrong(path: Path, what: str, expected: str) -> DataError:

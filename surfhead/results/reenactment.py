@@ -9,7 +9,8 @@ those of the face another; n is the driver's neutral and s the subject's mean:
 
 Rotations are composed, R_q = R_s R_nᵀ R_d, so that the change is about the subject's own axes, and the change
 of the translation is turned by R_s R_nᵀ of the root. What belongs to a person and not to its motion
-(``PERSONAL``) never moves from one to another. With n = s, ``relative`` gives the driver's own motion.
+(the role ``personal``) never moves from one to another. With n = s, ``relative`` gives the driver's own
+motion.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, OptionError, unknown_name
-from surfhead.core.rig_parameter import RigParameter
+from surfhead.core.rig_parameter import RigParameter, with_role
 from surfhead.maths import geometry
 from surfhead.results.drivers import Driver, Parameters
 from surfhead.results.labelled import arranged
@@ -34,10 +35,7 @@ Known = Mapping[str, RigParameter]
 TRANSFERS = ("absolute", "relative")
 POSES = ("driver", "fixed", "relative")
 MEAN = "mean"
-ROOT, TRANSLATION = "rotation", "translation"
-HEAD_POSE = (ROOT, "neck", TRANSLATION)  # what moves the head as a whole; all else moves the face
-PADDED = "expression"  # trackers keep fewer coefficients than a rig has
-PERSONAL = ("dynamic_offset",)  # offsets of one person's vertices
+HEAD_POSE = ("root", "neck", "translation")  # roles that move the head as a whole; all else moves the face
 SMOOTHEST = 1e6  # frames
 REACH = 3.0  # standard deviations at which the smoothing kernel is cut off
 
@@ -82,10 +80,10 @@ def reenact(
     known = avatar.rig.parameters()
     subject = {name: value.detach().double().cpu() for name, value in avatar.motion.items()}
     mean = mean_parameters(subject, known)
-    rules = {name: pose if name in HEAD_POSE else transfer for name in known}
+    rules = {name: pose if info.role in HEAD_POSE else transfer for name, info in known.items()}
     if not same_identity(avatar.identity, driver.identity):
-        rules |= dict.fromkeys(set(PERSONAL) & set(known), "fixed")
-    needed = [name for name in subject if rules[name] != "fixed" and name not in PERSONAL]
+        rules |= {name: "fixed" for name, info in known.items() if info.role == "personal"}
+    needed = [name for name in subject if rules[name] != "fixed" and known[name].role != "personal"]
     given = smoothed(fitted(driver, known, needed), smooth, known)
     rest = mean_parameters(given, known) if neutral == MEAN else _moment(given, neutral)
     made = transferred(given, rest, mean, rules, known)
@@ -131,7 +129,7 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
             )
         if name in driver.labels:
             rows = arranged(rows, driver.labels[name], known[name].labels, driver.name)
-        made[name] = _sized(driver.name, name, rows, known[name].size)
+        made[name] = _sized(driver.name, name, rows, known[name])
     missing = [name for name in needed if name not in made]
     if missing and len(missing) == len(needed):
         raise DataError(
@@ -152,9 +150,9 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
     return made
 
 
-def _sized(driver: str, name: str, rows: Tensor, size: int) -> Tensor:
-    count = rows.shape[1]
-    padded = name == PADDED
+def _sized(driver: str, name: str, rows: Tensor, known: RigParameter) -> Tensor:
+    count, size = rows.shape[1], known.size
+    padded = known.role == "expression"
     if padded and count < size:
         log.warning('"%s" of %s has %d coefficients of %d; the others are zero.', name, driver, count, size)
         return torch.nn.functional.pad(rows, (0, size - count))
@@ -267,6 +265,7 @@ def transferred(
         known: the rig's parameters.
     """
     count = next((len(rows) for rows in driver.values()), 0)
+    root = with_role(known, "root")
     made = {}
     for name in known:
         start = mean.get(name)
@@ -285,8 +284,8 @@ def transferred(
             )
             continue
         change = rows - neutral[name]
-        if name == TRANSLATION and ROOT in driver and ROOT in mean:
-            change = change @ geometry.quaternion_to_matrix(_turn(mean[ROOT], neutral[ROOT]))[0, 0].mT
+        if known[name].role == "translation" and root is not None and root in driver and root in mean:
+            change = change @ geometry.quaternion_to_matrix(_turn(mean[root], neutral[root]))[0, 0].mT
         made[name] = start + change
     return made
 

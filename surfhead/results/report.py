@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,26 +28,18 @@ from surfhead.drawing.scalars import FULL_ERROR
 from surfhead.files.writing import write_text
 from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
+from surfhead.results.report_figures import figures_of
+from surfhead.results.report_origin import origin_of
 from surfhead.results.shots import along_path, drawn, of_views
 from surfhead.results.variants import measure, results
 from surfhead.runs.run import Run
 from surfhead.terminal.bars import Watch, unwatched
-from surfhead.training.monitoring import TITLES, summary
+from surfhead.terminal.figure_names import figure_name
 
+SIDES = ("front", "left side", "back", "right side")  # as an orbit of four goes
 QUALITY = 95  # of WebP pictures, of 100
 FILES = ("config.toml", "command.txt", "environment.json")
 SHOWN = ("psnr", "ssim", "lpips", "ncs", "angular_error")  # below a view, and as curves where there are some
-
-
-@dataclass(frozen=True)
-class Figures:
-    """The means of one split, and every view's."""
-
-    title: str
-    head: list[str]
-    body: list[list[str]]
-    columns: list[str] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
 
 
 def write_report(
@@ -57,8 +47,9 @@ def write_report(
     out: Path | None = None,
     *,
     views: int = 4,
-    frames: int = 96,
-    size: int = 384,
+    worst: int = 2,
+    frames: int = 72,
+    size: int = 640,
     turn: float = 360.0,
     device: str = "auto",
     data: str | None = None,
@@ -70,8 +61,9 @@ def write_report(
         run: run folder; what was not measured yet is.
         out: the file; by default report.html in the run.
         views: held-out views with a comparison slider, evenly spread over val and test.
+        worst: of those that were measured, how many are shown of the worst.
         frames: of the turntable; 0 leaves it out.
-        size: pixels of the turntable.
+        size: pixels of the turntable, and of the views from all sides.
         turn: degrees it sweeps; 360 goes all round.
         device: where to draw.
         data: where the run's data are now; None: where they were.
@@ -98,10 +90,13 @@ def write_report(
         "subtitle": f"{avatar.deformer.name} + {avatar.appearance.name} on {data} ({config.data.name})",
         "cards": _cards(avatar, known),
         "full_error": f"{FULL_ERROR:g}",
-        "views": _views(avatar, scene, views, known, watch),
+        "origin": origin_of(run),
+        "views": _views(avatar, scene, _spread(scene, known, views), known, watch),
+        "worst": _views(avatar, scene, worst_of(scene, known, worst), known, watch),
+        "sides": _sides(avatar, size, watch),
         "video": _turntable(avatar, frames, size, turn, watch) if frames else "",
-        "tables": [_figures(run, split, document) for split, document in known.items()],
-        "conventions": list(conventions.items()),
+        "tables": [figures_of(run, split, document) for split, document in known.items()],
+        "conventions": [(figure_name(key).short, text) for key, text in conventions.items()],
         "notes": notes,
         "curves": _curves(history),
         "files": [
@@ -118,11 +113,10 @@ def write_report(
 def _cards(avatar: Avatar, known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     cards = [(f"{avatar.images}", "training images"), (f"{len(avatar.surfels)}", "surfels")]
     for split, document in known.items():
-        for name, unit in (("psnr", " dB"), ("ssim", ""), ("angular_error", "°")):
-            value = document["means"].get(name)
+        for key in ("psnr", "ssim", "angular_error"):
+            value, name = document["means"].get(key), figure_name(key)
             if value is not None:
-                what = {"psnr": "PSNR", "ssim": "SSIM", "angular_error": "normal error"}[name]
-                cards.append((f"{_text(value)}{unit}", f"{what}, {split}{_seen(document)}"))
+                cards.append((name.with_unit(value), f"{name.short}, {split}{_seen(document)}"))
     speed = next((d["speed"] for d in known.values() if d.get("speed")), None)
     if speed:
         rate = f"{speed['images_per_second']:.3g}"
@@ -130,30 +124,41 @@ def _cards(avatar: Avatar, known: Mapping[str, Mapping[str, Any]]) -> list[tuple
     return cards
 
 
-def _figures(run: Path, split: str, document: Mapping[str, Any]) -> Figures:
-    """First evaluation, baselines and the newest checkpoint's, then every view."""
-    names = list(document["means"])
-    rows = [row for row in summary(run) if row["split"] == split]
-    numbered = sorted((row for row in rows if row["label"] not in TITLES), key=lambda row: int(row["label"]))
-    before = [(f"{row['label']} images", row) for row in numbered[:1] if len(numbered) > 1]
-    before += [(TITLES[row["label"]], row) for row in rows if row["label"] in TITLES]
-    lines = [[what, str(row["views"]), *(_text(row.get(n)) for n in names)] for what, row in before]
-    last = [f"{document['views']}", *(_text(document["means"][n]) for n in names)]
-    lines.append(["this avatar", *last])
-    return Figures(
-        f"{split}{_seen(document)}, means over views",
-        ["", "views", *map(_words, names)],
-        lines,
-        ["view", *map(_words, names)],
-        [[str(row["view"]), *(_text(row.get(n)) for n in names)] for row in document.get("rows", [])],
-    )
+def _spread(scene: Scene, known: Mapping[str, Any], count: int) -> np.ndarray:
+    """Some of the views that were measured, evenly spread."""
+    everything = np.concatenate([scene.views.of(split) for split in known])
+    return spread(everything, count) if count else everything[:0]
+
+
+def worst_of(scene: Scene, known: Mapping[str, Mapping[str, Any]], count: int) -> np.ndarray:
+    """The views of the lowest PSNR (of the head where there are masks), the worst first."""
+    numbers = {name: number for number, name in enumerate(scene.views.names)}
+    found = []
+    for document in known.values():
+        for row in document.get("rows", []):
+            value = row.get("foreground_psnr", row.get("psnr"))
+            if value is not None and row.get("view") in numbers:
+                found.append((value, numbers[row["view"]]))
+    return np.array([number for _, number in sorted(found)[:count]], dtype=np.int64)
+
+
+def _sides(avatar: Avatar, size: int, watch: Watch) -> list[dict[str, str]]:
+    """The avatar from the front, both sides and the back, colours and normals, at the first timestep."""
+    shots = along_path(avatar, "orbit", height=size, width=size, frames=len(SIDES), timestep=0, turn=360.0)
+    steps = watch(drawn(avatar, shots, ["rgb", "normal"]), "Sides", len(SIDES))
+    return [
+        {"name": name, **{key: data_uri(pictures.to_bytes(colours)) for key, colours in channels.items()}}
+        for name, (_, channels) in zip(SIDES, steps, strict=True)
+    ]
 
 
 def _views(
-    avatar: Avatar, scene: Scene, count: int, known: Mapping[str, Mapping[str, Any]], watch: Watch
+    avatar: Avatar,
+    scene: Scene,
+    rows: np.ndarray,
+    known: Mapping[str, Mapping[str, Any]],
+    watch: Watch,
 ) -> list[dict[str, str]]:
-    everything = np.concatenate([scene.views.of(split) for split in known])
-    rows = spread(everything, count) if count else everything[:0]
     if len(rows) == 0:
         return []
     shots = of_views(scene, rows)
@@ -163,7 +168,11 @@ def _views(
     for view, (_, channels) in zip(rows, steps, strict=True):
         name, frame = scene.views.names[view], scene.frame(int(view))
         row = figures.get(name, {})
-        shown = [f"{_words(key)} {_text(row[key])}" for key in SHOWN if row.get(key) is not None]
+        shown = [
+            f"{figure_name(key).short} {figure_name(key).with_unit(row[key])}"
+            for key in SHOWN
+            if row.get(key) is not None
+        ]
         true_normal = ""
         if frame.normal is not None:
             normal = torch.from_numpy(np.ascontiguousarray(frame.normal)).float()
@@ -197,7 +206,7 @@ def _curves(history: History) -> list[tuple[str, Markup]]:
     made = [("loss terms, weighted", svg(history.losses, logarithmic=True, label="loss terms"))]
     for name in [*SHOWN, *(other for other in history.metrics if other not in SHOWN)]:
         if name in history.metrics:
-            made.append((_words(name), svg(history.metrics[name], label=name)))
+            made.append((figure_name(name).heading, svg(history.metrics[name], label=name)))
     made.append(("surfels", svg({"surfels": history.surfels}, label="number of surfels")))
     return [(title, Markup(drawing)) for title, drawing in made if drawing]  # svg() escapes names
 
@@ -211,13 +220,3 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def _seen(document: Mapping[str, Any]) -> str:
     return " (seen in training)" if document.get("seen") else ""
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _text(value: Any) -> str:
-    if value is None or not math.isfinite(value):
-        return ""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"

@@ -112,7 +112,7 @@ def run_members(
         OptionError: a member's folder holds a run made with other arguments.
     """
     for member in grid:
-        _check_arguments(member)
+        check_arguments(member)
     free = list(itertools.islice(itertools.cycle(devices), max(jobs, len(devices)))) if devices else []
     stop = threading.Event()
 
@@ -160,7 +160,7 @@ def share_done(member: Member) -> float:
         return 0.0  # it has not begun, or is just writing
 
 
-def _check_arguments(member: Member) -> None:
+def check_arguments(member: Member) -> None:
     """Raise OptionError unless the member's folder is empty, or holds what the same arguments began."""
     path = member.folder / ARGUMENTS
     if not path.exists():
@@ -201,6 +201,11 @@ def _run(member: Member, device: str, threads: int | None, stop: threading.Event
     write_text(member.folder / FAILURE, said)
     if stop.is_set():
         return "interrupted"
+    return first_line(said, code)
+
+
+def first_line(said: str, code: int) -> str:
+    """What went wrong in a run that ended with ``code``, in one line of what it ``said``."""
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("warning: ")]
     if not lines:
         return f"exit code {code}"

@@ -7,8 +7,9 @@ import logging
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from typing import Any
 import torch
 
 from surfhead.core.config import RunConfig, dump
+from surfhead.core.errors import DataError
 from surfhead.files.writing import unwritable, write_text
 from surfhead.runs import trust
+from surfhead.runs.machine import commit, now, processor
 
 log = logging.getLogger("surfhead")
 CONFIG = "config.toml"
@@ -39,9 +42,12 @@ def run_folder(folder: Path, config: RunConfig) -> Iterator[None]:
     handler = _Log(folder / "log" / "train.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
+    began = time.monotonic()
     try:
         yield
     finally:
+        with suppress(DataError, OSError):  # a full disk keeps the run from nothing else
+            _note_duration(folder, time.monotonic() - began)
         log.removeHandler(handler)
         handler.close()
 
@@ -63,7 +69,21 @@ def environment() -> dict[str, Any]:
         "packages": versions,
         "threads": torch.get_num_threads(),
         "gpu": gpu,
+        "processor": processor(),
+        "date": now(),
+        "commit": commit(),
     }
+
+
+def _note_duration(folder: Path, seconds: float) -> None:
+    """Add to the record how long the run was at work, also where it was stopped."""
+    path = folder / "environment.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["seconds"] = round(float(record.get("seconds", 0.0)) + seconds, 1)
+    except (ValueError, TypeError, AttributeError):
+        return  # somebody changed it
+    write_text(path, json.dumps(record, indent=1))
 
 
 class _Log(logging.FileHandler):

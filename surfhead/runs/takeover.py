@@ -20,6 +20,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
 from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
+from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.runs.claim import claimed
@@ -92,10 +93,16 @@ def _configuration(
     tables["rig"] = {"name": stored.rig, **stored.rig_options}
     tables["iterations"] = max(stored.images, 1)
     # a reader that asks for its folder when the run is resumed or evaluated without one
-    tables["data"] = {"name": "colmap" if stored.rig == "none" else "vhap"}
+    tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
         tables |= {"path": str(Path(data).expanduser().resolve()), "data": {"name": data_choice(data).name}}
     return resolve(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+
+
+def _any_reader() -> str:
+    """Some reader of files."""
+    readers: dict[str, Any] = {name: registry().get("dataset", name) for name in registry().names("dataset")}
+    return next(name for name, reader in readers.items() if reader.on_disk)
 
 
 def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None) -> Avatar:

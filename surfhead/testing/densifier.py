@@ -11,6 +11,7 @@ from surfhead.core.densification import DensifyPlan, DensifyState
 from surfhead.testing import tiny
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
+    require_equal,
     require_finite,
     require_repeatable,
     require_shape,
@@ -65,7 +66,7 @@ def _require_plan(plan: Any, count: int) -> None:
 
 
 def _plan(densifier: Any, state: DensifyState) -> Any:
-    """The plan, asked for as the trainer does: after ``due``."""
+    """The plan, asked for as the trainer does: after ``due``, with the images of a step."""
     densifier.due(state.images - 1, state.images, state.length)
     return densifier.plan(state)
 
@@ -118,6 +119,22 @@ def due_is_a_matter_of_images(subject: Subject) -> None:
     )
     other = subject.make()
     require(first == [other.due(i, i + 500, LENGTH) for i in moments], "Another instance says otherwise.")
+
+
+@promise("densifier")
+def plan_is_a_matter_of_its_state(subject: Subject) -> None:
+    """A plan is what follows from the statistics and images it is given, not from the last ``due``."""
+    densifier = subject.make()
+    for images in MOMENTS:
+        state = _state(MANY, images)
+        plans = []
+        for before, after in ((images - 1, images), (0, LENGTH)):
+            densifier.due(before, after, LENGTH)
+            plans.append(densifier.plan(state))
+        first, second = plans
+        require_equal(first, second, f"At image {images}, after due() was asked about other images")
+        ceilings = [first.opacity_ceiling, second.opacity_ceiling]
+        require(ceilings[0] == ceilings[1], f"At image {images} due() changes the reset: {ceilings}.")
 
 
 @promise("densifier")

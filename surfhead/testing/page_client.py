@@ -7,13 +7,17 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from surfhead.viewing.viewpoint import Viewpoint
 
+if TYPE_CHECKING:
+    from surfhead.viewing.page import Page
+
 PROTOCOL = "viser-v"
+PATIENCE = 300.0  # seconds after which what does not come is said; a busy machine needs some of them
 
 
 class PageClient:
@@ -28,9 +32,17 @@ class PageClient:
         url: of the page, ``http://...``.
         viewpoint: to begin with.
         height, width: of its window, pixels.
+        settled: whether the page has no more pictures to draw for what it knows; see ``settled``.
     """
 
-    def __init__(self, url: str, viewpoint: Viewpoint, height: int = 300, width: int = 400) -> None:
+    def __init__(
+        self,
+        url: str,
+        viewpoint: Viewpoint,
+        height: int = 300,
+        width: int = 400,
+        settled: Callable[[], bool] = lambda: True,
+    ) -> None:
         import msgspec
         import viser
         from websockets.sync.client import connect
@@ -41,6 +53,7 @@ class PageClient:
         self.came: list[float] = []
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self._size = (height, width)
+        self._settled = settled
         self._news = threading.Condition()
         protocol = Subprotocol(PROTOCOL + viser.__version__)
         self._socket = connect(
@@ -96,7 +109,7 @@ class PageClient:
         ]
         return any(words in text for text in (texts[-1:] if latest else texts))
 
-    def control(self, label: str, seconds: float = 10.0) -> str:
+    def control(self, label: str, seconds: float = PATIENCE) -> str:
         """The identifier of a control by its label."""
         found = self.wait(lambda: self._labelled(label), seconds)
         if not found:
@@ -111,7 +124,7 @@ class PageClient:
                         return str(row["uuid"])
         return None
 
-    def wait(self, ready: Any, seconds: float = 10.0) -> Any:
+    def wait(self, ready: Any, seconds: float = PATIENCE) -> Any:
         """Wait until ``ready()`` is true, and give its value; False when the time is over."""
         ends = time.perf_counter() + seconds
         with self._news:
@@ -122,7 +135,7 @@ class PageClient:
                 self._news.wait(min(left, 0.1))
         return value
 
-    def picture(self, number: int = 1, seconds: float = 20.0) -> np.ndarray:
+    def picture(self, number: int = 1, seconds: float = PATIENCE) -> np.ndarray:
         """The latest picture (H, W, 3) uint8, once at least ``number`` came. Raises TimeoutError."""
         from PIL import Image
 
@@ -142,10 +155,13 @@ class PageClient:
         """Press a button."""
         self.set(label, True)
 
-    def rest(self, quiet: float = 0.5, seconds: float = 30.0) -> np.ndarray:
-        """The latest picture, once none has come for ``quiet`` seconds. Raises TimeoutError."""
+    def rest(self, quiet: float = 0.5, seconds: float = PATIENCE) -> np.ndarray:
+        """The latest picture, once none has come for ``quiet`` seconds and the page has settled.
+
+        Raises TimeoutError.
+        """
         self.picture(1, seconds)
-        rested = self.wait(lambda: time.perf_counter() - self.came[-1] > quiet, seconds)
+        rested = self.wait(lambda: self._settled() and time.perf_counter() - self.came[-1] > quiet, seconds)
         if not rested:
             raise TimeoutError(f"Pictures still came after {seconds} s.")
         return self.picture()
@@ -184,3 +200,14 @@ class PageClient:
 
         self._socket.socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
+
+
+def settled(page: Page) -> Callable[[], bool]:
+    """Whether every visitor of a page of this process has its full picture, or watches a motion."""
+
+    def answer() -> bool:
+        sessions = [visitor.session for visitor in list(page.visitors.values())]
+        now = page.streamer.clock()
+        return all(s.play is not None or s.rests_in(now) is None for s in sessions)
+
+    return answer

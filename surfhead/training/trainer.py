@@ -24,7 +24,7 @@ from surfhead.avatars.state import AvatarState, below, under
 from surfhead.core.components import Component, Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState
-from surfhead.core.errors import ContractError, DataError, SurfheadError
+from surfhead.core.errors import SurfheadError
 from surfhead.core.scene import Scene
 from surfhead.core.types import Batch, Step
 from surfhead.data.feed import Feed, Order
@@ -35,7 +35,7 @@ from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import finish
 from surfhead.training.statistics import Statistics
 from surfhead.training.step_dump import dump_step
-from surfhead.training.weighted_term import WeightedTerm
+from surfhead.training.weighted_term import Loss, WeightedTerm, weighted_sum
 
 log = logging.getLogger("surfhead")
 READ_BACK = 20  # steps between looks at device values that would stall a GPU
@@ -104,8 +104,8 @@ class Trainer:
 
     # ---- one step --------------------------------------------------------------------------------
 
-    def loss(self, batch: Batch, rendering: Rendering) -> Tensor:
-        """The weighted sum of the terms that are on; fills ``losses``."""
+    def loss(self, batch: Batch, rendering: Rendering) -> Loss:
+        """The weighted sum of the terms that are on, and what each gave."""
         step = Step(
             self.images,
             batch,
@@ -117,36 +117,7 @@ class Trainer:
             self.extent,
             rendering.rig_parameters,
         )
-        total: Tensor | None = None
-        self.losses = {}
-        for term in self.terms:
-            weight = term.weight_at(self.images)
-            if weight == 0.0:
-                continue
-            try:
-                value = term.component(step)
-            except DataError as error:
-                if not term.optional:
-                    raise
-                log.warning('Regularizer "%s" is left out: %s', term.name, error.what)
-                self.terms = [t for t in self.terms if t is not term]
-                continue
-            if value.ndim != 0:
-                raise ContractError(
-                    f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
-                    "Expected a scalar.",
-                    "Run `surfhead check regularizer NAME` on it.",
-                )
-            weighted = weight * value
-            self.losses[term.name] = weighted.detach()
-            total = weighted if total is None else total + weighted
-        if total is None:
-            raise SurfheadError(
-                f"No regularizer is on at image {self.images}.",
-                "Expected at least one with weight > 0.",
-                "For example: --regularizer l1=0.8 --regularizer dssim=0.2",
-            )
-        return total
+        return weighted_sum(self.terms, step)
 
     def step(self) -> None:
         """Train on the next batch."""
@@ -171,7 +142,7 @@ class Trainer:
         before, self.images = self.images, self.images + count
         self._steps += 1
         if self.densifier.due(before, self.images, self.length):
-            self._densify(rendering)
+            self._densify(rendering, before)
 
     def _differentiate(self, batch: Batch) -> Rendering:
         """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
@@ -183,8 +154,10 @@ class Trainer:
             paired=batch.paired,
             track=True,
         )
-        total = self.loss(batch, rendering)
-        total.backward()  # type: ignore[no-untyped-call]
+        found = self.loss(batch, rendering)
+        self.losses = found.values
+        self.terms = [term for term in self.terms if term.name not in found.left_out]
+        found.total.backward()  # type: ignore[no-untyped-call]
         self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
         self.optimiser.share_gradients(self.ranks)
         self.optimiser.freeze()
@@ -236,7 +209,7 @@ class Trainer:
             if self._captured is not None:
                 self._captured.make_room()
 
-    def _densify(self, rendering: Rendering) -> None:
+    def _densify(self, rendering: Rendering, since: int) -> None:
         surfels = self.avatar.surfels
         with torch.no_grad():
             scale = rendering.surfels.tangents.detach().norm(dim=-2).amax(-1).amax(0)
@@ -251,6 +224,7 @@ class Trainer:
                 surfels.binding(),
                 self.extent,
                 (self.scene.views.height, self.scene.views.width),
+                since,
             )
             plan = self.densifier.plan(state)
             before = len(surfels)

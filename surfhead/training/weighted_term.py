@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from surfhead.core.components import Regularizer
 from surfhead.core.config import RunConfig
-from surfhead.core.errors import OptionError
+from surfhead.core.errors import ContractError, DataError, OptionError, SurfheadError
 from surfhead.core.moments import in_images
 from surfhead.core.registry import registry
+from surfhead.core.types import Step
+
+log = logging.getLogger("surfhead")
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,62 @@ class WeightedTerm:
         if self.ramp <= 0:
             return self.weight
         return self.weight * min(1.0, (images - self.start + 1) / self.ramp)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the terms of a step gave.
+
+    Attributes:
+        total: the weighted sum, a scalar.
+        values: name -> weighted value of each term that is on, detached.
+        left_out: names of optional terms that the data lack something for.
+    """
+
+    total: Tensor
+    values: dict[str, Tensor]
+    left_out: tuple[str, ...] = ()
+
+
+def weighted_sum(terms: Sequence[WeightedTerm], step: Step) -> Loss:
+    """The weighted sum of the terms that are on after ``step.images`` images.
+
+    Raises:
+        ContractError: a term is no scalar.
+        DataError: the data lack what a term that is not optional needs.
+        SurfheadError: no term is on.
+    """
+    total: Tensor | None = None
+    values: dict[str, Tensor] = {}
+    left_out = []
+    for term in terms:
+        weight = term.weight_at(step.images)
+        if weight == 0.0:
+            continue
+        try:
+            value = term.component(step)
+        except DataError as error:
+            if not term.optional:
+                raise
+            log.warning('Regularizer "%s" is left out: %s', term.name, error.what)
+            left_out.append(term.name)
+            continue
+        if value.ndim != 0:
+            raise ContractError(
+                f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
+                "Expected a scalar.",
+                "Run `surfhead check regularizer NAME` on it.",
+            )
+        weighted = weight * value
+        values[term.name] = weighted.detach()
+        total = weighted if total is None else total + weighted
+    if total is None:
+        raise SurfheadError(
+            f"No regularizer is on at image {step.images}.",
+            "Expected at least one with weight > 0.",
+            "For example: --regularizer l1=0.8 --regularizer dssim=0.2",
+        )
+    return Loss(total, values, tuple(left_out))
 
 
 def make_terms(config: RunConfig) -> list[WeightedTerm]:

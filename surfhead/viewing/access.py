@@ -20,6 +20,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from surfhead.viewing.front import Front
 from surfhead.viewing.settings import LOCAL, is_local
 
 
@@ -28,6 +29,7 @@ class Access:
 
     Attributes:
         token: that requests must carry; empty where only this machine reaches the server.
+        front: words that are put into the page, or None.
 
     Args:
         host: the address that the server listens on.
@@ -36,6 +38,7 @@ class Access:
 
     def __init__(self, host: str, hosts: Sequence[str] = ()) -> None:
         self.open = not is_local(host)
+        self.front: Front | None = None
         self.token = secrets.token_urlsafe(18) if self.open else ""
         self.cookie = "surfhead_" + hashlib.sha256(self.token.encode()).hexdigest()[:12]
         self.names = {LOCAL, host.lower(), *(name.strip().lower() for name in hosts if name.strip())}
@@ -87,6 +90,8 @@ class Access:
             if reason:
                 return connection.respond(http.HTTPStatus.FORBIDDEN, reason + "\n")
             response = None if answer is None else answer(connection, request)
+            if self.front is not None and request.headers.get("Upgrade") != "websocket":
+                response = self.front.answer(connection, request, response)
             if response is not None and self.presents(request.path):
                 response.headers["Set-Cookie"] = (
                     f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"

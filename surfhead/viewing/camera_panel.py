@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surfhead.viewing.shot import Request
-from surfhead.viewing.wiring import when_changed, when_clicked
+from surfhead.viewing.wiring import when_changed, when_clicked, when_pressed
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -25,13 +25,31 @@ class CameraPanel:
     def __init__(self, visitor: Guest) -> None:
         self.visitor = visitor
         gui, page = visitor.handle.gui, visitor.page
-        when_clicked(visitor, gui.add_button("To the front"), self._reset)
+        when_clicked(visitor, gui.add_button("To the front", hint="Key R."), self._reset)
+        when_pressed(visitor, "To the front", "R", self._reset)
         self._fov = gui.add_slider(
             "Field of view", 5.0, 90.0, 1.0, round(math.degrees(page.start.fov)), hint="Vertical, degrees."
         )
         when_changed(visitor, self._fov, self._zoom)
         self._frusta: list[Any] = []
-        views = page.painter.views
+        self._place = gui.add_folder("The data's cameras")
+        with self._place:
+            if page.painter.views is None and page.has_data:
+                load = gui.add_button("Open the data", hint="Its cameras and true pictures.")
+
+                def open_data() -> None:
+                    load.disabled, load.label = True, "Opening …"
+                    page.open_data()
+                    load.remove()
+                    with self._place:
+                        self._add_views()
+
+                when_clicked(visitor, load, open_data)
+            else:
+                self._add_views()
+
+    def _add_views(self) -> None:
+        visitor, gui, views = self.visitor, self.visitor.handle.gui, self.visitor.page.painter.views
         if views is None:
             gui.add_markdown("The data of this avatar is not here: no cameras and no true pictures.")
             return

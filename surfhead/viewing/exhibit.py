@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
+from surfhead.viewing.beside import ALONE, SIDES
 from surfhead.viewing.pace import Pace
 from surfhead.viewing.painter import Painter
 from surfhead.viewing.puppet import Track, controls_of
@@ -24,7 +25,7 @@ class Exhibit:
     """An avatar, its painter and streamer, and who looks at it.
 
     Args:
-        avatar, size, quality, scene, tracks, rate, training: as in ``surfhead.viewing.page.Page``.
+        avatar, size, quality, scene, tracks, rate, training, other: as in ``surfhead.viewing.page.Page``.
     """
 
     def __init__(
@@ -33,18 +34,27 @@ class Exhibit:
         *,
         size: int = SIZE,
         quality: int = QUALITY,
-        scene: Scene | None = None,
+        scene: Scene | Callable[[], Scene | None] | None = None,
         tracks: Sequence[Track] = (),
         rate: float = 25.0,
         training: Training | None = None,
+        other: Avatar | None = None,
     ) -> None:
+        self._open: Callable[[], Scene | None] | None = None
+        if callable(scene) and not isinstance(scene, Scene):
+            if avatar.deformer.rig_bound:
+                self._open, scene = scene, None
+            else:  # what is up there, only its pictures say
+                scene = scene()
         self.avatar = avatar
         self.size = size
         self.quality = quality
         self.tracks = list(tracks)
         self.training = training
         self.moving_seconds = 0.1 if training is None else 0.03
-        self.painter = Painter(avatar, None if scene is None else TrainingViews(scene), rate)
+        second = None if other is None else Painter(other, rate=rate)
+        self.painter = Painter(avatar, None if scene is None else TrainingViews(scene), rate, second)
+        self.beside = ALONE if other is None else SIDES
         self.up = up_direction(avatar, scene)
         self.start, self.target = start_viewpoint(avatar, up=self.up)
         self.streamer = Streamer(self.painter.draw)
@@ -55,11 +65,32 @@ class Exhibit:
 
     def session(self) -> Session:
         """What a new browser sees."""
-        return Session(Shot(self.start), self.size, self.moving_seconds, self.streamer.wake)
+        return Session(
+            Shot(self.start, beside=self.beside), self.size, self.moving_seconds, self.streamer.wake
+        )
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the avatar's data is not open yet and may be."""
+        return self._open is not None
+
+    def open_data(self) -> bool:
+        """Open the avatar's data now; whether it is there."""
+
+        def work() -> None:
+            if self._open is not None:
+                opened, self._open = self._open(), None
+                self.painter.views = None if opened is None else TrainingViews(opened)
+
+        self.ask(work)
+        return self.painter.views is not None
 
     def ask(self, work: Callable[[], Answer]) -> Answer:
         """What ``work`` gives, computed in the thread that draws; see ``Streamer.ask``."""
         return self.streamer.ask(work)
+
+    def drew(self) -> None:
+        """Told that a picture was sent."""
 
     def run(self) -> None:
         """Draw in a thread from now on."""

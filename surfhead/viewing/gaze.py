@@ -1,4 +1,4 @@
-"""Eyes that look at a point, for any rig with the parameter ``eyes`` of one rotation vector an eye.
+"""Eyes that look at a point, for any rig with a parameter of the role ``gaze``.
 
 What an eyeball is and where its centre lies is found from the rig itself: its vertices are those that move
 when its rotation does, and every rotation moves them about the centre. The head turns both eyes by one
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.components import Rig
+from surfhead.core.rig_parameter import with_role
 
-EYES = "eyes"
 MOST = math.radians(40.0)  # eyes turn no further
 PROBE = 0.3  # radians by which an eye is turned to see what moves
 MOVED = 1e-5  # metres
@@ -25,21 +25,24 @@ def eyes_towards(rig: Rig, parameters: Mapping[str, Tensor], point: Tensor) -> T
     """(1, 3 E) rotation vectors of the eyes with which a posed head looks at a point, radians.
 
     Args:
-        rig: prepared, with a parameter ``eyes``.
+        rig: prepared, with a parameter of the role ``gaze``.
         parameters: name -> (1, d), the pose; its eyes do not matter.
         point: (3,) in the world, metres.
     """
-    size = rig.parameters()[EYES].size
+    known = rig.parameters()
+    eyes = with_role(known, "gaze")
+    assert eyes is not None
+    size = known[eyes].size
     rest = rig.rest()
     front = torch.tensor(rest.topology.front, dtype=point.dtype, device=point.device)
-    straight = {**parameters, EYES: point.new_zeros(1, size)}
+    straight = {**parameters, eyes: point.new_zeros(1, size)}
     with torch.no_grad():
         posed = rig(straight).vertices[0]
         turns = []
         for first in range(0, size, 3):
-            probe = straight[EYES].clone()
+            probe = straight[eyes].clone()
             probe[0, first + 1] = PROBE
-            moved = (rig({**straight, EYES: probe}).vertices[0] - posed).norm(dim=-1) > MOVED
+            moved = (rig({**straight, eyes: probe}).vertices[0] - posed).norm(dim=-1) > MOVED
             if int(moved.sum()) < 4:
                 turns.append(point.new_zeros(3))
                 continue

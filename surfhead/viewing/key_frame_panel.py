@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
-from collections.abc import Callable
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyFrame, KeyFrames
-from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames
+from surfhead.drawing.pictures import video
+from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames, shot_at
 from surfhead.viewing.shot import Request
-from surfhead.viewing.wiring import permitted, when_clicked, when_uploaded
+from surfhead.viewing.viewpoint import picture_size
+from surfhead.viewing.wiring import permitted, when_changed, when_clicked, when_uploaded
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
 
 FILE = "key_frames.json"
 RATE = 25.0  # pictures a second
+MOST = 3000  # pictures of a film that a page may ask for
+NONE = "none"
+EDITS = ("Replace", "Delete", "Earlier", "Later")
 
 
 class KeyFramePanel:
@@ -35,35 +49,129 @@ class KeyFramePanel:
         self._rate = RATE
         self._before = visitor.shot.stance
         self._list = gui.add_markdown("")
-        self._step = gui.add_slider("Seconds between", 0.1, 10.0, 0.1, 1.0, hint="From the last to the next.")
-        when_clicked(visitor, gui.add_button("Add what is seen"), self._add)
-        when_clicked(visitor, gui.add_button("Remove the last"), self._remove)
+        self._chosen = gui.add_dropdown("Key frame", (NONE,), hint="Which one the buttons below act on.")
+        when_changed(visitor, self._chosen, lambda _: self._show())
+        self._step = gui.add_slider("Seconds between", 0.1, 10.0, 0.1, 1.0, hint="From one to the next.")
+        when_clicked(visitor, gui.add_button("Add what is seen", hint="After the chosen one."), self._add)
+        edit = gui.add_button_group("Edit", EDITS)
+        when_clicked(visitor, edit, lambda: self._edit(str(edit.value)))
         self._playing = gui.add_button("Fly through")
         when_clicked(visitor, self._playing, self._toggle)
         save = gui.add_button("Save key frames", hint=f"{FILE}, for `surfhead render RUN --path FILE`.")
         when_clicked(visitor, save, self._save)
         when_uploaded(visitor, gui.add_upload_button("Load key frames", mime_type=".json"), self._load)
+        self._side = gui.add_slider(
+            "Film, pixels", 64, 1920, 16, 512, hint="Longer side of film and pictures."
+        )
+        when_clicked(visitor, gui.add_button("Make a film", hint="An MP4 of the channel shown."), self._film)
+        take = gui.add_button("Make pictures", hint="A ZIP of PNG files of the channel shown.")
+        when_clicked(visitor, take, self._pictures)
         self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, chosen: int | None = None) -> None:
+        """Say what there is, with one of them chosen."""
+        names = tuple(f"{number + 1}: {frame.time:.1f} s" for number, frame in enumerate(self.frames))
+        self._chosen.options = names or (NONE,)
+        self._chosen.value = self._chosen.options[-1 if chosen is None else chosen]
         if not self.frames:
             self._list.content = "None yet: camera and pose at some moments, and everything in between."
             return
         length = self.frames[-1].time - self.frames[0].time
         self._list.content = f"{len(self.frames)} key frames, {length:.1f} s"
 
-    def _add(self) -> None:
+    def _index(self) -> int:
+        """The chosen key frame's place; -1 where there is none."""
+        names = list(self._chosen.options)
+        return names.index(self._chosen.value) if self.frames and self._chosen.value in names else -1
+
+    def _seen(self, time: float) -> KeyFrame:
         page, shot = self.visitor.page, self.visitor.shot
         pose = page.ask(lambda: page.painter.pose(shot))
-        step = float(permitted(self._step, self._step.value) or 1.0)
-        time = self.frames[-1].time + step if self.frames else 0.0
-        made = key_frame(shot, pose, round(time, 3), self.visitor.session.aspect)
-        self.frames = KeyFrames((*self.frames, made), self._rate).frames  # checked
-        self._tell()
+        return key_frame(shot, pose, round(time, 3), self.visitor.session.aspect)
 
-    def _remove(self) -> None:
-        self.frames = self.frames[:-1]
-        self._tell()
+    def _add(self) -> None:
+        step = float(permitted(self._step, self._step.value) or 1.0)
+        at = self._index() + 1
+        made = self._seen(self.frames[at - 1].time + step if at else 0.0)
+        later = [frame.model_copy(update={"time": round(frame.time + step, 3)}) for frame in self.frames[at:]]
+        self.frames = KeyFrames((*self.frames[:at], made, *later), self._rate).frames  # checked
+        self._tell(at)
+
+    def _edit(self, what: str) -> None:
+        at, frames = self._index(), list(self.frames)
+        if what not in EDITS:
+            return
+        if at < 0:
+            raise DataError("There are no key frames.", "", "Add what is seen, or load a file.")
+        if what == "Replace":
+            frames[at] = self._seen(frames[at].time)
+        elif what == "Delete":
+            del frames[at]
+        else:
+            to = at + (1 if what == "Later" else -1)
+            if 0 <= to < len(frames):  # they change places, the times stay
+                times = frames[at].time, frames[to].time
+                frames[at], frames[to] = (
+                    frames[to].model_copy(update={"time": times[0]}),
+                    frames[at].model_copy(update={"time": times[1]}),
+                )
+                at = to
+        self.frames = tuple(frames)
+        self._tell(min(at, len(frames) - 1) if frames else None)
+
+    def _show(self) -> None:
+        """See the chosen key frame."""
+        at = self._index()
+        if at < 0:
+            return
+        self.on_start()
+        visitor, path = self.visitor, self._path()
+        puppet, aspect = visitor.page.painter.puppet, visitor.session.aspect
+        found = shot_at(path, path.frames[at].time, visitor.shot, puppet, aspect)
+        visitor.go(found.viewpoint, stance=found.stance, camera=None)
+
+    def _taken(self) -> Iterator[np.ndarray]:
+        """The pictures of the path, as the page shows them."""
+        visitor, path = self.visitor, self._path()
+        page, shot, aspect = visitor.page, visitor.shot, visitor.session.aspect
+        side = int(permitted(self._side, self._side.value) or 512)
+        height, width = picture_size(aspect, side)
+        times = path.times()
+        if len(times) > MOST:
+            raise DataError(
+                f"The film would have {len(times)} pictures.",
+                f"Expected at most {MOST}.",
+                "Save the key frames, and use `surfhead render RUN --path FILE`.",
+            )
+        told = visitor.handle.add_notification("Film", "0 %", loading=True, with_close_button=False)
+        try:
+            for number, time in enumerate(times.tolist()):
+                seen = shot_at(path, time, shot, page.painter.puppet, aspect)
+                yield page.ask(partial(page.painter.picture, seen, height, width))
+                told.body = f"{100 * (number + 1) // len(times)} % of {len(times)} pictures"
+        finally:
+            told.remove()
+
+    def _film(self) -> None:
+        pictures = self._taken()
+        first = next(pictures)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "film.mp4"
+            height, width = first.shape[:2]
+            with video(path, height, width, self._rate) as append:
+                for pixels in itertools.chain([first], pictures):
+                    append(pixels)
+            content = path.read_bytes()
+        self.visitor.handle.send_file_download(path.name, content, save_immediately=True)
+
+    def _pictures(self) -> None:
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for number, pixels in enumerate(self._taken()):
+                png = io.BytesIO()
+                Image.fromarray(pixels).save(png, "PNG")
+                archive.writestr(f"{number:05d}.png", png.getvalue())
+        self.visitor.handle.send_file_download("pictures.zip", file.getvalue(), save_immediately=True)
 
     def _path(self) -> KeyFrames:
         if not self.frames:

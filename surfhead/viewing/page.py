@@ -7,7 +7,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from surfhead.avatars.avatar import Avatar
@@ -16,6 +16,7 @@ from surfhead.core.scene import Scene
 from surfhead.viewing.access import Access
 from surfhead.viewing.arriving import bound
 from surfhead.viewing.exhibit import Exhibit
+from surfhead.viewing.front import Front
 from surfhead.viewing.puppet import Track
 from surfhead.viewing.settings import HOST, PORT, QUALITY, SIZE, check_settings, is_local
 from surfhead.viewing.visitor import Visitor
@@ -39,16 +40,19 @@ class Page(Exhibit):
     """Shows an avatar in browsers, to each its own camera, pose and settings.
 
     Args:
-        avatar: what is shown; it may be in training.
+        avatar: what is shown, which may be in training; or what gives it, asked once the page is served.
         host, port: where; the next free port if this one is taken, any for 0.
-        size: pixels of the longer side of a still picture, to begin with.
+        size: pixels of the longer side of a still picture, at most; its window may be smaller.
         quality: of the pictures' JPEG encoding, 1 to 99; 100 sends PNG, without loss.
-        scene: the avatar's data, for its cameras and true pictures.
-        tracks: motions to offer beside the avatar's own.
+        scene: the avatar's data, for its cameras and true pictures; or what gives it, asked when somebody
+            wants to see them.
+        tracks: motions to offer beside the avatar's own, or what gives them.
         rate: timesteps a second of the avatar's own motion.
         training: the run, when it goes on meanwhile.
-        title: shown above the controls.
+        title: shown above the controls and in the browser's tab.
         hosts: names beside its address that browsers may call the server by.
+        other: another run's avatar, to be shown beside it; or what gives it.
+        served: told the address as soon as there is one.
 
     Raises:
         UnavailableError: viser is not installed. OptionError: size or quality is out of range, or the address
@@ -57,18 +61,20 @@ class Page(Exhibit):
 
     def __init__(
         self,
-        avatar: Avatar,
+        avatar: Avatar | Callable[[], Avatar],
         *,
         host: str = HOST,
         port: int = PORT,
         size: int = SIZE,
         quality: int = QUALITY,
-        scene: Scene | None = None,
-        tracks: Sequence[Track] = (),
+        scene: Scene | Callable[[], Scene | None] | None = None,
+        tracks: Sequence[Track] | Callable[[Avatar], Sequence[Track]] = (),
         rate: float = 25.0,
         training: Training | None = None,
         title: str = "surfhead",
         hosts: Sequence[str] = (),
+        other: Callable[[], Avatar] | None = None,
+        served: Callable[[str], object] = lambda _url: None,
     ) -> None:
         check_settings(port, size, quality)
         reason = missing()
@@ -76,11 +82,27 @@ class Page(Exhibit):
             raise UnavailableError(
                 "The viewer cannot run here.", f"Reason: {reason}", 'Run: pip install "surfhead[viewer]"'
             )
-        super().__init__(
-            avatar, size=size, quality=quality, scene=scene, tracks=tracks, rate=rate, training=training
-        )
         self.access = Access(host, hosts)
+        self.front = self.access.front = Front(title, "Reading the avatar …")
         self._server = _serve(host, port, title, self.access)
+        try:
+            served(self.url)
+            read = avatar if isinstance(avatar, Avatar) else avatar()
+            super().__init__(
+                read,
+                size=size,
+                quality=quality,
+                scene=scene,
+                tracks=tracks(read) if callable(tracks) else tracks,
+                rate=rate,
+                training=training,
+                other=None if other is None else other(),
+            )
+        except BaseException:
+            with _silence():
+                self._server.stop()
+            raise
+        self.front.words = "Drawing the first picture …"
         self._set_up()
 
     @property
@@ -113,8 +135,12 @@ class Page(Exhibit):
         if visitor is not None:
             self.streamer.remove(visitor)
 
+    def drew(self) -> None:
+        """Told that a picture was sent."""
+        self.front.words = ""
+
     def close(self) -> None:
-        """Stop drawing, and close the server."""
+        """Stop drawing, and close the server; open pages say so."""
         self.streamer.close()
         with _silence():
             self._server.stop()
@@ -146,6 +172,8 @@ def _serve(host: str, port: int, title: str, access: Access) -> Any:
     warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
     with _silence(), access.on_servers():
         server: Any = viser.ViserServer(host, port or free, label=title, verbose=False)
+    if port and server.get_port() != port:
+        log.warning("Port %d is taken: the viewer is at port %d.", port, server.get_port())
     server.request_share_url = lambda *_, **__: None  # a page must not be able to publish this machine
     return server
 

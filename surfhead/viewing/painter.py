@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,12 +13,15 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.types import Cameras
 from surfhead.drawing.channels import paint
 from surfhead.drawing.pictures import to_bytes
+from surfhead.drawing.scalars import Scale
+from surfhead.viewing.beside import ALONE, joined
 from surfhead.viewing.lighting import lit
-from surfhead.viewing.puppet import Puppet
+from surfhead.viewing.picking import picked, values_of
+from surfhead.viewing.puppet import Puppet, Stance, Track
 from surfhead.viewing.shot import Request, Shot
 from surfhead.viewing.training_views import TrainingViews
-from surfhead.viewing.variants import Variants
-from surfhead.viewing.viewpoint import picture_size, start_viewpoint
+from surfhead.viewing.variants import Look, Variants
+from surfhead.viewing.viewpoint import Vector, picture_size, start_viewpoint
 
 RGB, ERROR = "rgb", "error"
 
@@ -28,9 +32,17 @@ class Painter:
     Attributes:
         puppet: the rig and its motion.
         views: the avatar's data, or None where it is not there.
+        other: draws another run beside it, or None.
     """
 
-    def __init__(self, avatar: Avatar, views: TrainingViews | None = None, rate: float = 25.0) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        views: TrainingViews | None = None,
+        rate: float = 25.0,
+        other: Painter | None = None,
+    ) -> None:
+        self.other = other
         self.avatar = avatar
         self.puppet = Puppet(avatar, rate)
         self.variants = Variants(avatar)
@@ -44,6 +56,31 @@ class Painter:
 
     def picture(self, shot: Shot, height: int, width: int) -> np.ndarray:
         """The picture (height, width, 3) uint8 of a shot."""
+        if self.other is None or shot.beside == ALONE:
+            return self._alone(shot, height, width)
+        plain = replace(shot, bar=False)
+        second = self.other._alone(self._carried(plain), height, width)
+        return joined(self._alone(shot, height, width), second, shot.beside)
+
+    def _carried(self, shot: Shot) -> Shot:
+        """The shot in the other run's terms: its own pose where its rig has the same parameters."""
+        assert self.other is not None
+        there = self.other.avatar.rig.parameters() if self.other.avatar.deformer.rig_bound else {}
+        fitting = {
+            name: rows
+            for name, rows in self.pose(shot).items()
+            if name in there and there[name].size == rows.shape[1]
+        }
+        stance = Stance(Track("the first run's pose", fitting)) if fitting else Stance()
+        timestep = min(shot.stance.timestep, max(self.other.avatar.timesteps - 1, 0))
+        return replace(
+            shot,
+            stance=stance if fitting else Stance(timestep=timestep),
+            camera=None,
+            look=Look(size=shot.look.size),
+        )
+
+    def _alone(self, shot: Shot, height: int, width: int) -> np.ndarray:
         row = self.row(shot)
         if row is None:
             channel = RGB if shot.channel == ERROR else shot.channel
@@ -69,6 +106,18 @@ class Painter:
         """The rig parameters of a shot, name -> (1, d)."""
         return self.puppet.pose(shot.stance, shot.viewpoint.position)
 
+    def pick(self, shot: Shot, origin: Vector, direction: Vector) -> Mapping[str, str]:
+        """What is known of the surfel that a ray of the world meets, name -> words; empty: it meets none."""
+        like = self.avatar.background
+        with torch.no_grad():
+            avatar = self.variants.of(shot.look)
+            tiny = shot.viewpoint.cameras(1, 1)
+            drawn = avatar.render(
+                tiny, self.pose(shot) or 0, opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale)
+            )
+            found = picked(drawn.surfels, like.new_tensor(origin), like.new_tensor(direction))
+            return {} if found is None else values_of(avatar, drawn, found)
+
     def vertices(self, shot: Shot) -> np.ndarray:
         """(V, 3) the rig's posed vertices, metres."""
         with torch.no_grad():
@@ -89,6 +138,7 @@ class Painter:
                     [channel],
                     background=background,
                     truth=truth,
+                    scale=Scale(shot.colour_map, percentile=shot.percentile, bar=shot.bar),
                     opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale),
                 )
         return pictures[channel]

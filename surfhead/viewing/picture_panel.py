@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surfhead.drawing.channels import CHANNELS
+from surfhead.drawing.colour_maps import MAPS
+from surfhead.drawing.scalars import SCALARS
+from surfhead.viewing.beside import WAYS
 from surfhead.viewing.settings import LOSSLESS, SIZES
 from surfhead.viewing.shot import Request
-from surfhead.viewing.wiring import when_changed
+from surfhead.viewing.viewpoint import Vector
+from surfhead.viewing.wiring import when_changed, when_picked
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -23,6 +28,8 @@ BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
     "black": (0.0, 0.0, 0.0),
     "grey": (0.5, 0.5, 0.5),
 }
+OWN = "own"
+SPREADS: dict[str, float | None] = {"the channel's own": None, "1 to 99 %": 1.0, "5 to 95 %": 5.0}
 SMOOTH = 0.9  # of the frame rate that is shown
 
 
@@ -35,13 +42,33 @@ class PicturePanel:
         self._last = 0.0
         self._interval = 0.0
         self._said = 0.0
+        self._stop_picking: Callable[[], None] | None = None
+        self._rate = ""
         self._status = gui.add_markdown("")
         channel = gui.add_dropdown("Channel", tuple(CHANNELS), initial_value=visitor.shot.channel)
         when_changed(visitor, channel, lambda value: visitor.change(channel=value))
+        self._map = gui.add_dropdown(
+            "Colours", (OWN, *MAPS), hint="Of depth, alpha, error, blend, observed, stretch."
+        )
+        when_changed(
+            visitor, self._map, lambda name: visitor.change(colour_map=None if name == OWN else name)
+        )
+        self._spread = gui.add_dropdown("Range", tuple(SPREADS), hint="Of these numbers; the bar shows it.")
+        when_changed(visitor, self._spread, lambda name: visitor.change(percentile=SPREADS[name]))
         background = gui.add_dropdown("Background", tuple(BACKGROUNDS))
         when_changed(visitor, background, lambda value: visitor.change(background=BACKGROUNDS[value]))
         opacity = gui.add_slider("Opacity", 0.05, 1.0, 0.05, 1.0, hint="Factor of every surfel's opacity.")
         when_changed(visitor, opacity, lambda value: visitor.change(opacity_scale=float(value)))
+        size = gui.add_slider("Splat size", 0.1, 2.0, 0.05, 1.0, hint="Factor of every surfel's size.")
+        when_changed(visitor, size, self._resize_surfels)
+        if visitor.page.painter.other is not None:
+            beside = gui.add_dropdown("Two runs", WAYS, initial_value=visitor.shot.beside)
+            when_changed(visitor, beside, lambda way: visitor.change(beside=way))
+        self._pick = gui.add_checkbox(
+            "Pick a surfel", False, hint="Click one in the picture to read its values."
+        )
+        when_changed(visitor, self._pick, self._picking)
+        self._found = gui.add_markdown("", visible=False)
         self._mesh_shown = False
         self._mesh: Any = None
         if avatar.deformer.rig_bound:
@@ -56,7 +83,12 @@ class PicturePanel:
                     when_changed(visitor, shown, partial(self._show_region, name))
         with gui.add_folder("Pictures", expand_by_default=False):
             size = gui.add_slider(
-                "Size", SIZES[0], 2048, 32, min(visitor.page.size, 2048), hint="Longer side, pixels."
+                "Size",
+                SIZES[0],
+                SIZES[1],
+                32,
+                visitor.page.size,
+                hint="Longer side at rest, at most the window's own, pixels.",
             )
             when_changed(visitor, size, self._resize)
             quality = gui.add_slider(
@@ -87,6 +119,22 @@ class PicturePanel:
 
     def _show_region(self, name: str, shown: bool) -> None:
         self.visitor.change(look=self.visitor.shot.look.with_region(name, shown))
+
+    def _resize_surfels(self, value: float) -> None:
+        self.visitor.change(look=replace(self.visitor.shot.look, size=float(value)))
+
+    def _picking(self, wanted: bool) -> None:
+        self._found.visible = wanted
+        self._found.content = "Click into the picture." if wanted else ""
+        if self._stop_picking is not None:
+            self._stop_picking()
+        self._stop_picking = when_picked(self.visitor, self._picked) if wanted else None
+
+    def _picked(self, origin: Vector, direction: Vector) -> None:
+        page, shot = self.visitor.page, self.visitor.shot
+        found = page.ask(lambda: page.painter.pick(shot, origin, direction))
+        rows = "\n".join(f"| {name} | {words} |" for name, words in found.items())
+        self._found.content = f"| | |\n|---|---|\n{rows}" if found else "There is no surfel."
 
     def _resize(self, value: float) -> None:
         self.visitor.session.resize(self.visitor.page.now(), size=int(value))
@@ -125,10 +173,14 @@ class PicturePanel:
             return
         self._said = now
         height, width = pixels.shape[:2]
-        words = f"{width} x {height}"
+        words = f"{len(self.visitor.page.avatar.surfels):,} surfels · {width} × {height}"
         if not request.full and self._interval > 0.0:
-            words += f", {1.0 / self._interval:.1f} pictures/s"
+            self._rate = f" · {1.0 / self._interval:.1f} frames/s"
+        words += self._rate
         shot = request.shot
+        for handle in (self._map, self._spread):
+            if handle.visible != (shot.channel in SCALARS):
+                handle.visible = shot.channel in SCALARS
         if shot.channel == "error" and self.visitor.page.painter.row(shot) is None:
             words += ". Jump to a training camera (tab Cameras) to see the error."
         self._status.content = words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.components import Rig
-from surfhead.viewing.gaze import EYES, eyes_towards
+from surfhead.core.rig_parameter import RigParameter, with_role
+from surfhead.viewing.gaze import eyes_towards
 from surfhead.viewing.viewpoint import Vector
 
 AXES = "xyz"
+ARKIT = re.compile(r"[a-z]+(?:[A-Z][a-z]+)+(?:_[LR])?")
 MOST = 200  # values of a parameter worth a slider each; more are a mesh's vertices
-TURNS = {"rotation": 1.6}  # radians either way; the other joints:
+TURNS = {"root": 1.6}  # radians either way, by role; the other joints:
 TURN = 0.7
 SHIFT = 0.1  # metres either way
 STEPS = 200  # of a slider
@@ -28,12 +31,14 @@ class Control:
     Attributes:
         name, index: which.
         label: for people.
+        role: of the parameter.
         low, high, step: of the slider, in the parameter's unit.
     """
 
     name: str
     index: int
     label: str
+    role: str
     low: float
     high: float
     step: float
@@ -48,26 +53,32 @@ def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Contro
         rows = motion.get(name)
         seen = 0.0 if rows is None or not rows.numel() else 1.2 * float(rows.detach().abs().max())
         if parameter.axis_angle:
-            bound = max(TURNS.get(name, TURN), seen)
+            bound = max(TURNS.get(parameter.role, TURN), seen)
         else:
-            bound = max(SHIFT if name == "translation" else 1.0, seen)
+            bound = max(SHIFT if parameter.role == "translation" else 1.0, seen)
         bound = float(f"{bound:.2g}")
         made[name] = [
-            Control(name, index, label, -bound, bound, 2 * bound / STEPS)
-            for index, label in enumerate(
-                _labels(name, parameter.size, parameter.axis_angle, parameter.labels)
-            )
+            Control(name, index, label, parameter.role, -bound, bound, 2 * bound / STEPS)
+            for index, label in enumerate(_labels(name, parameter))
         ]
     return made
 
 
-def _labels(name: str, size: int, axis_angle: bool, known: tuple[str, ...]) -> list[str]:
-    if len(known) == size:
-        return [label.replace("_", " ") for label in known]
-    if axis_angle or name == "translation":
+def spelt(label: str) -> str:
+    """A value's name for people: blendshapes of ARKit's as ARKit spells them, others in words."""
+    if ARKIT.fullmatch(label):  # such as eyeBlink_L of ICT-FaceKit
+        return label.removesuffix("_L") + "Left" if label.endswith("_L") else label.replace("_R", "Right")
+    return label.replace("_", " ")
+
+
+def _labels(name: str, parameter: RigParameter) -> list[str]:
+    size = parameter.size
+    if len(parameter.labels) == size:
+        return [spelt(label) for label in parameter.labels]
+    if parameter.axis_angle or parameter.role == "translation":
         if size == 3:
             return [f"{name} {axis}" for axis in AXES]
-        if name == EYES and size == 6:
+        if parameter.role == "gaze" and size == 6:
             return [f"{side} eye {axis}" for side in ("left", "right") for axis in AXES]
     return [f"{name} {index + 1}" for index in range(size)]
 
@@ -157,7 +168,8 @@ class Puppet:
             first = next(iter(known))
             made[first] = like.new_zeros(1, known[first].size)
         target = eye if stance.gaze == "camera" else stance.gaze
-        if target is not None and not isinstance(target, str) and EYES in known:
+        eyes = with_role(known, "gaze")
+        if target is not None and not isinstance(target, str) and eyes is not None:
             point = torch.tensor(target, dtype=like.dtype, device=like.device)
-            made[EYES] = eyes_towards(avatar.rig, made, point)
+            made[eyes] = eyes_towards(avatar.rig, made, point)
         return made

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surfhead.viewing.gaze import EYES
 from surfhead.viewing.pose_file import pose_json, pose_npz
 from surfhead.viewing.puppet import Control, Stance
 from surfhead.viewing.shot import Request
 from surfhead.viewing.viewpoint import Vector
-from surfhead.viewing.wiring import when_changed, when_clicked
+from surfhead.viewing.wiring import when_changed, when_clicked, when_pressed
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FEW = 10  # sliders of a parameter that are shown at once
 AT_CAMERA, AT_POINT = "at the camera", "at a point"
 GAZES = ("as the motion does", AT_CAMERA, AT_POINT)
-FIRST = ("expression", "jaw", EYES, "neck")  # above the others, and open
+AT_RANDOM = 4  # expressions of a random face
+FIRST = ("expression", "jaw", "gaze", "neck")  # roles above the others, and open
 
 
 class RigPanel:
@@ -36,11 +37,18 @@ class RigPanel:
         self._sliders: dict[tuple[str, int], Any] = {}
         self._follows: tuple[Any, ...] | None = None
         self._folders: dict[str, Any] = {}
+        self._lots = random.Random()
         reset = gui.add_button("Reset", hint="Let go of every slider, and look where the motion looks.")
         when_clicked(visitor, reset, self._reset)
+        chance = gui.add_button("Random expression", hint="A few expressions at random strength; key X.")
+        when_clicked(visitor, chance, self._randomise)
+        when_pressed(visitor, "Random expression", "X", self._randomise)
         controls = visitor.page.controls
         self._gaze: Any = None
-        if EYES in controls:
+        roles = {rows[0].role: name for name, rows in controls.items() if rows}
+        self._expression = roles.get("expression", "")
+        chance.visible = bool(self._expression)
+        if "gaze" in roles:
             self._gaze = gui.add_dropdown("Eyes look", GAZES, initial_value=GAZES[0])
             when_changed(visitor, self._gaze, self._look)
             x, y, z = visitor.page.start.position
@@ -48,11 +56,12 @@ class RigPanel:
                 "Point", (x, y, z), step=0.01, visible=False, hint="In the world, metres."
             )
             when_changed(visitor, self._point, lambda _: self._look(AT_POINT))
-        order = [*(name for name in FIRST if name in controls), *(n for n in controls if n not in FIRST)]
+        first = [roles[role] for role in FIRST if role in roles]
+        order = [*first, *(name for name in controls if name not in first)]
         self._waiting: dict[str, list[Control]] = {}
         for name in order:
             self._waiting[name] = list(controls[name])
-            opened = name in FIRST
+            opened = name in first
             self._folders[name] = gui.add_folder(name.capitalize(), expand_by_default=opened)
             self._add(name)
         with gui.add_folder("Take the pose along", expand_by_default=False):
@@ -99,6 +108,21 @@ class RigPanel:
         if where != GAZES[0]:
             gaze = "camera" if where == AT_CAMERA else (x, y, z)
         self.visitor.change(stance=replace(self.visitor.shot.stance, gaze=gaze))
+
+    def _randomise(self) -> None:
+        """A few of the expressions at random strength, the others at rest."""
+        controls = self.visitor.page.controls.get(self._expression, [])
+        chosen = set(self._lots.sample(range(len(controls)), min(AT_RANDOM, len(controls))))
+        stance = self.visitor.shot.stance
+        held = dict(stance.held)
+        for at, control in enumerate(controls):
+            strength = self._lots.uniform(0.3, 1.0) if at in chosen else 0.0
+            held[self._expression, control.index] = round(strength * min(control.high, 1.0), 3)
+        self.visitor.change(stance=replace(stance, held=held))
+        with self.visitor.handle.atomic():
+            for (name, index), slider in list(self._sliders.items()):
+                if name == self._expression:
+                    slider.value = held[name, index]
 
     def _reset(self) -> None:
         stance = self.visitor.shot.stance

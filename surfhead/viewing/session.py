@@ -12,8 +12,10 @@ from surfhead.viewing.play import Play
 from surfhead.viewing.settings import SIZES
 from surfhead.viewing.shot import Request, Shot
 
+STEP = 0.4  # seconds the first picture at rest may take, before one of the full size
 STILL = 0.25  # seconds without a change after which the full picture is drawn
 SMALLEST = 96  # pixels of the longer side of a picture in motion, at least
+UNKNOWN = 1024  # pixels: half of it while nothing is known of the machine
 COARSE = 16  # sizes in motion are multiples of this, so that they do not flicker
 
 
@@ -21,11 +23,12 @@ class Session:
     """One page's shot, and which of its states was last drawn; may be used from several threads.
 
     While the shot changes, pictures are as small as it takes to draw one in ``moving_seconds``; once it
-    rests, one of the full size follows. States between two pictures are never drawn.
+    rests, one of the full size follows, that of the page's window, and where this takes long a smaller one
+    before it. States between two pictures are never drawn.
 
     Args:
         shot: to begin with.
-        size: pixels of the longer side of a full picture.
+        size: pixels of the longer side of a full picture, at most.
         moving_seconds: time a picture in motion may take.
         wake: called after every change.
     """
@@ -35,6 +38,7 @@ class Session:
     ) -> None:
         self.size = size
         self.aspect = 1.0
+        self.window = SIZES[1]  # pixels of the longer side of the page's window
         self.moving_seconds = moving_seconds
         self.play: Play | None = None
         self._shot = shot
@@ -43,6 +47,7 @@ class Session:
         self._version = 1
         self._drawn = 0
         self._full = False
+        self._refined = 0  # pixels of the longer side of what was drawn last at rest
         self._changed = -math.inf
         self._seconds_per_pixel = 0.0
 
@@ -62,13 +67,21 @@ class Session:
         self._wake()
         return self._shot
 
-    def resize(self, now: float, aspect: float | None = None, size: int | None = None) -> None:
-        """Another shape or size of the picture."""
+    @property
+    def full_size(self) -> int:
+        """Pixels of the longer side of a full picture."""
+        return max(min(self.size, self.window), SIZES[0])
+
+    def resize(
+        self, now: float, aspect: float | None = None, size: int | None = None, window: int | None = None
+    ) -> None:
+        """Another shape or size of the picture, or of the window it is in."""
         with self._lock:
-            before = (self.aspect, self.size)
+            before = (self.aspect, self.full_size)
+            self.window = self.window if window is None else min(max(window, 1), SIZES[1])
             self.aspect = self.aspect if aspect is None else aspect
             self.size = self.size if size is None else min(max(size, 1), SIZES[1])
-            if (self.aspect, self.size) != before:
+            if (self.aspect, self.full_size) != before:
                 self._version += 1
                 self._changed = now
         self._wake()
@@ -98,14 +111,19 @@ class Session:
             stale = self._drawn < self._version
             if not stale and (self._full or moving):
                 return None
-            longest = self.size if not moving else self._moving_size()
-            return Request(self._shot, self.aspect, longest, longest == self.size, self._version)
+            full = self.full_size
+            longest = self._sized(self.moving_seconds) if moving else full
+            if not moving and (stale or 2 * self._refined < self._sized(STEP)):
+                step = self._sized(STEP)
+                longest = step if 2 * step < full else full  # coarse first, as the full one takes long
+            return Request(self._shot, self.aspect, longest, longest == full, self._version)
 
     def finished(self, request: Request, pixels: int, seconds: float) -> None:
         """Told that a picture was drawn, and how long it took."""
         with self._lock:
             self._drawn = max(self._drawn, request.version)
             self._full = request.full and request.version == self._version
+            self._refined = request.longest if request.version == self._version else 0
             found = seconds / max(pixels, 1)
             known = self._seconds_per_pixel
             self._seconds_per_pixel = found if known == 0.0 else 0.5 * (known + found)
@@ -119,11 +137,12 @@ class Session:
                 return None
             return max(self._changed + STILL - now, 0.0)
 
-    def _moving_size(self) -> int:
-        """Pixels of the longer side that take ``moving_seconds``."""
+    def _sized(self, seconds: float) -> int:
+        """Pixels of the longer side of a picture that takes so long."""
+        full = self.full_size
         if self._seconds_per_pixel == 0.0:
-            return max(self.size // 2, min(SMALLEST, self.size))
-        pixels = self.moving_seconds / self._seconds_per_pixel
+            return max(min(full, UNKNOWN) // 2, min(SMALLEST, full))
+        pixels = seconds / self._seconds_per_pixel
         shape = max(self.aspect, 1.0 / self.aspect)
         longest = int(math.sqrt(pixels * shape)) // COARSE * COARSE
-        return min(max(longest, SMALLEST), self.size)
+        return min(max(longest, SMALLEST), full)

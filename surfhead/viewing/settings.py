@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HOST, PORT = "127.0.0.1", 8080
 
 
-SIZE, QUALITY = 512, 80
+SIZE, QUALITY = 2048, 80  # the size is the most; the window's own resolution otherwise
 
 
 SIZES = (64, 4096)

@@ -21,6 +21,10 @@ class Shot:
         look: options, hidden regions, highlight.
         background: RGB in [0, 1]; None: the avatar's own.
         opacity_scale: factor of every opacity.
+        colour_map: of channels of numbers, a name of ``surfhead.drawing.colour_maps.MAPS``; None: their own.
+        percentile: per cent of the picture's numbers beyond either end of the map; None: the channel's range.
+        bar: whether a bar says what the colours of numbers mean.
+        beside: how another run is shown, a name of ``surfhead.viewing.beside.WAYS``.
         camera: number of the training camera whose view this is, or None for a free camera.
         split: share of the picture's width, from the left, that shows the truth of that camera.
         lighting: the light, for avatars that can be lit anew.
@@ -32,6 +36,10 @@ class Shot:
     look: Look = field(default_factory=Look)
     background: Vector | None = None
     opacity_scale: float = 1.0
+    colour_map: str | None = None
+    percentile: float | None = None
+    bar: bool = True
+    beside: str = "alone"
     camera: int | None = None
     split: float = 0.0
     lighting: Lighting = field(default_factory=Lighting)

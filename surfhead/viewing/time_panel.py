@@ -12,7 +12,7 @@ from surfhead.viewing.play import TimelinePlay
 from surfhead.viewing.puppet import Track
 from surfhead.viewing.shot import Request
 from surfhead.viewing.uploads import motion_track
-from surfhead.viewing.wiring import when_changed, when_clicked, when_uploaded
+from surfhead.viewing.wiring import when_changed, when_clicked, when_pressed, when_uploaded
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -46,6 +46,13 @@ class TimePanel:
                 "Load a motion", mime_type=".npz,.npy", hint="A motion file (.npz, .npy)."
             )
             when_uploaded(visitor, upload, self._load)
+        if rigged:
+            when_pressed(visitor, "Play or pause", "space", self._toggle)
+            when_pressed(visitor, "Next timestep", "pagedown", lambda: self._move(1))
+            when_pressed(visitor, "Previous timestep", "pageup", lambda: self._move(-1))
+            when_pressed(visitor, "First timestep", "home", lambda: self._show(0))
+            when_pressed(visitor, "Last timestep", "end", lambda: self._show(self._length() - 1))
+            gui.add_markdown("Keys: space plays, Page Up and Page Down step, Home and End jump.")
         with gui.add_folder("Key frames"):
             self.key_frames = KeyFramePanel(visitor, self._stop)
         if len(self._tracks) > 1:  # a driver was asked for
@@ -59,6 +66,14 @@ class TimePanel:
         self._stop()
         stance = self.visitor.shot.stance
         self.visitor.change(stance=replace(stance, timestep=int(value)))
+
+    def _move(self, by: int) -> None:
+        length = self._length()
+        self._show((self.visitor.shot.stance.timestep + by) % length)
+
+    def _show(self, step: int) -> None:
+        self._seek(step)
+        self._timestep.value = step
 
     def _toggle(self) -> None:
         if isinstance(self.visitor.session.play, TimelinePlay):

@@ -17,9 +17,9 @@ from torch import Tensor
 from surfhead.avatars.assembly import redrawn, twin
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surface import colours_of, surface_of_none
-from surfhead.core.components import Appearance, Component
+from surfhead.core.components import Appearance, Component, Rasterizer
 from surfhead.core.surface import Surface
-from surfhead.core.types import Binding, Colour
+from surfhead.core.types import Binding, Cameras, Colour, RenderOutput, WorldSurfels
 from surfhead.maths.light import Light
 
 SPECULAR, DIFFUSE = "specular", "diffuse"
@@ -52,11 +52,13 @@ class Look:
         options: (kind, option) -> value.
         hidden: regions of the rig whose surfels are not drawn.
         highlight: False leaves the specular part out.
+        size: factor of every surfel's size.
     """
 
     options: tuple[tuple[str, str, Any], ...] = ()
     hidden: frozenset[str] = frozenset()
     highlight: bool = True
+    size: float = 1.0
 
     def with_option(self, kind: str, name: str, value: Any) -> Look:
         """The same with one option set."""
@@ -118,11 +120,14 @@ class Variants:
             OptionError: an option's value is not accepted.
         """
         avatar = self.avatar
-        if not look.options and look.highlight:
+        if not look.options and look.highlight and look.size == 1.0:
             return avatar
         appearance = self._appearance(look)
         deformer = self._component(avatar.deformer, look)
-        return redrawn(avatar, deformer, appearance if look.highlight else _Matte(appearance))
+        made = redrawn(avatar, deformer, appearance if look.highlight else _Matte(appearance))
+        if look.size != 1.0:
+            made.rasterizer = _Resized(avatar.rasterizer, look.size)
+        return made
 
     def opacity(self, look: Look, scale: float = 1.0) -> Tensor | None:
         """(N,) factor of every surfel's opacity, 0 in hidden regions; None where all are 1."""
@@ -150,6 +155,29 @@ class Variants:
         if made is avatar.appearance:
             return made
         return twin(avatar.appearance, made, avatar)
+
+
+class _Resized(Rasterizer):
+    """Another rasterizer, which is given surfels of another size."""
+
+    name = "resized"
+    summary = "Smaller or larger surfels."
+
+    def __init__(self, whole: Rasterizer, factor: float) -> None:
+        super().__init__()
+        self.whole = whole
+        self.factor = factor
+
+    def __call__(
+        self,
+        surfels: WorldSurfels,
+        colour: Tensor,
+        cameras: Cameras,
+        pose_of_view: Tensor,
+        background: Tensor,
+    ) -> RenderOutput:
+        resized = replace(surfels, tangents=self.factor * surfels.tangents)
+        return self.whole(resized, colour, cameras, pose_of_view, background)
 
 
 class _Matte(Appearance):

@@ -83,6 +83,7 @@ class Visitor:
             pixels, format="png" if lossless else "jpeg", jpeg_quality=None if lossless else self.quality
         )
         self.handle.flush()
+        self.page.drew()
         for panel in self.panels:
             panel.shown(request, pixels)
 
@@ -118,7 +119,10 @@ class Visitor:
         """Take the browser's camera, unless it only reports where it was sent, or from where."""
         now = self.page.now()
         aspect = camera.image_width / max(camera.image_height, 1)
-        self.session.resize(now, aspect=min(max(aspect, 0.1), 10.0))
+        window = max(
+            int(camera.image_width), int(camera.image_height), 1
+        )  # of the canvas, as fine as the screen
+        self.session.resize(now, aspect=min(max(aspect, 0.1), 10.0), window=window)
         x, y, z = map(float, camera.position)
         w, i, j, k = map(float, camera.wxyz)
         view = Viewpoint((x, y, z), (w, i, j, k), float(camera.fov))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from surfhead.core.errors import SurfheadError
 from surfhead.viewing.arriving import let_go
+from surfhead.viewing.viewpoint import Vector
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -44,6 +45,27 @@ def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], objec
             _guarded(visitor, lambda: act(str(file.name), bytes(file.content)))
 
     handle.on_upload(uploaded)
+
+
+def when_picked(visitor: Guest, act: Callable[[Vector, Vector], object]) -> Callable[[], None]:
+    """Call ``act(origin, direction)`` of the ray below every click into the picture; gives what ends this."""
+    scene = visitor.handle.scene
+
+    def pointed(event: Any) -> None:
+        numbers = [float(value) for value in (*event.ray_origin, *event.ray_direction)]
+        if len(numbers) == 6 and all(map(math.isfinite, numbers)):
+            x, y, z, a, b, c = numbers
+            _guarded(visitor, lambda: act((x, y, z), (a, b, c)))
+
+    scene.on_click()(pointed)
+    return lambda: scene.remove_click_callback(pointed)
+
+
+def when_pressed(visitor: Guest, label: str, key: str, act: Callable[[], object]) -> None:
+    """Call ``act()`` when a key is pressed in the page, or its command is chosen: Ctrl-K lists them."""
+    gui = visitor.handle.gui
+    if hasattr(gui, "add_command"):  # since viser 1.0.20
+        gui.add_command(label, hotkey=key).on_trigger(lambda _event: _guarded(visitor, act))
 
 
 def when_pointed(visitor: Guest, act: Callable[[float, float], object]) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from surfhead.results import first_page
 from tests.commands.conftest import Surfhead
 
 
 def test_a_report_is_written_where_it_is_said(surfhead: Surfhead, trained_run: Path, tmp_path: Path) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
-    said = surfhead("report", "run", "--views", "1", "--frames", "0", "--device", "cpu", "--out", "a.html")
+    said = surfhead(
+        "report",
+        "run",
+        "--views",
+        "1",
+        "--worst",
+        "0",
+        "--frames",
+        "0",
+        "--size",
+        "32",
+        "--device",
+        "cpu",
+        "--out",
+        "a",
+    )
     assert said.code == 0, said.err
     assert said.out.splitlines()[-1] == "Report: a.html"
     assert Path("a.html").read_text().count('class="slider"') == 1
@@ -43,7 +63,7 @@ def page_file(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
     run = tmp_path_factory.mktemp("browser") / "run"
     shutil.copytree(trained_run, run)
-    return write_report(run, views=2, frames=10, size=64, device="cpu")
+    return write_report(run, views=2, worst=0, frames=10, size=48, device="cpu")
 
 
 def test_a_browser_shows_it_without_errors_and_without_a_network(browser: Any, page_file: Path) -> None:
@@ -57,14 +77,62 @@ def test_a_browser_shows_it_without_errors_and_without_a_network(browser: Any, p
     page.wait_for_function("document.querySelector('video').readyState >= 2")
     loaded = "[...document.images].every(image => image.complete && image.naturalWidth === 48)"
     page.wait_for_function(loaded)
-    assert page.evaluate("document.images.length") == 10
+    assert page.evaluate("document.images.length") == 18
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [page_file.as_uri()]
     video = page.evaluate(
         "(() => {const v = document.querySelector('video'); return [v.duration, v.videoWidth]})()"
     )
-    assert video == [pytest.approx(0.4, abs=0.05), 64]
+    assert video == [pytest.approx(0.4, abs=0.05), 48]
     page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1200, 1440, 1920])
+def test_nothing_is_clipped(browser: Any, page_file: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(page_file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    # on a phone tables may be pushed to the side, never cut off
+    wide = "[...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    assert width < 1200 or max(page.evaluate(wide)) == 0
+    boxes = "[...document.querySelectorAll('pre, figure, table, .cards div, dl')]"
+    hidden = f"{boxes}.filter(e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1)"
+    assert width < 1200 or page.evaluate(f"{hidden}.map(e => e.outerHTML.slice(0, 80))") == []
+    page.close()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_its_first_page_is_a_picture_or_a_pdf(surfhead: Surfhead, trained_run: Path, suffix: str) -> None:
+    pytest.importorskip("playwright.sync_api")
+    if not any(map(shutil.which, first_page.BROWSERS)):
+        pytest.skip("there is no Chromium on this machine")
+    shutil.copytree(trained_run, "run")
+    words = ("--views", "0", "--worst", "0", "--frames", "0", "--size", "32", "--device", "cpu")
+    # a process of its own: the browser of other tests has one already
+    code = "import sys, surfhead.cli\nsys.exit(surfhead.cli.main())"
+    arguments = [sys.executable, "-c", code, "report", "run", *words, "--page", f"first{suffix}"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=paths())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"First page: first{suffix}"
+    if suffix == ".png":
+        with Image.open("first.png") as picture:
+            assert picture.size == first_page.SHEET
+    else:
+        written = Path("first.pdf").read_bytes()
+        assert written.startswith(b"%PDF")
+        assert re.search(rb"/Count 1\b", written)
+
+
+def paths() -> dict[str, str]:
+    """The environment in which a process finds this package."""
+    return {**os.environ, "PYTHONPATH": str(Path(first_page.__file__).parents[2])}
+
+
+def test_a_page_of_another_kind_is_refused_before_the_work(surfhead: Surfhead, trained_run: Path) -> None:
+    said = surfhead("report", str(trained_run), "--page", "first.jpg")
+    assert said.code == 2
+    assert said.err.splitlines()[0].startswith('Unknown suffix of a page ".jpg".')
 
 
 def test_the_slider_uncovers_the_truth(browser: Any, page_file: Path) -> None:

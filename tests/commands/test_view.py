@@ -48,8 +48,11 @@ def url(trained_run: Path) -> Iterator[str]:
     assert found, line
     yield found[0]
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(300) == 0
     process.stdout.close()
+
+
+PATIENCE = 300.0  # seconds; only ends what hangs
 
 
 class Tab:
@@ -60,8 +63,8 @@ class Tab:
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(url + "?fixedDpr=1")  # or a slow machine's canvas gets coarser meanwhile
-        self.page.get_by_role("tab", name="View").wait_for(timeout=30000)
-        self.rest()
+        self.page.get_by_role("tab", name="View").wait_for(timeout=300_000)
+        self.until(lambda now: bool(now.min() < 200))  # there is a first picture
 
     def pixels(self) -> np.ndarray:
         left, top, right, bottom = BOX
@@ -71,7 +74,7 @@ class Tab:
 
     def rest(self) -> np.ndarray:
         """The picture once it no longer changes."""
-        before, same, ends = self.pixels(), 0, time.monotonic() + 20
+        before, same, ends = self.pixels(), 0, time.monotonic() + PATIENCE
         while time.monotonic() < ends:
             self.page.wait_for_timeout(250)
             now = self.pixels()
@@ -80,6 +83,16 @@ class Tab:
                 return now
             before = now
         raise AssertionError("The picture does not come to rest.")
+
+    def until(self, shown: Callable[[np.ndarray], bool]) -> np.ndarray:
+        """The picture once ``shown`` is true of it, however long that takes; else one at rest."""
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends:
+            now = self.pixels()
+            if shown(now):
+                return now
+            self.page.wait_for_timeout(100)
+        return self.rest()
 
     def open(self, name: str) -> None:
         self.page.get_by_role("tab", name=name).click()
@@ -91,6 +104,13 @@ class Tab:
         field = text.locator("xpath=ancestor::*[.//input][1]").locator("input").last
         field.fill(value)
         field.press("Enter")
+
+    def shows(self, picture: np.ndarray) -> np.ndarray:
+        """The picture once it is this whole one (H, W, 3), as the rasterizer draws it."""
+        left, top, right, bottom = BOX
+        wanted = picture[top:bottom, left:right].astype(int)
+        # the browser's texture filter rounds
+        return self.until(lambda now: bool(np.abs(now - wanted).max() <= 8))
 
     def differs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.abs(first - second).max(axis=-1) > 8
@@ -127,22 +147,28 @@ def mouth(painter: Painter, shot: Shot, margin: float) -> np.ndarray:
     return inside
 
 
+def first_picture(painter: Painter) -> np.ndarray:
+    """What a page shows before anything is touched."""
+    return painter.picture(Shot(start_viewpoint(painter.avatar)[0]), HEIGHT, WIDTH)
+
+
 def test_what_one_sees_is_the_rasterizers_picture(tab: Tab, painter: Painter) -> None:
     shot = Shot(start_viewpoint(painter.avatar)[0])
     left, top, right, bottom = BOX
-    drawn = painter.picture(shot, HEIGHT, WIDTH)[top:bottom, left:right].astype(int)
-    assert np.abs(tab.rest() - drawn).max() <= 8  # the browser's texture filter rounds
+    whole = painter.picture(shot, HEIGHT, WIDTH)
+    drawn = whole[top:bottom, left:right].astype(int)
+    assert np.abs(tab.shows(whole) - drawn).max() <= 8
     assert (np.abs(drawn - 255).max(axis=-1) > 8).mean() > 0.2  # there is a head
     assert tab.errors == []
 
 
 def test_the_jaw_moves_the_mouth_and_nothing_else(tab: Tab, painter: Painter) -> None:
     shot = Shot(start_viewpoint(painter.avatar)[0])
-    before = tab.rest()
+    before = tab.shows(painter.picture(shot, HEIGHT, WIDTH))
     tab.open("Rig")
     tab.type("jaw x", "0.4")
-    tab.page.wait_for_timeout(300)
-    after = tab.rest()
+    opened = Shot(shot.viewpoint, Stance(held={("jaw", 0): 0.4}))
+    after = tab.shows(painter.picture(opened, HEIGHT, WIDTH))
     left, top, right, bottom = BOX
     near = mouth(painter, shot, margin=2)[top:bottom, left:right]
     changed = tab.differs(before, after)
@@ -150,8 +176,7 @@ def test_the_jaw_moves_the_mouth_and_nothing_else(tab: Tab, painter: Painter) ->
     assert changed[~near].sum() == 0
     assert near[: near.shape[0] // 3].sum() == 0  # brows and hair are no part of it
     tab.page.get_by_role("button", name="Reset").click()
-    tab.page.wait_for_timeout(500)
-    assert tab.differs(before, tab.rest()).sum() == 0
+    assert tab.differs(before, tab.until(lambda now: not tab.differs(before, now).any())).sum() == 0
 
 
 def test_the_jaw_in_the_picture_stream(painter: Painter) -> None:
@@ -167,14 +192,18 @@ def test_the_jaw_in_the_picture_stream(painter: Painter) -> None:
     assert near[: HEIGHT // 3].sum() == 0
 
 
-def test_the_timeline_plays(tab: Tab) -> None:
-    before = tab.rest()
+def test_the_timeline_plays(tab: Tab, painter: Painter) -> None:
+    before = tab.shows(first_picture(painter))
     tab.open("Time")
     tab.page.get_by_role("button", name="Play", exact=True).click()
-    frames = []
-    for _ in range(6):
-        tab.page.wait_for_timeout(150)
-        frames.append(tab.pixels())
+    frames: list[np.ndarray] = []
+
+    def moved(now: np.ndarray) -> bool:
+        frames.append(now)
+        far = max(tab.differs(before, frame).sum() for frame in frames) > 500
+        return far and len({frame.tobytes() for frame in frames}) > 2
+
+    tab.until(moved)
     assert len({frame.tobytes() for frame in frames}) > 2
     assert max(tab.differs(before, frame).sum() for frame in frames) > 500
     tab.page.get_by_role("button", name="Pause").click()
@@ -183,31 +212,36 @@ def test_the_timeline_plays(tab: Tab) -> None:
     assert tab.errors == []
 
 
-def test_dragging_turns_the_camera_and_a_second_window_stays(tab: Tab, browser: Any, url: str) -> None:
+def test_dragging_turns_the_camera_and_a_second_window_stays(
+    tab: Tab, painter: Painter, browser: Any, url: str
+) -> None:
     other = Tab(browser, url)
-    before = other.rest()
+    before = other.shows(first_picture(painter))
+    tab.shows(first_picture(painter))
     mouse = tab.page.mouse
     mouse.move(420, 240)
     mouse.down()
     mouse.move(300, 240, steps=8)
     mouse.up()
-    tab.page.wait_for_timeout(500)
-    assert tab.differs(before, tab.rest()).sum() > 5000
+    turned = tab.until(lambda now: bool(tab.differs(before, now).sum() > 5000))
+    assert tab.differs(before, turned).sum() > 5000
     assert tab.differs(before, other.rest()).sum() == 0
     other.page.close()
 
 
-def test_a_window_closed_in_mid_stream_harms_nothing(tab: Tab, browser: Any, url: str) -> None:
+def test_a_window_closed_in_mid_stream_harms_nothing(
+    tab: Tab, painter: Painter, browser: Any, url: str
+) -> None:
     gone = Tab(browser, url)
     gone.open("Time")
     gone.page.get_by_role("button", name="Play", exact=True).click()
     gone.page.wait_for_timeout(300)
     gone.page.close()
-    before = tab.rest()
+    before = tab.shows(first_picture(painter))
     tab.open("Rig")
     tab.type("jaw x", "0.3")
-    tab.page.wait_for_timeout(500)
-    assert tab.differs(before, tab.rest()).sum() > 200
+    changed = tab.until(lambda now: bool(tab.differs(before, now).sum() > 200))
+    assert tab.differs(before, changed).sum() > 200
 
 
 def test_its_defaults_are_the_pages() -> None:
@@ -260,6 +294,13 @@ def test_without_its_data_an_avatar_is_shown_all_the_same(
         raise DataError('"heads/her" does not exist.')
 
     monkeypatch.setattr("surfhead.runs.run.open_scene", gone)
+    run = page_module.Page.run
+
+    def and_ask(page: page_module.Page) -> None:
+        run(page)
+        assert not page.open_data()
+
+    monkeypatch.setattr(page_module.Page, "run", and_ask)
     monkeypatch.setattr(page_module, "wait_for_interrupt", lambda: None)
     said = surfhead("view", str(trained_run), "--device", "cpu", "--port", "0")
     assert said.code == 0

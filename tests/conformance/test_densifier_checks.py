@@ -90,6 +90,17 @@ class Trembles(Faint):
         )
 
 
+class RemembersDue(Faint):
+    """Resets what was due when it was last asked."""
+
+    def due(self, before: int, after: int, length: int) -> bool:
+        self.long = after - before > 1
+        return super().due(before, after, length)
+
+    def plan(self, state: DensifyState) -> DensifyPlan:
+        return replace(super().plan(state), opacity_ceiling=0.01 if self.long else None)
+
+
 class ResetsOpacity(Faint):
     def plan(self, state: DensifyState) -> DensifyPlan:
         made = super().plan(state)
@@ -113,6 +124,7 @@ BUGS = [
     ("keeps_triangles_covered", PrunesAllFaint, "lose all their surfels"),
     ("due_is_a_matter_of_images", CountsCalls, "says otherwise"),
     ("due_is_a_matter_of_images", Forgetful, "no bool"),
+    ("plan_is_a_matter_of_its_state", RemembersDue, "due() changes the reset"),
     ("deterministic", Trembles, "clone"),
     ("inputs_unmodified", ResetsOpacity, "opacity"),
 ]

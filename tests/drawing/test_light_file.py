@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,53 @@ def test_a_large_one_is_averaged_strip_by_strip(tmp_path: Path) -> None:
     assert found.shape == (347, 694, 3)
     assert found.shape[0] <= ROWS
     assert found.mean() == pytest.approx(small.mean(), abs=2e-3)
+
+
+def test_tiles_in_any_window_are_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).random((96, 192, 3)).astype(np.float32)
+    spec = oiio.ImageSpec(192, 96, 3, "float")
+    spec.x, spec.y, spec.tile_width, spec.tile_height = 5, -3, 32, 64
+    out = oiio.ImageOutput.create(str(tmp_path / "tiles.exr"))
+    assert out.open(str(tmp_path / "tiles.exr"), spec)
+    assert out.write_image(pixels)
+    out.close()
+    np.testing.assert_allclose(environment(tmp_path / "tiles.exr"), pixels, atol=1e-6)
+
+
+def flat_hdr(path: Path, width: int) -> Path:
+    """A Radiance file of runs, its upper half twice as bright as the lower one."""
+
+    def line(value: int) -> bytes:
+        runs = [min(127, width - at) for at in range(0, width, 127)]
+        channels = [b"".join(bytes([128 + run, v]) for run in runs) for v in (value, value, value, 129)]
+        return bytes([2, 2, width >> 8, width & 255]) + b"".join(channels)
+
+    height = width // 2
+    head = f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {height} +X {width}\n".encode()
+    path.write_bytes(head + line(128) * (height // 2) + line(64) * (height // 2))
+    return path
+
+
+def test_a_large_one_is_read_a_few_lines_at_once(tmp_path: Path) -> None:
+    path = flat_hdr(tmp_path / "large.hdr", 4096)
+    tracemalloc.start()
+    try:
+        found = environment(path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.shape == (512, 1024, 3)
+    np.testing.assert_allclose(found[:256], 1.0)
+    np.testing.assert_allclose(found[256:], 0.5)
+    assert most < 64 << 20  # the whole picture takes 100 MB
+
+
+@pytest.mark.parametrize("size", ["-Y 0 +X 0", "-Y -4 +X 8", "-Y 100000 +X 200000", "-Y 32768 +X 65536"])
+def test_sizes_that_cannot_be_are_refused(size: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.hdr"
+    path.write_bytes(f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n{size}\n".encode())
+    with pytest.raises(DataError, match=r"odd\.hdr"):
+        read_light(str(path))
 
 
 def test_grey_and_four_channels_are_read(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from surfhead.runs.run import load_avatar
 
 QUARTER = math.pi / 2
 KNOWN = {
-    "rotation": RigParameter(3, axis_angle=True),
-    "jaw": RigParameter(3, axis_angle=True),
-    "eyes": RigParameter(6, axis_angle=True),
-    "expression": RigParameter(4),
-    "translation": RigParameter(3),
-    "dynamic_offset": RigParameter(6),
+    "rotation": RigParameter(3, axis_angle=True, role="root"),
+    "jaw": RigParameter(3, axis_angle=True, role="jaw"),
+    "eyes": RigParameter(6, axis_angle=True, role="gaze"),
+    "expression": RigParameter(4, role="expression"),
+    "translation": RigParameter(3, role="translation"),
+    "dynamic_offset": RigParameter(6, role="personal"),
 }
 
 
@@ -234,12 +234,21 @@ def test_what_does_not_fit_is_named(case: str) -> None:
 def test_wrong_rules_and_another_rig() -> None:
     subject: Any = Subject(expression=[[0.0] * 4])
     driver = Driver("other", {"expression": torch.zeros(2, 4)}, "small")
-    with pytest.raises(UnknownNameError, match='Unknown transfer "absolut"'):
+    with pytest.raises(UnknownNameError, match='Unknown rule of --transfer "absolut"'):
         reenact(subject, driver, transfer="absolut")
-    with pytest.raises(UnknownNameError, match='Unknown pose rule "free"'):
+    with pytest.raises(UnknownNameError, match='Unknown rule of --pose "free"'):
         reenact(subject, driver, pose="free")
     with pytest.raises(DataError, match='has rig "flame", the avatar has rig "small"'):
         reenact(subject, Driver("other", driver.parameters, "flame"))
+
+
+def test_the_heads_pose_is_known_by_its_role_not_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"turn": RigParameter(3, axis_angle=True, role="root"), "rotation": RigParameter(3)}
+    monkeypatch.setitem(globals(), "KNOWN", known)
+    subject = Subject(turn=[[0.1, 0, 0]], rotation=[[0.2, 0, 0]])
+    made = drive(subject, {"turn": [[0.5, 0, 0]], "rotation": [[0.6, 0, 0]]}, pose="fixed")
+    np.testing.assert_allclose(made["turn"], [[0.1, 0, 0]], atol=1e-7)
+    np.testing.assert_allclose(made["rotation"], [[0.6, 0, 0]], atol=1e-7)
 
 
 def test_a_missing_pose_is_said_only_where_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:

@@ -93,7 +93,7 @@ def test_every_run_sees_a_gpu_of_its_own(
 
 
 def test_more_jobs_than_devices_share_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = threading.Barrier(4, timeout=20)
+    together = threading.Barrier(4, timeout=300)
     seen: list[str] = []
 
     def run(
@@ -138,7 +138,7 @@ def test_an_interruption_stops_the_runs_and_starts_no_more(
         started.append(arguments[arguments.index("--out") + 1])
         if len(started) == 2:
             os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does; the main thread hears it
-        assert stop.wait(20)
+        assert stop.wait(300)
         return 130, ""
 
     monkeypatch.setattr(attached, "run", run)

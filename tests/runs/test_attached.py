@@ -34,7 +34,7 @@ def note(tmp_path: Path) -> Path:
 
 
 def wait_for(note: Path, text: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while not (note.exists() and note.read_text() == text):
         assert time.monotonic() < end
         time.sleep(0.02)

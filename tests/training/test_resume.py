@@ -35,7 +35,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
 
 
@@ -52,7 +52,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     kills = 0
     for goal in (10, 40):
         process = start(*arguments)
-        limit = time.monotonic() + 120
+        limit = time.monotonic() + 300
         while count(broken) < goal and process.poll() is None and time.monotonic() < limit:
             time.sleep(0.005)
         time.sleep(moments.uniform(0.0, 0.4))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surfhead.testing.page_client import PageClient
+from surfhead.testing.page_client import PageClient, settled
 from surfhead.viewing.page import Page
 from tests.runs.tiny_run import tiny_avatar
 
@@ -20,7 +20,7 @@ pytest.importorskip("viser", reason="the extra viewer (package viser) is not ins
 def client() -> Iterator[PageClient]:
     page = Page(tiny_avatar(appearance="lit"), port=0, size=64, quality=100)
     page.run()
-    made = PageClient(page.url, page.start, 48, 64)
+    made = PageClient(page.url, page.start, 48, 64, settled(page))
     yield made
     made.close()
     page.close()

@@ -9,7 +9,7 @@ import torch
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.runs.run import load_avatar
-from surfhead.viewing.puppet import MOST, Puppet, Stance, Track, controls_of
+from surfhead.viewing.puppet import MOST, Puppet, Stance, Track, controls_of, spelt
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -78,3 +78,14 @@ def test_eyes_look_at_the_camera_only_when_asked(avatar: Avatar) -> None:
     looking = puppet.pose(Stance(gaze="camera"), eye)["eyes"]
     assert torch.equal(looking, puppet.pose(Stance(gaze=eye))["eyes"])
     assert float((looking - plain).abs().max()) > 0.1
+
+
+def test_blendshapes_of_arkit_are_spelt_as_arkit_spells_them() -> None:
+    spellings = {
+        "eyeBlink_L": "eyeBlinkLeft",
+        "browDown_R": "browDownRight",
+        "jawOpen": "jawOpen",
+        "smile_left": "smile left",
+        "mouth_open": "mouth open",
+    }
+    assert {name: spelt(name) for name in spellings} == spellings

@@ -45,6 +45,25 @@ def test_motion_is_drawn_small_and_rest_in_full() -> None:
     assert made.wanted(12.0) is None
 
 
+def test_a_large_window_gets_a_smaller_picture_first_and_then_its_own_resolution() -> None:
+    made = session(2048)
+    made.resize(9.0, aspect=1.0, window=1600)
+    first = draw(made, made.wanted(10.0), seconds=0.256)  # nothing is known yet; 1 s for a million pixels
+    assert (first.full, first.longest) == (False, 512)
+    assert made.rests_in(10.1) == 0.0
+    full = draw(made, made.wanted(10.1), seconds=2.56)
+    assert (full.full, full.longest) == (True, 1600)
+    assert made.wanted(11.0) is None
+    made.touch()
+    again = draw(made, made.wanted(12.0), seconds=0.4)
+    assert again.longest == int((0.4 * 1e6) ** 0.5) // COARSE * COARSE
+    assert draw(made, made.wanted(12.1)).longest == 1600
+    made.resize(13.0, window=300)
+    assert draw(made, made.wanted(14.0)).longest == 300
+    made.resize(15.0, window=5000)
+    assert made.full_size == 2048
+
+
 def test_states_between_two_pictures_are_dropped() -> None:
     made = session()
     draw(made, made.wanted(10.0))

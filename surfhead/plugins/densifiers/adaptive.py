@@ -75,13 +75,8 @@ class Adaptive(Densifier):
 
     options: Options
 
-    def __init__(self, options: object = None) -> None:
-        super().__init__(options)
-        self._before, self._after = -1, -1  # the step that ``due`` was last asked about
-
     def due(self, before: int, after: int, length: int) -> bool:
         """Whether a moment to densify or to reset lies in (before, after], which ``plan`` then does."""
-        self._before, self._after = before, after
         return any(self._moments(before, after, length))
 
     def _moments(self, before: int, after: int, length: int) -> tuple[bool, bool]:
@@ -92,8 +87,8 @@ class Adaptive(Densifier):
         return densify, reset
 
     def plan(self, state: DensifyState) -> DensifyPlan:
-        """The plan for what is due at ``state.images``."""
-        before = self._before if self._after == state.images else state.images - 1
+        """The plan for what is due in (since, images]."""
+        before = state.images - 1 if state.since is None else state.since
         densify, reset = self._moments(before, state.images, state.length)
         options = self.options
         nothing = torch.zeros_like(state.opacity, dtype=torch.bool)

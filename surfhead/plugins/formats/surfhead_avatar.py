@@ -40,6 +40,7 @@ from surfhead.plugins.formats.tracked import read_identity, read_motion, write_t
 CLOUD, TRACKED = "point_cloud.ply", "flame_param.npz"
 VERSION = 1
 TRAINED = 30000  # images; enough for every harmonic and the highlight to be switched on
+READERS = ("colmap", "vhap")  # of what static and of what rigged avatars are trained on
 GROUPS = ("motion", "identity", "network")
 
 
@@ -187,6 +188,7 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
         motion=groups["motion"],
         identity=groups["identity"],
         network=groups["network"],
+        dataset=READERS[rig["name"] != "none"],
     )
 
 
@@ -235,6 +237,7 @@ def _foreign(
         background=(0.0, 0.0, 0.0) if said.get("white_background") is False else (1.0, 1.0, 1.0),
         images=max(iteration_of(cloud.parent), TRAINED),
         neighbour_order=options.neighbour_order,
+        dataset=READERS[bound],
         notes=tuple(notes),
     )
 

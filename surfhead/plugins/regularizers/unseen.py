@@ -11,16 +11,20 @@ The prior's mean follows from what a parameter declares (`ParameterSpec.unseen`)
 the surfels of the host triangle and of the three across its edges, weighted by opacity and held fixed (the
 discrete harmonic extension over the rest mesh, in the limit); ``initial``: its start; ``surface``: the
 nearest point on the host triangle, for it is from there that a pose the training did not show moves it. In
-units of a pixel's certainty the weight w equals w / N of the mean over a batch's pixels: with 100,000 surfels
-and pictures of half a million pixels, w = 0.01 is what a twentieth of a pixel says.
+units of a pixel's certainty the weight w says as much as w P / N pixels of every batch, P its pixels in one
+picture and N the surfels: 1e-4 is less than a thousandth of a pixel for 100,000 surfels and pictures of half
+a million pixels. At 0.01 it still rules surfels that a pixel of one picture in twenty shows, and keeps opaque
+what should fade.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from surfhead.core.api import Regularizer, Step
+from surfhead.core.api import Regularizer, Step, option
 
 REACH = 2.0 / 3.0  # of a triangle's middle to its corners, in units of its scale, about
 
@@ -31,7 +35,15 @@ class Unseen(Regularizer):
     name = "unseen"
     summary = "A weak hold on surfels and directions that no training view determines."
     capturable = True
-    weight = 0.01
+    weight = 1e-4
+
+    @dataclass(frozen=True)
+    class Options:
+        """What is left alone."""
+
+        keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
+
+    options: Options
 
     def __call__(self, step: Step) -> Tensor:
         """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
@@ -41,6 +53,8 @@ class Unseen(Regularizer):
         count = len(binding.triangle)
         generator = torch.Generator()
         for name, spec in binding.specs.items():
+            if name in self.options.keep:
+                continue
             value = binding.parameters[name].reshape(count, -1)
             if spec.unseen == "neighbours" and step.mesh is not None:
                 alike.append(value)

@@ -33,6 +33,7 @@ def state(
     images: int = 10_000,
     length: int = LENGTH,
     regions: dict[str, list[int]] | None = None,
+    since: int | None = None,
 ) -> DensifyState:
     def row(values: list[float] | float) -> Tensor:
         return torch.tensor(values if isinstance(values, list) else [values] * count)
@@ -49,6 +50,7 @@ def state(
         binding=Binding(hosts, {}, indices),
         extent=EXTENT,
         image_size=(100, 100),
+        since=since,
     )
 
 
@@ -192,7 +194,8 @@ def test_the_plan_serves_the_batch_that_was_due() -> None:
     densifier = adaptive()
     assert densifier.due(29_997, 30_001, LENGTH)
     large = 9 * EXTENT
-    plan = densifier.plan(state([1.0, 0.0, 0.0, 0.0], [0.001, large, large, 0.001], images=30_001))
+    seen = state([1.0, 0.0, 0.0, 0.0], [0.001, large, large, 0.001], images=30_001, since=29_997)
+    plan = densifier.plan(seen)
     assert plan.opacity_ceiling == 0.01
     assert lists(plan) == ([0], [], [])  # the first reset comes only now, so nothing is too large yet
 

@@ -24,11 +24,11 @@ LIVE_LINK = f"""Timecode,BlendShapeCount,{EYES},JawOpen,HeadYaw,HeadPitch,HeadRo
 00:00:11:00.5,61,0.3,0.0,0.0,0.0,0.8,0.0,0.0,0.0
 """
 KNOWN = {
-    "rotation": RigParameter(3, axis_angle=True),
-    "neck": RigParameter(3, axis_angle=True),
-    "eyes": RigParameter(6, axis_angle=True),
-    "expression": RigParameter(3, labels=("jawOpen", "mouthSmile_L", "eyeBlink_L")),
-    "translation": RigParameter(3),
+    "rotation": RigParameter(3, axis_angle=True, role="root"),
+    "neck": RigParameter(3, axis_angle=True, role="neck"),
+    "eyes": RigParameter(6, axis_angle=True, role="gaze"),
+    "expression": RigParameter(3, labels=("jawOpen", "mouthSmile_L", "eyeBlink_L"), role="expression"),
+    "translation": RigParameter(3, role="translation"),
 }
 
 
@@ -80,4 +80,4 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 def test_a_rig_whose_expressions_have_no_names_is_not_driven(tmp_path: Path) -> None:
     driver = read_driver(written(tmp_path, LIVE_LINK))
     with pytest.raises(DataError, match="no blendshape in common"):
-        fitted(driver, {**KNOWN, "expression": RigParameter(100)}, [])
+        fitted(driver, {**KNOWN, "expression": RigParameter(100, role="expression")}, [])

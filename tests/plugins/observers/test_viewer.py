@@ -60,7 +60,7 @@ class Running:
         ):
             self.trainer.run()
 
-    def wait(self, ready: Any, seconds: float = 30.0) -> None:
+    def wait(self, ready: Any, seconds: float = 300.0) -> None:
         ends = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < ends, "It took too long."

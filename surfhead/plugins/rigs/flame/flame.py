@@ -137,17 +137,25 @@ class Flame(Rig):
         if self._model is not None:
             count = len(self._model.template)
         return {
-            "rotation": RigParameter(3, 1e-5, "Root rotation, axis-angle, radians.", axis_angle=True),
-            "neck": RigParameter(3, 1e-5, "Neck rotation, axis-angle, radians.", axis_angle=True),
+            "rotation": RigParameter(
+                3, 1e-5, "Root rotation, axis-angle, radians.", axis_angle=True, role="root"
+            ),
+            "neck": RigParameter(
+                3, 1e-5, "Neck rotation, axis-angle, radians.", axis_angle=True, role="neck"
+            ),
             "jaw": RigParameter(
-                3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it.", axis_angle=True
+                3, 1e-5, "Jaw rotation, axis-angle, radians; the first opens it.", axis_angle=True, role="jaw"
             ),
             "eyes": RigParameter(
-                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True, role="gaze"
             ),
-            "expression": RigParameter(EXPRESSIONS, 1e-3, "Expression coefficients, standard deviations."),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
-            "dynamic_offset": RigParameter(3 * count, None, "Offset of every vertex in rest space, metres."),
+            "expression": RigParameter(
+                EXPRESSIONS, 1e-3, "Expression coefficients, standard deviations.", role="expression"
+            ),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
+            "dynamic_offset": RigParameter(
+                3 * count, None, "Offset of every vertex in rest space, metres.", role="personal"
+            ),
         }
 
     def joints(self) -> tuple[str, ...]:

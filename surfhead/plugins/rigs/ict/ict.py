@@ -134,16 +134,18 @@ class Ict(Rig):
         count = len(self.model().names)
         return {
             "rotation": RigParameter(
-                3, 1e-5, "Rotation about the neck's rim, axis-angle, radians.", axis_angle=True
+                3, 1e-5, "Rotation about the neck's rim, axis-angle, radians.", axis_angle=True, role="root"
             ),
-            "neck": RigParameter(3, 1e-5, "Head against neck, axis-angle, radians.", axis_angle=True),
+            "neck": RigParameter(
+                3, 1e-5, "Head against neck, axis-angle, radians.", axis_angle=True, role="neck"
+            ),
             "eyes": RigParameter(
-                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True
+                6, 1e-5, "Left, then right eye rotation, axis-angle, radians.", axis_angle=True, role="gaze"
             ),
             "expression": RigParameter(
-                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names
+                count, 1e-3, "Blendshape coefficients, 0 to 1.", labels=self.model().names, role="expression"
             ),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
         }
 
     def joints(self) -> tuple[str, ...]:

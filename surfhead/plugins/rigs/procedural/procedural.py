@@ -118,18 +118,32 @@ class Procedural(Rig):
         axis_angle = "axis-angle, radians"
         return {
             "rotation": RigParameter(
-                3, 1e-5, f"Rotation of the whole head about the root, {axis_angle}.", axis_angle=True
+                3,
+                1e-5,
+                f"Rotation of the whole head about the root, {axis_angle}.",
+                axis_angle=True,
+                role="root",
             ),
             "neck": RigParameter(
-                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True
+                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True, role="neck"
             ),
-            "jaw": RigParameter(3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True),
+            "jaw": RigParameter(
+                3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True, role="jaw"
+            ),
             "eyes": RigParameter(
-                6, 1e-5, f"Rotation of the left, then the right eyeball, {axis_angle}.", axis_angle=True
+                6,
+                1e-5,
+                f"Rotation of the left, then the right eyeball, {axis_angle}.",
+                axis_angle=True,
+                role="gaze",
             ),
-            "translation": RigParameter(3, 1e-6, "Translation, metres."),
+            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
             "expression": RigParameter(
-                len(EXPRESSIONS), 1e-3, f"Expression shapes: {', '.join(EXPRESSIONS)}.", labels=EXPRESSIONS
+                len(EXPRESSIONS),
+                1e-3,
+                f"Expression shapes: {', '.join(EXPRESSIONS)}.",
+                labels=EXPRESSIONS,
+                role="expression",
             ),
         }
 
