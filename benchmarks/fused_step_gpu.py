@@ -20,27 +20,27 @@ from typing import Any
 import torch
 
 from benchmarks.training_gpu import add_scene, speed
-from surfhead.kernels.choices import ENVIRONMENT, NAMES
+from surfhead.kernels.choices import ON_GPU, WANTED
 from surfhead.runs.folder import environment
 
 
-def lines(quick: bool) -> dict[str, str]:
-    """The table's lines: a label and the fused forms that are left out."""
-    single = {} if quick else {f"without {name}": name for name in NAMES}
-    return {"all": "", **single, "none": ",".join(NAMES)}
+def lines(quick: bool) -> dict[str, tuple[str, ...]]:
+    """The table's lines: a label and the fused forms that are used."""
+    single = {} if quick else {f"without {name}": tuple(n for n in ON_GPU if n != name) for name in ON_GPU}
+    return {"all": ON_GPU, **single, "none": ()}
 
 
-def measured(left_out: str, batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """A training's speed without some fused forms."""
-    before = os.environ.get(ENVIRONMENT)
-    os.environ[ENVIRONMENT] = left_out
+def measured(used: tuple[str, ...], batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """A training's speed with some fused forms."""
+    before = os.environ.get(WANTED)
+    os.environ[WANTED] = ",".join(used)
     try:
         return speed(batch, out, arguments, kernels=400)
     finally:
         if before is None:
-            del os.environ[ENVIRONMENT]
+            del os.environ[WANTED]
         else:
-            os.environ[ENVIRONMENT] = before
+            os.environ[WANTED] = before
 
 
 def table(results: dict[tuple[int, str], list[dict[str, Any]]]) -> str:

@@ -1,14 +1,20 @@
-"""Fused forms that can be left out, so that one run can be compared with another."""
+"""Fused forms that can be switched, so that one run can be compared with another."""
 
 from __future__ import annotations
 
 import os
 
+WANTED = "SURFHEAD_FUSED"
+"""Names, between commas, of the fused forms out of ``ON_GPU`` that are used; by default none is."""
+
 ENVIRONMENT = "SURFHEAD_PLAIN"
 """Names, between commas, of fused forms that PyTorch's operations take instead."""
 
-NAMES = ("rig", "highlight", "blocks")
-"""On GPUs: a rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics."""
+ON_GPU = ("rig", "highlight", "blocks")
+"""A rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics.
+
+They are right (tests/gpu) but not used unless asked for: on the first GPU they met, pictures and steps with
+them were not captured in CUDA graphs any more, which costs more than they save (benchmarks/NOTES.md)."""
 
 ON_CPU = "cpu"
 """All fused forms on a CPU; its rasterizer is chosen by its own name."""
@@ -16,4 +22,6 @@ ON_CPU = "cpu"
 
 def chosen(name: str) -> bool:
     """Whether the fused form of this name is used where it can be."""
-    return name not in os.environ.get(ENVIRONMENT, "").split(",")
+    if name in os.environ.get(ENVIRONMENT, "").split(","):
+        return False
+    return name not in ON_GPU or name in os.environ.get(WANTED, "").split(",")

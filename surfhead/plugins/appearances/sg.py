@@ -9,80 +9,16 @@ starts at zero, so nothing jumps. See ``surfhead.plugins.appearances.lobes`` for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from torch import Tensor, nn
-
-from surfhead.core.api import (
-    Appearance,
-    Binding,
-    Colour,
-    ColourModel,
-    Directional,
-    ParameterSpec,
-    RestMesh,
-    Surface,
-)
-from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
+from surfhead.plugins.appearances.lobe_appearance import LobeAppearance
+from surfhead.plugins.appearances.specular import Lobes
 
 
 @final
-class Sg(Appearance):
+class Sg(LobeAppearance):
     """Harmonics and isotropic spherical Gaussians (method: section 6)."""
 
     name = "sg"
     summary = "Spherical harmonics and isotropic spherical Gaussians."
-    capturable = True
-
-    @dataclass(frozen=True)
-    class Options(SpecularOptions):
-        """Where and when the highlight is, and the harmonics below it."""
-
-    options: Options
-
-    def __init__(self, options: object = None) -> None:
-        super().__init__(options)
-        lobes = Lobes(rows=4, columns=8, hemisphere=False, anisotropic=False, channels=3)
-        self._specular = Specular(self.name, self.options, lobes)
-
-    def parameters(self) -> Mapping[str, ParameterSpec]:
-        """``sh_dc``, ``sh_rest`` and ``specular``."""
-        return self._specular.parameters()
-
-    def network(self) -> nn.Module:
-        """The network shared by the region's surfels."""
-        return self._specular.network()
-
-    def prepare(self, rest: RestMesh | None) -> None:
-        """Check the region and take the rig's front; raises OptionError for a region that is not there."""
-        self._specular.prepare(rest)
-
-    def advance(self, images: int) -> None:
-        """Raise the degree in use and switch the highlight on."""
-        self._specular.advance(images)
-
-    def stage(self) -> tuple[Any, ...]:
-        """The degree in use and whether the highlight is on."""
-        return self._specular.stage()
-
-    def directional(self) -> Directional:
-        """The harmonics below the highlight."""
-        return self._specular.diffuse.directional()
-
-    def colour_model(self, binding: Binding) -> ColourModel:
-        """Harmonics and the highlight as plain numbers."""
-        return self._specular.colour_model(binding)
-
-    def __call__(
-        self,
-        binding: Binding,
-        directions: Tensor,
-        normals: Tensor,
-        rotation: Tensor,
-        parts: bool = False,
-        surface: Surface | None = None,
-    ) -> Colour:
-        """The colours, and on request their parts ``diffuse`` and ``specular``."""
-        return self._specular(binding, directions, normals, rotation, parts)
+    lobes = Lobes(rows=4, columns=8, hemisphere=False, anisotropic=False, channels=3)
