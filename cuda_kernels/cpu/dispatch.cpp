@@ -2,7 +2,11 @@
 // Compiled for the baseline processor.
 #include "interface.h"
 
+#if defined(_WIN32)
+#define SURFHEAD_EXPORT extern "C" __declspec(dllexport)
+#else
 #define SURFHEAD_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 #if defined(SURFHEAD_AVX2)
 namespace surfel_avx2 {

@@ -87,7 +87,7 @@ class Avatar:
         """Rig parameters to render: a timestep of its own motion, or the neutral pose, changed by name.
 
         ``avatar.pose(3, jaw=[0.2, 0, 0])`` is the fourth timestep with the jaw 0.2 radians open, and
-        ``avatar.pose(expression={"smile": 0.8})`` the neutral head (all parameters zero) with a smile.
+        ``avatar.pose(expression={"smile_left": 0.8})`` the neutral head (all parameters zero) with a smile.
         `surfhead show rig NAME` and ``avatar.rig.parameters()`` tell names, sizes, units and labels.
 
         Args:

@@ -39,7 +39,7 @@ class Rendering:
 
     Attributes:
         output: the pictures.
-        surfels: the world surfels that were drawn (P poses).
+        surfels: the world surfels that were drawn: of P poses, or, where they were tracked, of B views.
         field: the deformer's field.
         mesh: the posed mesh, or None.
         colour: the surfels' colours per view.

@@ -359,7 +359,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Step:
-    """Everything a regularizer or densifier may look at after a batch was rendered.
+    """Everything a regularizer may look at after a batch was rendered.
 
     Attributes:
         images: training images seen before this step.

@@ -1,1 +1,1 @@
-"""Built-in components, one folder a kind, one file a component."""
+"""Built-in components, one folder a kind, one file or folder a component."""

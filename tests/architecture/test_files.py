@@ -14,7 +14,7 @@ from surfhead.core.registry import Registration, registry
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 399  # lines
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
-FOLDERS = ("surfhead", "cuda_kernels", "tests", "benchmarks", "plugins_contrib")
+FOLDERS = ("surfhead", "cuda_kernels", "tests", "benchmarks", "plugins_contrib", "documentation", "examples")
 SUFFIXES = {".py", ".h", ".cpp", ".cu", ".toml", ".js", ".glsl", ".css", ".html"}
 SOURCES = sorted(
     path
@@ -119,11 +119,11 @@ def test_every_component_has_a_test(row: Registration) -> None:
     assert own or shared, f"expected tests/plugins/{row.kind}s/test_{row.name}.py"
 
 
-def test_every_hook_is_named_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_hook_is_named_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "plugins" / "index.md").read_text(encoding="utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
     assert len(hooks) == 9
-    assert [name for name in hooks if name not in readme] == []
+    assert [name for name in hooks if name not in page] == []
 
 
 def test_plugins_live_where_their_kind_does() -> None:

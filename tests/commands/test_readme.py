@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
-from surfhead.cli import COMMANDS
-from surfhead.core import hookspecs
-from surfhead.runs import layers
 from tests.commands.conftest import Surfhead
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,34 +58,6 @@ def test_continuous_integration_runs_the_readmes_test_command() -> None:
     assert not re.search(r"\|\|\s*true|set \+e|--exitfirst|-k ", body)
 
 
-def test_every_command_and_option_in_the_readme_exists(surfhead: Surfhead) -> None:
-    used = {line for text in blocks("bash") for line in text.splitlines() if line.startswith("surfhead ")}
-    used |= set(re.findall(r"`(surfhead [a-z][^`]*)`", README))
-    assert {shlex.split(line, comments=True)[1] for line in used} == {*COMMANDS, "rig", "data"}
-    for line in used:
-        words = shlex.split(line, comments=True)[1:]
-        command = words[:2] if words[0] in ("rig", "data") else words[:1]
-        said = surfhead(*command, "--help")
-        assert said.code == 0, line
-        help_text = said.out
-        for word in words:
-            if word.startswith("--"):
-                assert word in help_text, line
-
-
-def test_every_hook_is_in_the_readme() -> None:
-    hooks = [name for name in vars(hookspecs) if name.startswith("register_")]
-    assert len(hooks) == 9
-    for hook in hooks:
-        assert f"| `{hook}` |" in README
-
-
-def test_the_table_of_presets_is_complete() -> None:
-    rows = dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", README, flags=re.MULTILINE))
-    for name in set(layers.preset_names()) - {"base"}:
-        assert rows[name] == layers.preset_description(name)
-
-
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
@@ -118,18 +86,3 @@ def test_the_plugin_of_20_lines_keeps_its_contract_and_trains(
     said = surfhead(*shlex.split(train)[1:], "--preset", "tiny", "--iterations", "2", "--quiet", *small)
     assert said.code == 0, said.err
     assert Path("runs/head-rigid-lasg-1/checkpoints/00000002").is_dir()
-
-
-def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = block("python", "surfhead.train")
-    asked = 'settings={"deformer": {"name": "jacobian"}}'
-    assert asked in text
-    fewer = asked[:-1] + f', "iterations": 2, "data": {SMALL_DATA!r}}}'
-    example = text.replace(asked, fewer).replace("256", "32")
-    scope: dict[str, object] = {}
-    exec(compile(example, str(ROOT / "README.md"), "exec"), scope)
-    assert scope["pictures"].shape == (8, 32, 32, 3)  # type: ignore[attr-defined]
-    yawn, still = scope["yawn"], scope["avatar"].render(scope["cameras"][0], 0)  # type: ignore[attr-defined,index]
-    assert not yawn.output.rgb.equal(still.output.rgb)  # type: ignore[attr-defined]
-    assert "surfhead" in sys.modules

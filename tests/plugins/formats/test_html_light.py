@@ -111,9 +111,18 @@ def test_its_controls(page, lit):
     assert decibels(page.picture(), drawn(lit, light, "rgb")[0]) > EXACT
 
 
+def test_its_controls_show_what_a_script_set(page):
+    shown(page, name="stage", turn=-30, strength=0.5, lamp=1.5)
+    assert page.tab.get_by_label("light", exact=True).input_value() == "stage"
+    found = [
+        page.tab.get_by_label(name, exact=True).input_value() for name in ("turn", "strength", "mouse lamp")
+    ]
+    assert [float(value) for value in found] == [-30, 0.5, 1.5]
+
+
 def test_the_lamp_follows_the_mouse(page, lit):
     shown(page, **{**UNTOUCHED, "strength": 0.2})
-    page.slide("lamp at the mouse", 2)
+    page.slide("mouse lamp", 2)
     page.call("(given) => surfhead.setView(...given)", HEAD_ON)
     box = page.tab.locator("#canvas").bounding_box()
     for x in (0.1, 0.9):

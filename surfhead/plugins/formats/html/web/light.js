@@ -46,6 +46,7 @@ class Light {
     Object.assign(this, description);
     this.state = { name: LEARNT, turn: 0, strength: 1, lamp: 0, direction: null };
     this.names = [LEARNT, ...Object.keys(this.named)];
+    this.shown = []; // what brings the controls to the state
   }
 
   /** Whether the avatar is drawn under another light than the learnt one. */
@@ -64,6 +65,7 @@ class Light {
       }
     }
     Object.assign(this.state, changes);
+    for (const show of this.shown) show(this.state);
   }
 
   /** The 48 coefficients to draw under; ``front`` is where the lamp is while nothing has placed it. */
@@ -117,6 +119,7 @@ class Light {
     const row = (label, key, low, high, step) => {
       const made = slider(label, [low, high], step, (value) => change({ [key]: value }));
       made.show(this.state[key]);
+      this.shown.push((state) => made.show(state[key]));
       return made.row;
     };
     canvas.addEventListener("pointermove", (event) => {
@@ -125,9 +128,10 @@ class Light {
       this.place((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, view());
       changed();
     });
+    const names = choice("light", this.names, this.state.name, (name) => change({ name }));
+    this.shown.push((state) => (names.querySelector("select").value = state.name));
     return element("details", { id: "light", open: true }, element("summary", { textContent: "Light" }),
-      choice("light", this.names, this.state.name, (name) => change({ name })),
-      row("turn", "turn", -180, 180, 1), row("strength", "strength", 0, 3, 0.05),
-      row("lamp at the mouse", "lamp", 0, 2, 0.05));
+      names, row("turn", "turn", -180, 180, 1), row("strength", "strength", 0, 3, 0.05),
+      row("mouse lamp", "lamp", 0, 2, 0.05));
   }
 }
