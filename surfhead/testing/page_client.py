@@ -208,6 +208,6 @@ def settled(page: Page) -> Callable[[], bool]:
     def answer() -> bool:
         sessions = [visitor.session for visitor in list(page.visitors.values())]
         now = page.streamer.clock()
-        return all(s.play is not None or s.rests_in(now) is None for s in sessions)
+        return not page.streamer.busy and all(s.play is not None or s.rests_in(now) is None for s in sessions)
 
     return answer

@@ -90,7 +90,7 @@ class Exhibit:
         return self.streamer.ask(work)
 
     def drew(self) -> None:
-        """Told that a picture was sent."""
+        """Told that a picture is sent."""
 
     def run(self) -> None:
         """Draw in a thread from now on."""

@@ -136,7 +136,7 @@ class Page(Exhibit):
             self.streamer.remove(visitor)
 
     def drew(self) -> None:
-        """Told that a picture was sent."""
+        """Told that a picture is sent."""
         self.front.words = ""
 
     def close(self) -> None:

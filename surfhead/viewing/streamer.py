@@ -66,6 +66,7 @@ class Streamer:
         self.draw = draw
         self.clock = clock
         self.streamed = Streamed()
+        self.busy = False  # while a picture is drawn and handed over
         self._viewers: list[Viewer] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -160,6 +161,13 @@ class Streamer:
         return drew
 
     def _serve(self, viewer: Viewer, request: Request) -> None:
+        self.busy = True
+        try:
+            self._draw_for(viewer, request)
+        finally:
+            self.busy = False
+
+    def _draw_for(self, viewer: Viewer, request: Request) -> None:
         began = self.clock()
         try:
             pixels = self.draw(request)

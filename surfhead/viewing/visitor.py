@@ -78,12 +78,12 @@ class Visitor:
         """Send a picture. Raises ConnectionError when the browser has gone."""
         if self.handle.client_id not in self.page.visitors:
             raise ConnectionError("The page was closed.")
+        self.page.drew()
         lossless = self.quality >= LOSSLESS
         self.handle.scene.set_background_image(
             pixels, format="png" if lossless else "jpeg", jpeg_quality=None if lossless else self.quality
         )
         self.handle.flush()
-        self.page.drew()
         for panel in self.panels:
             panel.shown(request, pixels)
 

@@ -20,6 +20,11 @@ function short(value) {
   return String(Number(rounded));
 }
 
+/** A slider's number: two digits behind the point at most. */
+function rounded(value) {
+  return String(Number(value.toFixed(2)));
+}
+
 function element(kind, properties = {}, ...children) {
   const { attributes = {}, ...rest } = properties;
   const made = Object.assign(document.createElement(kind), rest);
@@ -42,14 +47,14 @@ function slider(label, [low, high], step, changed) {
   const input = element("input", {
     type: "range", min: low, max: high, step, ariaLabel: label,
     oninput: () => {
-      shown.value = short(Number(input.value));
+      shown.value = rounded(Number(input.value));
       changed(Number(input.value));
     },
   });
   const row = element("label", { title: label }, element("span", { textContent: label.charAt(0).toUpperCase() + label.slice(1) }), input, shown);
   const show = (value) => {
     input.value = value;
-    shown.value = short(Number(value));
+    shown.value = rounded(Number(value));
   };
   return { row, input, show };
 }
