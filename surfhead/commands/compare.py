@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,18 @@ from surfhead.commands.parameters import Debug, Device, Plugins, Quiet
 from surfhead.core.errors import OptionError
 from surfhead.terminal.console import console, say
 
+DEFAULT = Path("runs/comparison")
+
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the tables and the picture.")] = Path(
-        "runs/comparison"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the tables and the picture; by default a new runs/comparison-N."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a comparison that is in --out already.")
+    ] = False,
     views: Annotated[int, typer.Option(help="Held-out views in the picture; 0: no picture.")] = 4,
     device: Device = "auto",
     plugin: Plugins = None,
@@ -35,12 +42,33 @@ def compare(
     if views < 0:
         raise OptionError(f'"views" is {views}.', "Expected at least 0.", "Mend --views.")
     check_numbers(views=views)
+    if out is None:
+        out = next(free for free in _numbered() if not holds_comparison(free))
+    elif holds_comparison(out) and not overwrite:
+        raise OptionError(
+            f'"{out}" holds a comparison already.',
+            "Expected a folder without one.",
+            "Choose another --out, or add --overwrite.",
+        )
     try_place(out)
     named = names(runs)
     for name, run in named.items():
         if measure(run, device):
             say(f"{name}: measured")
     show({name: [run] for name, run in named.items()}, out, views, device)
+
+
+def holds_comparison(folder: Path) -> bool:
+    """Whether files that would be written are there."""
+    from surfhead.results.variant_tables import FILES
+
+    return any((folder / name).exists() for name in FILES)
+
+
+def _numbered() -> Iterator[Path]:
+    yield DEFAULT
+    for number in itertools.count(2):
+        yield DEFAULT.with_name(f"{DEFAULT.name}-{number}")
 
 
 def names(runs: Sequence[Path]) -> dict[str, Path]:
@@ -60,7 +88,8 @@ def show(variants: Mapping[str, Sequence[Path]], out: Path, views: int, device: 
     import logging
 
     from surfhead.core.errors import DataError
-    from surfhead.results.variants import collect, rich_table, write_tables
+    from surfhead.results.variant_tables import rich_table, write_tables
+    from surfhead.results.variants import collect
 
     rows = collect(variants)
     console().print(rich_table(rows))

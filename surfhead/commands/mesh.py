@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from surfhead import __version__
 from surfhead.commands.command import choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.outputs import with_suffix
@@ -14,6 +15,7 @@ from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, Ru
 from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
+from surfhead.terminal.sizes import size_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,6 +83,15 @@ def mesh(
             help="albedo: the base colour without light (appearance lit); auto: that, if there is one.",
         ),
     ] = "auto",
+    triangles: Annotated[
+        int, typer.Option(help="At most so many, by simplifying; 0: as many as the voxels give.")
+    ] = 120_000,
+    watertight: Annotated[
+        bool, typer.Option("--watertight", help="Close every hole, the neck too; else small ones only.")
+    ] = False,
+    cut: Annotated[
+        bool, typer.Option("--cut/--no-cut", help="Cut the neck straight above the rig's rim.")
+    ] = True,
     texture: Annotated[
         int,
         typer.Option(
@@ -134,6 +145,9 @@ def mesh(
         cameras=cameras,
         cover=cover,
         colours=colours,
+        triangles=triangles,
+        watertight=watertight,
+        cut=cut,
     )
     check_numbers(views=views, size=size)
     try_place(out or run / "mesh")
@@ -150,18 +164,24 @@ def mesh(
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
     target = out or run / "mesh" / f"{name}{'.glb' if texture else '.ply'}"
     written = target
+    origin = f"surfhead {__version__}, run {run.resolve().name} at {avatar.images} images"
+    origin += f", voxel {1000 * settings.voxel:g} mm, pose {name}"
     began = time.perf_counter()
     for row in watched(rows, "Meshing", len(rows)) if motion is not None else rows:
         pose = {key: values[row : row + 1] for key, values in poses.items()}
         surface = extract_mesh(avatar, pose, settings, cameras_for(avatar, pose, settings, scene, shown))
+        surface = replace(
+            surface, note=f"{origin}, {name} {row}" if motion is not None else f"{origin}, {name}"
+        )
         made = textured(avatar, pose, surface, texture) if texture else surface
         if motion is not None:
             written = target.with_name(f"{target.stem}-{row:05d}{target.suffix}")
         made.write(written)
     seconds = time.perf_counter() - began
     if motion is None:
-        size_text = f"{len(made.vertices)} vertices, {len(made.triangles)} triangles"
-        text = f"Wrote {written}: {size_text}, {seconds:.1f} s on {avatar.device}"
+        numbers = f"{len(made.vertices)} vertices, {len(made.triangles)} triangles"
+        size_on_disk = size_text(written.stat().st_size)
+        text = f"Wrote {written}: {numbers}, {size_on_disk}, {seconds:.1f} s on {avatar.device}"
     else:
         speed = f"{len(rows) / seconds:.2f} meshes a second on {avatar.device}"
         text = f"Wrote {len(rows)} meshes, the last {written}; {speed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,14 @@ class SurfaceMesh:
         triangles: (F, 3) int64.
         normals: (V, 3) float32 unit normals, the triangles' weighted by their area.
         colours: (V, 3) uint8 RGB as shown on a display, or None.
+        note: where it comes from, a line that goes into its file.
     """
 
     vertices: Tensor
     triangles: Tensor
     normals: Tensor
     colours: Tensor | None = None
+    note: str = ""
 
     @classmethod
     def of(cls, vertices: Tensor, triangles: Tensor, colours: Tensor | None = None) -> SurfaceMesh:
@@ -125,9 +128,13 @@ class SurfaceMesh:
         if suffix == ".ply":
             settings = {"vertex_normal": True}
         elif suffix == ".glb":
-            settings["tree_postprocessor"] = _no_metal
+            settings["tree_postprocessor"] = partial(_no_metal, note=self.note)
+        elif self.note:
+            settings["header"] = self.note
         with beside(path) as temporary:
-            made.export(temporary, file_type=suffix[1:], **settings)
+            written = made.export(file_type=suffix[1:], **settings)
+            content = written.encode("utf-8") if isinstance(written, str) else written
+            temporary.write_bytes(_commented(content, self.note) if suffix == ".ply" else content)
         return path
 
 
@@ -137,8 +144,16 @@ def check_suffix(path: Path) -> None:
         raise unknown_name("mesh file suffix", path.suffix, SUFFIXES, "Choose another name for --out.")
 
 
-def _no_metal(tree: dict[str, Any]) -> None:
-    """Give a glTF's meshes a dull material: without one they are mirrors of metal."""
+def _commented(content: bytes, note: str) -> bytes:
+    """A PLY file's content with a comment in its header."""
+    comment = f"comment {' '.join(note.split())}\n".encode("ascii", "replace") if note else b""
+    return content.replace(b"element vertex", comment + b"element vertex", 1)
+
+
+def _no_metal(tree: dict[str, Any], note: str) -> None:
+    """Give a glTF's meshes a dull material: without one they are mirrors of metal; and say whence it is."""
+    tree.setdefault("asset", {"version": "2.0"})
+    tree["asset"] |= {"generator": "surfhead", **({"extras": {"source": note}} if note else {})}
     dull = {"baseColorFactor": [1.0, 1.0, 1.0, 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.9}
     tree["materials"] = [{"pbrMetallicRoughness": dull, "doubleSided": True}]
     for mesh in tree["meshes"]:

@@ -25,7 +25,8 @@ from surfhead.drawing.camera_path import around
 from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_colours, prepare
 from surfhead.meshes.fusion import TsdfVolume
 from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
-from surfhead.terminal.bars import waiting, watched
+from surfhead.results.mesh_finish import finished
+from surfhead.terminal.bars import end_waiting, waiting, watched
 
 Pose = Mapping[str, Tensor]
 
@@ -60,6 +61,10 @@ class MeshSettings:
         truncation: of the distance field, metres, but at least ``LEAST_BAND`` voxels: wider takes out more of
             the noise of depth, and more of what is thin.
         smooth: steps that smooth the surface; 0: none.
+        cut: a head is cut off straight above the rim of its rig's mesh.
+        watertight: every hole is closed, also the neck; otherwise small ones only.
+        unseen: what the training views do not know is smoothed more, where that was measured.
+        triangles: at most about so many; 0: as many as the voxels give.
         colours: ``albedo``: without light; ``shown``: as in pictures; ``auto``: albedo where there is one.
     """
 
@@ -75,6 +80,10 @@ class MeshSettings:
     truncation: float = 0.006
     smooth: int = 20
     colours: str = "auto"
+    cut: bool = True
+    watertight: bool = False
+    unseen: bool = True
+    triangles: int = 120_000
 
     def __post_init__(self) -> None:
         chosen = (
@@ -93,6 +102,7 @@ class MeshSettings:
             ("size", self.size, LEAST_SIZE),
             ("components", self.components, 0),
             ("smooth", self.smooth, 0),
+            ("triangles", self.triangles, 0),
         )
         for name, number, least in limits:
             if number < least:
@@ -305,7 +315,20 @@ def extract_mesh(
             f"The box goes from {_numbers(low)} to {_numbers(high)}.",
             "Check --box, or whether the run was trained.",
         )
-    return coloured(mesh, patches, COLOUR_REACH * settings.voxel)
+    waiting("Finishing the surface")
+    mesh = finished(
+        mesh,
+        avatar,
+        pose,
+        components=settings.components,
+        cut=settings.cut,
+        close_all=settings.watertight,
+        smooth_unseen=settings.unseen,
+        triangles=settings.triangles,
+    )
+    made = coloured(mesh, patches, COLOUR_REACH * settings.voxel)
+    end_waiting()
+    return made
 
 
 def coloured(mesh: SurfaceMesh, patches: list[DepthPatches], reach: float) -> SurfaceMesh:

@@ -12,15 +12,18 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.channels import paint
-from surfhead.drawing.colour_maps import normal_colours
+from surfhead.drawing.colour_maps import heat, normal_colours
 from surfhead.drawing.contact_sheet import contact_sheet
 from surfhead.drawing.pictures import to_bytes
+from surfhead.drawing.scalars import FULL_ERROR
 from surfhead.measuring.evaluation import spread
 from surfhead.runs.run import Run
 
+CLOSE = 3  # a close-up is so many times as large
+
 
 def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto") -> np.ndarray:
-    """(H, W, 3) uint8: two rows a view, colours above normals; the truth, then a column a run.
+    """(H, W, 3) uint8: four rows a view, colours, error, a close-up, normals; the truth, then a column a run.
 
     Args:
         runs: what it is called -> run folder; all were trained on the same data.
@@ -32,6 +35,7 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
     """
     scene, first = None, ""
     rows: dict[str, list[np.ndarray]] = {}
+    windows: dict[int, tuple[slice, slice]] = {}
     for label, folder in runs.items():
         read = Run(folder)
         opened = read.scene
@@ -41,6 +45,8 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
             for view in chosen.tolist():
                 name, frame = scene.views.names[view], scene.frame(view)
                 rows[name] = [frame.image]
+                rows[f"{name}, error, white {FULL_ERROR:g}"] = [np.full_like(frame.image, 255)]
+                rows[f"{name}, close-up"] = []
                 rows[f"{name}, normals"] = [_true_normals(frame)]
         elif not _same_views(scene, opened):
             raise DataError(
@@ -54,9 +60,27 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
             pose = int(scene.views.timestep[view])
             drawn = paint(avatar, camera, pose, ["rgb", "normal"], background=background_of(scene))
             name = scene.views.names[view]
-            rows[name].append(to_bytes(drawn["rgb"]))
+            truth, shown = scene.frame(view).image, to_bytes(drawn["rgb"])
+            error = np.abs(shown.astype(np.float32) - truth).mean(axis=2) / 255.0
+            if view not in windows:  # where the first run errs most is shown of all
+                windows[view] = window(error)
+                rows[f"{name}, close-up"].append(truth[windows[view]])
+            rows[name].append(shown)
+            heated = heat(torch.from_numpy(error / FULL_ERROR))
+            rows[f"{name}, error, white {FULL_ERROR:g}"].append(to_bytes(heated))
+            rows[f"{name}, close-up"].append(shown[windows[view]])
             rows[f"{name}, normals"].append(to_bytes(drawn["normal"]))
     return contact_sheet(["truth", *runs], rows)
+
+
+def window(error: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns of a third of a picture (H, W), where its error is largest."""
+    sides = tuple(max(side // CLOSE, 1) for side in error.shape)
+    sums = np.pad(error, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    height, width = sides
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
 
 
 def _chosen(scene: Scene, count: int) -> np.ndarray:

@@ -25,13 +25,23 @@ def test_runs_are_compared_and_measured_where_they_were_not(
     assert lines[0] == "two: measured"
     assert lines[-1] == "Picture: side/grid.png"
     table = Path("side/table.md").read_text().splitlines()
-    assert table[0].startswith("| split | variant | psnr | foreground psnr | ssim |")
+    assert table[0].startswith("| split | variant | PSNR ↑ dB | head PSNR ↑ dB | SSIM ↑ |")
     rows = {tuple(line.split(" | ")[:2]): line.split(" | ")[2:] for line in table[2:]}
     assert rows["| val", "one"] == rows["| val", "two"]
+    assert "**" in rows["| val", "one"][0] + rows["| val", "one colour a triangle"][0]
     assert ("| val", "one colour a triangle") in rows
     assert np.asarray(Image.open("side/grid.png")).shape[1] == 4 + 3 * (48 + 4)
-    again = surfhead("compare", "one", "two", "--device", "cpu", "--views", "0", "--out", "side")
+    words = ("compare", "one", "two", "--device", "cpu", "--views", "0")
+    refused = surfhead(*words, "--out", "side")
+    assert refused.code == 2
+    assert refused.err.splitlines()[0] == '"side" holds a comparison already.'
+    assert refused.err.splitlines()[2] == "Choose another --out, or add --overwrite."
+    again = surfhead(*words, "--out", "side", "--overwrite")
+    assert again.code == 0
     assert "measured" not in again.out
+    for folder in ("runs/comparison", "runs/comparison-2"):
+        assert surfhead(*words).code == 0
+        assert Path(folder, "table.csv").exists()
 
 
 def test_runs_of_other_data_have_a_table_and_no_picture(

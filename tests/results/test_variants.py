@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from surfhead.core.errors import DataError
 from surfhead.results import variants
-from surfhead.results.variants import collect, measure, results, rich_table, write_tables
+from surfhead.results.variant_tables import cells_of, rich_table, write_tables
+from surfhead.results.variants import Row, collect, measure, results
 
 
 def made(root: Path, name: str, images: int = 20, **splits: dict[str, Any]) -> Path:
@@ -46,25 +48,74 @@ def test_seeds_are_averaged_and_val_comes_first(tmp_path: Path) -> None:
     ]
     assert rows[0].metrics["psnr"] == pytest.approx((22.0, 8**0.5))
     files = write_tables(rows, tmp_path / "out")
-    assert cells(files[0]) == [
-        ["split", "variant", "seeds", "psnr", "ssim"],
-        ["val", "jbs & sh", "2", "22.00 ± 2.83", "0.8500 ± 0.0707"],
-        ["val", "x_y", "1", "30.00", ""],
-        ["test", "jbs & sh", "2", "18.50 ± 0.71", ""],
+    table = cells(files[0])
+    assert table[0] == [
+        "split",
+        "variant",
+        *(f"{n}_{w}" for n in ("psnr", "ssim") for w in ("mean", "deviation", "n")),
     ]
+    assert table[1][:2] == ["val", "jbs & sh"]
+    assert [float(number) for number in table[1][2:]] == pytest.approx([22.0, 8**0.5, 2, 0.85, 0.005**0.5, 2])
+    assert table[2][2:] == ["30.0", "", "1", "", "", "0"]
+    assert table[3][2:5] == ["18.5", "0.7071067811865476", "2"]
     markdown = files[1].read_text().splitlines()
-    assert markdown[:3] == [
-        "| split | variant | seeds | psnr | ssim |",
+    assert markdown[:4] == [
+        "| split | variant | seeds | PSNR ↑ dB | SSIM ↑ |",
         "|---|---|---|---|---|",
         "| val | jbs & sh | 2 | 22.00 ± 2.83 | 0.8500 ± 0.0707 |",
+        "| val | x_y | 1 | **30.00** |  |",
     ]
     latex = files[2].read_text()
     assert "\\begin{tabular}{llrrr}" in latex
+    assert "seeds & PSNR $\\uparrow$ [dB] & SSIM $\\uparrow$ \\\\" in latex
     assert "val & jbs \\& sh & 2 & 22.00 $\\pm$ 2.83 & 0.8500 $\\pm$ 0.0707 \\\\" in latex
-    assert "x\\_y" in latex
+    assert "x\\_y & 1 & \\textbf{30.00}" in latex
     with Console(width=120) as console, console.capture() as shown:
         console.print(rich_table(rows))
     assert "22.00 ± 2.83" in shown.get()
+
+
+SPREAD = [
+    Row("a", "val", 3, {"psnr": (30.0, 0.5), "angular_error": (8.0, 0.1)}, {"psnr": 3, "angular_error": 3}),
+    Row("b", "val", 3, {"psnr": (29.6, 0.1), "angular_error": (7.5, 0.1)}, {"psnr": 3, "angular_error": 3}),
+    Row("c", "val", 3, {"psnr": (29.4, 0.1), "angular_error": (9.0, 0.1)}, {"psnr": 3, "angular_error": 3}),
+    Row("a", "test", 3, {"psnr": (20.0, 0.5)}, {"psnr": 3}),
+]
+
+
+def test_the_best_and_what_is_within_its_spread_are_marked() -> None:
+    psnr, normals = cells_of(SPREAD, "psnr"), cells_of(SPREAD, "angular_error")
+    assert [cell.best for cell in psnr] == [True, False, False, False]  # alone in test: nothing to beat
+    assert [cell.within for cell in psnr] == [False, True, False, False]
+    assert [cell.best for cell in normals] == [False, True, False, False]
+    assert normals[3].text == ""
+
+
+def test_marks_are_in_every_table(tmp_path: Path) -> None:
+    files = write_tables(SPREAD, tmp_path)
+    assert "| **30.00 ± 0.50** |" in files[1].read_text()
+    assert "29.60 ± 0.10≈" in files[1].read_text()
+    assert "within the spread of the best" in files[1].read_text()
+    assert "\\rlap{$^{\\approx}$}" in files[2].read_text()
+    with Console(width=60) as console, console.capture() as shown:
+        console.print(rich_table(SPREAD))
+    assert "29.60 ± 0.10≈" in shown.get()
+
+
+COMPILERS = ("pdflatex", "lualatex", "xelatex", "tectonic")
+
+
+def test_the_table_compiles_where_latex_is(tmp_path: Path) -> None:
+    program = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if program is None:
+        pytest.skip("there is no LaTeX on this machine")
+    table = write_tables(SPREAD, tmp_path)[2].read_text()
+    page = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + table + "\\end{document}\n"
+    (tmp_path / "page.tex").write_text(page)
+    words = [program] if "tectonic" in program else [program, "-interaction=nonstopmode", "-halt-on-error"]
+    done = subprocess.run([*words, "page.tex"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_single_runs_have_no_column_of_seeds_and_seen_views_are_marked(tmp_path: Path) -> None:
@@ -72,11 +123,12 @@ def test_single_runs_have_no_column_of_seeds_and_seen_views_are_marked(tmp_path:
     baseline = [{"label": "baseline", "split": "val", "psnr": 10.0}, {"label": "20", "split": "val"}]
     (run / "eval" / "summary.json").write_text(json.dumps(baseline))
     files = write_tables(collect({"run": [run]}), tmp_path)
-    assert cells(files[0]) == [["split", "variant", "psnr"], ["train (seen)", "run", "33.00"]]
+    head = ["split", "variant", "psnr_mean", "psnr_deviation", "psnr_n"]
+    assert cells(files[0]) == [head, ["train (seen)", "run", "33.0", "", "1"]]
     other = made(tmp_path, "other", val={"psnr": 22.0})
     (other / "eval" / "summary.json").write_text(json.dumps(baseline))
     table = cells(write_tables(collect({"other": [other]}), tmp_path)[0])
-    assert table[1:] == [["val", "one colour a triangle", "10.00"], ["val", "other", "22.00"]]
+    assert table[1:] == [["val", "one colour a triangle", "10.0", "", "1"], ["val", "other", "22.0", "", "1"]]
 
 
 def test_results_are_those_of_the_newest_checkpoint(tmp_path: Path) -> None:
