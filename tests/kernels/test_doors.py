@@ -192,8 +192,14 @@ def test_a_size_with_a_factor() -> None:
         measure("one", {"a": "3*many 2"}, {"a": torch.ones(7, 2)})
 
 
-def test_fused_forms_are_left_out_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(choices.ENVIRONMENT, raising=False)
-    assert all(choices.chosen(name) for name in choices.NAMES)
-    monkeypatch.setenv(choices.ENVIRONMENT, "rig,blocks")
-    assert [name for name in choices.NAMES if choices.chosen(name)] == ["highlight"]
+def test_fused_forms_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU those that are asked for, on a CPU all; what is left out by name is left out in any case."""
+    for variable in (choices.ENVIRONMENT, choices.WANTED):
+        monkeypatch.delenv(variable, raising=False)
+    assert not any(choices.chosen(name) for name in choices.ON_GPU)
+    assert choices.chosen(choices.ON_CPU)
+    monkeypatch.setenv(choices.WANTED, "rig,highlight")
+    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["rig", "highlight"]
+    monkeypatch.setenv(choices.ENVIRONMENT, "rig,cpu")
+    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["highlight"]
+    assert not choices.chosen(choices.ON_CPU)
