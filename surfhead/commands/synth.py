@@ -1,4 +1,4 @@
-"""`surfhead synth`: write a synthetic data set of a rig to a folder."""
+"""`surfhead synth`: write a synthetic data set, or what any reader reads, to a folder in a chosen layout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def synth(
     quiet: Quiet = False,
     debug: Debug = -1,
 ) -> None:
-    """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast."""
+    """Write a synthetic data set: pictures, masks, normals and depth of a moving head, ray-cast.
+
+    With --set data.name=READER --set data.path=DATA, write what that reader reads in the layout of --format.
+    """
     from surfhead.core.errors import unknown_name
     from surfhead.core.options import parse_setting
     from surfhead.core.registry import registry
@@ -53,10 +56,18 @@ def synth(
                 "table of --set", key, ("data", "rig"), "For example: --set data.width=256", OptionError
             )
     options = dict(tables.get("data", {}))
-    if rig is not None:
-        options["rig"] = rig
-    if "rig" in tables:
-        options["rig_options"] = tables["rig"]
+    reader, path = options.pop("name", SOURCE), options.pop("path", None)
+    if reader == SOURCE and path is None:
+        if rig is not None:
+            options["rig"] = rig
+        if "rig" in tables:
+            options["rig_options"] = tables["rig"]
+    elif rig is not None or "rig" in tables:
+        raise OptionError(
+            f'A rig was named for data set "{reader}".',
+            "What a reader reads has the rig it was tracked with.",
+            "Leave out --rig and --set rig...",
+        )
     writable = [name for name in registry().names("dataset") if _writes(name)]
     if layout is not None:
         registry().registration("dataset", layout)
@@ -68,7 +79,12 @@ def synth(
         )
     writer = registry().create("dataset", layout or writable[0])
     try_place(out)
-    scene = registry().create("dataset", SOURCE, options).open(None)
+    source = registry().create("dataset", reader, options)
+    if path is None and source.on_disk:
+        raise OptionError(
+            f'Data set "{reader}" needs a path.', "None was given.", "Add --set data.path=FOLDER."
+        )
+    scene = source.open(None if path is None else Path(str(path)).expanduser())
     out.mkdir(parents=True, exist_ok=True)
     waiting(f"Writing {out}")
     writer.write(scene, out)

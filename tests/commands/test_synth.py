@@ -5,8 +5,11 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from surfhead.core.api import create
 from tests.commands.conftest import TINY, Surfhead
 
 SMALL = {
@@ -42,6 +45,20 @@ def test_what_was_written_can_be_trained_on(synth: Surfhead, surfhead: Surfhead)
     assert Path("run/eval/00000001/val.csv").is_file()
 
 
+def test_what_another_reader_reads_is_written(synth: Surfhead, surfhead: Surfhead) -> None:
+    assert synth("head", "--format", "vhap").code == 0
+    said = surfhead(
+        *("synth", "copy", "--format", "vhap", "--set", "data.name=vhap", "--set", "data.path=head"),
+    )
+    assert said.code == 0, said.err
+    first, second = (create("dataset", "vhap").open(Path(name)) for name in ("head", "copy"))
+    assert second.views.names == first.views.names
+    np.testing.assert_allclose(second.views.camera_from_world, first.views.camera_from_world, atol=1e-6)
+    np.testing.assert_array_equal(second.frame(3).mask, first.frame(3).mask)
+    for name, values in first.rig_parameters.items():
+        torch.testing.assert_close(second.rig_parameters[name], values)
+
+
 def test_a_folder_with_something_in_it_is_left_alone(synth: Surfhead, tmp_path: Path) -> None:
     (tmp_path / "head").mkdir()
     (tmp_path / "head" / "thesis.txt").touch()
@@ -57,6 +74,11 @@ ERRORS = {
     ),
     "unknown layout": (("--format", "tini"), 'Unknown dataset "tini". Did you mean "tiny"?'),
     "unknown rig": (("--rig", "procedurral"), 'Unknown rig "procedurral". Did you mean "procedural"?'),
+    "a reader without its data": (("--set", "data.name=vhap"), 'Data set "vhap" needs a path.'),
+    "a rig for what has one": (
+        ("--rig", "ict", "--set", "data.name=vhap", "--set", "data.path=x"),
+        'A rig was named for data set "vhap".',
+    ),
     "unknown table": (("--set", "date.width=3"), 'Unknown table of --set "date". Did you mean "data"?'),
     "option of a wrong type": (
         ("--set", "data.width=wide"),

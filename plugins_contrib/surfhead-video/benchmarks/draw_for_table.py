@@ -1,85 +1,83 @@
-"""Draws ICT heads in many poses, has MediaPipe find the landmarks, and keeps both, for `make_table.py`.
+"""Draws ICT heads in many poses, for `detect_drawn.py` and `make_table.py`.
 
-    OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors face_landmarker.task drawn.npz --people 14
+    OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors DRAWN
 
-Each person has an identity, a texture and a sparse set of expressions drawn from the seed; each pose is seen
-from two cameras, yaw within ±50°, pitch within ±30°. Pictures without a face found are counted, not kept.
+Every picture shows an identity, a sparse set of expressions and a pose of its own, drawn from the seed: yaw
+within ±50°, pitch within ±30°, roll within ±15°, the camera 0.3 to 1.3 m away, the face somewhere near the
+middle. DRAWN gets a file for each texture, with the pictures as JPEGs and everything known of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import multiprocessing
 from pathlib import Path
 
 import numpy as np
+import torch
 from drawn_heads import TURNED, Person, camera, random_expression, random_shape
+from PIL import Image
 from scipy.spatial.transform import Rotation
-from surfhead_video.landmarker import Landmarker
 
-SIZE = 512
+SIZE = 320
 
 
-def draw_person(job: tuple[Path, Path, int, int]) -> tuple[list[dict[str, np.ndarray]], int]:
-    """Everything found of one person, and how many pictures were drawn."""
-    head, model, seed, poses = job
-    generator = np.random.default_rng([17, seed])
+def draw_texture(job: tuple[Path, Path, int, int]) -> int:
+    """Every picture of one texture; gives the texture's seed."""
+    head, out, seed, pictures = job
+    generator = np.random.default_rng([23, seed])
     grey = tuple(generator.uniform(0.15, 0.9, 3))
-    count = 20
-    shape = random_shape(generator, count) if seed else np.zeros(count)
-    person = Person(head, shape, seed, background=grey)
-    rows, drawn = [], 0
-    with Landmarker(model) as landmarker:
-        for _ in range(poses):
-            expression = random_expression(generator, person.rig.expressions())
-            gaze = np.concatenate([generator.normal(size=2) * [0.1, 0.2], [0.0]])
-            for _ in range(2):
-                angles = generator.uniform([-50, -30, -15], [50, 30, 15])
-                turn = Rotation.from_euler("YXZ", angles, degrees=True).as_matrix()
-                rotation = TURNED @ turn
-                distance = generator.uniform(0.4, 1.2)
-                focal = SIZE * distance / generator.uniform(0.3, 0.5)
-                place = generator.normal(size=3) * 0.02 + [0, 0, distance]
-                # the middle of the face, not the rig's origin, is what the camera looks at
-                translation = place - rotation @ [0.0, 0.0, 0.06]
-                parameters = {"expression": expression, "eyes": np.concatenate([gaze, gaze])}
-                frame = person.draw(parameters, camera(rotation, translation, focal, SIZE))[0]
-                drawn += 1
-                faces = landmarker.detect(frame.image)
-                if faces:
-                    rows.append(
-                        {
-                            "rotation": rotation,
-                            "translation": translation,
-                            "focal": np.array(focal),
-                            "shape": shape,
-                            "expression": expression,
-                            "eyes": parameters["eyes"],
-                            "angles": angles,
-                            "person": np.array(seed),
-                            "landmarks": faces[0].landmarks,
-                            "scores": faces[0].scores,
-                            "pose": faces[0].pose,
-                        }
-                    )
-    return rows, drawn
+    person = Person(head, random_shape(generator, 20), seed, background=grey, detail=1, steady_light=True)
+    person.draw({}, camera(TURNED, np.array([0, 0, 0.8]), 20.0, 32))  # the light, from the first identity
+    rows, coded = [], []
+    for _ in range(pictures):
+        shape = random_shape(generator, 20, 0.9)
+        person.rig.prepare({"shape": torch.from_numpy(shape).float()})
+        expression = random_expression(generator, person.rig.expressions())
+        gaze = np.concatenate([generator.normal(size=2) * [0.1, 0.2], [0.0]])
+        angles = generator.uniform([-50, -30, -15], [50, 30, 15])
+        rotation = TURNED @ Rotation.from_euler("YXZ", angles, degrees=True).as_matrix()
+        distance = 1 / generator.uniform(1 / 1.3, 1 / 0.3)
+        focal = SIZE * distance / generator.uniform(0.27, 0.42)
+        place = np.r_[generator.normal(size=2) * 0.025, distance]
+        # the middle of the face, not the rig's origin, is what the camera looks at
+        translation = place - rotation @ [0.0, 0.0, 0.06]
+        parameters = {"expression": expression, "eyes": np.concatenate([gaze, gaze])}
+        image = person.draw(parameters, camera(rotation, translation, focal, SIZE))[0].image
+        with io.BytesIO() as stream:
+            Image.fromarray(image).save(stream, "JPEG", quality=92, subsampling=0)
+            coded.append(np.frombuffer(stream.getvalue(), np.uint8))
+        rows.append(
+            {
+                "rotation": rotation,
+                "translation": translation,
+                "focal": np.array(focal),
+                "shape": shape,
+                "expression": expression,
+                "eyes": parameters["eyes"],
+                "person": np.array(seed),
+            }
+        )
+    lengths = np.array([len(one) for one in coded])
+    known = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    np.savez(out / f"{seed:03d}.npz", pictures=np.concatenate(coded), lengths=lengths, **known)
+    return seed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("head", type=Path)
-    parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--people", type=int, default=14)
-    parser.add_argument("--poses", type=int, default=14)
+    parser.add_argument("--textures", type=int, default=32)
+    parser.add_argument("--pictures", type=int, default=60, help="of each texture")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    jobs = [(options.head, options.model, seed, options.poses) for seed in range(options.people)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    jobs = [(options.head, options.out, seed, options.pictures) for seed in range(options.textures)]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        done = pool.map(draw_person, jobs, chunksize=1)
-    rows = [row for found, _ in done for row in found]
-    print(f"{len(rows)} of {sum(drawn for _, drawn in done)} pictures have a face.")
-    np.savez(options.out, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+        for done in pool.imap_unordered(draw_texture, jobs, chunksize=1):
+            print(f"texture {done} is drawn", flush=True)
 
 
 if __name__ == "__main__":

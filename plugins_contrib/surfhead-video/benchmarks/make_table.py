@@ -1,4 +1,4 @@
-"""Makes the table landmark -> place on the ICT head, from what `draw_for_table.py` kept.
+"""Makes the table landmark -> place on the ICT head, from what `detect_drawn.py` found.
 
     python make_table.py ict.safetensors drawn.npz ../src/surfhead_video/landmarks_on_ict.npz
 
@@ -7,29 +7,37 @@ mouth; irises have candidates of their own. Of every candidate all pictures' tru
 pose, identity and expression are. A landmark goes to the candidate whose distances to the detections, each
 cut off at 6 % of the distance between the eyes' outer corners, have the least mean; first among vertices,
 then among points of the triangles round the best. What detections then still depart by is explained, as far
-as it can be, by a constant offset and a slide linear in the camera's direction and nearness (regularised
-robust least squares): landmarks of the contour move along the head as it turns, and the detector takes turned
-heads for less turned ones, near ones for less near ones. The spread of a landmark is the root mean square of
-the distances left (the largest tenth not counted), as a fraction of the distance between the eyes' corners.
-People are left out in turn to say what the slide is worth for somebody new.
+as it can be, by a constant offset, a slide with the camera's direction and nearness and their products, and a
+move for each unit of each identity and expression (regularised robust least squares): landmarks of the
+contour move along the head as it turns, and the detector takes turned heads for less turned ones, near ones
+for less near ones, and unusual people and expressions for more usual ones. The spread of a landmark is the
+root mean square of the distances left (the largest tenth not counted), as a fraction of the distance between
+the eyes' corners. Half of the textures are left out in turn to say what it is worth for somebody new.
+
+With --places-of TABLE the triangles are those of an earlier table, and only the rest is found anew.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from drawn_heads import TURNED, camera
-from surfhead_video.fitted_head import Fit, camera_place, head_points
+from surfhead_video.fitted_head import Fit, camera_place, head_points, view_terms
 from surfhead_video.landmark_places import IRISES, LandmarkPlaces, landmark_places
 
-from surfhead.core.api import MeshCaster, create
+from surfhead.core.api import create
+from surfhead.meshes.meshcaster import MeshCaster
 
 CUT = 0.06
 NOISE = 0.02  # of detections, fraction of the eyes' distance
-SLIDING = 0.002  # metres, for offsets and slides (a turn by a quarter would move that far)
+# how far a landmark may be expected to move, metres: at all, by the camera's place, by its products, by a
+# unit of identity, by a full expression
+OFFSET, SLIDING, BENDING, IDENTITY, EXPRESSION = 0.006, 0.008, 0.01, 0.001, 0.002
+ROUNDS = 2  # of the robust weights
 GRID = 8  # parts of a triangle's edge among whose corners the best point is sought
 
 
@@ -69,7 +77,7 @@ def projected(
         with torch.no_grad():
             points = rig(given).vertices[0].double().numpy()[vertices]
         points = points @ rows["rotation"][m].T + rows["translation"][m]
-        made[m] = points[:, :2] / points[:, 2:] * rows["focal"][m] + 256.0
+        made[m] = points[:, :2] / points[:, 2:] * rows["focal"][m] + rows["size"] / 2
     return made
 
 
@@ -82,9 +90,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name in ("head", "drawn", "out"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--places-of", type=Path)
     options = parser.parse_args()
     rig = create("rig", "ict", {"path": str(options.head)})
     rows = dict(np.load(options.drawn))
+    if options.places_of is not None:
+        earlier = np.load(options.places_of)
+        table = {name: earlier[name] for name in ("triangle", "barycentric", "mesh")}
+    else:
+        table = found_places(rig, rows)
+    write(options.out, table, rig, rows)
+
+
+def found_places(rig: Any, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Triangle and barycentric weights of every landmark."""
     rest = rig.prepare({})
     triangles = rest.topology.triangles.numpy()
     candidates = seen_vertices(rig)
@@ -127,30 +146,42 @@ def main() -> None:
                 best = (costs[at], host, grid[at])
         face[mark], weights[mark] = best[1], best[2]
     print(f"{len(landmarks)} pictures, {len(candidates)} candidates")
-    table = {
+    return {
         "triangle": face.astype(np.int32),
         "barycentric": weights.astype(np.float32),
         "mesh": np.array([len(rest.vertices), len(triangles)]),
     }
-    write(options.out, table, rig, rows)
 
 
-def write(path: Path, table: dict[str, np.ndarray], rig: object, rows: dict[str, np.ndarray]) -> None:
-    """Find offsets, slides and spreads, and write the table."""
-    blank = {"offset": np.zeros((478, 3)), "slide": np.zeros((478, 3, 3)), "spread": np.zeros(478)}
+def write(path: Path, table: dict[str, np.ndarray], rig: Any, rows: dict[str, np.ndarray]) -> None:
+    """Find what the detector adds to the places, and the spreads, and write the table."""
+    identities, names = rows["shape"].shape[1], rig.expressions()
+    blank = {
+        "offset": np.zeros((478, 3)),
+        "slide": np.zeros((478, 3, 9)),
+        "by_identity": np.zeros((478, 3, identities)),
+        "by_expression": np.zeros((478, 3, len(names))),
+        "spread": np.zeros(478),
+        "expressions": np.array(names),
+    }
     np.savez_compressed(path, **table, **blank)
-    places = landmark_places(rig, path)
-    offset, slide, spread = slides(places, rows)
+    added, spread = responses(landmark_places(rig, path), rows)
     shown = (5, 25, 50, 75, 95)
     print("spread, % of the eyes' distance:", np.percentile(100 * spread, shown).round(2))
-    learnt = {"offset": offset, "slide": slide, "spread": spread}
-    np.savez_compressed(path, **table, **{name: value.astype(np.float32) for name, value in learnt.items()})
+    offset, slide, by_identity, by_expression = np.split(added, [1, 10, 10 + identities], axis=2)
+    learnt = {
+        "offset": offset[..., 0].astype(np.float32),
+        "slide": slide.astype(np.float32),
+        "by_identity": by_identity.astype(np.float16),
+        "by_expression": by_expression.astype(np.float16),
+        "spread": spread.astype(np.float32),
+    }
+    np.savez_compressed(path, **{**table, **blank, **learnt})
 
 
-def slides(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Offsets (L, 3), slides (L, 3, 3) and spreads (L,) of the landmarks; prints what they are worth."""
-    focal, size = rows["focal"], 512
-    count = len(focal)
+def responses(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What the detector adds (L, 3, 1 + 9 + I + K) and spreads (L,); prints what they are worth."""
+    focal, count = rows["focal"], len(rows["focal"])
     known = [
         Fit(
             float(focal[m]),
@@ -168,35 +199,41 @@ def slides(places: LandmarkPlaces, rows: dict[str, np.ndarray]) -> tuple[np.ndar
     eyes = turn @ [0.0, 0.036, 0.08] + move
     unit = (0.09 * focal / eyes[:, 2])[:, None, None]
     plane = seen[..., :2] / depth
-    missing = (rows["landmarks"] - focal[:, None, None] * plane - size / 2) / unit
+    missing = (rows["landmarks"] - focal[:, None, None] * plane - rows["size"] / 2) / unit
     by_point = turn[:, None, :2] - plane[..., None] * turn[:, None, 2:]
     by_point = (focal[:, None, None] / depth / unit)[..., None] * by_point
-    view = np.concatenate([camera_place(fit) for fit in known])
-    features = np.concatenate([np.ones((count, 1)), view], axis=1)
+    view = np.concatenate([view_terms(camera_place(fit)) for fit in known])
+    features = np.concatenate([np.ones((count, 1)), view, rows["shape"], rows["expression"]], axis=1)
+    expected = np.r_[OFFSET, np.full(3, SLIDING), np.full(6, BENDING)]
+    expected = np.r_[expected, np.full(rows["shape"].shape[1], IDENTITY)]
+    expected = np.r_[expected, np.full(rows["expression"].shape[1], EXPRESSION)]
 
     def solved(mark: int, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows_of = np.einsum("mac,mk->mack", by_point[:, mark], features).reshape(count, 2, 12)
-        weight = used / (1 + (np.linalg.norm(missing[:, mark], axis=1) / CUT) ** 2)
-        left = np.einsum("maj,m,mak->jk", rows_of, weight, rows_of) / NOISE**2
-        right = np.einsum("maj,m,ma->j", rows_of, weight, missing[:, mark]) / NOISE**2
-        found = np.linalg.solve(left + np.eye(12) / SLIDING**2, right)
-        return found, np.linalg.norm(missing[:, mark] - rows_of @ found, axis=1)
+        rows_of = np.einsum("mac,mk->mack", by_point[:, mark], features).reshape(2 * count, -1)
+        target = missing[:, mark].reshape(-1)
+        found = np.zeros(rows_of.shape[1])
+        for _ in range(ROUNDS):
+            off = np.linalg.norm((target - rows_of @ found).reshape(-1, 2), axis=1)
+            weight = np.repeat(used / (1 + (off / CUT) ** 2), 2)
+            left = rows_of.T @ (rows_of * weight[:, None]) / NOISE**2 + np.diag(np.tile(expected, 3) ** -2.0)
+            found = np.linalg.solve(left, rows_of.T @ (weight * target) / NOISE**2)
+        return found.reshape(3, -1), np.linalg.norm((target - rows_of @ found).reshape(-1, 2), axis=1)
 
-    offset, slide, spread = np.zeros((478, 3)), np.zeros((478, 3, 3)), np.zeros(478)
-    new = np.zeros((count, 478))
+    added, spread = np.zeros((478, 3, features.shape[1])), np.zeros(478)
+    fold = np.unique(rows["person"], return_inverse=True)[1] % 2
+    tried = range(0, 478, 7)  # of the landmarks, for new people: enough to tell
+    new = np.zeros((count, len(tried)))
     for mark in range(478):
-        found, distance = solved(mark, np.ones(count))
-        found = found.reshape(3, 4)
-        offset[mark], slide[mark] = found[:, 0], found[:, 1:]
+        added[mark], distance = solved(mark, np.ones(count))
         spread[mark] = np.sqrt((np.sort(distance)[: int(0.9 * count)] ** 2).mean())
-        for fold in range(3):
-            out = rows["person"] % 3 == fold
-            new[out, mark] = solved(mark, (~out).astype(float))[1][out]
-    before = np.linalg.norm(missing, axis=2)
-    for name, distance in (("without slides", before), ("with slides, people left out", new)):
+    for place, mark in enumerate(tried):
+        for out in (fold == 0, fold == 1):
+            new[out, place] = solved(mark, (~out).astype(float))[1][out]
+    before = np.linalg.norm(missing[:, list(tried)], axis=2)
+    for name, distance in (("places alone", before), ("with what was learnt, textures left out", new)):
         middle, wide = np.median(distance), np.sqrt((distance**2).mean())
         print(f"{name}: median {100 * middle:.2f} %, rms {100 * wide:.2f} %")
-    return offset, slide, spread
+    return added, spread
 
 
 if __name__ == "__main__":

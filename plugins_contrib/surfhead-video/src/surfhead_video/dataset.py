@@ -74,6 +74,7 @@ class Video(Dataset):
     name = "video"
     summary = "A clip of one person, tracked with open models at first use."
     held_out = True
+    on_disk = True
     preset = "monocular"
 
     @dataclass(frozen=True)

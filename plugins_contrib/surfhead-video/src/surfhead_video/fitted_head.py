@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from surfhead_video.landmark_places import OUTER_CORNERS, LandmarkPlaces
 
 USUAL_NEARNESS = 1.5  # one by metres
+FIRST, SECOND = np.triu_indices(3)  # of the products of two of three numbers
 TURNED = np.diag([1.0, -1.0, -1.0])  # from y up, z towards the viewer to OpenCV axes
 
 
@@ -78,6 +79,21 @@ def camera_place(fit: Fit) -> np.ndarray:
     return np.concatenate([(away / distance)[:, :2], 1 / distance - USUAL_NEARNESS], axis=1)
 
 
+def view_terms(place: np.ndarray) -> np.ndarray:
+    """(T, 9) what landmarks slide by: where the camera is (T, 3), and the products of its components."""
+    return np.concatenate([place, place[:, FIRST] * place[:, SECOND]], axis=1)
+
+
+def view_terms_change(place: np.ndarray) -> np.ndarray:
+    """(T, 9, 3) derivative of ``view_terms``."""
+    change = np.zeros((len(place), 9, 3))
+    change[:, [0, 1, 2], [0, 1, 2]] = 1
+    rows = np.arange(3, 9)
+    np.add.at(change, (slice(None), rows, FIRST), place[:, SECOND])
+    np.add.at(change, (slice(None), rows, SECOND), place[:, FIRST])
+    return change
+
+
 def head_points(places: LandmarkPlaces, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks in the head's frame (T, L, 3), and the irises' arms from the eyeballs' centres (T, 10, 3)."""
     points = places.neutral(fit.shape) + np.einsum("lck,tk->tlc", places.expressions, fit.expression)
@@ -86,7 +102,7 @@ def head_points(places: LandmarkPlaces, fit: Fit) -> tuple[np.ndarray, np.ndarra
     turn = Rotation.from_rotvec(np.pad(fit.gaze, ((0, 0), (0, 1)))).as_matrix()
     arms = np.einsum("tij,lj->tli", turn, places.neutral(fit.shape)[iris] - centres)
     points[:, iris] = centres + arms
-    points += np.einsum("lcv,tv->tlc", places.slide, camera_place(fit))
+    points += np.einsum("lcv,tv->tlc", places.slide, view_terms(camera_place(fit)))
     return points, arms
 
 

@@ -29,8 +29,11 @@ from surfhead_video.fitted_head import (
     projections,
 )
 from surfhead_video.landmark_places import LandmarkPlaces
+from surfhead_video.projection_jacobian import jacobian
 
 CHUNK = 32  # frames whose Jacobians are held at once
+CONVERGED = 1e-7  # share of the cost gained by a step at the end; shape, tilt and depth look so much alike
+TRIES = 12  # of one step, each damped more
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Priors:
     landmark: float = 0.008
     correlated: float = 8.0
     cut: float = 3.0
-    expression: float = 0.25
+    expression: float = 0.12
     identity: float = 1.0
     focal: float = 0.2
     usual_focal: float = 1.1
@@ -166,11 +169,11 @@ class _Problem:
         for rows in self._chunks():
             scaled, unit, square = self._residuals(fit, rows)
             weight = (cut / (cut + square))[..., None]  # the square root of Geman-McClure's
-            jacobian = (
-                self._jacobian(fit.part(rows))
+            change = (
+                jacobian(self.places, fit.part(rows))
                 * (weight / (self.sigma[:, None] * unit[:, None, None]))[..., None]
             )
-            flat = jacobian.reshape(len(scaled), -1, jacobian.shape[-1])
+            flat = change.reshape(len(scaled), -1, change.shape[-1])
             residual = (weight * scaled).reshape(len(scaled), -1)
             mine, others = flat[..., : self.size], flat[..., self.size :]
             blocks[rows] = mine.transpose(0, 2, 1) @ mine
@@ -198,47 +201,6 @@ class _Problem:
         index = np.arange(self.size)
         blocks[:, index, index] += diagonal
         return blocks, cross, own_shared, gradient, gradient_shared
-
-    def _jacobian(self, fit: Fit) -> np.ndarray:
-        """(B, L, 2, D + S) pixels by a frame's unknowns, the focal length's logarithm and the identity."""
-        places = self.places
-        points, arms = head_points(places, fit)
-        turned = np.einsum("tij,tlj->tli", fit.rotation, points)
-        seen = turned + fit.translation[:, None]
-        frames, marks = points.shape[:2]
-        shared = places.identities.shape[-1]
-        moved = np.zeros((frames, marks, 3, self.size + 1 + shared))
-        moved[..., 0, 1], moved[..., 0, 2] = turned[..., 2], -turned[..., 1]
-        moved[..., 1, 0], moved[..., 1, 2] = -turned[..., 2], turned[..., 0]
-        moved[..., 2, 0], moved[..., 2, 1] = turned[..., 1], -turned[..., 0]
-        moved[..., [0, 1, 2], [3, 4, 5]] = 1
-        # a turn d moves the camera's direction by Rᵀ (d × t) / |t|, and with it what slides; so do moves
-        distance = np.linalg.norm(fit.translation, axis=1, keepdims=True)
-        away = fit.translation / distance
-        change = np.zeros((frames, 3, 6))
-        for axis in range(3):
-            change[:, :2, axis] = np.einsum("tji,tj->ti", fit.rotation, np.cross(np.eye(3)[axis], away))[
-                :, :2
-            ]
-            across = np.eye(3)[axis] - away * away[:, axis : axis + 1]
-            change[:, :2, 3 + axis] = -(np.einsum("tji,tj->ti", fit.rotation, across) / distance)[:, :2]
-            change[:, 2, 3 + axis] = -(away[:, axis] / distance[:, 0] ** 2)
-        slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
-        moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
-        flat = np.concatenate([places.expressions, places.identities], axis=-1)
-        bases = np.matmul(fit.rotation[:, None], flat[None])
-        moved[..., 6 : -3 - shared] = bases[..., : self.count]
-        moved[..., self.size + 1 :] = bases[..., self.count :]
-        iris = np.flatnonzero(places.eye >= 0)
-        for axis in range(2):
-            by_gaze = np.cross(np.eye(3)[axis], arms)
-            column = moved[..., self.size - 2 + axis]  # a view
-            column[:, iris] = np.einsum("tij,tlj->tli", fit.rotation, by_gaze)
-        depth = seen[..., 2, None, None]
-        plane = seen[..., :2, None] / depth
-        pixels = fit.focal / depth * (moved[..., :2, :] - plane * moved[..., 2:, :])
-        pixels[..., self.size] = fit.focal * plane[..., 0]
-        return np.asarray(pixels)
 
     def step(self, fit: Fit, equations: tuple[np.ndarray, ...], damping: float) -> Fit:
         """The fit after one damped step, within its bounds."""
@@ -297,7 +259,7 @@ def solve(
     start: Fit,
     *,
     free: bool = True,
-    steps: int = 30,
+    steps: int = 60,
     report: Callable[[int, int], None] | None = None,
 ) -> Fit:
     """Levenberg-Marquardt from a start.
@@ -312,14 +274,14 @@ def solve(
         report: called with steps done and to do.
     """
     problem = _Problem(places, found, priors, free)
-    fit, damping = start, 1e-2
+    fit, damping = start, 1e-3
     cost = problem.cost(fit)
     for number in range(steps):
         if report is not None:
             report(number, steps)
         equations = problem.normal_equations(fit)
         gained = 0.0
-        for _ in range(6):
+        for _ in range(TRIES):
             try:
                 tried = problem.step(fit, equations, damping)
                 found_cost = problem.cost(tried) if (tried.translation[:, 2] > 0.05).all() else np.inf
@@ -327,10 +289,10 @@ def solve(
                 found_cost = np.inf
             if found_cost < cost:
                 gained, fit, cost = (cost - found_cost) / cost, tried, found_cost
-                damping = max(damping / 5, 1e-6)
+                damping = max(damping / 8, 1e-9)
                 break
-            damping *= 6
-        if gained < 1e-5:
+            damping *= 8
+        if gained < CONVERGED:
             break
     if report is not None:
         report(steps, steps)

@@ -1,9 +1,10 @@
 """Where MediaPipe's landmarks lie on an ICT head: a table made by `benchmarks/make_table.py`.
 
 Landmark l is the point of a triangle with barycentric weights, so that it moves with identity, expression and
-eyes as the mesh does, with an offset and a slide linear in the camera's direction and nearness: contour
-landmarks move along the head as it turns. All landmarks but the irises' are rigid with the skull; the irises
-turn with the eyes.
+eyes as the mesh does, and further by what the detector was seen to do with drawn heads: an offset; a slide
+with the camera's direction and nearness and their products, as contour landmarks move along the head as it
+turns; and for each unit of identity and of expression a move of its own, as the detector takes unusual heads
+for more usual ones. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class LandmarkPlaces:
         mean: (L, 3) on the mean head.
         expressions: (L, 3, K) their change by a full expression.
         identities: (L, 3, I) their change by one unit of an identity.
-        slide: (L, 3, 3) change by where the camera is (see ``fitted_head.camera_place``), metres.
+        slide: (L, 3, 9) change by where the camera is (see ``fitted_head.view_terms``), metres.
         eye: (L,) 0 for the left iris, 1 for the right, -1 elsewhere.
         eye_centre: (2, 3) the eyeballs' centres on the mean head.
         eye_centre_identities: (2, 3, I) their change by one unit of an identity.
@@ -96,13 +97,21 @@ def landmark_places(rig: Any, table: Path | None = None) -> LandmarkPlaces:
     for side, joint in (("left", 0), ("right", 1)):
         eye[list(IRISES[side])] = joint
     count = len(model.identities)
+    identities = np.stack([at(shape) for shape in model.identities], axis=-1)
+    known = min(count, made["by_identity"].shape[-1])  # of further ones the detector's ways are not known
+    identities[..., :known] += made["by_identity"][..., :known]
+    expressions = np.stack([at(shape) for shape in model.expressions], axis=-1)
+    learnt = {str(name): at for at, name in enumerate(made["expressions"])}
+    for column, name in enumerate(model.names):
+        if name in learnt:
+            expressions[..., column] += made["by_expression"][..., learnt[name]]
     centre = _eye_centres(rig, np.zeros(count))
     changes = [_eye_centres(rig, row) - centre for row in np.eye(count)]
     return LandmarkPlaces(
         mean=at(model.template) + made["offset"],
         slide=made["slide"].astype(np.float64),
-        expressions=np.stack([at(shape) for shape in model.expressions], axis=-1),
-        identities=np.stack([at(shape) for shape in model.identities], axis=-1),
+        expressions=expressions,
+        identities=identities,
         eye=eye,
         eye_centre=centre,
         eye_centre_identities=np.stack(changes, axis=-1),

@@ -32,7 +32,7 @@ from surfhead_video.scores import above_rest, as_coefficients
 from surfhead_video.surface import Surface
 from surfhead_video.windows import fit_clip
 
-VERSION = 1
+VERSION = 2
 """Counts changes of what tracking gives: what another version kept is made anew."""
 LEAST = 5  # frames without which nothing can be learnt
 KEPT = ("frames", "masks")

@@ -19,7 +19,7 @@ from surfhead_video.landmark_places import LandmarkPlaces
 LONGEST = 360  # frames fitted at once
 OVERLAP = 30
 RUN = 12  # frames in a row, of those that tell what the clip shares
-STEPS, STEPS_KNOWN = 30, 12
+STEPS, STEPS_KNOWN = 60, 12
 
 
 def fit_clip(
