@@ -30,6 +30,20 @@ TITLES = {
 SECTION_OF_COMPONENT = ("deformer", "appearance", "rasterizer", "rig", "densifier", "data")
 
 
+def on_config(config: Any) -> Any:
+    """Put written pages that the navigation does not list at the end of its guides; MkDocs calls it first."""
+    guides = next(entry["Guides"] for entry in config["nav"] if "Guides" in entry)
+    guides += unlisted((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    return config
+
+
+def unlisted(configuration: str) -> list[str]:
+    """The written pages that the navigation of ``mkdocs.yml`` does not name."""
+    listed = set(re.findall(r"([\w/]+\.md)\b", configuration.partition("\nnav:")[2]))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    return sorted(pages - listed - {"ablation/table.md"})  # which the guide on ablations shows
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages; called by MkDocs once it knows the written ones."""
     from mkdocs.structure.files import File

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import surfhead
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,6 +23,7 @@ def test_the_wheel_holds_everything_that_is_no_python(tmp_path: Path) -> None:
         "--no-deps",
         "--no-build-isolation",
         "--quiet",
+        "--config-settings=cmake.define.SURFHEAD_REQUIRE_NATIVE=ON",
         "--wheel-dir",
         str(tmp_path),
     ]
@@ -37,7 +40,10 @@ def test_the_wheel_holds_everything_that_is_no_python(tmp_path: Path) -> None:
     folder = ROOT / "surfhead" / "plugins" / "formats" / "html" / "web"
     web = {f"surfhead/plugins/formats/html/web/{p.name}" for p in folder.iterdir()}
     assert len(web) > 10
-    assert kernels | presets | templates | web <= held
+    typed = {"surfhead/py.typed", "surfhead/__init__.pyi"}
+    native = {"surfhead/_native/libsurfhead_cpu.so", "surfhead/_native/cpu.txt"}
+    assert kernels | presets | templates | web | typed | native <= held
+    assert wheel.name.startswith(f"surfhead-{surfhead.__version__}-py3-none-")
     assert any(name.endswith(".dist-info/entry_points.txt") for name in held)
     assert any("LICENSE" in name for name in held)
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "plugins_contrib/"))]
