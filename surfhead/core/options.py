@@ -8,8 +8,6 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
-import pydantic
-
 from surfhead.core.errors import OptionError, unknown_name
 
 Default = TypeVar("Default")
@@ -114,6 +112,8 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
         values: by field name; strings are converted where the type allows it.
         where: how errors call it, such as ``deformer "jbs"``.
     """
+    import pydantic  # 0.2 s, which declaring options need not wait for
+
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = get_type_hints(cls)
     made: dict[str, Any] = {}
