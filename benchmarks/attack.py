@@ -23,7 +23,7 @@ from pathlib import Path
 TINY = ("--preset", "tiny", "--device", "cpu", "--quiet", "--iterations", "60", "--set", "checkpoint.every=4")
 SMALL = ("data.width=48", "data.height=48", "data.timesteps=4", "data.test_timesteps=2", "data.cameras=4")
 SETTINGS = tuple(word for text in SMALL for word in ("--set", text))
-SYNTH = tuple(word for text in (*SMALL, "data.detail=0") for word in ("--set", text))
+SYNTH = tuple(word for text in (*SMALL, "data.detail=1") for word in ("--set", text))
 
 
 @dataclass
@@ -96,7 +96,63 @@ def kills(count: int, folder: Path, chance: random.Random) -> list[Row]:
             if ply.exists() and not _whole_ply(ply):
                 bad += 1
         rows.append(Row(f"kill: {name}", count, bad, "file whole or absent"))
+    rows.append(_killed_grid(count, folder, chance))
+    rows.append(_killed_pictures(count, folder, chance))
     return rows
+
+
+def _killed_grid(count: int, folder: Path, chance: random.Random) -> Row:
+    """Ends `ablate`; the newest checkpoint of every member loads."""
+    from surfhead.core.errors import SurfheadError
+    from surfhead.runs.run import load_avatar
+    from surfhead.training import checkpoint
+
+    bad = members = 0
+    for number in range(count):
+        target = folder / f"grid-{number}"
+        words = ("--deformer", "lbs,jbs", "--seeds", "1", "--preset", "tiny", "--iterations", "60")
+        process = command("ablate", *words, *SETTINGS, *TINY[-2:], "--out", str(target))
+        time.sleep(chance.uniform(10.0, 40.0))
+        process.kill()
+        process.communicate()
+        time.sleep(5.0)  # its members end with it, each with a checkpoint
+        for config in target.rglob("config.toml"):
+            if checkpoint.latest(config.parent) is not None:
+                members += 1
+                try:
+                    load_avatar(config.parent, device="cpu")
+                except SurfheadError:
+                    bad += 1
+    return Row("kill: ablate", count, bad, f"{members} members had a checkpoint")
+
+
+def _killed_pictures(count: int, folder: Path, chance: random.Random) -> Row:
+    """Ends `synth`; every file under its final name is whole."""
+    import json
+
+    import numpy as np
+    from PIL import Image
+
+    bad = files = 0
+    for number in range(count):
+        target = folder / f"drawn-{number}"
+        process = command("synth", str(target), *SYNTH)
+        time.sleep(chance.uniform(4.0, 15.0))
+        process.kill()
+        process.communicate()
+        for path in target.rglob("[!.]*.*"):
+            files += 1
+            try:
+                if path.suffix == ".png":
+                    Image.open(path).load()
+                elif path.suffix == ".npz":
+                    with np.load(path) as archive:
+                        [archive[name] for name in archive.files]
+                elif path.suffix == ".json":
+                    json.loads(path.read_text("utf-8"))
+            except Exception:
+                bad += 1
+    return Row("kill: synth", count, bad, f"{files} files were there under their final names")
 
 
 def _whole_ply(path: Path) -> bool:
@@ -209,7 +265,7 @@ def disks(folder: Path) -> list[Row]:
         "mesh": ("mesh", str(run), "--voxel-mm", "4", "--views", "4", "--size", "96", "--out", "{}/m.ply"),
         "render": ("render", str(run), "--frames", "2", "--size", "256", "--out", "{}/r"),
         "report": ("report", str(run), "--frames", "0", "--out", "{}/report.html"),
-        "synth": ("synth", "{}/s", *SYNTH[:-2]),
+        "synth": ("synth", "{}/s", *SYNTH),
     }
     rows = []
     for kind, options in (("full", "size=16k"), ("read-only", "ro")):

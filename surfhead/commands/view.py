@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surfhead.commands.command import POSES, TRANSFERS, choice
+from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import SurfheadError
 from surfhead.terminal.console import say
@@ -70,6 +71,7 @@ def view(
     from surfhead.viewing.uploads import driven
 
     check_settings(port, size, quality)
+    check_numbers(fps=fps)
     if fps <= 0:
         raise OptionError(f'"fps" is {fps}.', "Expected more than 0.", "Mend --fps.")
     read = Run(run, data)

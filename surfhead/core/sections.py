@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from surfhead.core.errors import OptionError
 from surfhead.core.moments import in_images
 
 
@@ -15,6 +16,18 @@ class Choice:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+LARGEST = 1e12  # of rates, weights and image counts
+
+
+def _check(**values: float | None) -> None:
+    """Raise OptionError for what is negative, NaN or beyond any sense; None was not given."""
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= LARGEST:
+            raise OptionError(
+                f'"{name}" is {value}.', f"Expected 0 to {LARGEST:g}.", "Mend it with --set or in the file."
+            )
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,9 @@ class Term:
     optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        _check(weight=self.weight, start=self.start, ramp=self.ramp)
+
 
 @dataclass(frozen=True)
 class Occasions:
@@ -51,6 +67,9 @@ class Occasions:
     at: tuple[int, ...] = ()
     limit: int = 0
     final: int = 0
+
+    def __post_init__(self) -> None:
+        _check(every=self.every, limit=self.limit, final=self.final)
 
     def within(self, length: int) -> Self:
         """The same occasions in image counts of a run of ``length`` images."""
@@ -88,6 +107,9 @@ class Rate:
     delay: float | None = None
     delay_steps: int | float | None = None
     steps: int | float | None = None
+
+    def __post_init__(self) -> None:
+        _check(**vars(self))
 
 
 @dataclass(frozen=True)

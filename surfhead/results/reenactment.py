@@ -36,6 +36,7 @@ TRANSFERS = ("absolute", "relative")
 POSES = ("driver", "fixed", "relative")
 MEAN = "mean"
 HEAD_POSE = ("root", "neck", "translation")  # roles that move the head as a whole; all else moves the face
+SMOOTHEST = 1e6  # frames
 REACH = 3.0  # standard deviations at which the smoothing kernel is cut off
 
 
@@ -203,8 +204,12 @@ def smoothed(parameters: Parameters, frames: float, known: Known) -> dict[str, T
     Raises:
         OptionError: ``frames`` is negative or not finite.
     """
-    if not 0.0 <= frames < math.inf:
-        raise OptionError(f'"smooth" is {frames}.', "Expected a number of frames >= 0.", "Mend --smooth.")
+    if not 0.0 <= frames <= SMOOTHEST:
+        raise OptionError(
+            f'"smooth" is {frames}.',
+            f"Expected a number of frames from 0 to {SMOOTHEST:g}.",
+            "Mend --smooth.",
+        )
     if frames == 0.0:
         return dict(parameters)
     made = {}

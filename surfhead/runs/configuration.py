@@ -15,9 +15,8 @@ from surfhead.data.opening import data_choice
 from surfhead.runs import trust
 from surfhead.runs.layers import merge, read_file
 from surfhead.runs.layers import preset as preset_tables
+from surfhead.runs.restoration import RIG_FILES
 from surfhead.training.weighted_term import make_terms
-
-RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
 
 
 def configure(

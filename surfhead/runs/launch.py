@@ -19,6 +19,7 @@ LAUNCH = (
     "sys.exit(take_part(main))"
 )
 INTERRUPTED = 130
+MOST = 256  # processes; each loads PyTorch
 LATER = 3.0  # seconds for the first process to word an error that all meet
 
 
@@ -107,5 +108,6 @@ def _repeat(folder: Path, number: int) -> None:
 
 def check_count(count: int) -> None:
     """Raise OptionError for a number of processes that cannot be."""
-    if count < 1:
-        raise OptionError(f"--processes is {count}.", "Expected at least 1.", "Mend --processes.")
+    if not 1 <= count <= MOST:
+        expected = "at least 1" if count < 1 else f"at most {MOST} on one machine"
+        raise OptionError(f"--processes is {count}.", f"Expected {expected}.", "Mend --processes.")

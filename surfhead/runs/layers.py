@@ -43,13 +43,26 @@ def preset_description(name: str) -> str:
 def read_file(path: Path) -> dict[str, Any]:
     """A configuration file's tables. Raises DataError naming the file and the line."""
     try:
-        return tomllib.loads(regular(path, 1 << 24).read_text(encoding="utf-8"))
+        # a run's folder may have a name that is no UTF-8; it comes back as it was written
+        tables = tomllib.loads(regular(path, 1 << 24).read_bytes().decode("utf-8", "surrogateescape"))
+        if _holds_nul(tables):
+            raise ValueError("a text in it holds the character NUL")
+        return tables
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f'Configuration file "{path}" cannot be read: {error}.',
             "Expected a TOML file such as a run's config.toml.",
             "Mend the file.",
         ) from error
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in tables holds the character NUL, which no path may."""
+    if isinstance(value, Mapping):
+        return any(_holds_nul(entry) for entry in (*value, *value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

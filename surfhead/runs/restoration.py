@@ -16,6 +16,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.state import AvatarState
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
+from surfhead.runs.folder import CONFIG
 from surfhead.runs.provenance import check_components
 from surfhead.training import checkpoint
 
@@ -56,6 +57,7 @@ class Description:
     components: list[ComponentRecord] = field(default_factory=list)
 
 
+RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
 _DESCRIPTION = pydantic.TypeAdapter(Description)
 
 
@@ -80,7 +82,7 @@ def restore_avatar(
         state = AvatarState.from_tensors(tensors, device)
     check_components(meta, path)
     deformer, appearance, rasterizer = make_parts(config, device)
-    rig = make_rig(Choice(said.rig.name, said.rig.options), "", {}, state.identity, device)
+    rig = make_rig(_at_hand(said.rig, config, path), "", {}, state.identity, device)
     parts = Parts(rig, deformer, appearance, rasterizer)
     same_rig(rig.name, rig.fingerprint(), said.fingerprint, path)
     specs, topology, network = parts.specs(), parts.topology, appearance.network()
@@ -89,6 +91,27 @@ def restore_avatar(
     avatar = assemble(parts, state)
     avatar.advance(said.images)
     return avatar
+
+
+def _at_hand(rig: RigRecord, config: RunConfig, path: Path) -> Choice:
+    """A checkpoint's rig with its files where the run's configuration says they are now.
+
+    Raises:
+        DataError: one is missing; says how to tell its present place.
+    """
+    options = dict(rig.options)
+    if config.rig.name in ("auto", rig.name):
+        options |= {key: config.rig.options[key] for key in RIG_FILES if config.rig.options.get(key)}
+    for key in RIG_FILES:
+        place = options.get(key)
+        if isinstance(place, str) and place and not Path(place).expanduser().exists():
+            raise DataError(
+                f'The file "{place}" of rig "{rig.name}" is missing.',
+                f'Checkpoint "{path}" was trained with it.',
+                f'Put it back, or write its present place as "{key}" below [rig] into '
+                f'"{path.parents[1] / CONFIG}".',
+            )
+    return Choice(rig.name, options)
 
 
 def same_rig(name: str, found: str, expected: str, path: Path) -> None:

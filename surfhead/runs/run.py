@@ -19,6 +19,7 @@ from surfhead.runs.folder import CONFIG
 from surfhead.runs.layers import read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
+from surfhead.runs.same_data import check_same_data
 from surfhead.training import checkpoint
 from surfhead.training.devices import choose_device
 
@@ -53,8 +54,18 @@ class Run:
 
     @cached_property
     def opened(self) -> Opened:
-        """Its data set and the reader that opened it."""
-        return open_scene(self.config)
+        """Its data set and the reader that opened it.
+
+        Raises:
+            DataError: it cannot be opened, or at ``data`` there is another one than the run was trained on.
+        """
+        config = self.config  # loads its plugin files
+        opened = open_scene(config)
+        newest = None if self.data is None or self.other_data else self.newest
+        known = None if newest is None else checkpoint.read_meta(newest).get("data")
+        if known:  # runs of earlier versions and imported ones have none
+            check_same_data(opened.scene, known, config.path, self.folder)
+        return opened
 
     @property
     def scene(self) -> Scene:

@@ -25,10 +25,9 @@ def data_fingerprint(scene: Scene) -> str:
     return digest.hexdigest()[:32]
 
 
-def check_same_data(scene: Scene, meta: dict[str, Any], path: str, run: Path) -> None:
-    """Raise DataError unless the data at ``path`` are those of a run's checkpoint."""
-    known = meta.get("data")
-    if known is None:
+def check_same_data(scene: Scene, known: Any, path: str, run: Path) -> None:
+    """Raise DataError unless the data at ``path`` have the fingerprint that a run's checkpoint knows."""
+    if not known:
         raise DataError(
             f'Whether the data in "{path}" are those of "{run}" cannot be told: its checkpoint is too old.',
             "Expected a checkpoint that knows its data's fingerprint.",

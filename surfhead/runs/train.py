@@ -149,7 +149,7 @@ def make_trainer(
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
         if config.path and meta.get("config", {}).get("path", config.path) != config.path:
-            check_same_data(scene, meta, config.path, folder)
+            check_same_data(scene, meta.get("data"), config.path, folder)
     else:
         avatar = make_avatar(config, scene, device)
         if config.initial_colours == "mean":

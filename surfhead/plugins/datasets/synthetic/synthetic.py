@@ -80,17 +80,17 @@ class Synthetic(Dataset):
         seed: int = option(0, "Seed of motion, texture and relief.", low=0)
         height: int = option(256, "Height of the pictures, pixels.", low=1, high=4096)
         width: int = option(256, "Width of the pictures, pixels.", low=1, high=4096)
-        cameras: int = option(16, "Cameras on the arc; one of them is held out.", low=2)
+        cameras: int = option(16, "Cameras on the arc; one of them is held out.", low=2, high=1024)
         arc: float = option(
             ARC,
             "Largest azimuth of a camera to either side of the face, degrees; 180 is all round the head.",
             above=0,
             high=180,
         )
-        timesteps: int = option(40, "Timesteps of the training motion.", low=1)
-        views_per_timestep: int = option(10, "Training cameras that see each timestep.", low=1)
-        test_timesteps: int = option(12, "Timesteps of the held-out motion.", low=1)
-        test_cameras: int = option(4, "Cameras that see the held-out motion.", low=1)
+        timesteps: int = option(40, "Timesteps of the training motion.", low=1, high=100_000)
+        views_per_timestep: int = option(10, "Training cameras that see each timestep.", low=1, high=1024)
+        test_timesteps: int = option(12, "Timesteps of the held-out motion.", low=1, high=100_000)
+        test_cameras: int = option(4, "Cameras that see the held-out motion.", low=1, high=1024)
         supersampling: int = option(2, "Rays along each side of a pixel.", low=1, high=8)
         detail: int = option(
             4, "Parts into which each triangle's edges are split for relief.", low=1, high=16

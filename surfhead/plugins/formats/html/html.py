@@ -118,7 +118,6 @@ class Html(Format):
             "scalars": {name: asdict(kind) for name, kind in SCALARS.items()},
             "arrays": numbers.entries,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
         picture = poster(avatar, home, start) if self.options.poster else ""
         packed = numbers.text()
         head["bytes"] = len(_page({**head, "bytes": 0}, packed, picture).encode())

@@ -141,6 +141,9 @@ class Panel {
     const numbers = state.channel in head.scalars;
     this.channel.lastChild.value = state.channel;
     this.map.hidden = this.spread.hidden = !numbers;
+    this.map.lastChild.value = state.map || "own";
+    const spread = Object.keys(SPREADS).find((name) => SPREADS[name] === state.percent);
+    this.spread.lastChild.value = spread || "";
     for (const { show, name, at } of this.sliders) show((state.parameters[name] || [])[at] || 0);
   }
 }
