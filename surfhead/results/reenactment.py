@@ -66,9 +66,10 @@ def reenact(
         DataError: the avatar has no rig, or the driver does not fit it.
         UnknownNameError, OptionError: a wrong setting.
     """
-    for kind, value, choices in (("transfer", transfer, TRANSFERS), ("pose", pose, POSES)):
+    rules_given = (("transfer", "transfer", transfer, TRANSFERS), ("pose rule", "pose", pose, POSES))
+    for kind, option, value, choices in rules_given:
         if value not in choices:
-            raise unknown_name(f"rule of --{kind}", value, choices, f"Choose one of these with --{kind}.")
+            raise unknown_name(kind, value, choices, f"Choose one of these with --{option}.")
     if not avatar.deformer.rig_bound:
         raise DataError("The avatar has no rig.", "Expected a head bound to a rig.", "Choose another run.")
     if driver.rig and driver.rig != avatar.rig.name:

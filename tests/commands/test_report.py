@@ -185,7 +185,7 @@ def test_the_layout_on_a_screenshot(browser: Any, page_file: Path, width: int) -
     page.goto(page_file.as_uri())
     page.wait_for_timeout(100)
     shot = np.asarray(Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("L")).astype(int)
-    column = min(width, 1792) - 48.0
+    column = min(width - 48.0, 1792.0)
     left = (width - column) / 2
     tops = []
     for name, (start, part) in LAYOUT.items():

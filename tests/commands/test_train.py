@@ -192,7 +192,7 @@ ERRORS = {
     ),
     "setting out of range": (
         ("--batch-size", "0"),
-        '"batch_size" is 0.\nExpected at least 1.\nMend the setting.\n',
+        '"batch_size" is 0.\nExpected at least 1.\nMend --set batch_size.\n',
     ),
     "no setting": (
         ("--set", "iterations"),
