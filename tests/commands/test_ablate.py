@@ -40,7 +40,7 @@ def test_a_grid_is_run_compared_and_finished_where_it_failed(surfhead: Surfhead)
     names = {"table.csv", "table.md", "table.tex", "grid.png"}
     assert {path.name for path in Path("shown").iterdir()} == names
     sheet = np.asarray(Image.open("shown/grid.png"))
-    assert sheet.shape == (18 + 4 + 2 * (24 + 18 + 4), 4 + 2 * (24 + 4), 3)  # truth and static, two rows
+    assert sheet.shape == (18 + 4 + 4 * (24 + 18 + 4), 4 + 2 * (24 + 4), 3)  # truth and static, four rows
     done = Path("grid/static-seed0/finished.json").stat().st_mtime_ns
     again = surfhead(*GRID, "--deformer", "static", "--seeds", "2", "--views", "0")
     assert again.code == 0
