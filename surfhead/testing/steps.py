@@ -16,9 +16,14 @@ from surfhead.testing import tiny
 HEIGHT, WIDTH = 20, 28
 VIEWS = 2
 COLOUR = ParameterSpec(
-    (3,), 0.0, Schedule(1e-3), role=BASE_COLOUR, encoding=Encoding(torch.logit, torch.sigmoid)
+    (3,),
+    0.0,
+    Schedule(1e-3),
+    role=BASE_COLOUR,
+    encoding=Encoding(torch.logit, torch.sigmoid),
+    unseen="neighbours",
 )
-RESIDUAL = ParameterSpec((3, 3), 0.0, Schedule(1e-3))
+RESIDUAL = ParameterSpec((3, 3), 0.0, Schedule(1e-3), unseen="initial")
 SPECS = {"albedo": COLOUR, "residual": RESIDUAL}
 """Base colours and a view-dependent rest, as `lit` declares them."""
 BLEND = ParameterSpec((4,), (2.0, -3.0, -3.0, -3.0), Schedule(1e-3))
@@ -73,9 +78,10 @@ def random_step(count: int = 30, seed: int = 0, mask: bool = True) -> Step:
     truth = (255 * uniform(*picture, 3)).to(torch.uint8)
     foreground = 255 * (uniform(*picture) > 0.5)
     offsets = 0.01 * torch.randn(VIEWS, len(rest.vertices) * 3, generator=random)
+    predicted = (1 + 254 * uniform(*picture, 3)).to(torch.uint8)
     return Step(
         images=1000,
-        batch=_batch(truth, foreground if mask else None),
+        batch=replace(_batch(truth, foreground if mask else None), normal_prior=predicted),
         output=output,
         surfels=apply_field(field, binding),
         binding=binding,
@@ -143,7 +149,10 @@ def perfect_step(count: int = 30, seed: int = 0) -> Step:
     offsets = torch.zeros_like(step.rig_parameters["dynamic_offset"]).requires_grad_()
     return replace(
         step,
-        batch=_batch(truth, torch.full(picture, 255)),
+        batch=replace(
+            _batch(truth, torch.full(picture, 255)),
+            normal_prior=torch.tensor([128, 128, 1], dtype=torch.uint8).expand(*picture, 3).clone(),
+        ),
         output=output,
         surfels=apply_field(field, binding),
         binding=binding,

@@ -22,7 +22,8 @@ def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield path, torch.from_numpy(np.ascontiguousarray(value))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            yield from tensors_in(getattr(value, field.name), f"{path}.{field.name}".strip("."))
+            if field.compare:  # what a value only remembers for itself is no part of it
+                yield from tensors_in(getattr(value, field.name), f"{path}.{field.name}".strip("."))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from tensors_in(item, f"{path}[{key}]" if path else str(key))

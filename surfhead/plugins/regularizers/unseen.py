@@ -55,7 +55,7 @@ class Unseen(Regularizer):
         for name, spec in binding.specs.items():
             if name in self.options.keep:
                 continue
-            value = binding.parameters[name].reshape(count, -1)
+            value = binding.parameters[name].flatten(1) if spec.shape else binding.parameters[name][:, None]
             if spec.unseen == "neighbours" and step.mesh is not None:
                 alike.append(value)
             elif spec.unseen == "initial" and not callable(spec.initial):
