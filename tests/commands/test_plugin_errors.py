@@ -78,7 +78,7 @@ def test_a_plugin_file_that_is_not_there(surfhead: Surfhead, tmp_path: Path) -> 
     said = surfhead("train", "--plugin", "nowhere.py")
     assert said.code == 2
     assert said.err == (
-        f'There is no plugin file "{tmp_path / "nowhere.py"}".\n'
+        f'There is no plugin file "{tmp_path / "nowhere.py"}" that can be read.\n'
         "Expected a Python file with `@hookimpl` functions.\n"
         "Check the path given to --plugin or in $SURFHEAD_PLUGINS.\n"
     )

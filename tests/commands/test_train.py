@@ -34,15 +34,14 @@ def test_a_run_leaves_its_folder_and_says_how_it_went(train_tiny: Surfhead, tmp_
     assert config["plugins"] == [str(TINY)]
     assert (run / "checkpoints" / "00000003").is_dir()
     assert "Training static + sh in run: 3 images of 24x24, 80 surfels" in said.out
-    assert "val at image 3: psnr " in said.out
+    assert "val at image 3: PSNR " in said.out
     assert said.out.splitlines()[-2:] == ["Run: run", "Pictures of it in motion: surfhead render run"]
 
 
-def test_quiet_leaves_the_progress_out_but_not_the_result(train_tiny: Surfhead) -> None:
+def test_quiet_says_nothing(train_tiny: Surfhead) -> None:
     said = train_tiny("--quiet")
-    assert said.code == 0, said.err
-    assert "Training" not in said.out
-    assert "Run: run" in said.out
+    assert (said.code, said.out, said.err) == (0, "", "")
+    assert Path("run/checkpoints/00000003").is_dir()
 
 
 def test_a_config_file_is_enough_to_rebuild_a_run(train_tiny: Surfhead, surfhead: Surfhead) -> None:
@@ -141,11 +140,11 @@ def test_a_corrupt_checkpoint(train_tiny: Surfhead, surfhead: Surfhead, damage: 
 
 
 def test_an_observer_that_raises_is_switched_off_and_the_run_goes_on(train_tiny: Surfhead) -> None:
-    said = train_tiny("--quiet", "--set", "observers.raiser={}")
+    said = train_tiny("--set", "observers.raiser={}")
     assert said.code == 0
-    assert said.err == (
+    assert (
         'warning: Observer "raiser" raised ValueError: no ink. It is switched off; the run goes on.\n'
-    )
+    ) in said.err
     assert Path("run/checkpoints/00000003").is_dir()
     assert "no ink" in Path("run/log/train.log").read_text()
 
@@ -167,7 +166,8 @@ ERRORS = {
         ("--regularizer", "nromal=0.1"),
         'Unknown regularizer "nromal". Did you mean "normal"?\n'
         "Known: albedo_smoothness, blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, "
-        "eye_opacity, l1, laplacian, mask, normal, normal_length, offset, residual, scale, unseen.\n"
+        "eye_opacity, l1, laplacian, mask, normal, normal_length, normal_prior, offset, residual, scale, "
+        "unseen.\n"
         "See `surfhead list regularizer`.\n",
     ),
     "unknown option": (
