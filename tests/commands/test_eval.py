@@ -21,7 +21,7 @@ def test_it_measures_the_held_out_views_and_writes_tables_and_pictures(trained: 
     said = trained("eval", "run", "--device", "cpu")
     assert said.code == 0, said.err
     assert "val: 1 views" in said.out
-    assert "psnr: dB, whole picture" in " ".join(said.out.split())
+    assert "PSNR: dB, whole picture" in " ".join(said.out.split())
     written = json.loads(Path("run/eval/00000003/val.json").read_text())
     assert [row["view"] for row in written["rows"]] == ["view-3"]
     assert f"{written['means']['psnr']:.2f}" in said.out
