@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GAP = 2  # columns between two columns
 INDENT = "    "
+WIDE = 139  # columns from which a word longer than its column is folded rather than the table given up
 COMFORT = 24  # columns below which a column of sentences is a tower of words
 
 
@@ -49,7 +50,7 @@ class Listing:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table, or a paragraph a row."""
         width = options.max_width - 1
-        if self.least() <= width:
+        if self.least() <= width or width >= WIDE:
             yield self._table()
             return
         for row in self.rows:
