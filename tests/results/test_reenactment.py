@@ -234,9 +234,9 @@ def test_what_does_not_fit_is_named(case: str) -> None:
 def test_wrong_rules_and_another_rig() -> None:
     subject: Any = Subject(expression=[[0.0] * 4])
     driver = Driver("other", {"expression": torch.zeros(2, 4)}, "small")
-    with pytest.raises(UnknownNameError, match='Unknown rule of --transfer "absolut"'):
+    with pytest.raises(UnknownNameError, match='Unknown transfer "absolut"'):
         reenact(subject, driver, transfer="absolut")
-    with pytest.raises(UnknownNameError, match='Unknown rule of --pose "free"'):
+    with pytest.raises(UnknownNameError, match='Unknown pose rule "free"'):
         reenact(subject, driver, pose="free")
     with pytest.raises(DataError, match='has rig "flame", the avatar has rig "small"'):
         reenact(subject, Driver("other", driver.parameters, "flame"))

@@ -229,8 +229,8 @@ def test_out_of_memory_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
             return lambda *_: 1
 
     drawing = scenes.mixed(12, count=3)
-    monkeypatch.setattr(kernels.cpu, "_library", Failing)
-    monkeypatch.setattr(kernels.cpu, "_set", lambda: 0)
+    monkeypatch.setattr(kernels.cpu, "library", Failing)
+    monkeypatch.setattr(kernels.cpu, "instruction_set", lambda: 0)
     with pytest.raises(SurfheadError, match=r"ran out of memory drawing 3 surfels at 83x61"):
         drawing.draw(Cpu())
 
