@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -46,6 +47,7 @@ class KeyFramePanel:
         self.on_start = on_start
         gui = visitor.handle.gui
         self.frames: tuple[KeyFrame, ...] = ()
+        self._editing = threading.Lock()  # every click has a thread, and reads before it writes
         self._rate = RATE
         self._before = visitor.shot.stance
         self._list = gui.add_markdown("")
@@ -90,6 +92,10 @@ class KeyFramePanel:
         return key_frame(shot, pose, round(time, 3), self.visitor.session.aspect)
 
     def _add(self) -> None:
+        with self._editing:
+            self._insert()
+
+    def _insert(self) -> None:
         step = float(permitted(self._step, self._step.value) or 1.0)
         at = self._index() + 1
         made = self._seen(self.frames[at - 1].time + step if at else 0.0)
@@ -98,6 +104,10 @@ class KeyFramePanel:
         self._tell(at)
 
     def _edit(self, what: str) -> None:
+        with self._editing:
+            self._change(what)
+
+    def _change(self, what: str) -> None:
         at, frames = self._index(), list(self.frames)
         if what not in EDITS:
             return

@@ -41,7 +41,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 def count(folder: Path) -> int:
     newest = checkpoint.latest(folder)
-    return -1 if newest is None else int(newest.name)
+    return -1 if newest is None else int(checkpoint.label(newest))
 
 
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:

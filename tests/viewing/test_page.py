@@ -20,7 +20,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import open_scene
-from surfhead.drawing.key_frames import KeyFrames
+from surfhead.drawing.key_frames import KeyFrame, KeyFrames
 from surfhead.runs.run import load_avatar, read_config
 from surfhead.testing.page_client import PageClient, settled
 from surfhead.viewing import page as page_module
@@ -29,6 +29,7 @@ from surfhead.viewing.page import Page
 from surfhead.viewing.pose_file import pose_npz
 from surfhead.viewing.puppet import Stance, Track
 from surfhead.viewing.settings import is_local
+from surfhead.viewing.time_panel import TimePanel
 from surfhead.viewing.viewpoint import Viewpoint
 
 SIZE = 128
@@ -261,9 +262,21 @@ def test_key_frames_are_set_played_and_saved(page: Page, client: PageClient) -> 
     end = shot_at(saved, 1.0, page.session().shot, page.painter.puppet, 128 / 96)
     assert end.viewpoint.near(side)
     assert differing(page.painter.picture(end, 96, 128), opened, over=1) < 20
-    client.set("Edit", "Earlier")  # the second one, which is chosen, comes first
-    client.set("Edit", "Replace")  # and is what is seen now
-    client.set("Edit", "Delete")
+    (panel,) = (p.key_frames for v in page.visitors.values() for p in v.panels if isinstance(p, TimePanel))
+    first, second = panel.frames
+
+    def edited(what: str) -> tuple[KeyFrame, ...]:
+        before = panel.frames
+        client.set("Edit", what)
+        assert client.wait(lambda: panel.frames is not before)
+        return panel.frames
+
+    swapped = edited("Earlier")  # the second one, which is chosen, comes first
+    assert [frame.time for frame in swapped] == [0.0, 1.0]
+    assert [frame.camera for frame in swapped] == [second.camera, first.camera]
+    replaced = edited("Replace")  # and is what is seen now
+    assert (replaced[0].time, replaced[1]) == (0.0, swapped[1])
+    assert edited("Delete")[0].camera == first.camera
     assert client.wait(lambda: client.says("1 key frames", latest=True))
     client.upload("Load key frames", "mine.json", content)
     assert client.wait(lambda: client.says("2 key frames, 1.0 s", latest=True))
