@@ -49,7 +49,11 @@ def test_it_leaves_colours_without_light_alone_unless_told() -> None:
     specs["sh_dc"], parameters["sh_dc"] = specs.pop("albedo"), parameters.pop("albedo")
     baked = replace(step, binding=replace(step.binding, specs=specs, parameters=parameters))
     assert AlbedoSmoothness()(baked).item() == 0.0
-    assert AlbedoSmoothness(AlbedoSmoothness.Options(parameter="sh_dc"))(baked).item() == AlbedoSmoothness()(step).item() > 0.0
+    assert (
+        AlbedoSmoothness(AlbedoSmoothness.Options(parameter="sh_dc"))(baked).item()
+        == AlbedoSmoothness()(step).item()
+        > 0.0
+    )
 
 
 def test_without_albedo_or_rig_it_is_zero() -> None:
