@@ -2,7 +2,7 @@
 
 Written: ``point_cloud.ply`` with three scales (the third is 1e-6 of the triangle) and ``binding_0``, in
 GaussianAvatars' triangle frame, with ``flame_param.npz`` beside it. Highlights and blend weights have no
-place there, and its rig turns and scales surfels where ours may also shear them. Light is baked: the colours of
+place there, and its rig turns and scales surfels where ours may also shear them. Light is baked: colours of
 an appearance without harmonics are those seen head on in the first timestep. Format ``surfhead`` reads these
 files.
 """
