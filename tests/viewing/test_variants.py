@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.drawing.camera_path import orbit
-from surfhead.runs.run import load_avatar
 from surfhead.viewing.variants import Look, Variants, has_highlight, live_options
 from tests.runs.tiny_run import tiny_avatar
 
@@ -19,8 +16,8 @@ POSE = {"rotation": torch.tensor([[0.0, 2.9, 0.3]]), "neck": torch.tensor([[0.0,
 
 
 @pytest.fixture(scope="module")
-def avatar(trained_run: Path) -> Avatar:
-    made = load_avatar(trained_run, device="cpu")
+def avatar() -> Avatar:
+    made = tiny_avatar(appearance="lasg")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # a few images train neither harmonics nor highlight
         made.surfels.parameters["sh_rest"].normal_(0.0, 0.2, generator=generator)
