@@ -12,8 +12,8 @@ from surfhead.avatars.surfels import apply_field
 from surfhead.meshes.mending import closed, cut_off, decimated, rim_plane, smoothed_where, watertight
 from surfhead.meshes.surface_mesh import SurfaceMesh
 
-SMALL_HOLE = 0.06  # metres round it: smaller ones are where no picture saw, larger ones may be meant
-ABOVE_RIM = 0.004  # metres above the rim of the rig's mesh, where surfels fade
+SMALL_HOLE = 0.15  # metres round it: smaller ones are where no picture saw; a neck has half a metre and more
+ABOVE_RIM = 0.010  # metres above the rim of the rig's mesh, near which surfels fade and the surface frays
 UNSEEN_STEPS = 60  # of smoothing where nobody saw
 NEAREST = 8  # surfels that say how well a vertex was seen
 
@@ -43,7 +43,7 @@ def finished(
     mesh = closed(mesh, SMALL_HOLE)
     if smooth_unseen and avatar.observed is not None:
         mesh = smoothed_where(mesh, 1.0 - known_at(avatar, pose, mesh.vertices), UNSEEN_STEPS)
-    mesh = decimated(mesh, triangles)
+    mesh = closed(decimated(mesh, triangles), SMALL_HOLE)  # collapsing edges opens a few
     return watertight(mesh) if close_all else mesh
 
 
