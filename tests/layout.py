@@ -21,7 +21,8 @@ FAULTS = """(scope) => {
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page is wider than its window");
   for (const e of all) {
     const box = e.getBoundingClientRect(), style = getComputedStyle(e);
-    if ((box.left < -1 || box.right > innerWidth + 1) && !within(e, ["auto", "scroll"]))
+    const shown = e.textContent.trim() || e.matches("img, video, svg, input, select, button");
+    if (shown && (box.left < -1 || box.right > innerWidth + 1) && !within(e, ["auto", "scroll"]))
       faults.push(`${name(e)} sticks out to ${Math.round(box.right)}`);
     const text = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
     if (text && style.overflowX !== "visible" && e.scrollWidth > e.clientWidth + 1 && e.clientWidth)
