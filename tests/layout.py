@@ -10,7 +10,8 @@ FAULTS = """(scope) => {
     const box = e.getBoundingClientRect(), style = getComputedStyle(e);
     return box.width > 1 && box.height > 1 && style.visibility !== "hidden" && e.checkVisibility();
   };
-  const name = (e) => `${e.tagName} ${e.id || (e.textContent || e.title || e.type || "").trim().slice(0, 40)}`;
+  const words = (e) => (e.textContent || e.title || e.type || "").trim().slice(0, 40);
+  const name = (e) => `${e.tagName} ${e.id || words(e)}`;
   const within = (e, kind) => {  // scrolled in, what is outside it is not seen
     for (let at = e.parentElement; at; at = at.parentElement)
       if (kind.includes(getComputedStyle(at).overflowX)) return true;

@@ -77,7 +77,7 @@ class Optimiser:
                 rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
         for name in rates:
             if name not in known:
-                raise unknown_name("rate", name, known, "Choose one of these groups.")
+                raise unknown_name("rate", name, known, "Name one of these with --set rate.NAME=NUMBER.")
         reach = config.batch_size if config.scale_momenta else 1
         betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
         self.adam = torch.optim.Adam(rows, lr=0.0, betas=betas, eps=EPSILON, fused=True)

@@ -118,11 +118,9 @@ class Page(Exhibit):
 
     def _set_up(self) -> None:
         server = self._server
-        # beside two heads there is no room above the picture
-        layout: Any = "floating" if self.beside == ALONE else "collapsible"
-        server.gui.configure_theme(
-            control_layout=layout, show_logo=False, show_share_button=False, dark_mode=True
-        )
+        server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
+        if self.beside != ALONE and hasattr(server.gui, "main_panel"):
+            server.gui.main_panel.dock_right()  # over two heads there is no room
         server.scene.set_up_direction(self.up)
         camera = server.initial_camera
         camera.position, camera.look_at = self.start.position, self.target

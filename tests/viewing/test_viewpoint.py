@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from surfhead.core.types import Cameras
-from surfhead.viewing.viewpoint import Viewpoint, picture_size, start_viewpoint
+from surfhead.viewing.viewpoint import Viewpoint, fitted, picture_size, start_viewpoint
 from tests.runs.tiny_run import tiny_avatar
 
 

@@ -50,6 +50,6 @@ def test_on_a_phone_the_panel_waits_and_the_head_fits(browser, head_page):
     tab.close()
     inside = shot[: PHONE[1] - 60] < 235
     columns = np.flatnonzero(inside.any(axis=0))
-    assert 0 < columns[0]
+    assert columns[0] > 0
     assert columns[-1] < PHONE[0] - 1
     assert columns[-1] - columns[0] > PHONE[0] / 4
