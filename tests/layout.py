@@ -49,3 +49,9 @@ def faults(tab: Any, scope: str = "body") -> list[str]:
     """
     found: list[str] = tab.evaluate(FAULTS, scope)
     return found
+
+
+def laid_out(tab: Any, scope: str = "body") -> list[str]:
+    """What is wrong once a page has followed its window: two pictures of the browser later."""
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return faults(tab, scope)

@@ -19,6 +19,7 @@ plain table of the box's blocks), so that the cost follows the surface's area, n
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from surfhead.core.errors import OptionError
 from surfhead.meshes.depth_pictures import DepthPatches, side_by_side
+from surfhead.terminal.bars import progress
 
 BLOCK = 8  # voxels along each side of a block
 BYTES = 12  # of a voxel at most, when its values are spread over the box
@@ -126,7 +128,9 @@ class TsdfVolume:
                     if len(rows):
                         self._add(picture, rows, kept[rows], places)
 
-            run(fill, list(range(0, len(kept), size)))
+            starts, done = list(range(0, len(kept), size)), itertools.count(1)
+            with progress("Fusing depth", len(starts)) as advance:
+                run(lambda start: (fill(start), advance(next(done))), starts)
 
     def _add(self, patches: DepthPatches, rows: Tensor, centres: Tensor, places: Tensor) -> None:
         """Add a picture's say on some kept blocks: (M,) rows, (M, 3) middles, (512, 3) voxels from there."""
