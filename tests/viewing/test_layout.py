@@ -14,7 +14,7 @@ from tests.layout import LARGE, PHONE, SMALL, laid_out
 
 pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
 TITLE, OTHER = "a run", "another run"
-TABS = ("Time", "Rig", "View")
+TABS = ("Time", "View")
 BESIDE = """() => document.querySelector("canvas").getBoundingClientRect().right
   <= document.querySelector("[role=tab]").getBoundingClientRect().left + 2"""
 
