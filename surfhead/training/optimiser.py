@@ -76,8 +76,8 @@ class Optimiser:
                 self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
                 avatar.motion[name] = avatar.motion[name].detach().clone().requires_grad_()
                 rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
-        for name in rates:
-            if name not in known:
+        for name, given in rates.items():
+            if name not in known and not given.optional:
                 raise unknown_name("rate", name, known, "Choose one of these groups.")
         reach = config.batch_size if config.scale_momenta else 1
         betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
@@ -206,7 +206,7 @@ class Optimiser:
 def _override(schedule: Schedule, rate: Rate | None, length: int) -> Schedule:
     if rate is None:
         return schedule
-    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate)}
+    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate) if f.name != "optional"}
     changes = {k: v for k, v in changes.items() if v is not None}
     for key in ("steps", "delay_steps"):
         if key in changes:

@@ -25,9 +25,9 @@ PARENTS = (-1, 0, 1, 1, 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
+def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
     """Launches go to the emulator."""
-    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+    with emulated_kernels(KERNELS) as found:
         yield found
 
 
