@@ -72,7 +72,7 @@ def test_asking_for_such_a_rig_is_refused_without_the_right(flame_avatar, tmp_pa
     assert str(caught.value) == (
         'The licence of rig "flame" forbids passing its shapes and weights on.\n'
         "Baked motion holds none of them.\n"
-        "Set motion=baked, or give --i-may-share-the-rig if you have that right."
+        "Add --set motion=baked, or give --i-may-share-the-rig if you have that right."
     )
     assert not list(tmp_path.iterdir())
     head, arrays = opened(page(flame_avatar, tmp_path, motion="rig", i_may_share_the_rig=True))
