@@ -85,7 +85,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """A checkpoint's JSON values alone. Raises DataError like ``read``."""
     try:
         bounds.regular(folder / TENSORS)
-        meta = json.loads(bounds.regular(folder / META).read_text(encoding="utf-8"))
+        meta = bounds.read_json(folder / META)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
