@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -28,6 +29,7 @@ class Process:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._said = Path(tempfile.mkdtemp(prefix="warm-"))
+        self._clean = weakref.finalize(self, shutil.rmtree, self._said, True)
         context = multiprocessing.get_context(METHOD)
         if METHOD == "forkserver":
             multiprocessing.set_forkserver_preload(list(LOADED))
@@ -65,7 +67,7 @@ class Process:
             raise TimeoutError
         self._process.join()
         said = [(self._said / name).read_bytes() if (self._said / name).exists() else b"" for name in STREAMS]
-        shutil.rmtree(self._said)
+        self._clean()
         return said[0], said[1]
 
 
