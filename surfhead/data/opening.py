@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from surfhead.core.components import Dataset
@@ -11,6 +10,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
+from surfhead.files.places import place
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def data_choice(data: str | None) -> Choice:
     """The data set plugin for a path, recognised by its content; None is the built-in head."""
     if data is None:
         return Choice("synthetic")
-    path = Path(data).expanduser()
+    path = place(data)
     if not path.exists():
         raise DataError(
             f'Data set "{data}" does not exist.',
@@ -58,7 +58,7 @@ def usual_preset(data: str | None, name: str | None = None) -> str:
         DataError: no reader recognises the data. UnknownNameError: there is no reader of this name.
     """
     if name is None:
-        name = data_choice(None if data is None else str(Path(data).expanduser().resolve())).name
+        name = data_choice(None if data is None else str(place(data).resolve())).name
     chosen: Any = registry().get("dataset", name)
     return str(chosen.preset)
 
@@ -79,4 +79,4 @@ def open_scene(config: RunConfig) -> Opened:
     if config.cache != "auto" and "cache" in fields:
         options.setdefault("cache", "ram" if config.cache == "gpu" else config.cache)
     dataset: Dataset = registry().create("dataset", config.data.name, options)
-    return Opened(dataset.open(Path(config.path).expanduser() if config.path else None), dataset)
+    return Opened(dataset.open(place(config.path) if config.path else None), dataset)

@@ -39,7 +39,7 @@ from surfhead.core.errors import DataError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
 from surfhead.drawing.camera_path import intrinsics_of
-from surfhead.files.bounds import regular
+from surfhead.files.bounds import read_json
 from surfhead.files.writing import write_text
 
 RIGID = 1e-3  # largest deviation of a rotation times its transpose from the identity, as in Cameras.validate
@@ -131,7 +131,7 @@ class KeyFrames:
     def read(cls, path: Path) -> KeyFrames:
         """The key frames of a JSON file. Raises DataError naming the file and the value that is wrong."""
         try:
-            content = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
+            content = read_json(path, 1 << 26)
         except FileNotFoundError as error:
             raise DataError(
                 f'Key frames "{path}" do not exist.', "Expected a JSON file.", "Check the path."

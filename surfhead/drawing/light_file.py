@@ -17,7 +17,6 @@ lights are mixed, and turns and strengths go on evenly. Before the first and aft
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ import torch
 
 from surfhead.core.errors import DataError, UnavailableError, unknown_name
 from surfhead.drawing.key_frames import FASTEST, LONGEST, MOST
-from surfhead.files.bounds import regular
+from surfhead.files.bounds import read_json, regular
 from surfhead.maths.lamps import LAMPS
 from surfhead.maths.light import Light, about_up, projected
 
@@ -263,7 +262,7 @@ class MovingLight:
 
 def _read_document(path: Path) -> _Document:
     try:
-        content: Any = json.loads(regular(path, 1 << 26).read_text(encoding="utf-8"))
+        content: Any = read_json(path, 1 << 26)
     except FileNotFoundError as error:
         raise DataError(
             f'The light "{path}" does not exist.', "Expected a file.", "Check the path."

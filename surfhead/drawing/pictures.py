@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,17 @@ def save(pixels: np.ndarray, path: Path) -> None:
 
 
 @contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    """A library's own words are not said: the error that ended the work says more."""
+    log = logging.getLogger(name)
+    log.disabled, before = True, log.disabled
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
+@contextmanager
 def video(path: Path, height: int, width: int, rate: float) -> Iterator[Callable[[np.ndarray], None]]:
     """An MP4 file (H.264) that takes pictures (H, W, 3) uint8.
 
@@ -55,11 +67,16 @@ def video(path: Path, height: int, width: int, rate: float) -> Iterator[Callable
         )
         writer.send(None)
 
+        sent = 0
+
         def append(pixels: np.ndarray) -> None:
+            nonlocal sent
+            sent += 1
             padded = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             writer.send(np.ascontiguousarray(padded))
 
         try:
             yield append
         finally:
-            writer.close()
+            with nullcontext() if sent else _unsaid("imageio_ffmpeg"):
+                writer.close()

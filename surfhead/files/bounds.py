@@ -6,12 +6,14 @@ raises ValueError (or OSError) with the reason; readers word it with the file's 
 
 from __future__ import annotations
 
+import json
 import os
 import pickletools
 import stat
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 LARGEST = 4 << 30  # bytes of a file that is read as a whole
 UNPACKED = 64 << 20  # bytes that any archive may unpack to
@@ -20,6 +22,9 @@ PIXELS = 48_000_000  # of a picture; 8K video has 33 million
 FLAT = 100  # pixels a byte of a larger picture; photographs have below 20
 ASKING = ("PUT", "BINPUT", "LONG_BINPUT", "GET", "BINGET", "LONG_BINGET", "FRAME")  # opcodes of pickles
 VALUE = 1  # bytes that a number takes in a file, at least
+TAKEN = {b"[": 80, b"{": 240, b",": 32, b'"': 30}  # bytes of memory that a mark of JSON may stand for
+DECODED = 256 << 20  # bytes that any JSON text may take in memory
+LINE = 1 << 20  # bytes of a line of records
 
 
 def regular(path: Path, largest: int = LARGEST) -> Path:
@@ -49,6 +54,35 @@ def archive(file: IO[bytes]) -> IO[bytes]:
                 raise ValueError(f"its {size} bytes unpack to {unpacked}")
     file.seek(0)
     return file
+
+
+def read_json(path: Path, largest: int = 1 << 29) -> Any:
+    """The content of a JSON file (UTF-8, -16 or -32) that takes no more memory than its text could mean.
+
+    Raises OSError, ValueError, or RecursionError where it is nested too deeply.
+    """
+    return decoded(regular(path, largest).read_bytes())
+
+
+def decoded(text: bytes) -> Any:
+    """A JSON text's content, as ``read_json`` gives it."""
+    taken = sum(text.count(mark) * size for mark, size in TAKEN.items())
+    if taken > max(DECODED, RATIO * len(text)):
+        raise ValueError(f"its {len(text)} bytes would take {taken} in memory")
+    return json.loads(text)
+
+
+def read_records(path: Path, largest: int = 1 << 28) -> Iterator[tuple[str, Any]]:
+    """The lines of a file of JSON records, with their content; damaged and endless ones are left out.
+
+    Raises OSError.
+    """
+    with regular(path, largest).open("rb") as file:
+        while line := file.readline(LINE):
+            try:
+                yield line.decode("utf-8", errors="replace"), decoded(line)
+            except (ValueError, RecursionError):
+                continue  # cut short when the run was killed, or damaged
 
 
 def picture(width: int, height: int, size: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from surfhead.files.bounds import read_records
 
 WIDTH, HEIGHT = 640, 280  # of the whole drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 34  # margins
@@ -39,11 +41,10 @@ def read_history(run: Path) -> History:
     path = run / "metrics.jsonl"
     if not path.is_file():
         return found
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            _add(found, json.loads(line))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
-            continue  # cut short when the run was killed, or damaged
+    with contextlib.suppress(OSError):
+        for _, row in read_records(path):
+            with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError, OverflowError):
+                _add(found, row)
     return found
 
 

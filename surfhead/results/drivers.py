@@ -13,6 +13,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
 from surfhead.data.opening import data_choice
+from surfhead.files.places import place
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.run import Run
 
@@ -52,7 +53,7 @@ def read_driver(source: Path) -> Driver:
     Raises:
         DataError: it is none of these, or damaged.
     """
-    name = str(source)
+    name, source = str(source), place(source)
     if not source.exists():
         raise DataError(
             f'Driver "{name}" does not exist.',

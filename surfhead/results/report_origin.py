@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from surfhead.files.bounds import read_json
 from surfhead.terminal.sizes import duration
 
 
 def origin_of(run: Path) -> list[tuple[str, str]]:
     """What a run's record says of its making, as (what, value); older runs say less."""
     try:
-        found: Any = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found: Any = read_json(run / "environment.json", 1 << 24)
+    except (OSError, ValueError, RecursionError):
         return []
     record: Mapping[str, Any] = found if isinstance(found, dict) else {}
     packages = record.get("packages")

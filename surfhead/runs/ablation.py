@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surfhead.core.errors import OptionError
+from surfhead.files.bounds import read_json
 from surfhead.files.writing import write_text
 from surfhead.runs import attached
 from surfhead.runs.folder import CONFIG
@@ -166,7 +167,7 @@ def check_arguments(member: Member) -> None:
     if not path.exists():
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path, 1 << 24)
     except (OSError, ValueError, RecursionError):
         before = None
     if not isinstance(before, list) or not all(isinstance(word, str) for word in before):

@@ -18,6 +18,7 @@ import torch
 
 from surfhead.core.config import RunConfig, dump
 from surfhead.core.errors import DataError
+from surfhead.files.bounds import read_json
 from surfhead.files.writing import unwritable, write_text
 from surfhead.runs import trust
 from surfhead.runs.machine import commit, now, processor
@@ -79,9 +80,9 @@ def _note_duration(folder: Path, seconds: float) -> None:
     """Add to the record how long the run was at work, also where it was stopped."""
     path = folder / "environment.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, 1 << 24)
         record["seconds"] = round(float(record.get("seconds", 0.0)) + seconds, 1)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return  # somebody changed it
     write_text(path, json.dumps(record, indent=1))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.core.config import RunConfig
 from surfhead.core.errors import ContractError
 from surfhead.core.registry import registry
+from surfhead.files.places import is_file
 from surfhead.runs import trust
 
 
@@ -54,9 +54,13 @@ def check_plugin_files(meta: Mapping[str, Any]) -> None:
         kind, name = row["kind"], row["name"]
         if row["sha256"]:
             path = Path(row["file"])
-            if not path.exists() and trust.loaded(row["sha256"]):
+            if not is_file(path) and trust.loaded(row["sha256"]):
                 continue  # it is elsewhere now, and the user named that place
-            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != row["sha256"]:
+            try:
+                same = trust.file_digest(path) == row["sha256"]
+            except (OSError, ValueError):
+                same = False
+            if not same:
                 raise ContractError(
                     f'Plugin file "{path}" is missing or changed since the run used it ({kind} "{name}").',
                     f"Expected the file with SHA-256 {row['sha256'][:16]}….",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -14,6 +13,8 @@ from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
+from surfhead.files.bounds import read_json
+from surfhead.files.places import place
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.layers import read_file
@@ -34,7 +35,7 @@ class Run:
     """
 
     def __init__(self, folder: Path | str, data: str | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = place(folder)
         self.data = data
         self.other_data = False
 
@@ -44,7 +45,7 @@ class Run:
         made.config = self.config
         if data is not None:
             made.other_data = True
-            made.config = replace(self.config, data=data_choice(data), path=str(Path(data).resolve()))
+            made.config = replace(self.config, data=data_choice(data), path=str(place(data).resolve()))
         return made
 
     @cached_property
@@ -84,7 +85,7 @@ class Run:
 
     def checkpoint(self, name: str | None = None) -> Path:
         """The checkpoint of this name, such as ``00001000``; by default the newest. Raises DataError."""
-        path = self.newest if name is None else self.folder / "checkpoints" / name
+        path = self.newest if name is None else place(self.folder / "checkpoints" / name)
         if path is None or not path.is_dir():
             names = [p.name for p in (self.folder / "checkpoints").glob("[0-9]*")]
             raise DataError(
@@ -117,7 +118,7 @@ class Run:
             return None
         path = self.folder / "eval" / checkpoint.label(self.newest) / f"{split}.json"
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found: dict[str, Any] = read_json(path)
         except (OSError, ValueError, RecursionError):
             return None
         whole = isinstance(found, dict) and isinstance(found.get("means"), dict)
@@ -160,7 +161,7 @@ def at_home(config: RunConfig, data: str | None) -> RunConfig:
     """A run's configuration with its data at the place where they are now; None: where they were."""
     if data is None:
         return config
-    return replace(config, path=str(Path(data).expanduser().resolve()))
+    return replace(config, path=str(place(data).resolve()))
 
 
 def read_config(folder: Path) -> RunConfig:

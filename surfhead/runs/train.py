@@ -22,6 +22,7 @@ from surfhead.core.registry import registry
 from surfhead.data.file_check import check_held_out
 from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
+from surfhead.files.places import place
 from surfhead.files.writing import write_text
 from surfhead.runs.claim import claimed, holds_a_run
 from surfhead.runs.configuration import configure, default_stem, unfit_schedules
@@ -111,11 +112,11 @@ def _chosen(
     if resume:
         if out is None:
             raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
-        folder = Path(out)
+        folder = place(out)
         config = at_home(read_config(folder), data)
         return replace(config, debug=max(debug, config.debug)), folder
     config = configure(data, preset=preset, file=file, settings=settings)
-    folder = Path(out) if out is not None else default_stem(config)
+    folder = place(out) if out is not None else default_stem(config)
     if (folder / CONFIG).exists():
         raise holds_a_run(folder)
     return config, folder

@@ -19,8 +19,10 @@ from typing import Any
 
 from surfhead.core.errors import DataError, OptionError, PluginLoadError
 from surfhead.core.registry import registry
+from surfhead.files.bounds import regular
 
 log = logging.getLogger("surfhead")
+LONGEST = 1 << 24  # bytes of a plugin file
 TRUSTED = "trusted-plugins.txt"
 
 
@@ -86,9 +88,7 @@ def load_foreign(path: Path, where: Path) -> None:
     """
     path = (where.parent / path.expanduser()).resolve()
     try:
-        if path.exists() and not path.is_file():
-            raise OSError(0, "it is no regular file")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
     except (OSError, ValueError) as error:
         raise DataError(
             f'Plugin file "{path}", which "{where}" names, cannot be read: {error}.',
@@ -105,6 +105,11 @@ def load_foreign(path: Path, where: Path) -> None:
         remember(digest, str(path))
     if not loaded(digest):
         registry().load_file(path, digest)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a plugin file. Raises OSError or ValueError where it is none."""
+    return hashlib.sha256(regular(path, LONGEST).read_bytes()).hexdigest()
 
 
 def plugin_files(tables: Mapping[str, Any]) -> list[Path]:

@@ -85,7 +85,7 @@ def read_meta(folder: Path) -> dict[str, Any]:
     """A checkpoint's JSON values alone. Raises DataError like ``read``."""
     try:
         bounds.regular(folder / TENSORS)
-        meta = json.loads(bounds.regular(folder / META).read_text(encoding="utf-8"))
+        meta = bounds.read_json(folder / META)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, error) from error
     if not isinstance(meta, dict) or meta.get("version") != VERSION:
@@ -160,7 +160,7 @@ def complete(folder: Path) -> bool:
             header = json.loads(file.read(length))
         rows = [row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"]
         whole = 8 + length + max(rows, default=0) == size
-        with (folder / META).open("rb") as file:
+        with bounds.regular(folder / META).open("rb") as file:
             file.seek(max((folder / META).stat().st_size - 16, 0))
             return whole and file.read().rstrip().endswith(b"}")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surfhead.files import bounds
 from surfhead.files.writing import write_text
 from surfhead.measuring.baseline import TriangleBaseline, evaluate_baseline
 from surfhead.measuring.evaluation import evaluate
@@ -77,7 +78,7 @@ def summary(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        rows = json.loads(path.read_text("utf-8"))
+        rows = bounds.read_json(path)
     except (OSError, ValueError, RecursionError):
         rows = None
     kept = [row for row in rows if _whole(row)] if isinstance(rows, list) else []

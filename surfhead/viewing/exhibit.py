@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from surfhead.viewing.training import Training
 from surfhead.viewing.training_views import TrainingViews
 from surfhead.viewing.variants import has_highlight, live_options
 from surfhead.viewing.viewpoint import Vector, Viewpoint, start_viewpoint
+
+FILMS = 2  # made at once, of all pages
 
 
 class Exhibit:
@@ -65,6 +68,7 @@ class Exhibit:
         self.controls = controls_of(avatar.rig, avatar.motion) if avatar.deformer.rig_bound else {}
         self.live_options, self.highlight = live_options(avatar), has_highlight(avatar)
         self.visitors: dict[int, Viewer] = {}
+        self.films = threading.Semaphore(FILMS)
 
     def session(self) -> Session:
         """What a new browser sees."""
@@ -121,11 +125,13 @@ class Guest(Viewer, Protocol):
         handle: viser's handle of it.
         session: what it sees.
         quality: of the encoding, see ``Page``.
+        hands: how much of what it asks for is done at once.
     """
 
     page: Exhibit
     handle: Any
     quality: int
+    hands: threading.Semaphore
 
     @property
     def shot(self) -> Shot:

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,11 @@ from PIL import Image
 from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyFrame, KeyFrames
 from surfhead.drawing.pictures import video
+from surfhead.viewing.heard import permitted
 from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames, shot_at
 from surfhead.viewing.shot import Request
 from surfhead.viewing.viewpoint import picture_size
-from surfhead.viewing.wiring import permitted, when_changed, when_clicked, when_uploaded
+from surfhead.viewing.wiring import when_changed, when_clicked, when_uploaded
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
@@ -48,6 +50,7 @@ class KeyFramePanel:
         gui = visitor.handle.gui
         self.frames: tuple[KeyFrame, ...] = ()
         self._editing = threading.Lock()  # every click has a thread, and reads before it writes
+        self._filming = threading.Lock()
         self._rate = RATE
         self._before = visitor.shot.stance
         self._list = gui.add_markdown("")
@@ -158,6 +161,8 @@ class KeyFramePanel:
         told = visitor.handle.add_notification("Film", "0 %", loading=True, with_close_button=False)
         try:
             for number, time in enumerate(times.tolist()):
+                if visitor.handle.client_id not in page.visitors:
+                    raise DataError("The page was closed.")
                 seen = shot_at(path, time, shot, page.painter.puppet, aspect)
                 yield page.ask(partial(page.painter.picture, seen, height, width))
                 told.body = f"{100 * (number + 1) // len(times)} % of {len(times)} pictures"
@@ -165,6 +170,25 @@ class KeyFramePanel:
             told.remove()
 
     def _film(self) -> None:
+        with self._one_film():
+            self._send_film()
+
+    @contextmanager
+    def _one_film(self) -> Iterator[None]:
+        """Films take minutes: one of a page at a time, and few of all pages, which share threads."""
+        if not self.visitor.page.films.acquire(blocking=False):
+            raise DataError("Other films are being made.", "", "Try again when they are ready.")
+        try:
+            if not self._filming.acquire(blocking=False):
+                raise DataError("A film is being made already.", "", "Wait until it is ready.")
+            try:
+                yield
+            finally:
+                self._filming.release()
+        finally:
+            self.visitor.page.films.release()
+
+    def _send_film(self) -> None:
         pictures = self._taken()
         first = next(pictures)
         with tempfile.TemporaryDirectory() as folder:
@@ -177,6 +201,10 @@ class KeyFramePanel:
         self.visitor.handle.send_file_download(path.name, content, save_immediately=True)
 
     def _pictures(self) -> None:
+        with self._one_film():
+            self._send_pictures()
+
+    def _send_pictures(self) -> None:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for number, pixels in enumerate(self._taken()):

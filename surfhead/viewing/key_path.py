@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyCamera, KeyFrame, KeyFrames
+from surfhead.files.bounds import decoded
 from surfhead.viewing.play import Play
 from surfhead.viewing.puppet import Puppet, Stance, Track
 from surfhead.viewing.shot import Shot
@@ -46,7 +46,7 @@ def read_key_frames(name: str, content: bytes, puppet: Puppet) -> KeyFrames:
     if len(content) > LARGEST:
         raise DataError(f'"{name}" has {len(content)} bytes.', f"Expected at most {LARGEST}.", "Cut it.")
     try:
-        table = json.loads(content)
+        table = decoded(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f'Key frames "{name}" cannot be read: {error}.', "Expected a JSON file.", "Mend it."

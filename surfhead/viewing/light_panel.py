@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from surfhead.viewing.wiring import when_changed, when_clicked, when_pointed, wh
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Guest
+
+NO_WORD = re.compile(r"[^\w .()-]")  # a name is only shown; what no file is called goes
+LONGEST = 80  # characters of it
 
 
 class LightPanel:
@@ -49,10 +53,11 @@ class LightPanel:
             self._change(direction=pointed_at(shot.viewpoint, x, y))
 
     def _environment(self, name: str, content: bytes) -> None:
+        shown = NO_WORD.sub("_", Path(name).name)[-LONGEST:].lstrip(".") or "environment"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(name).name
+            path = Path(folder) / shown
             path.write_bytes(content)
-            light = replace(read_light(str(path)), name=Path(name).name)
+            light = replace(read_light(str(path)), name=shown)
         self._choice.options = (LEARNT, *LAMPS, light.name)
         self._choice.value = light.name
         self._change(name=light.name, environment=light)

@@ -18,6 +18,7 @@ from surfhead.viewing.arriving import bound
 from surfhead.viewing.beside import ALONE
 from surfhead.viewing.exhibit import Exhibit
 from surfhead.viewing.front import Front
+from surfhead.viewing.heard import only_known_kinds, only_values
 from surfhead.viewing.puppet import Track
 from surfhead.viewing.settings import HOST, PORT, QUALITY, SIZE, check_settings, is_local
 from surfhead.viewing.visitor import Visitor
@@ -130,6 +131,7 @@ class Page(Exhibit):
 
     def _come(self, client: Any) -> None:
         bound(client.gui)
+        only_values(client.gui)
         visitor = Visitor(self, client)
         self.visitors[client.client_id] = visitor
         self.streamer.add(visitor)
@@ -180,6 +182,7 @@ def _serve(host: str, port: int, title: str, access: Access) -> Any:
         server: Any = viser.ViserServer(host, port or free, label=title, verbose=False)
     if port and server.get_port() != port:
         log.warning("Port %d is taken: the viewer is at port %d.", port, server.get_port())
+    only_known_kinds(getattr(server, "_websock_server", None))
     server.request_share_url = lambda *_, **__: None  # a page must not be able to publish this machine
     return server
 

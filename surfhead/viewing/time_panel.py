@@ -11,7 +11,7 @@ from surfhead.viewing.key_frame_panel import KeyFramePanel
 from surfhead.viewing.play import TimelinePlay
 from surfhead.viewing.puppet import Track
 from surfhead.viewing.shot import Request
-from surfhead.viewing.uploads import motion_track
+from surfhead.viewing.uploads import LARGEST, motion_track
 from surfhead.viewing.wiring import when_changed, when_clicked, when_pressed, when_uploaded
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class TimePanel:
         gui = visitor.handle.gui
         self._tracks: dict[str, Track | None] = {OWN: None}
         self._tracks |= {track.name: track for track in visitor.page.tracks}
+        self._offered = set(self._tracks)
         self._speed = 1.0
         self._reported = 0.0
         rigged = visitor.page.avatar.deformer.rig_bound
@@ -113,10 +114,21 @@ class TimePanel:
         while label in self._tracks:
             label, number = f"{name} ({number})", number + 1
         self._tracks[label] = track
+        self._forget_oldest()
         self._motion.options = tuple(self._tracks)
         self._motion.value = label
         self._choose(label)
         self.visitor.say(f"{name}: {len(track)} timesteps at {track.rate:g} a second.")
+
+    def _forget_oldest(self) -> None:
+        """Keep no more of what was sent than one file may have; the newest stays."""
+        sent = [name for name in self._tracks if name not in self._offered]
+        while len(sent) > 1 and sum(self._size(name) for name in sent) > LARGEST:
+            del self._tracks[sent.pop(0)]
+
+    def _size(self, name: str) -> int:
+        track = self._tracks[name]
+        return 0 if track is None else sum(rows.nbytes for rows in track.parameters.values())
 
     def shown(self, request: Request, pixels: np.ndarray) -> None:
         """Let the slider follow a motion that plays."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Exhibit
 
 SETTLES = 5.0  # seconds in which a slow browser may still report the place it was moved away from
+HANDS = 8  # of the 32 threads that viser has for all pages
 NOTICE = 6.0  # seconds a message is shown
 
 
@@ -32,6 +35,7 @@ class Visitor:
         handle: viser's handle of it.
         session: what it sees.
         quality: of the encoding, see ``Page``.
+        hands: how much of what it asks for is done at once.
     """
 
     def __init__(self, page: Exhibit, handle: Any) -> None:
@@ -39,6 +43,7 @@ class Visitor:
         self.handle = handle
         self.quality = page.quality
         self.session = page.session()
+        self.hands = threading.Semaphore(HANDS)
         self._moved = -SETTLES
         self._sent: Viewpoint | None = None
         self._arrived = False
@@ -66,7 +71,8 @@ class Visitor:
         self._stand_back()
 
     async def _moves(self, camera: Any) -> None:
-        self._follow(camera)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):  # numbers of no camera
+            self._follow(camera)
 
     @property
     def front(self) -> Viewpoint:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from surfhead.core.errors import SurfheadError
 from surfhead.viewing.arriving import let_go
+from surfhead.viewing.heard import permitted
 from surfhead.viewing.viewpoint import Vector
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def when_changed(visitor: Guest, handle: Any, act: Callable[[Any], object]) -> N
 def when_clicked(visitor: Guest, handle: Any, act: Callable[[], object]) -> None:
     """Call ``act()`` for every click, in a thread of its own; it may take long."""
 
-    handle.on_click(lambda _event: _guarded(visitor, act))
+    handle.on_click(lambda _event: _in_turn(visitor, act))
 
 
 def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], object]) -> None:
@@ -42,7 +43,7 @@ def when_uploaded(visitor: Guest, handle: Any, act: Callable[[str, bytes], objec
         file = event.target.value
         let_go(event.target)
         if file is not None:
-            _guarded(visitor, lambda: act(str(file.name), bytes(file.content)))
+            _in_turn(visitor, lambda: act(str(file.name), bytes(file.content)))
 
     handle.on_upload(uploaded)
 
@@ -55,7 +56,7 @@ def when_picked(visitor: Guest, act: Callable[[Vector, Vector], object]) -> Call
         numbers = [float(value) for value in (*event.ray_origin, *event.ray_direction)]
         if len(numbers) == 6 and all(map(math.isfinite, numbers)):
             x, y, z, a, b, c = numbers
-            _guarded(visitor, lambda: act((x, y, z), (a, b, c)))
+            _in_turn(visitor, lambda: act((x, y, z), (a, b, c)))
 
     scene.on_click()(pointed)
     return lambda: scene.remove_click_callback(pointed)
@@ -65,7 +66,7 @@ def when_pressed(visitor: Guest, label: str, key: str, act: Callable[[], object]
     """Call ``act()`` when a key is pressed in the page, or its command is chosen: Ctrl-K lists them."""
     gui = visitor.handle.gui
     if hasattr(gui, "add_command"):  # since viser 1.0.20
-        gui.add_command(label, hotkey=key).on_trigger(lambda _event: _guarded(visitor, act))
+        gui.add_command(label, hotkey=key).on_trigger(lambda _event: _in_turn(visitor, act))
 
 
 def when_pointed(visitor: Guest, act: Callable[[float, float], object]) -> None:
@@ -74,7 +75,7 @@ def when_pointed(visitor: Guest, act: Callable[[float, float], object]) -> None:
     def pointed(event: Any) -> None:
         x, y = event.screen_pos
         if math.isfinite(x) and math.isfinite(y):
-            _guarded(visitor, lambda: act(float(x), float(y)))
+            _in_turn(visitor, lambda: act(float(x), float(y)))
 
     visitor.handle.scene.on_click()(pointed)
 
@@ -90,17 +91,12 @@ def _guarded(visitor: Guest, act: Callable[[], object]) -> None:
         visitor.say(f"That did not work: {type(error).__name__}.")
 
 
-def permitted(handle: Any, value: Any) -> Any:
-    """A control's value as declared: clamped to its range, None for what is none of its choices.
-
-    The browser's controls keep to it; whoever speaks to the server without them need not.
-    """
-    choices = getattr(handle, "options", None)
-    if choices is not None:
-        return value if value in tuple(choices) else None
-    low, high = getattr(handle, "min", None), getattr(handle, "max", None)
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            return None
-        return min(max(value, low), high)
-    return value
+def _in_turn(visitor: Guest, act: Callable[[], object]) -> None:
+    """Act in this thread, unless the same page already has several acts in hand: all pages share threads."""
+    if not visitor.hands.acquire(blocking=False):
+        visitor.say("Still busy with what you asked for before.")
+        return
+    try:
+        _guarded(visitor, act)
+    finally:
+        visitor.hands.release()

@@ -140,6 +140,18 @@ def test_an_incomplete_checkpoint_is_passed_over(tmp_path: Path, damage: str) ->
     assert checkpoint.latest(tmp_path) == first
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("file", [checkpoint.TENSORS, checkpoint.META])
+def test_a_pipe_is_no_checkpoint(tmp_path: Path, file: str) -> None:
+    """Opening one would wait for ever."""
+    folder = checkpoint.write(tmp_path / "checkpoints" / "00000010", {"x": torch.ones(3)}, {"images": 10})
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    assert not checkpoint.complete(folder)
+    with pytest.raises(DataError, match="damaged"):
+        checkpoint.read(folder)
+
+
 def test_sigterm_ends_a_run_like_ctrl_c(small_settings: dict[str, Any], tmp_path: Path) -> None:
     from surfhead.training.trainer import Trainer
 

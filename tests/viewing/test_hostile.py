@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 
 from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyFrames
+from surfhead.viewing.heard import permitted
+from surfhead.viewing.key_frame_panel import KeyFramePanel
 from surfhead.viewing.streamer import Streamer
-from surfhead.viewing.wiring import permitted
+from surfhead.viewing.wiring import _in_turn
 
 CAMERA = {"camera_from_world": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]], "fov": 25.0}
 
@@ -101,3 +105,98 @@ def test_values_of_controls_are_clamped() -> None:
     assert permitted(choice, "depth") == "depth"
     assert permitted(choice, "../x") is None
     assert permitted(SimpleNamespace(), "text") == "text"
+
+
+def test_a_vector_and_a_box_take_only_what_they_have() -> None:
+    point, box = SimpleNamespace(value=(0.0, 0.0, 0.0)), SimpleNamespace(value=False)
+    assert permitted(point, [1, 2.0, -1e9]) == (1, 2.0, -1e6)
+    for given in ([1, 2], [1, 2, float("nan")], ["a", "b", "c"], "abc", None, 5, [10**400, 0, 0]):
+        assert permitted(point, given) is None
+    assert permitted(box, True) is True
+    assert permitted(box, [0] * 1000) is None
+
+
+GARBAGE = [
+    float("nan"),
+    -float("inf"),
+    1e308,
+    10**15,
+    "",
+    "9" * 5000,
+    None,
+    True,
+    [],
+    [[]] * 3,
+    {"a": 1},
+    b"\xff",
+]
+
+
+def test_garbage_for_every_control_and_of_every_kind_ends_nothing(trained_run: Path) -> None:
+    pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
+    from surfhead.runs.run import load_avatar
+    from surfhead.testing.page_client import PageClient
+    from surfhead.viewing.page import Page
+
+    page = Page(load_avatar(trained_run, device="cpu"), port=0, size=64)
+    page.run()
+    attacker, other = (PageClient(page.url, page.start, 64, 64) for _ in range(2))
+    try:
+        other.picture()
+        last = attacker.control("Make a film")  # the last control but one: all are there
+        rows = [row for kind, found in attacker.messages.items() if kind.startswith("Gui") for row in found]
+        controls = {str(row["uuid"]) for row in rows if "props" in row}
+        assert last in controls
+        for uuid in controls:
+            for name in ("props", "removed", "update_cb", "is_button", "uuid", "nothing"):
+                attacker.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {name: None}})
+            for value in GARBAGE:
+                attacker.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": value}})
+        attacker.send({"type": "GuiFormDirtyMessage", "uuid": "x" * 1000, "dirty": True})
+        attacker.set("Size", 1e9)
+        visitors: list[Any] = list(page.visitors.values())
+        assert attacker.wait(lambda: sorted(visitor.session.size for visitor in visitors) == [64, 4096])
+        (attacked,) = [visitor for visitor in visitors if visitor.session.size == 4096]
+        (side,) = [panel.key_frames._side for panel in attacked.panels if hasattr(panel, "key_frames")]
+        assert (side.min, side.max) == (64, 1920)
+        assert 64 <= side.value <= 1920
+        attacker.send({"type": "NoSuchMessage"})  # and this ends the attacker's own connection alone
+        newcomer = PageClient(page.url, page.start, 64, 64)
+        assert newcomer.picture().shape == (64, 64, 3)
+        newcomer.close()
+        assert "GuiFormDirtyMessage" not in other.messages
+    finally:
+        attacker.close()
+        other.close()
+        page.close()
+
+
+def test_one_page_has_a_share_of_the_threads_and_one_film() -> None:
+    told: list[str] = []
+    visitor: Any = SimpleNamespace(hands=threading.Semaphore(2), say=lambda words: told.append(str(words)))
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def act() -> None:
+        began.release()
+        go_on.wait()
+
+    threads = [threading.Thread(target=_in_turn, args=(visitor, act)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        began.acquire()
+    _in_turn(visitor, act)  # returns at once
+    assert told == ["Still busy with what you asked for before."]
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    _in_turn(visitor, act)
+    assert len(told) == 1
+
+    panel = object.__new__(KeyFramePanel)
+    panel._filming, page = threading.Lock(), SimpleNamespace(films=threading.Semaphore(2))
+    panel.visitor = SimpleNamespace(page=page)  # type: ignore[assignment]
+    with panel._one_film(), pytest.raises(DataError, match="already"), panel._one_film():
+        pass
+    page.films = threading.Semaphore(0)
+    with pytest.raises(DataError, match="Other films"), panel._one_film():
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,63 @@ def test_leaving_early_ends_the_program(film: Any) -> None:
     frames = Clip(film("long.mp4", numbered(25))).frames()
     assert next(frames).number == 0
     frames.close()  # type: ignore[attr-defined]
+
+
+def limits(folder: Path, second: Path) -> DataError:
+    """What is said of a folder of a good picture and another."""
+    with pytest.raises(DataError) as caught:
+        list(Clip(folder).frames())
+    assert str(second) in caught.value.what
+    return caught.value
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("kind", ["pipe", "endless", "bomb", "loop"])
+def test_a_picture_that_ends_never_or_promises_too_much_is_refused(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(numbered(1)[0]).save(tmp_path / "0.png")
+    second = tmp_path / "1.png"
+    if kind == "pipe":
+        os.mkfifo(second)
+    elif kind == "endless":
+        second.symlink_to("/dev/zero")
+    elif kind == "loop":
+        second.symlink_to(second)
+    else:
+        Image.new("1", (20000, 20000)).save(second)
+        assert second.stat().st_size < 100_000
+    assert is_clip(tmp_path)
+    error = limits(tmp_path, second)
+    assert len(str(error).splitlines()) == 3
+
+
+def test_a_film_of_absurd_pictures_is_refused(film: Any, tmp_path: Path) -> None:
+    good = film("good.mp4", numbered(2))
+    wide = tmp_path / "wide.avi"
+    ffmpeg("-f", "lavfi", "-i", "color=size=64x64:duration=0.1", "-c:v", "rawvideo", wide)
+    content = bytearray(wide.read_bytes())
+    at = content.index(b"strf") + 8
+    content[at + 4 : at + 12] = (30000).to_bytes(4, "little") * 2  # width and height in its header
+    wide.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        list(Clip(wide).frames())
+    assert len(list(Clip(good).frames())) == 2
+
+
+def test_a_film_may_not_name_other_files(film: Any, tmp_path: Path) -> None:
+    film("secret.mp4", numbered(2))
+    for name, text in (
+        ("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n"),
+        ("list.mkv", "ffconcat version 1.0\nfile secret.mp4\n"),
+    ):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match="cannot be decoded"):
+            list(Clip(path).frames())
+
+
+def test_a_clip_ends_somewhere(film: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surfhead_video.clip.MOST", 3)
+    clip = Clip(film("long.mp4", numbered(5)))
+    with pytest.raises(DataError, match="more than 3 frames"):
+        list(clip.frames())
+    assert clip.expected() == 3

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
+from surfhead.files.places import place
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.starting_points import PointOptions, Start, random_points, read_points
 from surfhead.plugins.datasets.transforms import (
@@ -89,7 +90,7 @@ class Blender(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and starting points. Raises DataError naming the file and the field."""
-        root = path or Path()
+        root = place(path or Path())
         found = {split: root / f"transforms_{split}.json" for split in SPLITS}
         if not found["train"].is_file():
             raise wrong(found["train"], "it is missing", "the training cameras", "Check the path.")

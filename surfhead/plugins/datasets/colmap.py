@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option, unknown_name
+from surfhead.files.places import place
 from surfhead.plugins.datasets.colmap_model import (
     Intrinsics,
     Photograph,
@@ -72,7 +73,7 @@ class Colmap(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and points. Raises DataError naming the file."""
-        root = path or Path()
+        root = place(path or Path())
         folder, ending, notes = self._model(root)
         file = folder / f"images{ending}"
         model = read_model(folder, ending)

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
+from surfhead.files.places import is_file, place
 from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.intrinsics import fit
 from surfhead.plugins.datasets.picture_headers import Size
@@ -79,7 +80,7 @@ class Facetalk(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and parameters. Raises DataError naming the file and the field."""
-        folders = [] if path is None else sorted(file.parent for file in path.glob(f"*/{FILE}"))
+        folders = [] if path is None else sorted(file.parent for file in place(path).glob(f"*/{FILE}"))
         chosen = [(folder, self._split(folder.name)) for folder in folders]
         records = [
             (record, split)
@@ -175,4 +176,4 @@ def _picture(record: Record) -> Picture:
         image = image.with_suffix(".png")
     mask = folder / "masks" / f"{image.stem}.png"
     normal = folder / "normals" / f"{image.stem}.npy"
-    return Picture(image, mask if mask.is_file() else None, normal if normal.is_file() else None)
+    return Picture(image, mask if is_file(mask) else None, normal if is_file(normal) else None)

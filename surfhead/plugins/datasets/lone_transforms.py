@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
+from surfhead.files.places import is_file, place
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.other_trackers import other_tracker
 from surfhead.plugins.datasets.starting_points import PointOptions, starting_points
@@ -100,7 +101,7 @@ class Transforms(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and starting points. Raises DataError naming the file and the field."""
-        file = None if path is None else _file(path)
+        file = None if path is None else _file(place(path))
         if file is None:
             raise DataError(
                 f'Data set "{path or ""}" has no {FILE}.',
@@ -113,7 +114,7 @@ class Transforms(Dataset):
             raise wrong(file, "it has no frames", "at least one")
         records.sort(key=lambda record: record.text("file_path"))
         files = [_picture(root, record) for record in records]
-        if not any(picture.image.is_file() for picture in files):
+        if not any(is_file(picture.image) for picture in files):
             raise wrong(
                 files[0].image,
                 "it is not there, nor is any other picture",
@@ -130,7 +131,7 @@ class Transforms(Dataset):
         if top.get("ply_file_path") is not None:
             named = Record(file, 0, top, {})
             places.insert(0, inside(root, named.text("ply_file_path"), _parent(root), named, "ply_file_path"))
-            if not places[0].is_file():
+            if not is_file(places[0]):
                 notes.append(f"{places[0].name}, which ply_file_path names, is not there.")
         start = starting_points(self.options, camera_from_world, places, "file of points")
         views = Views(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from surfhead.core.api import DataError
 from surfhead.files import bounds
+from surfhead.files.places import is_file
 from surfhead.plugins.datasets.intrinsics import PINHOLES, Fitted, fit, not_pinhole
 from surfhead.plugins.datasets.picture_headers import Size
 
@@ -39,7 +39,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises DataError naming the file."""
     try:
         # UTF-8, -16 or -32, with a byte order mark or without
-        content = json.loads(bounds.regular(path, 1 << 29).read_bytes())
+        content = bounds.read_json(path)
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise wrong(path, f"it cannot be read: {reason}", "a JSON file") from error
@@ -272,7 +272,7 @@ def inside(root: Path, relative: str, limit: Path, record: Record, field: str) -
 
 def absent(images: Sequence[Path]) -> list[str]:
     """How many pictures are not there under any ending, in a sentence; none where all are."""
-    missing = [image for image in images if not image.is_file()]
+    missing = [image for image in images if not is_file(image)]
     if not missing:
         return []
     tried = ", ".join(dict.fromkeys(ending.lower() for ending in ENDINGS))
@@ -284,9 +284,9 @@ def file_of(path: Path) -> Path:
 
     A path that names no ending, as NeRF's Blender scenes do, and is not there with any gets ``.png``.
     """
-    if path.is_file():
+    if is_file(path):
         return path
     known = path.suffix.lower() in ENDINGS
     stem = path.stem if known else path.name
     tried = [path.with_name(stem + ending) for ending in ENDINGS]
-    return next((file for file in tried if file.is_file()), path if known else tried[0])
+    return next((file for file in tried if is_file(file)), path if known else tried[0])

@@ -150,7 +150,7 @@ def _damaged(path: Path, reason: object) -> DataError:
 def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
     path = cloud.with_suffix(".json")
     try:
-        content = json.loads(bounds.regular(path, 1 << 24).read_text(encoding="utf-8"))
+        content = bounds.read_json(path, 1 << 24)
         if content["surfhead"] != VERSION:
             raise ValueError(f"version {content['surfhead']} is not {VERSION}")
         red, green, blue = (float(value) for value in content["background"])

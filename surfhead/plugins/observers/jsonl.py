@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from surfhead.core.api import Observer, option
+from surfhead.files.bounds import read_records
 from surfhead.files.writing import write_text
 
 FILE = "metrics.jsonl"
@@ -47,14 +48,13 @@ class Jsonl(Observer):
         self.evaluations: set[tuple[int, str]] = set()
         kept = []
         if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line, row in read_records(self.path):
                 try:
-                    row = json.loads(line)
                     early = run.images > 0 and row["images"] <= run.images
-                except (ValueError, LookupError, TypeError, RecursionError):
-                    continue  # cut short when the run was killed, or damaged
+                except (ValueError, LookupError, TypeError):
+                    continue  # damaged
                 if early:
-                    kept.append(line + "\n")
+                    kept.append(line.rstrip("\n") + "\n")
                     if "split" in row:
                         self.evaluations.add((row["images"], row["split"]))
         write_text(self.path, "".join(kept))

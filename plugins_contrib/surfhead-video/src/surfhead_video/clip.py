@@ -19,11 +19,18 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, UnavailableError
+from surfhead.files import bounds
+from surfhead.files.places import is_file
 
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 FOLDER_RATE = 25.0  # a folder of pictures has no times of its own
+MOST = 500_000  # frames of a clip: two hours at 60 a second
 WAIT = 60.0  # seconds without a sign of life after which ffmpeg is given up
+LIMITED = (  # what a stranger's file may make ffmpeg do: decode itself, in pictures of a bounded size
+    *("-protocol_whitelist", "file", "-format_whitelist", "mov,matroska,avi,mpegts,mpeg,asf,flv"),
+    *("-max_pixels", str(bounds.PIXELS)),
+)
 SHOWN = re.compile(rb"showinfo.*\bpts_time:\s*(\S+).*?\bs:(\d+)x(\d+)")
 
 
@@ -42,9 +49,20 @@ class ClipFrame:
     picture: np.ndarray
 
 
+def read_picture(file: Path, mode: str) -> Image.Image:
+    """A picture's pixels in a mode of Pillow's, where its header promises no more than it may hold.
+
+    Raises any error: Pillow has many kinds for damaged files.
+    """
+    size = bounds.regular(file).stat().st_size
+    with Image.open(file) as image:
+        bounds.picture(*image.size, size)
+        return image.convert(mode)
+
+
 def is_clip(path: Path) -> bool:
     """Whether this is a video file by its name, or a folder of nothing but two or more pictures."""
-    if path.is_file():
+    if is_file(path):
         return path.suffix.lower() in VIDEOS
     if not path.is_dir():
         return False
@@ -88,12 +106,12 @@ class Clip:
         try:
             from imageio_ffmpeg import read_frames
 
-            reader = read_frames(str(self.path))
+            reader = read_frames(str(self.path), input_params=list(LIMITED))
             try:
                 about = next(reader)
             finally:
                 reader.close()
-            return round(about["fps"] * about["duration"])
+            return min(round(about["fps"] * about["duration"]), MOST)
         except Exception:  # only a bar's length; what is wrong is said where frames are read
             return 0
 
@@ -104,8 +122,7 @@ class Clip:
         size = None
         for number, file in enumerate(self._pictures()):
             try:
-                with Image.open(file) as image:
-                    picture = np.array(image.convert("RGB"))
+                picture = np.array(read_picture(file, "RGB"))
             except Exception as error:  # Pillow raises many kinds for damaged files
                 raise self._damaged(str(error), file) from error
             size = size or picture.shape
@@ -128,7 +145,7 @@ class Clip:
                 "Expected the package imageio-ffmpeg.",
                 "Run `pip install imageio-ffmpeg`.",
             ) from error
-        command = [program, "-nostdin", "-hide_banner", "-loglevel", "info", "-i", str(self.path)]
+        command = [program, "-nostdin", "-hide_banner", "-loglevel", "info", *LIMITED, "-i", str(self.path)]
         command += ["-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -148,6 +165,10 @@ class Clip:
                     break
                 time, width, height = told
                 size = size if number else (width, height)
+                if not 0 < size[0] * size[1] <= bounds.PIXELS:
+                    raise self._damaged(f"it promises pictures of {size[0]}x{size[1]} pixels")
+                if number >= MOST:
+                    raise self._damaged(f"it has more than {MOST} frames")
                 data = stdout.read(3 * size[0] * size[1])
                 if len(data) < 3 * size[0] * size[1]:
                     break

@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from surfhead.core.api import (
     DataError,
@@ -38,7 +37,7 @@ from surfhead.core.api import (
     cache_folder,
     option,
 )
-from surfhead_video.clip import is_clip
+from surfhead_video.clip import is_clip, read_picture
 from surfhead_video.landmark_places import make_rig
 from surfhead_video.landmarker import find_model, reason_absent
 from surfhead_video.progress import stages
@@ -195,18 +194,20 @@ class VideoScene(Scene):
         loaded = []
         for file, mode in zip(files, ("RGB", "L"), strict=True):
             try:
-                with Image.open(file) as image:
-                    loaded.append(np.array(image.convert(mode)))
+                picture = read_picture(file, mode)
+                if picture.size != tuple(self.tracked.size):
+                    raise ValueError(f"it has {picture.width}x{picture.height} pixels")
+                loaded.append(np.array(picture))
             except Exception as error:  # Pillow raises many kinds for damaged files
                 raise DataError(
                     f'Picture "{file}" in the cache cannot be read: {error}.',
                     "Expected what tracking wrote.",
                     f'Remove the folder "{self.tracked.folder}"; it is then made again.',
                 ) from error
-        picture, mask = loaded
+        image, mask = loaded
         share = mask[..., None].astype(np.float32) / 255
         behind = np.asarray(self.background, np.float32) * 255
-        mixed = picture.astype(np.float32) * share + behind * (1 - share)
+        mixed = image.astype(np.float32) * share + behind * (1 - share)
         return Frame(np.rint(mixed).astype(np.uint8), mask)
 
     def files(self, view: int) -> tuple[Path, ...]:

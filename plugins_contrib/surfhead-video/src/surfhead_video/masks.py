@@ -22,6 +22,7 @@ from scipy.ndimage import (
 )
 
 from surfhead.core.api import DataError
+from surfhead_video.clip import read_picture
 
 if TYPE_CHECKING:
     from surfhead_video.tracking import Tracked
@@ -42,8 +43,7 @@ def given_mask(folder: Path, number: int, tracked: Tracked) -> np.ndarray:
             "Make the masks again, or leave out the option mask.",
         )
     try:
-        with Image.open(found[0]) as image:
-            grey = image.convert("L")
+        grey = read_picture(found[0], "L")
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise DataError(
             f'Mask "{found[0]}" cannot be read: {error}.', "Expected a PNG.", "Make it again."

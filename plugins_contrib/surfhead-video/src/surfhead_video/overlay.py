@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from surfhead_video.clip import read_picture
 from surfhead_video.fitted_head import projections
 from surfhead_video.landmark_places import landmark_places
 
@@ -46,10 +47,10 @@ class Overlay:
     def picture(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 of a frame, width and height even."""
         tracked = self.tracked
-        with Image.open(tracked.file("frames", row)) as image:
-            width, height = image.width & ~1, image.height & ~1
-            made = Image.new("RGB", (width, height + STRIP))
-            made.paste(image.convert("RGB"), (0, 0))
+        image = read_picture(tracked.file("frames", row), "RGB")
+        width, height = image.width & ~1, image.height & ~1
+        made = Image.new("RGB", (width, height + STRIP))
+        made.paste(image, (0, 0))
         pen = ImageDraw.Draw(made)
         pixels = self._vertices(row)
         corners = pixels[self._triangles]

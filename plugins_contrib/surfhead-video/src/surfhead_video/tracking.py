@@ -21,10 +21,12 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, OptionError
+from surfhead.files import bounds
 from surfhead_video.clip import Clip, ClipFrame
 from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Detections, Fit, reprojection
 from surfhead_video.head_fit import Priors
+from surfhead_video.kept_tracking import fits
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
@@ -339,7 +341,10 @@ def write_tracking(path: Path, tracked: Tracked) -> None:
 def read_tracking(folder: Path) -> Tracked | None:
     """What a folder in the cache holds; None where there is nothing whole."""
     try:
-        with np.load(folder / "tracking.npz", allow_pickle=False) as file:
+        with (
+            bounds.regular(folder / "tracking.npz").open("rb") as kept,
+            np.load(bounds.archive(kept), allow_pickle=False) as file,
+        ):
             made = {name: file[name] for name in file.files}
         if int(made["version"]) != VERSION:
             return None
@@ -355,6 +360,8 @@ def read_tracking(folder: Path) -> Tracked | None:
             notes=tuple(story["notes"]),
             seconds=story["seconds"],
         )
+        if not fits(tracked):
+            return None
     except Exception:  # whatever is wrong with it, it can be made again
         return None
     whole = all(tracked.file(kind, row).is_file() for kind in KEPT for row in range(len(tracked.number)))

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
+from surfhead.files.places import is_file, place
 from surfhead.plugins.datasets.images import (
     WHITE,
     Colour,
@@ -99,7 +100,7 @@ class Vhap(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras, splits and tracking. Raises DataError naming the file and the field."""
-        if path is None or not path.is_dir():
+        if path is None or not place(path).is_dir():
             raise DataError(
                 f'VHAP data set "{path or ""}" is no folder.',
                 f"Expected a folder with {CANONICAL} and transforms_train.json.",
@@ -201,7 +202,7 @@ class Vhap(Dataset):
         named = next((name for name in MASKS if record.fields.get(name) is not None), None)
         if named is not None:
             mask = file(named)
-        elif mask is not None and not mask.is_file():
+        elif mask is not None and not is_file(mask):
             mask = None
         parts = [part for part in Path(record.text("file_path").replace("\\", "/")).parts if part != ".."]
         name = "/".join(part for part in parts if part not in ("images", ".")).rsplit(".", 1)[0]

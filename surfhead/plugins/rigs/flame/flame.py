@@ -39,6 +39,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
+from surfhead.files.places import place
 from surfhead.kernels import ops
 from surfhead.plugins.rigs.flame import teeth as flame_teeth
 from surfhead.plugins.rigs.flame.model import (
@@ -105,7 +106,7 @@ class Flame(Rig):
                     "Expected flame2023.pkl, flame2023_Open.pkl, generic_model.pkl or an imported file.",
                     "Download it from https://flame.is.tue.mpg.de and give --set rig.path=FILE.",
                 )
-            path = Path(self.options.path).expanduser()
+            path = place(self.options.path)
             if path.suffix == ".safetensors":
                 model = read_imported(path)
             else:

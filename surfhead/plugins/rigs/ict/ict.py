@@ -38,6 +38,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
+from surfhead.files.places import place
 from surfhead.kernels import ops
 from surfhead.plugins.rigs.ict.model import PARTS, IctModel, read_folder, read_imported, write_model
 from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours
@@ -91,7 +92,7 @@ class Ict(Rig):
                 "Expected the official ICT-FaceKit folder or an imported file.",
                 "Download https://github.com/ICT-VGL/ICT-FaceKit and give --set rig.path=FOLDER.",
             )
-        path = Path(self.options.path).expanduser()
+        path = place(self.options.path)
         if path.suffix != ".safetensors":
             return read_folder(path, self.options.expressions)
         model = read_imported(path)

@@ -6,7 +6,6 @@ ICT-FaceKit: "Learning Formation of Physically-Based Face Attributes" (Li et al.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +93,7 @@ def _shapes(paths: list[Path], neutral: np.ndarray) -> np.ndarray:
 
 def _landmarks(path: Path, count: int) -> tuple[list[str], int]:
     try:
-        content = json.loads(bounds.regular(path, 1 << 26).read_text(encoding="utf-8"))
+        content = bounds.read_json(path, 1 << 26)
         names = [str(name) for name in content["expressions"]]
         chin = int(content["idx_to_landmark_verts"][CHIN])
     except OSError as error:

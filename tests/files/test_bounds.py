@@ -1,0 +1,79 @@
+"""Texts and names from strangers: refused before they take memory, or with a declared error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surfhead.core.api import create
+from surfhead.core.errors import SurfheadError
+from surfhead.files import bounds
+from surfhead.files.places import is_file, place
+from surfhead.results.drivers import read_driver
+from surfhead.runs.run import Run
+from surfhead.runs.train import train
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", '{"":0},', '{"a":{"b":[]}},'])
+def test_json_that_would_take_far_more_than_its_text_is_refused(unit: str, tmp_path: Path) -> None:
+    path = tmp_path / "many.json"
+    path.write_text("[" + unit * ((12 << 20) // len(unit)) + "0]", encoding="utf-8")
+    with pytest.raises(ValueError, match="in memory"):
+        bounds.read_json(path)
+    path.write_text("[" + unit * 10 + "0]", encoding="utf-8")
+    assert len(bounds.read_json(path)) == 11
+
+
+def test_a_large_table_of_cameras_is_no_bomb() -> None:
+    frame = {"file_path": "images/00000.png", "transform_matrix": [[0.123456789] * 4] * 4}
+    text = json.dumps({"frames": [frame] * 20_000}).encode()
+    assert len(text) > 4 << 20
+    assert len(bounds.decoded(text)["frames"]) == 20_000
+
+
+def test_records_leave_out_what_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(
+        b'{"a": 1}\n{"a": \n' + b"[" * 100_000 + b"\n" + b"[]," * 1_000_000 + b'\n{"a": 2}\n{"a"'
+    )
+    assert [row for _, row in bounds.read_records(path)] == [{"a": 1}, {"a": 2}]
+
+
+LOOKED_UP: dict[str, Callable[[str], Any]] = {
+    "run": lambda name: Run(name).config,
+    "driver": lambda name: read_driver(Path(name)),
+    "training": lambda name: train(name, preset="tiny", quiet=True),
+    "run folder": lambda name: train(preset="tiny", out=name, quiet=True),
+    **{
+        name: lambda path, name=name: create("dataset", name).open(Path(path))  # type: ignore[misc]
+        for name in ("vhap", "transforms", "blender", "colmap", "facetalk")
+    },
+    **{
+        name: lambda path, name=name: create("rig", name, {"path": path}).prepare({})  # type: ignore[misc]
+        for name in ("flame", "ict")
+    },
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are bounded otherwise")
+@pytest.mark.parametrize("who", LOOKED_UP)
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "x/" * 3000, "~nobody-at-all/x"], ids=len)
+def test_a_name_that_no_file_can_have_is_a_declared_error(who: str, name: str) -> None:
+    with pytest.raises(SurfheadError) as caught:
+        LOOKED_UP[who](name)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) < 400
+
+
+def test_a_place_is_looked_up_not_made(tmp_path: Path) -> None:
+    assert place(tmp_path / "new") == tmp_path / "new"
+    assert not (tmp_path / "new").exists()
+    assert place(os.fsdecode(b"\xff")).name == "\udcff"
+    assert not is_file(tmp_path / ("x" * 300))
