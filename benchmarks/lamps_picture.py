@@ -1,6 +1,6 @@
 """One avatar under the light it was trained in and under others, a white ball beside each showing the light.
 
-surfhead train --preset lit --out runs/lit
+surfhead train --preset fast --out runs/lit
 python -m benchmarks.lamps_picture runs/lit docs/images/lamps.png --lights window,sunset,stage
 """
 

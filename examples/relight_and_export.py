@@ -18,7 +18,7 @@ LIGHTS = ("studio", "window", "sunset", "stage")
 
 def main(folder: Path, size: int = 256, **settings: Any) -> list[Path]:
     """Train into ``folder``/run; gives the files that were exported."""
-    run = surfhead.open_run(surfhead.train(preset="lit", settings=settings, out=folder / "run"))
+    run = surfhead.open_run(surfhead.train(preset="fast", settings=settings, out=folder / "run"))
     avatar = run.avatar()
     camera = surfhead.orbit(avatar, 1, height=size, width=size)
 

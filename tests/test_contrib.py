@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = sorted(path.parent.name for path in (ROOT / "plugins_contrib").glob("*/pyproject.toml"))
 
@@ -27,42 +25,28 @@ def test_there_is_an_example_package() -> None:
     assert "surfhead-dualquat" in PACKAGES
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_it_is_installed_and_passes_its_own_tests_in_an_empty_directory(package: str, tmp_path: Path) -> None:
-    source, installed, empty = (tmp_path / name for name in ("source", "installed", "empty"))
+def test_they_are_installed_and_pass_their_own_tests_in_an_empty_directory(tmp_path: Path) -> None:
+    installed, empty = tmp_path / "installed", tmp_path / "empty"
     empty.mkdir()
     # building writes into the source folder
     leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT / "plugins_contrib" / package, source, ignore=leave)
+    for package in PACKAGES:
+        source = shutil.copytree(
+            ROOT / "plugins_contrib" / package, tmp_path / "source" / package, ignore=leave
+        )
+        shutil.copytree(source / "tests", empty / package / "tests")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    offline = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet")
-    python(
-        "-m",
-        "pip",
-        "install",
-        *offline,
-        "--target",
-        str(installed),
-        str(source),
-        cwd=empty,
-        environment=environment,
-    )
+    offline = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(installed))
+    sources = [str(tmp_path / "source" / package) for package in PACKAGES]
+    python("-m", "pip", "install", *offline, *sources, cwd=empty, environment=environment)
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, (str(installed), str(ROOT), os.environ.get("PYTHONPATH", "")))
     )
-    shutil.copytree(source / "tests", empty / "tests")
-    report = python(
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "error",
-        "-p",
-        "no:cacheprovider",
-        "tests",
-        cwd=empty,
-        environment=environment,
+    words = ("-q", "-rA", "-W", "error", "-p", "no:cacheprovider", "--import-mode", "importlib")
+    report = python("-m", "pytest", *words, *PACKAGES, cwd=empty, environment=environment)
+    listed = json.dumps(
+        json.loads(python("-m", "surfhead.cli", "list", "--json", cwd=empty, environment=environment))
     )
-    assert " passed" in report
-    listed = python("-m", "surfhead.cli", "list", "--json", cwd=empty, environment=environment)
-    assert f'"{package}"' in json.dumps(json.loads(listed))
+    for package in PACKAGES:
+        assert f"PASSED {package}/tests/" in report
+        assert f'"{package}"' in listed

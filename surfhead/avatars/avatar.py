@@ -8,11 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.avatars.captured_drawing import CapturedDrawing
 from surfhead.avatars.posing import PoseValue, checked, pose_of, same_count, timesteps_of
 from surfhead.avatars.rendering import Rendering, Sight
-from surfhead.avatars.surface import colours_of, surface_of, to_rest
+from surfhead.avatars.surface import colours_of, surface_of
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
@@ -21,6 +20,7 @@ from surfhead.core.types import (
     WorldSurfels,
     check_shape,
 )
+from surfhead.kernels import ops
 
 
 class Avatar:
@@ -208,7 +208,7 @@ class Avatar:
         means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
         rest = None if mesh is None else mesh.rest
         surface = surface_of(self.appearance.wants, means, normals, rotation, cameras.centre, binding, rest)
-        directions, normals = rest_directions(means, normals.detach(), rotation, cameras.centre)
+        directions, normals = ops.rest_directions(means, normals.detach(), rotation, cameras.centre)
         colour = colours_of(self.appearance, binding, directions, normals, rotation, parts, surface)
         if track:
             if paired:
@@ -227,26 +227,3 @@ class Avatar:
             for name, value in colour.parts.items()
         }
         return Rendering(output, world, field, mesh, colour, parameters, pictures)
-
-
-def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    """Where appearance models look from (method: section 6).
-
-    Args:
-        mean: (B, N, 3) the surfels' world centres in each view.
-        normal: (B, N, 3) their world normals, constants.
-        rotation: (B, N, 3, 3) world from rest.
-        centre: (B, 3) the cameras' centres.
-
-    Returns:
-        (B, N, 3) unit directions from the camera to the surfel, and (B, N, 3) normals turned towards the
-        camera, which carry no gradient; both in rest space.
-    """
-    if kernels.serves(mean):
-        found: tuple[Tensor, Tensor] = kernels.cuda.rest_directions(mean, normal, rotation, centre)
-        return found
-    directions = mean - centre[:, None, :]
-    directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    facing = (normal * directions.detach()).sum(-1, keepdim=True)
-    normal = torch.where(facing > 0, -normal, normal)
-    return to_rest(rotation, directions), to_rest(rotation.detach(), normal)

@@ -8,7 +8,7 @@ from torch import Tensor
 from surfhead.core.components import Appearance
 from surfhead.core.surface import Surface, SurfaceWants
 from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels
-from surfhead.maths import planes
+from surfhead.kernels.ops import to_rest
 
 
 def surface_of(
@@ -61,13 +61,6 @@ def _on_rest_mesh(binding: Binding, rest: RestMesh | None) -> Tensor:
     frames, host = rest.frames, binding.triangle
     turned = (frames.rotation[host] * offset[:, None, :]).sum(dim=-1)
     return turned * frames.scale[host][:, None] + frames.centroid[host]
-
-
-def to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:
-    """(B, N, 3) rotated back, R^T v, plane by plane (small batched products are slow on CPUs)."""
-    rows = planes.planes(rotation.mT)  # the columns of R^T, each (B, N, 3)
-    x, y, z = planes.planes(vectors)
-    return rows[0] * x[..., None] + rows[1] * y[..., None] + rows[2] * z[..., None]
 
 
 def colours_of(

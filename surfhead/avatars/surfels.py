@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
 from surfhead.core.parameters import ParameterSpec, Schedule, with_role
 from surfhead.core.types import AffineField, Binding, Topology, WorldSurfels
-from surfhead.maths import planes
+from surfhead.kernels import ops
 from surfhead.maths.geometry import quaternion_to_matrix
 
 CORE_PARAMETERS: dict[str, ParameterSpec] = {
@@ -162,28 +161,9 @@ def merge_specs(*declared: Mapping[str, ParameterSpec]) -> dict[str, ParameterSp
 
 
 def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
-    """Carry the canonical surfels into the world (method: section 4).
-
-    ``mean = L x + o``, ``[t_u t_v] = L r[:, :2] diag(s)``, ``n`` parallel to ``t_u x t_v``.
-    """
+    """Carry the canonical surfels into the world (method: section 4)."""
     raw = binding.parameters
-    if kernels.serves(field.linear):
-        parameters = (raw["offset"], raw["log_scale"], raw["quaternion"])
-        mean, drawn, facing = kernels.cuda.apply_field(field.linear, field.origin, *parameters)
-        return WorldSurfels(mean, drawn, facing, torch.sigmoid(raw["opacity"]))
-    axes = planes.planes(quaternion_to_matrix(raw["quaternion"]))
-    columns = [raw["offset"], axes[0], axes[1]]
-    local = torch.stack([torch.stack(planes.planes(column)) for column in columns], dim=1)
-    world = planes.matrix_product(field.linear, local.movedim((0, 1), (-2, -1)))
-    # the unscaled columns also give the normal, free of the scales' range
-    x, u, v = world.movedim((-1, -2), (0, 1)).unbind(0)
-    normal = planes.cross(u.unbind(0), v.unbind(0))
-    inverse = planes.dot(normal, normal).clamp_min(1e-24).rsqrt()
-    scale = planes.planes(raw["log_scale"].exp())
-    tangents = torch.stack([u * scale[0], v * scale[1]])
-    return WorldSurfels(
-        x.movedim(0, -1) + field.origin,
-        tangents.movedim((1, 0), (-2, -1)),
-        planes.from_planes(*planes.scaled(normal, inverse)),
-        torch.sigmoid(raw["opacity"]),
+    mean, tangents, normal = ops.apply_field(
+        field.linear, field.origin, raw["offset"], raw["log_scale"], raw["quaternion"]
     )
+    return WorldSurfels(mean, tangents, normal, torch.sigmoid(raw["opacity"]))

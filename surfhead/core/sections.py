@@ -100,13 +100,17 @@ class Exports(Occasions):
 
 @dataclass(frozen=True)
 class Rate:
-    """Overrides of a rate's schedule (steps: images, or fractions of the run); None: as declared."""
+    """Overrides of a rate's schedule (steps: images, or fractions of the run); None: as declared.
+
+    An ``optional`` one, such as a preset's, is let go where no component has such a group.
+    """
 
     initial: float | None = None
     final: float | None = None
     delay: float | None = None
     delay_steps: int | float | None = None
     steps: int | float | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
         _check(**vars(self))

@@ -1,7 +1,6 @@
 """View directions in rest space and harmonic colours on the GPU, every view with a pose of its own.
 
-Twins: ``surfhead.avatars.avatar.rest_directions`` and the appearance models' ``Diffuse`` (docs/method.md,
-section 6).
+Twins: ``surfhead.kernels.ops.colours`` (docs/method.md, section 6).
 """
 
 from __future__ import annotations

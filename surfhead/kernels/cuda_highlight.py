@@ -1,6 +1,6 @@
 """What a highlight's perceptron looks at, on the GPU: one kernel each way.
 
-Twin: ``surfhead.plugins.appearances.lobes.LobeNetwork.inputs`` (docs/method.md, section 6).
+Twin: ``surfhead.kernels.ops.lobes`` (docs/method.md, section 6).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What follows the backward pass on the GPU: the densification statistic, and Adam in one launch.
 
-Twins: ``surfhead.training.statistics.Statistics`` and ``torch.optim.Adam``.
+Twins: ``surfhead.kernels.ops.screen`` and ``torch.optim.Adam``.
 """
 
 from __future__ import annotations

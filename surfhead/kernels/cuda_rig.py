@@ -1,6 +1,6 @@
 """Joints and skin of a rig on the GPU, one kernel each and one each way back.
 
-Twin: ``surfhead.plugins.rigs.skinning.linear_blend_skinning`` (docs/method.md, section 2).
+Twin: ``surfhead.kernels.ops.skinning`` (docs/method.md, section 2).
 """
 
 from __future__ import annotations

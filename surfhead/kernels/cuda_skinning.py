@@ -1,7 +1,6 @@
 """From canonical parameters to world surfels on the GPU: the stages that cost most, one kernel each way.
 
-Twins: ``surfhead.avatars.surfels.apply_field`` and the blend of the deformer ``jbs`` (docs/method.md,
-section 4).
+Twins: ``surfhead.kernels.ops.surfels`` and ``surfhead.kernels.ops.blending`` (docs/method.md, section 4).
 """
 
 from __future__ import annotations

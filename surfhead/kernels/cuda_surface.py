@@ -1,7 +1,6 @@
 """Two terms of the loss that shape the surface, each one kernel each way on the GPU.
 
-Twins: the regularizers ``normal`` (with ``surfhead.maths.depth_normals``) and ``normal_length``
-(docs/method.md, sections 5 and 7).
+Twins: ``surfhead.kernels.ops.terms`` (docs/method.md, sections 5 and 7).
 """
 
 from __future__ import annotations
@@ -165,15 +164,15 @@ differentiate("length_term_cuda", _length_autograd, _keep_length)
 
 def normal_term(
     depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
-) -> Tensor:
-    """The mean of 1 - N·N_depth over the mask, pixels without a normal of the depth counting as 0.
+) -> tuple[Tensor, Tensor]:
+    """The sum of 1 - N·N_depth over the mask, pixels without a normal of the depth counting as 0; its sum.
 
     Args:
         depth: (B, H, W) camera z of the surface, metres. alpha: (B, H, W), a constant.
         normal: (B, H, W, 3) drawn normals. intrinsics: (B, 3, 3). mask: (B, H, W) uint8, or None: all.
     """
     found: Tensor = torch.ops.surfhead.normal_term_cuda(depth, alpha, normal, intrinsics, mask)
-    return found[0] / found[1].clamp_min(1.0)
+    return found[0], found[1]
 
 
 def length_term(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Posed triangles' rotations and stretches, and the rotations between neighbours, on the GPU.
 
-Twins: ``surfhead.maths.triangles.TriangleJacobians`` and ``relative_logarithms`` of the deformer ``jbs``
-(docs/method.md, sections 3 and 4).
+Twins: ``surfhead.kernels.ops.blending`` (docs/method.md, sections 3 and 4).
 """
 
 from __future__ import annotations

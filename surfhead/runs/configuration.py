@@ -13,7 +13,7 @@ from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.runs import trust
-from surfhead.runs.layers import merge, read_file
+from surfhead.runs.layers import merge, read_file, with_optional_rates
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.restoration import RIG_FILES
 from surfhead.training.weighted_term import make_terms
@@ -39,12 +39,12 @@ def configure(
     """
     tables: dict[str, Any] = {}
     if preset:
-        tables = merge(tables, {**preset_tables(preset), "preset": preset})
+        tables = merge(tables, {**with_optional_rates(preset_tables(preset), True), "preset": preset})
     if file is not None:
-        tables = merge(tables, read_file(file))
+        tables = merge(tables, with_optional_rates(read_file(file), False))
     if data is not None:
         tables = merge(tables, {"path": str(Path(data).expanduser().resolve())})
-    tables = merge(tables, dict(settings or {}))
+    tables = merge(tables, with_optional_rates(settings or {}, False))
     if "plugins" in (settings or {}):
         files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
         trust.load_named(files)

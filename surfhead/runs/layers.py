@@ -79,6 +79,29 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def with_optional_rates(tables: Mapping[str, Any], optional: bool) -> dict[str, Any]:
+    """A layer whose rates say whether they are let go where the chosen components have no such group.
+
+    Those of a preset are, since it was written for other components; those of a user are not. What a rate
+    says itself, as in a run's config.toml, stays.
+    """
+
+    def marked(rows: Any) -> Any:
+        if not isinstance(rows, Mapping):
+            return rows
+        rows = _written_out("rate", rows)
+        return {
+            name: {"optional": optional, **row} if isinstance(row, Mapping) else row
+            for name, row in rows.items()
+        }
+
+    rates = tables.get("rate")
+    if not isinstance(rates, Mapping):
+        return dict(tables)
+    found = marked({name: row for name, row in rates.items() if name != "rig"})
+    return {**tables, "rate": found | ({"rig": marked(rates["rig"])} if "rig" in rates else {})}
+
+
 def _written_out(key: str, value: Any) -> Any:
     """Shorthands as tables, so that layers merge: a component's name, a term's weight, a group's rate."""
     if key in COMPONENTS and isinstance(value, str):

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.avatars.avatar import Avatar, rest_directions
+from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
 from surfhead.data.feed import cameras_of
+from surfhead.kernels import ops
 from surfhead.measuring.evaluation import spread
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
@@ -90,7 +91,7 @@ def observe(avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS)
         if directional is not None and information is not None:
             surfels = drawn.surfels
             rotation = drawn.field.rotation
-            directions, _ = rest_directions(surfels.mean, surfels.normal, rotation, cameras.centre)
+            directions, _ = ops.rest_directions(surfels.mean, surfels.normal, rotation, cameras.centre)
             values = directional.basis(directions)[0]
             information += (share[:, None] * values)[:, :, None] * values[:, None, :]
     scale = len(views) / max(len(chosen), 1)

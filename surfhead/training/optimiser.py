@@ -16,11 +16,12 @@ from surfhead.core.config import Rate, RunConfig
 from surfhead.core.errors import SurfheadError, unknown_name
 from surfhead.core.moments import in_images
 from surfhead.core.parameters import Schedule
+from surfhead.kernels import ops
+from surfhead.kernels.ops.adam import MOMENTS
 from surfhead.training.ranks import Ranks
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
 DECAYS = (0.9, 0.999)  # of Adam's two averages, an image
-MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
 
 
 @dataclass(frozen=True)
@@ -85,32 +86,25 @@ class Optimiser:
                 learnt = start.to(avatar.device, torch.float32, copy=True).requires_grad_()
                 avatar.identity[name] = learnt
                 rows.append({"params": [learnt], "name": f"rig.{name}"})
-        for name in rates:
-            if name not in known:
+        for name, given in rates.items():
+            if name not in known and not given.optional:
                 raise unknown_name("rate", name, known, "Choose one of these groups.")
         reach = config.batch_size if config.scale_momenta else 1
         betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
-        self.adam = torch.optim.Adam(rows, lr=0.0, betas=betas, eps=EPSILON, fused=True)
+        self.adam = ops.Adam(rows, betas, EPSILON)
         self._finite: Tensor | None = None  # of the steps since it was last asked
-        self._kernel = _kernel(self.named())
-        if self._kernel:
-            device, count = avatar.device, len(self.named())
-            self._rates = torch.zeros(count, device=device)
-            self._broken = torch.zeros(count, dtype=torch.int32, device=device)
 
     @property
     def capturable(self) -> bool:
         """Whether ``step`` can be captured in a CUDA graph, once it ran outside one."""
-        return self._kernel
+        return self.adam.by_kernel
 
     def set_rates(self, images: int) -> None:
         """Set every group's rate for the step that starts after ``images`` images."""
         for row in self.adam.param_groups:
             group = self.groups[row["name"]]
             row["lr"] = group.schedule.at(images, self.length) * group.factor
-        if self._kernel:
-            rates = [row["lr"] for row in self.adam.param_groups for _ in row["params"]]
-            self._rates.copy_(torch.tensor(rates), non_blocking=True)
+        self.adam.load_rates()
 
     def named(self) -> list[tuple[str, Tensor]]:
         """Every learning tensor by a readable name."""
@@ -138,7 +132,7 @@ class Optimiser:
 
         The kernel's step takes note by itself, unless it is to be known ``now``, before the step.
         """
-        if self._kernel and not now:
+        if self.adam.by_kernel and not now:
             return
         checks = [
             torch.isfinite(value.grad).all()
@@ -151,8 +145,8 @@ class Optimiser:
 
     def blame(self, images: int) -> None:
         """Raise an error naming the parameters whose gradient was not finite since the last such look."""
-        if self._kernel:
-            unbroken = self._broken == 0
+        unbroken = self.adam.unbroken()
+        if unbroken is not None:
             self._finite = unbroken if self._finite is None else self._finite & unbroken
         if self._finite is None:
             return
@@ -169,37 +163,12 @@ class Optimiser:
 
     def step(self) -> None:
         """One Adam step; gradients are dropped afterwards."""
-        if self._kernel:
-            self._step_by_kernel()
-        else:
-            self.adam.step()
+        self.adam.step()
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
         """Forget all gradients, such as those of a step that was broken off."""
         self.adam.zero_grad(set_to_none=True)
-
-    def _step_by_kernel(self) -> None:
-        from surfhead.kernels import cuda
-
-        state = self.adam.state
-        for _, value in self.named():
-            if value.grad is not None and value not in state:
-                start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
-                state[value] = {"step": torch.zeros((), device=value.device), **start}
-        active = [value for _, value in self.named() if value in state and value.grad is not None]
-        if not active:
-            return
-        torch._foreach_add_([state[value]["step"] for value in active], 1.0)
-        nothing = torch.empty(0, device=self.avatar.device)
-        moments = [
-            cuda.Moments(value, *(state[value][key] for key in (*MOMENTS, "step")))
-            if value in state
-            else cuda.Moments(value, nothing, nothing, nothing)
-            for _, value in self.named()
-        ]
-        betas = self.adam.param_groups[0]["betas"]
-        cuda.adam_step(moments, self._rates, self._broken, betas, EPSILON)
 
     def select(self, selection: Selection, reset_opacity: bool) -> None:
         """Follow a densifying plan: survivors keep their state, fresh surfels start at zero."""
@@ -244,21 +213,10 @@ class Optimiser:
                 self.adam.state[value] = state
 
 
-def _kernel(named: list[tuple[str, Tensor]]) -> bool:
-    """Whether the GPU's own kernel can take the steps of these parameters."""
-    from surfhead.kernels import cuda
-
-    return (
-        0 < len(named) <= cuda.MAX_PARAMETERS
-        and named[0][1].is_cuda
-        and all(cuda.serves(value) and value.is_contiguous() for _, value in named)
-    )
-
-
 def _override(schedule: Schedule, rate: Rate | None, length: int) -> Schedule:
     if rate is None:
         return schedule
-    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate)}
+    changes = {f.name: getattr(rate, f.name) for f in dataclasses.fields(Rate) if f.name != "optional"}
     changes = {k: v for k, v in changes.items() if v is not None}
     for key in ("steps", "delay_steps"):
         if key in changes:

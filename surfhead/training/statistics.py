@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.core.types import Cameras, RenderOutput
+from surfhead.kernels import ops
 
 if TYPE_CHECKING:
     from surfhead.training.ranks import Ranks
@@ -29,10 +29,7 @@ class Statistics:
         self.radius = torch.zeros(count, device=device)
 
     def update(self, mean: Tensor, cameras: Cameras, output: RenderOutput) -> None:
-        """Add a step.
-
-        For view b of B: ``g = B |dL/d(centre in normalised device coordinates)|`` with
-        ``g_x = dL/dm_x * m_z / fx * W / 2``, m the centre in camera space, L the batch's mean loss.
+        """Add a step (``ops.screen_gradients``).
 
         Args:
             mean: (B, N, 3) world centres as given to the rasterizer, with ``.grad``; one pose a view.
@@ -41,37 +38,16 @@ class Statistics:
         """
         if mean.grad is None:
             return
-        if kernels.serves(mean):
-            kernels.cuda.screen_gradients(
-                mean.grad,
-                mean.detach(),
-                cameras.camera_from_world,
-                cameras.intrinsics,
-                (cameras.height, cameras.width),
-                output.visible,
-                output.radius,
-                (self.gradient, self.seen, self.radius),
-            )
-            return
-        turn = cameras.camera_from_world[:, :3, :3]
-        gradient = torch.einsum("bij,bnj->bni", turn[:, :2], mean.grad)
-        z = (
-            torch.einsum("bj,bnj->bn", turn[:, 2], mean.detach())
-            + cameras.camera_from_world[:, 2, 3][:, None]
+        ops.screen_gradients(
+            mean.grad,
+            mean.detach(),
+            cameras.camera_from_world,
+            cameras.intrinsics,
+            (cameras.height, cameras.width),
+            output.visible,
+            output.radius,
+            (self.gradient, self.seen, self.radius),
         )
-        half = torch.stack(
-            (
-                cameras.width / 2 / cameras.intrinsics[:, 0, 0],
-                cameras.height / 2 / cameras.intrinsics[:, 1, 1],
-            ),
-            dim=-1,
-        )
-        screen = gradient * z[..., None] * half[:, None, :]
-        visible = output.visible
-        # in place: a captured step has no other sums than these
-        self.gradient += len(cameras) * (screen.norm(dim=-1) * visible).sum(0)
-        self.seen += visible.sum(0)
-        torch.maximum(self.radius, output.radius.to(self.radius).amax(0), out=self.radius)
 
     def mean_gradient(self) -> Tensor:
         """(N,) mean over the views that saw the surfel; 0 where none did."""

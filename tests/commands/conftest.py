@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,11 @@ def _said_once() -> None:
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder for all these tests, so that the built-in head is made once."""
-    return tmp_path_factory.mktemp("cache")
+    """A cache folder for all these tests and workers, so that the built-in head is made once."""
+    here = tmp_path_factory.getbasetemp()
+    made = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "cache"
+    made.mkdir(exist_ok=True)
+    return made
 
 
 @pytest.fixture

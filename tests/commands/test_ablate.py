@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from surfhead.runs import attached
 from surfhead.training import checkpoint
+from tests import warm
 from tests.commands.conftest import TINY, Surfhead
 
 BASE = (
@@ -25,6 +25,13 @@ BASE = (
 GRID = (*BASE, "--iterations", "2")
 
 
+@pytest.fixture
+def warm_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are processes that have loaded everything."""
+    monkeypatch.setattr(attached, "run", warm.run)
+
+
+@pytest.mark.usefixtures("warm_members")
 def test_a_grid_is_run_compared_and_finished_where_it_failed(surfhead: Surfhead) -> None:
     # jbs fails on a scene without a rig; the others go on
     arguments = (*GRID, "--deformer", "jbs,static", "--seeds", "1", "--tables", "shown", "--views", "1")
@@ -61,20 +68,17 @@ def wait_for(there: Callable[[], object], seconds: float = 300.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_grid_finishes_only_what_is_missing(surfhead: Surfhead, tmp_path: Path) -> None:
+def test_a_killed_grid_finishes_only_what_is_missing(
+    surfhead: Surfhead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = (*BASE, "--iterations", "150", "--deformer", "static", "--seeds", "2", "--views", "0")
     first, second = (Path(f"grid/static-seed{seed}") for seed in range(2))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "surfhead.cli", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    process = warm.Process(arguments, {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     try:
         wait_for((second / "config.toml").exists)
     finally:
-        os.kill(process.pid, signal.SIGKILL)  # what cannot be caught
-        process.wait()
+        process.kill()
+        process.communicate()
     # the run in hand notices, and leaves a checkpoint
     wait_for(lambda: checkpoint.latest(second))
     stopped = checkpoint.latest(second)
@@ -83,6 +87,7 @@ def test_a_killed_grid_finishes_only_what_is_missing(surfhead: Surfhead, tmp_pat
     assert (first / "finished.json").exists()
     assert not (second / "finished.json").exists()
     trained = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    monkeypatch.setattr(attached, "run", warm.run)
     again = surfhead(*arguments)
     assert again.code == 0, again.out + again.err
     assert "1 of them had finished before." in again.out

@@ -54,7 +54,7 @@ def test_the_help_of_train_names_what_can_be_chosen(
     for option, names in {
         "--deformer": "jacobian, jbs, lbs, similarity, static.",
         "--rasterizer": "auto, cpu, cuda, torch.",
-        "--preset": "+jacobian, +jbs, +lasg, -eyeballs, base, fast, lit, monocular, paper, quality, static, "
+        "--preset": "+jacobian, +jbs, +lasg, -eyeballs, base, fast, monocular, paper, quality, static, "
         "tiny, vanilla.",
     }.items():
         line = next(line for line in said.splitlines() if line.startswith(f"│ {option} "))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -13,28 +13,29 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import ict_training
+from tests import warm
+
 REPOSITORY = Path(__file__).parents[2]
 ARCHIVE = Path(os.environ.get("SURFHEAD_ICT", REPOSITORY.parent / "shared/data/ict_facekit.tar.xz"))
 
 
-def test_the_real_head_from_its_folder_to_a_re_enactment(tmp_path: Path) -> None:
+def test_the_real_head_from_its_folder_to_a_re_enactment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     if not ARCHIVE.is_file():
         pytest.skip("the ICT-FaceKit head is not at hand; set SURFHEAD_ICT to its archive")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     small = ("--iterations", "48", "--batch", "2", "--size", "40", "--timesteps", "3", "--cameras", "4")
-    command = [sys.executable, "-m", "benchmarks.ict_training", tmp_path / "ict_facekit", tmp_path / "out"]
-    done = subprocess.run(
-        [*map(str, command), *small, "--device", "cpu"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["ict_training", tmp_path / "ict_facekit", tmp_path / "out", *small, "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*map(str, words)])
+    monkeypatch.setattr(ict_training, "surfhead", lambda *words: warm.Process([*map(str, words)]))
+    forked = multiprocessing.get_context(warm.METHOD)
+    monkeypatch.setattr(ict_training.multiprocessing, "get_context", lambda _: forked)
+    ict_training.main()
     out = tmp_path / "out"
-    assert (out / "table.md").read_text("utf-8").strip() in done.stdout
+    assert (out / "table.md").read_text("utf-8").strip() in capsys.readouterr().out
     found = json.loads((out / "results.json").read_text("utf-8"))
     rows = found["rows"]
     for split, views in (("val", 3), ("test", 2)):

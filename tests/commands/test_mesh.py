@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import trimesh
 
 from surfhead.data.feed import cameras_of
 from surfhead.data.opening import open_scene
+from surfhead.meshes import surface_metrics
 from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.results import geometry_evaluation
 from surfhead.runs.run import load_avatar, read_config
 from tests.commands.conftest import Surfhead
 
@@ -107,7 +110,14 @@ def test_bad_options(head: Surfhead, case: str) -> None:
     assert said.err.splitlines()[0] == message
 
 
-def test_eval_measures_the_mesh_and_the_rig_against_the_true_surface(head: Surfhead) -> None:
+def test_eval_measures_the_mesh_and_the_rig_against_the_true_surface(
+    head: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = partial(geometry_evaluation.MeshSettings, voxel=0.003, views=12, size=128)
+    monkeypatch.setattr(geometry_evaluation, "MeshSettings", coarse)
+    few = partial(surface_metrics.compare_surfaces, samples=8000)
+    monkeypatch.setattr(geometry_evaluation, "compare_surfaces", few)
+    monkeypatch.setattr(surface_metrics, "SAMPLES", 8000)
     said = head("eval", "head", "--split", "val", "--limit", "1", "--geometry", "1", "--out", "figures")
     assert said.code == 0, said.err
     assert "Surfaces against the true one" in said.out

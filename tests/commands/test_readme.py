@@ -85,4 +85,4 @@ def test_the_plugin_of_20_lines_keeps_its_contract_and_trains(
     small = [f"--set=data.{key}={value}" for key, value in SMALL_DATA.items()]
     said = surfhead(*shlex.split(train)[1:], "--preset", "tiny", "--iterations", "2", "--quiet", *small)
     assert said.code == 0, said.err
-    assert Path("runs/head-rigid-lasg-1/checkpoints/00000002").is_dir()
+    assert Path("runs/head-rigid-lit-1/checkpoints/00000002").is_dir()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from PIL import Image
 
 from surfhead.results import first_page
+from tests import warm
 from tests.commands.conftest import Surfhead
 
 
@@ -110,11 +108,10 @@ def test_its_first_page_is_a_picture_or_a_pdf(surfhead: Surfhead, trained_run: P
     shutil.copytree(trained_run, "run")
     words = ("--views", "0", "--worst", "0", "--frames", "0", "--size", "32", "--device", "cpu")
     # a process of its own: the browser of other tests has one already
-    code = "import sys, surfhead.cli\nsys.exit(surfhead.cli.main())"
-    arguments = [sys.executable, "-c", code, "report", "run", *words, "--page", f"first{suffix}"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=paths())
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"First page: first{suffix}"
+    process = warm.Process(["report", "run", *words, "--page", f"first{suffix}"])
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert out.decode().splitlines()[-1] == f"First page: first{suffix}"
     if suffix == ".png":
         with Image.open("first.png") as picture:
             assert picture.size == first_page.SHEET
@@ -122,11 +119,6 @@ def test_its_first_page_is_a_picture_or_a_pdf(surfhead: Surfhead, trained_run: P
         written = Path("first.pdf").read_bytes()
         assert written.startswith(b"%PDF")
         assert re.search(rb"/Count 1\b", written)
-
-
-def paths() -> dict[str, str]:
-    """The environment in which a process finds this package."""
-    return {**os.environ, "PYTHONPATH": str(Path(first_page.__file__).parents[2])}
 
 
 def test_a_page_of_another_kind_is_refused_before_the_work(surfhead: Surfhead, trained_run: Path) -> None:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from surfhead.runs import attached
 from surfhead.training import checkpoint
+from tests import warm
 from tests.commands.conftest import TINY, Surfhead
 
 BASE = ("--plugin", str(TINY), "--preset", "static", "--set", "rasterizer=torch", "--iterations", "2")
 
 
-def test_an_avatar_for_each_folder(surfhead: Surfhead) -> None:
+def test_an_avatar_for_each_folder(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of three cannot be trained; the others are, and are in the table."""
+    monkeypatch.setattr(attached, "run", warm.run)
     for name in ("anna", "ben", "none"):
         Path(name).mkdir()
         (Path(name) / ("tiny.txt" if name != "none" else "else.txt")).touch()

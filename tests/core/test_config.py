@@ -153,7 +153,6 @@ def test_the_presets_of_the_method_are_there_and_name_what_exists() -> None:
     wanted = {
         "tiny",
         "fast",
-        "lit",
         "paper",
         "static",
         "monocular",

@@ -52,9 +52,10 @@ def test_the_examples_train_together(surfhead: Surfhead, cache: Path, tmp_path: 
     plugins = [f"--plugin={saved(f'{kind}.md', tmp_path)}" for kind in kinds]
     chosen = ["--deformer", "rigid", "--appearance", "rim", "--regularizer", "huber=0.5"]
     chosen += ["--set", "densifier.name=thinning", "--set", "densifier.every=2", "--set", "observers.best={}"]
-    size = {"width": 32, "height": 32, "cameras": 3, "timesteps": 3, "test_timesteps": 1, "detail": 1}
+    size = {"width": 32, "height": 32, "cameras": 3, "timesteps": 1, "test_timesteps": 1, "detail": 1}
     size |= {"views_per_timestep": 2, "supersampling": 1, "texels": 2, "test_cameras": 1}
     small = [f"--set=data.{key}={value}" for key, value in size.items()]
+    small += ["--set", "evaluate.limit=1", "--set", "evaluate.final=1", "--set", "baseline=false"]
     small += ["--preset", "tiny", "--iterations", "4", "--quiet", "--out", "run", "--rasterizer", "guarded"]
     said = surfhead("train", *plugins, *chosen, *small)
     assert said.code == 0, said.err

@@ -38,17 +38,41 @@ def test_a_page_that_is_not_listed_goes_to_the_guides() -> None:
     assert "viewer.md" in generated_pages.unlisted(without)
 
 
+def prose(page: Path) -> str:
+    """A page without its code blocks."""
+    text = page.read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """What of a page a link may name behind #: its headings, as Markdown words them, and their own names."""
+    headings = re.findall(r"^#+ (.+?)(?: \{ ?#([\w-]+) ?\})?$", text, re.MULTILINE)
+    words = {re.sub(r"[^\w\s-]", "", re.sub(r"[`*]", "", title)).strip().lower() for title, _ in headings}
+    return {re.sub(r"[\s-]+", "-", title) for title in words} | {name for _, name in headings if name}
+
+
 def test_links_lead_somewhere() -> None:
-    made = {(DOCS / page).resolve() for page in GENERATED}
+    made = {(DOCS / page).resolve(): write for page, write in GENERATED.items()}
+    others = [path for folder in ("", "examples", "benchmarks") for path in (ROOT / folder).glob("*.md")]
+    others += (ROOT / "plugins_contrib").rglob("*.md")
     lost = []
-    for page in WRITTEN:
-        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-        for link in re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text):
-            target = (page.parent / link).resolve()
-            inside = target.is_relative_to(DOCS) and (target.is_file() or target in made)
-            if "://" not in link and not inside:
-                lost.append(f"{page.relative_to(ROOT)}: {link}")
+    for page in (*WRITTEN, *others):
+        for link, anchor in re.findall(r"\]\(([^)\s#]*)(?:#([^)]*))?\)", prose(page)):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            target = (page.parent / link).resolve() if link else page
+            there = target.exists() or target in made
+            if page in WRITTEN:  # of the site nothing outside of it is seen
+                there = target.is_relative_to(DOCS) and (target.is_file() or target in made)
+            if there and anchor and target.suffix == ".md":
+                there = anchor in anchors(made[target]() if target in made else prose(target))
+            if not there:
+                lost.append(f"{page.relative_to(ROOT)}: {link}#{anchor}")
     assert lost == []
+
+
+def test_a_lost_anchor_is_found() -> None:
+    assert anchors("# A `b`: c\n## Own { #mine }\n") == {"a-b-c", "own", "mine"}
 
 
 @pytest.mark.parametrize("kind", sorted(BASES))

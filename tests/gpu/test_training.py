@@ -10,16 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.avatars.avatar import rest_directions
 from surfhead.core.types import AffineField, Batch, Binding, Cameras, RenderOutput, Step, WorldSurfels
 from surfhead.data.opening import open_scene
-from surfhead.kernels import cuda
+from surfhead.kernels import cuda, ops
 from surfhead.maths import geometry
 from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 from surfhead.plugins.regularizers.normal import Normal
 from surfhead.plugins.regularizers.normal_length import NormalLength
-from surfhead.plugins.rigs.skinning import pose_joints, skin_vertices
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import run_folder
 from surfhead.runs.train import make_trainer
@@ -90,7 +88,7 @@ def test_rest_directions() -> None:
     centre = (4.0 + draw(VIEWS, 3, seed=3)).float()
 
     def work(mean: Tensor, turn: Tensor) -> Tensor:
-        found = rest_directions(mean, normal.to(mean), turn, centre.to(mean))
+        found = ops.rest_directions(mean, normal.to(mean), turn, centre.to(mean))
         return torch.stack([found[0], found[1].detach()])
 
     agree(work, draw(VIEWS, COUNT, 3), rotation)
@@ -140,9 +138,9 @@ def test_rig(own_joints: bool) -> None:
     weights[:, :3] *= (torch.arange(vertices) % 3 == 0).float()[:, None].cuda()
 
     def work(vectors: Tensor, rest: Tensor, shaped: Tensor, translation: Tensor) -> Tensor:
-        rotations, transforms = pose_joints(vectors, rest, parents)
+        rotations, transforms = ops.pose_joints(vectors, rest, parents)
         shaped = shaped + rotations[:, 1, 0].sum(-1)[:, None, None]
-        return skin_vertices(shaped, transforms, weights.to(shaped), translation)
+        return ops.skin_vertices(shaped, transforms, weights.to(shaped), translation)
 
     joints = draw(VIEWS if own_joints else 1, len(parents), 3, seed=1)
     agree(
@@ -164,7 +162,9 @@ def test_highlight(rows: int, anisotropic: bool) -> None:
     directions = torch.nn.functional.normalize(draw(VIEWS, COUNT, 3, seed=2), dim=-1).float()
 
     def work(features: Tensor, directions: Tensor) -> Tensor:
-        return networks[features.dtype].inputs(features, directions, normals.to(features))
+        network = networks[features.dtype]
+        raw = network.lobes(features)
+        return ops.lobe_inputs(raw, network.axes, directions, normals.to(features), anisotropic)
 
     agree(work, draw(COUNT, FEATURES), directions)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,26 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from torch import Tensor
 
 from surfhead.kernels import cuda_driver
 from surfhead.kernels.sources import kernel_sources
 
+BUILT = Path(__file__).parents[2] / "build" / "emulated"  # a library is made once for all that it is made of
+FLAGS = ("-O1", "-std=c++20", "-shared", "-fPIC", "-fno-gnu-unique", "-U_FORTIFY_SOURCE")
+
 
 @contextmanager
-def emulated_kernels(
-    kernels: Mapping[str, Mapping[str, str]], folder: Path
-) -> Iterator[dict[str, ctypes.CDLL]]:
+def emulated_kernels(kernels: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, ctypes.CDLL]]:
     """Send launches to the CPU; skips where that cannot be compiled.
 
     Args:
         kernels: module -> kernel -> the structure that is its argument.
-        folder: for the libraries.
     """
     compiler = shutil.which("c++")
     if compiler is None:
         pytest.skip("needs a C++ compiler")
-    found = {module: _library(compiler, module, names, folder) for module, names in kernels.items()}
+    found = {module: _library(compiler, module, names) for module, names in kernels.items()}
 
     def run(
         module: str, name: str, structure: ctypes.Structure, grid: tuple[int, ...], threads: int, _: Any
@@ -63,21 +65,41 @@ class EmulatedKernels:
             getattr(self.libraries[module], f"launch_{name}")(structure, *(*grid, 1)[:3], threads)
 
 
-def _library(compiler: str, module: str, names: Mapping[str, str], folder: Path) -> ctypes.CDLL:
+def _library(compiler: str, module: str, names: Mapping[str, str]) -> ctypes.CDLL:
     lines = ['#include "emulator.h"', f'#include "cuda/{module}.cu"']
     lines += [f"EMULATED({kernel}, {structure})" for kernel, structure in names.items()]
-    source, target = folder / f"{module}.cpp", folder / f"{module}.so"
-    source.write_text("\n".join(lines))
-    flags = ["-O1", "-std=c++20", "-shared", "-fPIC", "-pthread", "-fno-gnu-unique"]
+    text = "\n".join(lines)
+    target = BUILT / f"{module}-{_digest(compiler, text)}.so"
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with FileLock(BUILT / f"{module}.lock"):
+        if not target.exists():
+            for old in BUILT.glob(f"{module}-*.so"):
+                old.unlink()
+            _compile(compiler, text, target)
+    return ctypes.CDLL(str(target))
+
+
+def _digest(compiler: str, text: str) -> str:
+    """Of everything a library is made of."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+    digest = hashlib.sha256(repr((text, FLAGS, version)).encode())
+    for file in (Path(__file__).with_name("emulator.h"), *sorted(kernel_sources().rglob("*.*"))):
+        if file.suffix in (".h", ".cu", ".cuh"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _compile(compiler: str, text: str, target: Path) -> None:
+    source, made = target.with_suffix(".cpp"), target.with_suffix(".new")
+    source.write_text(text)
     where = [f"-I{Path(__file__).parent}", f"-I{kernel_sources()}"]
     done = subprocess.run(
-        [compiler, *flags, *where, "-o", str(target), str(source)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0 and "barrier" in done.stderr:
-        pytest.skip("the compiler has no C++20 barriers")
+        [compiler, *FLAGS, *where, "-o", str(made), str(source)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 and "ucontext" in done.stderr:
+        pytest.skip("the compiler has no ucontext.h")
     assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(target))
+    made.replace(target)
 
 
 def close(found: Tensor, wanted: Tensor, name: str, tolerance: float = 2e-5) -> None:

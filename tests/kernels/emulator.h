@@ -1,16 +1,24 @@
-// Runs CUDA kernels on the CPU, a block at a time, a thread a CUDA thread: enough of the language for kernels
-// with static shared memory, barriers, exchanges within warps and float atomics.
+// Runs CUDA kernels on the CPU, a block at a time, each thread with a stack of its own: enough of the language
+// for kernels with static shared memory, barriers, exchanges within warps and float atomics. The threads of a
+// block take turns and go on to their next barrier; where a round of turns begins and which way it goes is drawn
+// anew each time, so that what a barrier is missing for comes out in some order.
 #pragma once
 
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700  // for ucontext.h on macOS
+#endif
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <ucontext.h>
 
 #include <algorithm>
 #include <atomic>
-#include <barrier>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #define __global__
@@ -22,22 +30,50 @@
 struct Index {
   unsigned x, y, z;
 };
-static thread_local Index threadIdx;
-static Index blockIdx, gridDim, blockDim;
+static Index threadIdx, blockIdx, gridDim, blockDim;
 
-static std::unique_ptr<std::barrier<>> block_barrier;
-static std::vector<std::unique_ptr<std::barrier<>>> warp_barriers;
+// A thread of the block in hand; its stack outlives the block.
+struct Thread {
+  jmp_buf place;
+  bool begun, done;
+};
+constexpr size_t STACK = 256 << 10;  // bytes; pages that no kernel touches take no memory
+static std::vector<Thread> team;
+static jmp_buf turns;
+static unsigned long long advances;  // barriers opened and threads ended: a round without one is a deadlock
+
+// Ends the turn of the thread in hand; returns at its next turn.
+__attribute__((noinline)) static void pass() {
+  const Index mine = threadIdx;
+  if (_setjmp(team[mine.x].place) == 0) _longjmp(turns, 1);
+  threadIdx = mine;
+}
+
+struct Barrier {
+  unsigned members, arrived = 0, phase = 0;
+  void arrive_and_wait() {
+    const unsigned before = phase;
+    if (++arrived == members) {
+      arrived = 0;
+      ++phase;
+      ++advances;
+    }
+    while (phase == before) pass();
+  }
+};
+static Barrier block_barrier;
+static std::vector<Barrier> warp_barriers;
 alignas(8) static char exchanged[1024][8];
 
-inline void __syncthreads() { block_barrier->arrive_and_wait(); }
+inline void __syncthreads() { block_barrier.arrive_and_wait(); }
 
-static std::atomic<int> votes;
+static int votes;
 inline int __syncthreads_or(int vote) {
-  block_barrier->arrive_and_wait();
+  block_barrier.arrive_and_wait();
   if (vote) votes = 1;
-  block_barrier->arrive_and_wait();
+  block_barrier.arrive_and_wait();
   const int found = votes;
-  block_barrier->arrive_and_wait();
+  block_barrier.arrive_and_wait();
   votes = 0;
   return found;
 }
@@ -46,7 +82,7 @@ inline int __syncthreads_or(int vote) {
 template <class T>
 inline T exchange(T value, unsigned other) {
   static_assert(sizeof(T) <= 8);
-  std::barrier<>& warp = *warp_barriers[threadIdx.x / 32];
+  Barrier& warp = warp_barriers[threadIdx.x / 32];
   memcpy(exchanged[threadIdx.x], &value, sizeof(T));
   warp.arrive_and_wait();
   T found;
@@ -71,7 +107,7 @@ inline T __shfl_down_sync(unsigned, T value, int step) {
 
 inline unsigned __ballot_sync(unsigned, int vote) {
   unsigned found = 0;
-  std::barrier<>& warp = *warp_barriers[threadIdx.x / 32];
+  Barrier& warp = warp_barriers[threadIdx.x / 32];
   memcpy(exchanged[threadIdx.x], &vote, sizeof vote);
   warp.arrive_and_wait();
   for (unsigned lane = 0; lane < 32; ++lane) {
@@ -83,7 +119,7 @@ inline unsigned __ballot_sync(unsigned, int vote) {
   return found;
 }
 inline bool __any_sync(unsigned lanes, int vote) { return __ballot_sync(lanes, vote) != 0; }
-inline void __syncwarp() { warp_barriers[threadIdx.x / 32]->arrive_and_wait(); }
+inline void __syncwarp() { warp_barriers[threadIdx.x / 32].arrive_and_wait(); }
 
 template <class T, class V>
 inline T atomicAdd(T* at, V value) {
@@ -131,25 +167,68 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 using std::max;
 using std::min;
 
+static void (*body)(const void*);  // runs the kernel of the launch in hand
+static const void* body_arguments;
+static ucontext_t launcher;
+
+static void first_turn() {
+  body(body_arguments);
+  team[threadIdx.x].done = true;
+  ++advances;
+  _longjmp(turns, 1);
+}
+
+// Lets thread `t` go on to where it passes or ends.
+__attribute__((noinline)) static void take_turn(unsigned t, char* stack) {
+  if (_setjmp(turns) != 0) return;
+  threadIdx = {t, 0, 0};
+  if (team[t].begun) _longjmp(team[t].place, 1);
+  team[t].begun = true;
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = stack + t * STACK;
+  context.uc_stack.ss_size = STACK;
+  context.uc_link = nullptr;
+  makecontext(&context, first_turn, 0);
+  swapcontext(&launcher, &context);
+}
+
+static void run_block(unsigned threads, char* stack) {
+  static uint64_t drawn = 1;
+  team.assign(threads, Thread{});
+  block_barrier = {threads};
+  warp_barriers.clear();
+  for (unsigned w = 0; w < (threads + 31) / 32; ++w) warp_barriers.push_back({std::min(32u, threads - 32 * w)});
+  for (unsigned left = threads; left > 0;) {
+    const unsigned long long before = advances;
+    drawn = drawn * 6364136223846793005ull + 1442695040888963407ull;
+    const unsigned start = unsigned(drawn >> 40) % threads, step = (drawn >> 33) & 1 ? 1 : threads - 1;
+    for (unsigned turn = 0, t = start; turn < threads; ++turn, t = (t + step) % threads) {
+      if (team[t].done) continue;
+      take_turn(t, stack);
+      left -= team[t].done;
+    }
+    if (advances == before) {
+      fprintf(stderr, "the threads of block %u %u %u wait for one another\n", blockIdx.x, blockIdx.y, blockIdx.z);
+      abort();
+    }
+  }
+}
+
 template <class Kernel, class Arguments>
 void launch(Kernel kernel, const Arguments& arguments, Index grid, unsigned threads) {
+  static Kernel chosen;
+  static char* const stack = static_cast<char*>(malloc(1024 * STACK));
+  chosen = kernel;
+  body = [](const void* given) { chosen(*static_cast<const Arguments*>(given)); };
+  body_arguments = &arguments;
   gridDim = grid;
   blockDim = {threads, 1, 1};
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         blockIdx = {x, y, z};
-        block_barrier = std::make_unique<std::barrier<>>(threads);
-        warp_barriers.clear();
-        for (unsigned w = 0; w < (threads + 31) / 32; ++w)
-          warp_barriers.push_back(std::make_unique<std::barrier<>>(std::min(32u, threads - 32 * w)));
-        std::vector<std::thread> team;
-        for (unsigned t = 0; t < threads; ++t)
-          team.emplace_back([&, t] {
-            threadIdx = {t, 0, 0};
-            kernel(arguments);
-          });
-        for (std::thread& member : team) member.join();
+        run_block(threads, stack);
       }
 }
 

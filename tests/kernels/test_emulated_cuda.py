@@ -12,10 +12,10 @@ from torch import Tensor
 from surfhead.avatars.surfels import apply_field
 from surfhead.core.neighbour_blend import neighbourhood, weights
 from surfhead.core.types import AffineField, Binding, Mesh
-from surfhead.kernels import cuda_pictures, cuda_skinning
+from surfhead.kernels import cuda_pictures, cuda_skinning, ops
 from surfhead.maths import metrics
 from surfhead.plugins.deformers.blending import deformation
-from surfhead.plugins.deformers.jbs import Jbs, relative_logarithms
+from surfhead.plugins.deformers.jbs import Jbs
 from tests.kernels.emulation import close, emulated_kernels
 from tests.plugins.deformers.conftest import make_patch
 
@@ -29,9 +29,9 @@ KERNELS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
+def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
     """Launches go to the emulator."""
-    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+    with emulated_kernels(KERNELS) as found:
         yield found
 
 
@@ -97,7 +97,7 @@ def test_blend(rig: bool) -> None:
     mesh = Mesh(patch.vertices(3), patch.rest)
     deformed = deformation(mesh, True)
     topology, binding = mesh.topology, patch.binding
-    logarithm = relative_logarithms(deformed.quaternion, topology.neighbours)
+    logarithm = ops.relative_logarithms(deformed.quaternion, topology.neighbours)
     rest = mesh.rest.frames
     axes = rest.scale[:, None, None] * rest.rotation
     factors = weights(binding)

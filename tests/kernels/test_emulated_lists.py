@@ -24,9 +24,9 @@ TILE = cuda_rasterizer.TILE
 
 
 @pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, ctypes.CDLL]]:
+def libraries() -> Iterator[Mapping[str, ctypes.CDLL]]:
     """The kernels for the CPU."""
-    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("lists")) as found:
+    with emulated_kernels(KERNELS) as found:
         yield found
 
 
@@ -150,8 +150,8 @@ def test_lists(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
             top, left = 4 * (tile // launch.tiles_x), 2 * (tile % launch.tiles_x)
             block = touched[:, top : top + 4, left : left + 2].reshape(-1, 8)
             mask = torch.zeros(launch.surfels, 8, dtype=torch.bool)
-            for index, key in zip(names, keys, strict=True):
-                mask[index] = torch.tensor([bool(key >> bit & 1) for bit in range(8)])
+            bits = torch.tensor([key & 0xFF for key in keys], dtype=torch.int64)
+            mask[names] = (bits[:, None] >> torch.arange(8) & 1).bool()
             assert not (block & ~mask).any()
             listed += int(mask.sum())
         total += int(touched.sum())

@@ -38,11 +38,11 @@ KERNELS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def kernels() -> Iterator[None]:
     """Launches go to the emulator, and nothing asks for a GPU."""
     needed = torch.zeros(1, dtype=torch.int64)
     with (
-        emulated_kernels(KERNELS, tmp_path_factory.mktemp("rasterizer")),
+        emulated_kernels(KERNELS),
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(torch.cuda, "current_device", lambda: None)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.kernels import cuda_highlight, cuda_rig
+from surfhead.kernels import cuda_highlight, cuda_rig, ops
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
-from surfhead.plugins.rigs import skinning
 from tests.kernels.emulation import close, emulated_kernels
 
 KERNELS = {
@@ -26,9 +25,9 @@ PARENTS = (-1, 0, 1, 1, 0)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
+def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
     """Launches go to the emulator."""
-    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+    with emulated_kernels(KERNELS) as found:
         yield found
 
 
@@ -45,7 +44,7 @@ def test_pose_joints(own_joints: bool) -> None:
     vectors[1, 2] = 0.0  # the series near no rotation
     vectors.requires_grad_()
     rest = draw(poses if own_joints else 1, joints, 3, seed=1).requires_grad_()
-    exact = skinning.pose_joints(vectors, rest, PARENTS)
+    exact = ops.pose_joints(vectors, rest, PARENTS)
     upstream = [draw(*value.shape, seed=2 + i) for i, value in enumerate(exact)]
     wanted = torch.autograd.grad(exact, (vectors, rest), upstream)
     single = vectors.detach().float(), rest.detach().float()
@@ -57,7 +56,7 @@ def test_pose_joints(own_joints: bool) -> None:
     close(g_vectors, wanted[0], "vectors")
     close(g_rest if own_joints else g_rest.sum(0, keepdim=True), wanted[1], "rest")
     assert torch.equal(g[1], upstream[1].float())  # what autograd handed in is left alone
-    alone = torch.autograd.grad(skinning.pose_joints(vectors, rest, PARENTS)[1], vectors, upstream[1])[0]
+    alone = torch.autograd.grad(ops.pose_joints(vectors, rest, PARENTS)[1], vectors, upstream[1])[0]
     close(cuda_rig._joints_backward(None, g[1], *single, *found, PARENTS)[0], alone, "transforms alone")
 
 
@@ -69,7 +68,7 @@ def test_skin_vertices() -> None:
     weights = torch.rand(vertices, joints, generator=torch.Generator().manual_seed(2)).double()
     weights[:40] = torch.eye(joints, dtype=torch.float64)[2]
     translation = draw(poses, 3, seed=3).requires_grad_()
-    exact = skinning.skin_vertices(shaped, transforms, weights, translation)
+    exact = ops.skin_vertices(shaped, transforms, weights, translation)
     upstream = draw(*exact.shape, seed=4)
     wanted = torch.autograd.grad(exact, (shaped, transforms, translation), upstream)
     single = [value.detach().float() for value in (shaped, transforms, weights, translation)]
@@ -96,9 +95,9 @@ def test_lobe_inputs(rows: int, anisotropic: bool) -> None:
     directions = torch.nn.functional.normalize(draw(views, count, 3, seed=1), dim=-1).requires_grad_()
     normals = torch.nn.functional.normalize(draw(views, count, 3, seed=2), dim=-1)
     raw = network.lobes(features)
-    exact = network.inputs(features, directions, normals)
+    exact = ops.lobe_inputs(raw, network.axes, directions, normals, anisotropic)
     upstream = draw(*exact.shape, seed=3)
-    through = torch.autograd.grad(exact, (features, directions), upstream)
+    through = torch.autograd.grad(exact, (features, directions), upstream, retain_graph=True)
     axes = network.axes.float()
     single = raw.detach().float(), axes, directions.detach().float(), normals.float()
     close(cuda_highlight._inputs(*single, anisotropic), exact.detach(), "inputs")

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from surfhead.avatars.avatar import rest_directions
 from surfhead.core.types import (
     AffineField,
     Batch,
@@ -21,11 +20,10 @@ from surfhead.core.types import (
     Step,
     WorldSurfels,
 )
-from surfhead.kernels import cuda_colours, cuda_optimiser, cuda_surface, cuda_triangles
+from surfhead.kernels import cuda_colours, cuda_optimiser, cuda_surface, cuda_triangles, ops
 from surfhead.maths import depth_normals, geometry
 from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.deformers.blending import deformation
-from surfhead.plugins.deformers.jbs import relative_logarithms
 from surfhead.plugins.regularizers.normal_length import NormalLength
 from surfhead.training.statistics import Statistics
 from tests.kernels.emulation import close, emulated_kernels
@@ -49,9 +47,9 @@ KERNELS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ctypes.CDLL]]:
+def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
     """Launches go to the emulator."""
-    with emulated_kernels(KERNELS, tmp_path_factory.mktemp("emulated")) as found:
+    with emulated_kernels(KERNELS) as found:
         yield found
 
 
@@ -74,7 +72,7 @@ def test_pose_triangles_and_logarithms() -> None:
         deformed.quaternion,
         deformed.stretch_entries,
         mesh.frames.centroid,
-        relative_logarithms(deformed.quaternion, neighbours),
+        ops.relative_logarithms(deformed.quaternion, neighbours),
     )
     upstream = [draw(*value.shape, seed=i) for i, value in enumerate(exact)]
     wanted = torch.autograd.grad(exact, vertices, upstream)[0]
@@ -121,7 +119,7 @@ def test_rest_directions() -> None:
     normal = torch.nn.functional.normalize(draw(views, count, 3, seed=1), dim=-1)
     rotation = geometry.axis_angle_to_matrix(draw(views, count, 3, seed=2)).detach().requires_grad_()
     centre = 4.0 + draw(views, 3, seed=3)
-    exact = rest_directions(mean, normal, rotation, centre)
+    exact = ops.rest_directions(mean, normal, rotation, centre)
     assert not exact[1].requires_grad
     upstream = draw(views, count, 3, seed=4)
     wanted = torch.autograd.grad(exact[0], (mean, rotation), upstream)

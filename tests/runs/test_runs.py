@@ -100,7 +100,9 @@ def test_a_new_run_starts_from_a_checkpoint(
     assert newest is not None
     assert old is not None
     first, second = checkpoint.read(old)[0], checkpoint.read(newest)[0]
-    assert torch.equal(first["surfels/sh_dc"], second["surfels/sh_dc"])
+    assert torch.equal(first["surfels/offset"], second["surfels/offset"])
+    assert torch.equal(first["surfels/opacity"], second["surfels/opacity"])
+    assert "surfels/specular" in first
     assert "surfels/specular" not in second
 
 

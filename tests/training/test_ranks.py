@@ -18,6 +18,7 @@ from surfhead.core.errors import SurfheadError
 from surfhead.runs import launch
 from surfhead.training import checkpoint
 from surfhead.training.ranks import ALONE
+from tests import warm
 from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
@@ -35,21 +36,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_each(processes: int, *arguments: str) -> list[subprocess.Popen[bytes]]:
+def start_each(processes: int, *arguments: str) -> list[warm.Process]:
     """As torchrun starts them, but each is ours to kill."""
     shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "surfhead.cli", "train", *arguments],
-            env={**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+        warm.Process(
+            ["train", *arguments],
+            {**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
         )
         for i in range(processes)
     ]
 
 
-def wait_for(folder: Path, images: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(folder: Path, images: int, process: warm.Process) -> None:
     limit = time.monotonic() + 300
     while count(folder) < images and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.01)
@@ -126,11 +125,12 @@ def test_interrupted_together(tmp_path: Path) -> None:
     """Ctrl-C ends all after the same step, with a checkpoint."""
     folder = tmp_path / "run"
     words = [*SETTINGS, *SLOW, "--iterations", "100000", "--processes", "2", "--out", str(folder)]
+    words += ["--set", "evaluate.at=[2]", "--set", "evaluate.limit=1"]
     process = start(*words)
+    # both processes have taken a step when the first one evaluates
     limit = time.monotonic() + 300
-    while not (folder / "log" / "train.log").exists() and time.monotonic() < limit:
+    while not (folder / "eval").exists() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
-    time.sleep(2.0)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors.decode()

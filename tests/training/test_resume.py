@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from surfhead.training import checkpoint
+from tests import warm
 
 SETTINGS = (
     *("--preset", "tiny", "--iterations", "90", "--device", "cpu", "--quiet", "--batch-size", "2"),
@@ -24,17 +23,11 @@ SETTINGS = (
 LAST = "00000090"
 
 
-def start(*arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "surfhead.cli", "train", *arguments],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def start(*arguments: str) -> warm.Process:
+    return warm.Process(["train", *arguments], {**os.environ, "OMP_NUM_THREADS": "2"})
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
+def finish(process: warm.Process) -> None:
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.drawing.camera_path import orbit
 from surfhead.runs.run import load_avatar
+from surfhead.runs.train import train
 from surfhead.viewing.variants import Look, Variants, has_highlight, live_options
 from tests.runs.tiny_run import tiny_avatar
 
@@ -19,8 +20,10 @@ POSE = {"rotation": torch.tensor([[0.0, 2.9, 0.3]]), "neck": torch.tensor([[0.0,
 
 
 @pytest.fixture(scope="module")
-def avatar(trained_run: Path) -> Avatar:
-    made = load_avatar(trained_run, device="cpu")
+def avatar(small_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Avatar:
+    settings = {**small_settings, "iterations": 0, "evaluate": {"at": [], "limit": 1}}
+    settings |= {"appearance": {"name": "lasg"}}
+    made = load_avatar(train(preset="tiny", settings=settings, out=tmp_path_factory.mktemp("lasg") / "run"))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # a few images train neither harmonics nor highlight
         made.surfels.parameters["sh_rest"].normal_(0.0, 0.2, generator=generator)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.core.api import BASE_COLOUR, Directional, Encoding, ParameterSpec, Schedule
-from surfhead.maths import harmonics, planes
+from surfhead.kernels import ops
+from surfhead.maths import harmonics
 
 RATE = 2.5e-3  # of the constant term; the others learn at a twentieth (3DGS)
 
@@ -69,15 +69,4 @@ class Diffuse:
 
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
-        if "sh_rest" in features and kernels.serves(directions):
-            found: Tensor = kernels.cuda.harmonic_colours(
-                features["sh_dc"], features["sh_rest"], directions, self.active
-            )
-            return found
-        constant = harmonics.Y00 * features["sh_dc"] + 0.5
-        if self.active == 0:
-            return constant.expand(len(directions), -1, -1)
-        count = harmonics.size(self.active) - 1
-        values = harmonics.basis(directions, self.active)[..., 1:]
-        rest = features["sh_rest"][:, :count]
-        return constant + planes.contract(values, rest)
+        return ops.harmonic_colours(features["sh_dc"], features.get("sh_rest"), directions, self.active)

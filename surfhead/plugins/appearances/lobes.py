@@ -7,12 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from surfhead import kernels
+from surfhead.kernels import ops
+from surfhead.kernels.ops.lobes import AMPLITUDES, OCTAVES, shapes
 from surfhead.maths import geometry
 
 FEATURES = 24  # length of the specular feature every surfel carries
-AMPLITUDES = 2  # channels of a lobe's response
-OCTAVES = 2  # of the positional encoding of the direction
 HIDDEN = 128
 
 
@@ -106,29 +105,12 @@ class LobeNetwork(nn.Module):
 
     def lobe_shapes(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes (M, L, 2) and sharpnesses (M, L, 1 or 2) of the lobes, for features (M, 24)."""
-        count = len(self.axes)
-        raw = self.lobes(features)
-        amplitude = raw[:, : AMPLITUDES * count].reshape(-1, count, AMPLITUDES)
-        sharpness = nn.functional.softplus(raw[:, AMPLITUDES * count :] - 1)
-        # all λ come first, then all μ
-        return amplitude, sharpness.reshape(len(raw), sharpness.shape[1] // count, count).mT
+        return shapes(self.lobes(features), len(self.axes))
 
     def layers(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Weights and biases of the perceptron's linear layers."""
         linear = [layer for layer in self.perceptron if isinstance(layer, nn.Linear)]
         return tuple((layer.weight.detach(), layer.bias.detach()) for layer in linear)
-
-    def responses(self, features: Tensor, reflected: Tensor) -> Tensor:
-        """(B, M, L, 2) responses to unit directions (B, M, 3), for features (M, 24)."""
-        amplitude, sharpness = self.lobe_shapes(features)
-        if self.anisotropic:
-            along, x, y = (reflected @ self.axes[:, row].mT for row in range(3))
-            falloff = torch.exp(-sharpness[..., 0] * x * x - sharpness[..., 1] * y * y)
-            response = along.clamp_min(0.0) * falloff
-        else:
-            response = torch.exp(sharpness[..., 0] * (reflected @ self.axes[:, 0].mT - 1))
-        responses: Tensor = amplitude * response[..., None]
-        return responses
 
     def forward(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
         """(B, M, channels) specular colour of M surfels in B views.
@@ -138,21 +120,6 @@ class LobeNetwork(nn.Module):
             directions: (B, M, 3) unit vectors from the camera to the surfel.
             normals: (B, M, 3) unit normals turned towards the camera.
         """
-        colour: Tensor = self.perceptron(self.inputs(features, directions, normals))
+        inputs = ops.lobe_inputs(self.lobes(features), self.axes, directions, normals, self.anisotropic)
+        colour: Tensor = self.perceptron(inputs)
         return colour
-
-    def inputs(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
-        """(B, M, 2 L + 16) what the perceptron looks at; on a GPU one kernel each way. See ``forward``."""
-        if (
-            directions.is_cuda
-            and not normals.requires_grad
-            and kernels.cuda.serves_lobes(directions, len(self.axes))
-        ):
-            raw = self.lobes(features)
-            found: Tensor = kernels.cuda.lobe_inputs(raw, self.axes, directions, normals, self.anisotropic)
-            return found
-        facing = -(directions * normals).sum(dim=-1, keepdim=True)
-        reflected = directions + 2 * facing * normals
-        octaves = torch.cat([directions * 2.0**k for k in range(OCTAVES)], dim=-1)
-        responses = self.responses(features, reflected).flatten(-2)
-        return torch.cat((responses, facing, directions, octaves.sin(), octaves.cos()), dim=-1)

@@ -21,8 +21,9 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
+from surfhead.kernels.ops.lobes import OCTAVES
 from surfhead.plugins.appearances.diffuse import Diffuse
-from surfhead.plugins.appearances.lobes import FEATURES, OCTAVES, LobeNetwork, lobe_axes
+from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 
 EVERYWHERE = "all"
 

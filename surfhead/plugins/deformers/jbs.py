@@ -22,11 +22,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
-import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
+from surfhead.kernels import ops
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
     affine_field,
@@ -77,62 +76,30 @@ class Jbs(Deformer):
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
         factors = neighbour_blend.weights(binding)
-        if self.options.rotation_blend == "relative":
-            field = fused_field(mesh, binding, factors, self.options.rig_gradients)
-            if field is not None:
-                return field
+        if self.options.rotation_blend == "paper":
+            return self._absolute(mesh, binding, factors)
+        rest, neighbours = mesh.rest.frames, mesh.topology.neighbours
+        quaternion, stretch, centroid = ops.pose_triangles(mesh)
+        if not self.options.rig_gradients:
+            quaternion, stretch = quaternion.detach(), stretch.detach()
+        logarithm = ops.relative_logarithms(quaternion, neighbours)
+        axes = rest.scale[:, None, None] * rest.rotation
+        linear, rotation = ops.blend_triangles(
+            binding.triangle, neighbours, factors, quaternion, logarithm, stretch, axes
+        )
+        return AffineField(
+            linear=linear,
+            origin=of_host(centroid, binding),
+            rotation=rotation,
+            scale=of_host(rest.scale[None], binding),
+        )
+
+    def _absolute(self, mesh: Mesh, binding: Binding, factors: Tensor) -> AffineField:
+        """The field of option ``paper``."""
         deformed = deformation(mesh, self.options.rig_gradients)
         near = neighbour_blend.neighbourhood(mesh, binding)
-        if self.options.rotation_blend == "paper":
-            vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
-            blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))
-        else:
-            # the logarithms belong to pairs of triangles, of which there are fewer than surfels
-            logarithms = relative_logarithms(deformed.quaternion, mesh.topology.neighbours)
-            count = logarithms.shape[1] // 3
-            pairs = binding.triangle[:, None] + torch.arange(0, 3 * count, max(count, 1), device=near.device)
-            turn = blend(logarithms, pairs, factors[:, 1:])
-            blended = geometry.quaternion_multiply(
-                of_host(deformed.quaternion, binding), geometry.axis_angle_to_quaternion(turn)
-            )
+        vector = geometry.quaternion_to_axis_angle(deformed.quaternion)
+        blended = geometry.axis_angle_to_quaternion(blend(vector, near, factors))
         rotation = geometry.unit_quaternion_to_matrix(blended)
         stretch = triangles.symmetric(blend(deformed.stretch_entries, near, factors))
         return affine_field(mesh, binding, planes.matrix_product(rotation, stretch), rotation)
-
-
-def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
-    """(P, 3 F, 3) rotation vectors log(R_iᵀ R_j), radians: all first neighbours j, all second, all third.
-
-    Args:
-        quaternion: (P, F, 4) unit quaternions of the triangles' rotations.
-        neighbours: (F, 3) triangle indices.
-    """
-    own = torch.arange(len(neighbours), device=neighbours.device).repeat(3)
-    inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
-    other = planes.take(quaternion, neighbours.mT.reshape(-1))
-    return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
-
-
-def fused_field(mesh: Mesh, binding: Binding, factors: Tensor, rig_gradients: bool) -> AffineField | None:
-    """The field by the fused kernels; None where they do not serve."""
-    if not kernels.serves(mesh.vertices):
-        return None
-    rest, topology = mesh.rest.frames, mesh.topology
-    quaternion, stretch, centroid = kernels.cuda.pose_triangles(mesh.vertices, topology.triangles, rest.rows)
-    if not rig_gradients:
-        quaternion, stretch = quaternion.detach(), stretch.detach()
-    linear, rotation = kernels.cuda.blend_triangles(
-        binding.triangle,
-        topology.neighbours,
-        factors,
-        quaternion,
-        kernels.cuda.relative_logarithms(quaternion, topology.neighbours),
-        stretch,
-        rest.scale[:, None, None] * rest.rotation,
-    )
-    return AffineField(
-        linear=linear,
-        origin=of_host(centroid, binding),
-        rotation=rotation,
-        scale=of_host(rest.scale[None], binding),
-    )

@@ -89,8 +89,12 @@ def _flat(name: str, values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
-def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def read_points(path: Path, described: bool = False) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Surfels and the header's comments; ``log_scale`` may have two or three columns.
+
+    Args:
+        path: the PLY file.
+        described: its appearance is named elsewhere and may have no harmonics.
 
     Raises:
         DataError: naming the file, the property and what was expected.
@@ -127,6 +131,8 @@ def read_points(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         missing = [column for column in names if column not in place]
         if name == "sh_dc" and missing and set(RGB) <= place.keys():
             arrays[name] = harmonics_of(element.rows)
+            continue
+        if name == "sh_dc" and described and found(prefix) == 0:
             continue
         if missing or (size > 3 and count != size):
             what = missing[0] if missing else f"{prefix}{count}"

@@ -113,9 +113,10 @@ class SurfheadAvatar(Format):
     def read(self, path: Path) -> StoredAvatar:
         """Read an avatar from a ``.ply`` or a folder. Raises DataError naming the file."""
         cloud = _newest(path) if path.is_dir() else path
-        arrays, _ = read_points(cloud)
+        described = cloud.with_suffix(".json").is_file()
+        arrays, _ = read_points(cloud, described)
         triangle = arrays.pop("triangle")
-        if cloud.with_suffix(".json").is_file():
+        if described:
             return _own(cloud, arrays, triangle)
         return _foreign(cloud, arrays, triangle, self.options)
 

@@ -76,7 +76,7 @@ def register_regularizers(register: Any) -> None:
     register(
         "albedo_smoothness",
         "surfhead.plugins.regularizers.albedo_smoothness:AlbedoSmoothness",
-        "Differences of base colour between neighbouring triangles.",
+        "Differences of albedo between neighbouring triangles.",
     )
     register(
         "residual",

@@ -16,13 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from surfhead import kernels
 from surfhead.core.api import Regularizer, Step, option
+from surfhead.kernels import ops
 from surfhead.maths import depth_normals
-from surfhead.plugins.regularizers.masked_mean import masked_mean
 
 
 class Normal(Regularizer):
@@ -55,24 +53,8 @@ class Normal(Regularizer):
         """The mean disagreement, in [0, 2]."""
         output = step.output
         mask = step.batch.mask if self.options.masked else None
-        if kernels.serves(output.rgb):
-            surface = depth_normals.surface_depth(output, self.options.depth_ratio)
-            intrinsics = step.batch.cameras.intrinsics
-            found: Tensor = kernels.cuda.normal_term(
-                surface, output.alpha.detach(), output.normal, intrinsics, mask
-            )
-            return found if mask is None or self.options.mean == "mask" else found * _coverage(mask)
         depth = depth_normals.surface_depth(output, self.options.depth_ratio)
-        normal, defined = depth_normals.depth_normals(depth, output.alpha, step.batch.cameras.intrinsics)
-        disagreement = (1.0 - (output.normal * normal).sum(dim=-1)) * defined
-        if mask is None or step.batch.foreground is None:
-            return disagreement.mean()
-        if self.options.mean == "mask":
-            return masked_mean(disagreement, step.batch.foreground)
-        return (disagreement * step.batch.foreground).mean()
-
-
-def _coverage(mask: Tensor) -> Tensor:
-    """The share of the picture inside a uint8 mask (B, H, W), as ``masked_mean`` counts it."""
-    total = mask.sum(dtype=torch.float32) / 255.0
-    return total.clamp_min(1.0) / mask.numel()
+        total, inside = ops.normal_term(
+            depth, output.alpha.detach(), output.normal, step.batch.cameras.intrinsics, mask
+        )
+        return total / (inside.clamp_min(1.0) if self.options.mean == "mask" else depth.numel())

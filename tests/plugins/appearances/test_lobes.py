@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from surfhead.kernels.ops.lobes import lobe_inputs, responses
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 
 GRIDS = [(4, 8, False), (2, 8, True)]
@@ -59,8 +60,8 @@ def test_responses_by_hand(anisotropic: bool) -> None:
     network = LobeNetwork(lobe_axes(4, 8), anisotropic, 3).double()
     features = torch.randn(2, FEATURES, dtype=torch.float64)
     reflected = torch.nn.functional.normalize(torch.randn(3, 2, 3, dtype=torch.float64), dim=-1)
-    responses = network.responses(features, reflected)
     raw = network.lobes(features)
+    found = responses(raw, network.axes, reflected, anisotropic)
     for lobe, (axis, x, y) in enumerate(network.axes):
         amplitude = raw[:, 2 * lobe : 2 * lobe + 2]
         first = torch.log1p(torch.exp(raw[:, 64 + lobe] - 1))
@@ -70,18 +71,16 @@ def test_responses_by_hand(anisotropic: bool) -> None:
             value = (reflected @ axis).clamp(min=0) * falloff
         else:
             value = torch.exp(first * (reflected @ axis - 1))
-        torch.testing.assert_close(responses[:, :, lobe], amplitude * value[..., None])
+        torch.testing.assert_close(found[:, :, lobe], amplitude * value[..., None])
 
 
 def test_a_mirror_sees_the_reflected_direction() -> None:
-    # light from straight ahead seen off a mirror at 45 degrees comes from the side
-    network = LobeNetwork(lobe_axes(4, 8), True, 3).double()
-    seen = []
-    network.responses = lambda features, reflected: (  # type: ignore[method-assign]
-        seen.append(reflected) or torch.zeros(1, 1, 32, 2, dtype=torch.float64)
-    )
+    # light seen off a mirror at 45 degrees comes from the side: the lobe there answers alone
+    axes = torch.eye(3, dtype=torch.float64)[torch.tensor([[0, 1, 2], [1, 2, 0]])]
+    raw = torch.tensor([[1.0, 2.0, 1.0, 2.0, 60.0, 60.0]], dtype=torch.float64)
     half = math.sqrt(0.5)
     direction = torch.tensor([[[0.0, 0.0, -1.0]]], dtype=torch.float64)
     normal = torch.tensor([[[half, 0.0, half]]], dtype=torch.float64)
-    network(torch.zeros(1, FEATURES, dtype=torch.float64), direction, normal)
-    torch.testing.assert_close(seen[0], torch.tensor([[[1.0, 0.0, 0.0]]], dtype=torch.float64))
+    seen = lobe_inputs(raw, axes, direction, normal, False)[0, 0]
+    torch.testing.assert_close(seen[:4], torch.tensor([1.0, 2.0, 0.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(seen[4:8], torch.tensor([half, 0.0, 0.0, -1.0], dtype=torch.float64))

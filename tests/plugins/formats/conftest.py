@@ -66,6 +66,11 @@ def flame_avatar(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def lit_avatar(tmp_path_factory):
+    return make_avatar("ict", "jbs", "lit", tmp_path_factory.mktemp("lit"))
+
+
+@pytest.fixture(scope="session")
 def static_avatar():
     return make_avatar("none", "static", "sh", None)
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from surfhead.avatars.surface import seen_head_on
+from surfhead.avatars.surfels import apply_field
 from surfhead.core.api import DataError
 from surfhead.meshes import ply
 from surfhead.plugins.formats.axes import to_gaussian_avatars
 from surfhead.plugins.formats.gaussian_avatars import GaussianAvatars
 from surfhead.plugins.formats.motion import Motion
-from surfhead.plugins.formats.point_cloud import read_points, write_points
+from surfhead.plugins.formats.point_cloud import CONSTANT, read_points, write_points
 from surfhead.plugins.formats.surfhead_avatar import SurfheadAvatar
 
 COUNT = 12
@@ -68,7 +70,7 @@ def surfhead_run(tmp_path):
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("name", ["flame_avatar", "ict_avatar", "static_avatar"])
+@pytest.mark.parametrize("name", ["flame_avatar", "ict_avatar", "lit_avatar", "static_avatar"])
 def test_our_own_files_give_everything_back_to_the_bit(name, request, tmp_path):
     avatar = request.getfixturevalue(name)
     files = SurfheadAvatar().write(avatar, tmp_path / "out")
@@ -144,6 +146,22 @@ def test_gaussian_avatars_export_is_what_its_import_undoes(flame_avatar, tmp_pat
     ours = flame_avatar.surfels.parameters["quaternion"].detach().numpy()
     assert np.allclose(stored.parameters["quaternion"], ours, atol=1e-6)
     assert torch.equal(stored.motion["jaw"], flame_avatar.motion["jaw"])
+
+
+def test_light_is_baked_for_gaussian_avatars(lit_avatar, tmp_path):
+    GaussianAvatars().write(lit_avatar, tmp_path / "point_cloud.ply")
+    stored = SurfheadAvatar().read(tmp_path)
+    binding = lit_avatar.surfels.binding()
+    mesh = lit_avatar.rig(lit_avatar.poses(torch.tensor([0])))
+    field = lit_avatar.deformer(mesh, binding)
+    with torch.no_grad():
+        shown = seen_head_on(
+            lit_avatar.appearance, binding, apply_field(field, binding), field.rotation, mesh.rest
+        )
+    assert shown.std() > 0.05
+    assert np.allclose(0.5 + CONSTANT * stored.parameters["sh_dc"], shown.numpy(), atol=1e-5)
+    assert not stored.parameters["sh_rest"].any()
+    assert "albedo" not in stored.parameters
 
 
 def test_a_static_avatar_is_no_gaussian_avatar(static_avatar, tmp_path):

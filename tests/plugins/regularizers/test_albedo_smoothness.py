@@ -43,7 +43,20 @@ def test_one_colour_is_smooth_and_one_spot_is_not() -> None:
     assert spotted > 0.01
 
 
-def test_without_base_colours_it_is_zero() -> None:
+def test_it_leaves_colours_without_light_alone_unless_told() -> None:
+    step = steps.random_step(20)
+    specs, parameters = dict(step.binding.specs), dict(step.binding.parameters)
+    specs["sh_dc"], parameters["sh_dc"] = specs.pop("albedo"), parameters.pop("albedo")
+    baked = replace(step, binding=replace(step.binding, specs=specs, parameters=parameters))
+    assert AlbedoSmoothness()(baked).item() == 0.0
+    assert (
+        AlbedoSmoothness(AlbedoSmoothness.Options(parameter="sh_dc"))(baked).item()
+        == AlbedoSmoothness()(step).item()
+        > 0.0
+    )
+
+
+def test_without_albedo_or_rig_it_is_zero() -> None:
     step = steps.random_step()
     assert AlbedoSmoothness()(replace(step, binding=replace(step.binding, specs={}))).item() == 0.0
     assert AlbedoSmoothness()(replace(step, mesh=None)).item() == 0.0

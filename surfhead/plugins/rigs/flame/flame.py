@@ -39,6 +39,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
+from surfhead.kernels import ops
 from surfhead.plugins.rigs.flame import teeth as flame_teeth
 from surfhead.plugins.rigs.flame.model import (
     EXPRESSIONS,
@@ -49,7 +50,7 @@ from surfhead.plugins.rigs.flame.model import (
     read_published,
     write_model,
 )
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours
 
 IDENTITY = ("shape", "static_offset")
 POSE_SIZES = {"rotation": 3, "neck": 3, "jaw": 3, "eyes": 6}
@@ -304,11 +305,11 @@ class Flame(Rig):
             shaped = shaped + self._offsets("dynamic_offset", parameters["dynamic_offset"])
         joints = assets["regressor"] @ shaped
         # of five joints
-        rotations, transforms = pose_joints(torch.cat(turns, dim=1), joints, self.model().parents)
+        rotations, transforms = ops.pose_joints(torch.cat(turns, dim=1), joints, self.model().parents)
         identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
         bent = (rotations[:, 1:] - identity).flatten(1)
         shaped = shaped + blend_shapes(correctives, bent)
-        return Mesh(skin_vertices(shaped, transforms, assets["weights"], given("translation", 3)), rest)
+        return Mesh(ops.skin_vertices(shaped, transforms, assets["weights"], given("translation", 3)), rest)
 
 
 def padded(name: str, values: Tensor, size: int) -> Tensor:

@@ -36,13 +36,14 @@ from surfhead.core.api import (
     check_finite,
     check_shape,
 )
+from surfhead.kernels import ops
 from surfhead.plugins.rigs.procedural.cache import cached_tensors
 from surfhead.plugins.rigs.procedural.expressions import EXPRESSIONS, expression_basis
 from surfhead.plugins.rigs.procedural.head import HeadBuilder
 from surfhead.plugins.rigs.procedural.joints import JOINT_POSITIONS, JOINTS, PARENTS, skin_weights
 from surfhead.plugins.rigs.procedural.regions import head_regions
 from surfhead.plugins.rigs.procedural.surface import IDENTITY_SHAPES, HeadShape
-from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours, pose_joints, skin_vertices
+from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours
 
 METRES = 1e-3
 
@@ -208,9 +209,9 @@ class Procedural(Rig):
         dtype = given.dtype
         vectors = torch.cat([value(name) for name in ("rotation", "neck", "jaw", "eyes")], dim=1)
         joints = self._joints.to(dtype)[None]
-        transforms = pose_joints(vectors.reshape(poses, len(JOINTS), 3), joints, PARENTS)[1]
+        transforms = ops.pose_joints(vectors.reshape(poses, len(JOINTS), 3), joints, PARENTS)[1]
         shaped = rest.vertices.to(dtype) + blend_shapes(self._expression.to(dtype), value("expression"))
-        posed = skin_vertices(shaped, transforms, self._weights.to(dtype), value("translation"))
+        posed = ops.skin_vertices(shaped, transforms, self._weights.to(dtype), value("translation"))
         return Mesh(posed, rest)
 
     def joints(self) -> tuple[str, ...]:

@@ -1,0 +1,83 @@
+"""Adam (Kingma and Ba 2015), on a GPU in one launch for all parameters, which a CUDA graph can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
+
+
+class Adam(torch.optim.Adam):
+    """PyTorch's Adam, whose step is the kernel's where the parameters allow it.
+
+    Args:
+        rows: parameter groups, as PyTorch takes them.
+        betas: decays of both averages, a step.
+        epsilon: added to the root of the second average.
+
+    Attributes:
+        by_kernel: whether the kernel takes the steps. It then leaves elements alone whose gradient is not
+            finite, and takes note of them.
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], betas: tuple[float, float], epsilon: float) -> None:
+        super().__init__(rows, lr=0.0, betas=betas, eps=epsilon, fused=True)
+        self.by_kernel = _serves(self.values())
+        if self.by_kernel:
+            device, count = self.values()[0].device, len(self.values())
+            self._rates = torch.zeros(count, device=device)
+            self._broken = torch.zeros(count, dtype=torch.int32, device=device)
+
+    def values(self) -> list[Tensor]:
+        """All parameters, group by group."""
+        return [value for row in self.param_groups for value in row["params"]]
+
+    def load_rates(self) -> None:
+        """Take note of the groups' rates; a captured step reads them from the device."""
+        if self.by_kernel:
+            rates = [row["lr"] for row in self.param_groups for _ in row["params"]]
+            self._rates.copy_(torch.tensor(rates), non_blocking=True)
+
+    def unbroken(self) -> Tensor | None:
+        """(K,) bool: the parameters whose gradients were finite at all steps; None where nobody took note."""
+        return self._broken == 0 if self.by_kernel else None
+
+    def step(self, closure: Any = None) -> Any:
+        """One step for all parameters that have a gradient."""
+        if not self.by_kernel:
+            return super().step(closure)
+        from surfhead.kernels import cuda
+
+        values = self.values()
+        for value in values:
+            if value.grad is not None and value not in self.state:
+                start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
+                self.state[value] = {"step": torch.zeros((), device=value.device), **start}
+        active = [value for value in values if value in self.state and value.grad is not None]
+        if not active:
+            return None
+        torch._foreach_add_([self.state[value]["step"] for value in active], 1.0)
+        nothing = torch.empty(0, device=self._rates.device)
+        moments = [
+            cuda.Moments(value, *(self.state[value][key] for key in (*MOMENTS, "step")))
+            if value in self.state
+            else cuda.Moments(value, nothing, nothing, nothing)
+            for value in values
+        ]
+        row = self.param_groups[0]
+        cuda.adam_step(moments, self._rates, self._broken, row["betas"], row["eps"])
+        return None
+
+
+def _serves(values: list[Tensor]) -> bool:
+    """Whether the GPU's own kernel can take the steps of these parameters."""
+    if not values or not values[0].is_cuda:
+        return False
+    from surfhead.kernels import cuda
+
+    return len(values) <= cuda.MAX_PARAMETERS and all(
+        cuda.serves(value) and value.is_contiguous() for value in values
+    )

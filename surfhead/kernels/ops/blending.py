@@ -1,0 +1,82 @@
+"""Jacobians of posed triangles, and their blend at surfels (method: sections 3 and 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from surfhead import kernels
+from surfhead.core.types import Mesh
+from surfhead.maths import geometry, planes, triangles
+
+
+def pose_triangles(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotations (P, F, 4), stretches (P, F, 6) and centroids (P, F, 3; metres) of a mesh's posed triangles.
+
+    Rotation R and stretch U are the polar factors of each triangle's Jacobian J = R U; of a stretch, which is
+    symmetric, the entries as ``triangles.symmetric`` takes them.
+    """
+    if kernels.serves(mesh.vertices):
+        from surfhead.kernels import cuda
+
+        return cuda.pose_triangles(mesh.vertices, mesh.topology.triangles, mesh.rest.frames.rows)
+    deformed = triangles.jacobians(mesh.rest.frames, mesh.frames)
+    return deformed.quaternion, deformed.stretch_entries, mesh.frames.centroid
+
+
+def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
+    """(P, 3 F, 3) rotation vectors log(R_iᵀ R_j), radians: all first neighbours j, all second, all third.
+
+    Args:
+        quaternion: (P, F, 4) unit quaternions of the triangles' rotations.
+        neighbours: (F, 3) triangle indices.
+    """
+    if kernels.serves(quaternion):
+        from surfhead.kernels import cuda
+
+        return cuda.relative_logarithms(quaternion, neighbours)
+    own = torch.arange(len(neighbours), device=neighbours.device).repeat(3)
+    inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
+    other = planes.take(quaternion, neighbours.mT.reshape(-1))
+    found: Tensor = geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
+    return found
+
+
+def blend_triangles(
+    host: Tensor,
+    neighbours: Tensor,
+    weights: Tensor,
+    quaternion: Tensor,
+    logarithm: Tensor,
+    stretch: Tensor,
+    axes: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Jacobian blend skinning: the field's linear part R_b U_b k R̄ and the rotation R_b, each (P, N, 3, 3).
+
+    R_b = R_i exp(Σ w_j log(R_iᵀ R_j)) and U_b = Σ w_j U_j over the host i and its three neighbours j.
+
+    Args:
+        host: (N,) int64 triangle indices.
+        neighbours: (F, 3) int64 triangle indices.
+        weights: (N, 4) w, of the host and its neighbours.
+        quaternion: (P, F, 4) rotations R.
+        logarithm: (P, 3 F, 3) as ``relative_logarithms`` gives them.
+        stretch: (P, F, 6) entries of U.
+        axes: (F, 3, 3) the constants k R̄ of the rest triangles, metres.
+    """
+    if kernels.serves(quaternion):
+        from surfhead.kernels import cuda
+
+        return cuda.blend_triangles(host, neighbours, weights, quaternion, logarithm, stretch, axes)
+    # the logarithms belong to pairs of triangles, of which there are fewer than surfels
+    count = len(neighbours)
+    pairs = host[:, None] + torch.arange(0, 3 * count, max(count, 1), device=host.device)
+    turn = planes.weighted_take(logarithm, pairs, weights[:, 1:])
+    blended = geometry.quaternion_multiply(
+        planes.take(quaternion, host), geometry.axis_angle_to_quaternion(turn)
+    )
+    rotation = geometry.unit_quaternion_to_matrix(blended)
+    near = torch.cat((host[:, None], neighbours.index_select(0, host)), dim=1)
+    stretched = triangles.symmetric(planes.weighted_take(stretch, near, weights))
+    affine = planes.matrix_product(rotation, stretched)
+    return planes.matrix_product(affine, planes.take(axes[None], host)), rotation
