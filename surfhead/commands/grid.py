@@ -102,7 +102,9 @@ def _check(
     """Raise OptionError for options of the other place, or for a cluster of no known kind."""
     if cluster is not None and cluster not in CLUSTERS:
         raise OptionError(
-            f'There is no cluster "{cluster}".', f"Known: {', '.join(CLUSTERS)}.", "Choose one of these."
+            f'There is no cluster "{cluster}".',
+            f"Known: {', '.join(CLUSTERS)}.",
+            "Choose one of these with --cluster.",
         )
     given = [name for name, value in (there if cluster is None else here).items() if value is not None]
     if given:

@@ -9,9 +9,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from surfhead.commands.command import completion, kinds, names_of_kind
+from surfhead.commands.command import completion, first_word, kinds, names_of_kind
 from surfhead.commands.list import PRESET
 from surfhead.commands.parameters import Debug, Plugins
+from surfhead.terminal.bars import end_waiting
 from surfhead.terminal.console import console, say
 
 
@@ -45,7 +46,9 @@ def show_component(kind: str, name: str) -> None:
     """Print a component's manual, whether it can run here, its options and its source file."""
     from surfhead.core.registry import registry
 
+    first_word("show")  # most components need PyTorch
     cls: Any = registry().get(kind, name)
+    end_waiting()
     source = registry().registration(kind, name).source
     out = console()
     out.print(f"{kind} {name}: {cls.summary}", style="bold")

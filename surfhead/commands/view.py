@@ -91,6 +91,7 @@ def view(
         title=run.resolve().name,
         hosts=allow_host or (),
         other=None if beside is None else lambda: Run(beside).avatar(device),
+        other_title="" if beside is None else beside.resolve().name,
         served=lambda url: say(f"{run} is shown at {url}; Ctrl-C ends it."),
     )
     page.run()

@@ -148,7 +148,8 @@ def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
 
 
 def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(f'The light "{path}" {what}.', expected, "Choose another file, or a named light.")
+    remedy = "Choose another file, or a named light, with --light."
+    return DataError(f'The light "{path}" {what}.', expected, remedy)
 
 
 class _Moment(pydantic.BaseModel):

@@ -151,7 +151,7 @@ def _out_of_memory(capacity: int, views: int, surfels: int) -> UnavailableError:
         f"The GPU's memory does not hold a rasterization of {views} views of {surfels} surfels "
         f"with room for {capacity} intersections of surfels and tiles.",
         f"The intersections alone take {ENTRY_BYTES * capacity / 2**20:.0f} MiB.",
-        "Use a smaller batch, a smaller picture or fewer surfels.",
+        "Use a smaller batch (--set batch_size=N), a smaller picture or fewer surfels.",
     )
 
 

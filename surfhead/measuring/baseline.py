@@ -19,6 +19,7 @@ from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.triangles import vertex_normals
 from surfhead.measuring.evaluation import Drawing, Evaluation, evaluate_drawings, spread
 from surfhead.meshes.meshcaster import MeshCaster, MeshHits
+from surfhead.terminal.bars import watched
 
 TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
 
@@ -50,7 +51,8 @@ class TriangleBaseline:
         count = len(self.triangles)
         total, hits = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
         chosen = scene.views.of("train") if views is None else views
-        for view in spread(chosen, TRAINING_VIEWS).tolist():
+        looked = spread(chosen, TRAINING_VIEWS).tolist()
+        for view in watched(looked, "Colouring the bare mesh", len(looked)):
             index = self._cast(view)[0].triangle[0].flatten()
             image = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).reshape(-1, 3)
             met = index >= 0

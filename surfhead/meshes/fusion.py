@@ -19,6 +19,7 @@ plain table of the box's blocks), so that the cost follows the surface's area, n
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from surfhead.core.errors import OptionError
 from surfhead.meshes.depth_pictures import DepthPatches, side_by_side
+from surfhead.terminal.bars import Advance, progress
 
 BLOCK = 8  # voxels along each side of a block
 BYTES = 12  # of a voxel at most, when its values are spread over the box
@@ -119,14 +121,17 @@ class TsdfVolume:
             places = places.reshape(-1, 3)
             size = max(1, self.chunk // BLOCK**3)
 
-            def fill(start: int) -> None:
+            def fill(start: int, advance: Advance) -> None:
                 part = slice(start, start + size)
                 for picture, ahead in zip(patches, before, strict=True):
                     rows = start + ahead[part].nonzero()[:, 0]
                     if len(rows):
                         self._add(picture, rows, kept[rows], places)
+                advance(next(done))
 
-            run(fill, list(range(0, len(kept), size)))
+            starts, done = list(range(0, len(kept), size)), itertools.count(1)
+            with progress("Fusing depth", len(starts)) as advance:
+                run(lambda start: fill(start, advance), starts)
 
     def _add(self, patches: DepthPatches, rows: Tensor, centres: Tensor, places: Tensor) -> None:
         """Add a picture's say on some kept blocks: (M,) rows, (M, 3) middles, (512, 3) voxels from there."""

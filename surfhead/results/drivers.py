@@ -89,7 +89,7 @@ def _read_file(path: Path) -> Motion | None:
     raise DataError(
         f'Driver "{path}" is no motion file.',
         "Expected rig parameters over time, such as an .npz; see `surfhead show format motion`.",
-        "Give a motion file, a data set or a run.",
+        "Give --driver or --motion a motion file, a data set or a run.",
     )
 
 

@@ -35,6 +35,7 @@ from surfhead.meshes import surface_metrics
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.meshes.surface_metrics import Surface, compare_surfaces
 from surfhead.results.mesh_extraction import MeshSettings, cameras_for, extract_mesh
+from surfhead.terminal.bars import watched
 from surfhead.terminal.figure_names import conventions_text, figure_name
 from surfhead.terminal.figure_table import FigureTable
 
@@ -116,7 +117,7 @@ def evaluate_geometry(
     settings = settings or MeshSettings()
     poses = avatar.motion if motion is None else motion
     rows: list[dict[str, Any]] = []
-    for timestep in timesteps:
+    for timestep in watched(timesteps, "Measuring surfaces", len(timesteps)):
         truth = scene.true_mesh(timestep)
         if truth is None:
             raise DataError(

@@ -55,7 +55,7 @@ def arranged(rows: Tensor, given: Sequence[str], wanted: Sequence[str], source: 
         raise DataError(
             f'Driver "{source}" and the avatar have no blendshape in common.',
             f"The driver has {_some(given)}; the avatar has {_some(wanted)}.",
-            "Choose a driver with the same blendshapes.",
+            "Choose with --driver a motion of the same blendshapes.",
         )
     return made
 

@@ -315,7 +315,6 @@ def extract_mesh(
             f"The box goes from {_numbers(low)} to {_numbers(high)}.",
             "Check --box, or whether the run was trained.",
         )
-    waiting("Finishing the surface")
     mesh = finished(
         mesh,
         avatar,

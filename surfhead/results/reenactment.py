@@ -76,7 +76,7 @@ def reenact(
         raise DataError(
             f'Driver "{driver.name}" has rig "{driver.rig}", the avatar has rig "{avatar.rig.name}".',
             "Expected a motion of the same rig.",
-            "Choose another driver.",
+            "Choose another motion with --driver.",
         )
     known = avatar.rig.parameters()
     subject = {name: value.detach().double().cpu() for name, value in avatar.motion.items()}
@@ -163,7 +163,7 @@ def _sized(driver: str, name: str, rows: Tensor, known: RigParameter) -> Tensor:
         raise DataError(
             f'Parameter "{name}" of driver "{driver}" has {count} values a timestep.',
             f"The avatar's rig takes {size}{', or fewer' * padded}.",
-            "Choose a driver tracked with the same rig" + ", or leave out the last ones." * padded,
+            "Choose with --driver one tracked with the same rig" + ", or leave out the last ones." * padded,
         )
     return rows
 

@@ -194,7 +194,7 @@ def resized(
         raise OptionError(
             f'"width" {width} and "height" {height} have another shape than the data\'s views.',
             f"These have {cameras.width} x {cameras.height} pixels.",
-            "Give one of the two; the other follows.",
+            "Give --width or --height; the other follows.",
         )
     scale = torch.tensor([width / cameras.width, height / cameras.height, 1.0])[:, None]
     intrinsics = cameras.intrinsics * scale.to(cameras.intrinsics)

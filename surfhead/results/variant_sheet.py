@@ -18,6 +18,7 @@ from surfhead.drawing.pictures import to_bytes
 from surfhead.drawing.scalars import FULL_ERROR
 from surfhead.measuring.evaluation import spread
 from surfhead.runs.run import Run
+from surfhead.terminal.bars import watched
 
 CLOSE = 3  # a close-up is so many times as large
 
@@ -36,7 +37,7 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
     scene, first = None, ""
     rows: dict[str, list[np.ndarray]] = {}
     windows: dict[int, tuple[slice, slice]] = {}
-    for label, folder in runs.items():
+    for label, folder in watched(runs.items(), "Drawing the comparison", len(runs)):
         read = Run(folder)
         opened = read.scene
         if scene is None:

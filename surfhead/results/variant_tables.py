@@ -127,31 +127,39 @@ def _marked(cell: Cell) -> str:
 def _tex(
     head: Sequence[str], keys: Sequence[str], body: Sequence[tuple[list[str], Sequence[Cell]]], within: bool
 ) -> str:
+    """A table as narrow as a page's text: units below the names, deviations small, a heading a split."""
     arrows = {"↑": r"$\uparrow$", "↓": r"$\downarrow$"}
-    titles = []
+    names, units = [*map(_latex, head[1:])], [""] * (len(head) - 1)
     for key in keys:
         name = figure_name(key)
-        unit = {"°": r" [$^\circ$]", "": ""}.get(name.unit, f" [{name.unit}]")
-        titles.append(f"{_latex(name.short)} {arrows[name.arrow]}{unit}")
-    lines = [" & ".join([*map(_latex, head), *titles])]
+        names.append(f"{_latex(name.short)} {arrows[name.arrow]}")
+        units.append({"°": r"[$^\circ$]", "": ""}.get(name.unit, f"[{name.unit}]"))
+    width = len(names)
+    lines = [" & ".join(names)] + [" & ".join(units)] * any(units)
+    text = "% needs \\usepackage{booktabs}\n{\\footnotesize\\setlength{\\tabcolsep}{5pt}\n"
+    text += f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}\n\\toprule\n"
+    text += "".join(f"{line} \\\\\n" for line in lines)
+    split = None
     for lead, cells in body:
-        told = []
-        for cell in cells:
-            text = _latex(cell.text)
-            bold = rf"\textbf{{{text}}}" if cell.best else text
-            told.append(bold + (r"\rlap{$^{\approx}$}" if cell.within else ""))
-        lines.append(" & ".join([*map(_latex, lead), *told]))
-    layout = "ll" + "r" * (len(head) - 2 + len(keys))
-    text = "% needs \\usepackage{booktabs}\n"
-    text += f"\\begin{{tabular}}{{{layout}}}\n\\toprule\n{lines[0]} \\\\\n\\midrule\n"
-    text += "".join(f"{line} \\\\\n" for line in lines[1:]) + "\\bottomrule\n"
+        if lead[0] != split:
+            split = lead[0]
+            text += f"\\midrule\n\\multicolumn{{{width}}}{{l}}{{\\textit{{{_latex(split)}}}}} \\\\\n"
+        text += " & ".join([*map(_latex, lead[1:]), *map(_tex_cell, cells)]) + " \\\\\n"
+    text += "\\bottomrule\n"
     if within:
-        width = len(head) + len(keys)
-        text += f"\\multicolumn{{{width}}}{{l}}{{\\footnotesize $^{{\\approx}}$ {LEGEND}}} \\\\\n"
-    return text + "\\end{tabular}\n"
+        text += f"\\multicolumn{{{width}}}{{l}}{{$^{{\\approx}}$ {LEGEND}}} \\\\\n"
+    return text + "\\end{tabular}}\n"
+
+
+def _tex_cell(cell: Cell) -> str:
+    mean, _, deviation = cell.text.partition(" ± ")
+    told = rf"\textbf{{{mean}}}" if cell.best else mean
+    if deviation:
+        told += rf"{{\scriptsize\,$\pm$\,{deviation}}}"
+    return told + r"\rlap{$^{\approx}$}" * cell.within
 
 
 def _latex(text: str) -> str:
     for mark in "&%$#_{}":
         text = text.replace(mark, f"\\{mark}")
-    return text.replace("±", r"$\pm$")
+    return text

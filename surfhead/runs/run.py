@@ -169,7 +169,7 @@ def read_config(folder: Path) -> RunConfig:
         raise DataError(
             f'"{folder}" is not a run: it has no {CONFIG}.',
             "Expected a folder made by `surfhead train`.",
-            "Check the path; a new run needs no --resume.",
+            "Check the path; `surfhead train --out RUN` makes one.",
         )
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)

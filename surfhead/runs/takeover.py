@@ -126,7 +126,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
             raise DataError(
                 f"A surfel is bound to triangle {int(triangle.max())}.",
                 f'Rig "{rig.name}" has {count} triangles.',
-                "Give the rig the avatar was made with; FLAME avatars have teeth (rig.teeth=true).",
+                "Give the rig the avatar was made with; FLAME avatars have teeth (--set rig.teeth=true).",
             )
         if not motion:
             what = "The avatar comes without a motion."

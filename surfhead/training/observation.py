@@ -25,6 +25,7 @@ from surfhead.core.scene import Scene
 from surfhead.data.feed import cameras_of
 from surfhead.kernels import ops
 from surfhead.measuring.evaluation import spread
+from surfhead.terminal.bars import watched
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
 HALF = 0.05  # pixels, summed over all training views, at which a surfel counts as half known …
@@ -75,7 +76,7 @@ def observe(avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS)
     if directional is not None:
         size = len(directional.stiffness)
         information = torch.zeros(count, size, size, device=device)
-    for view in chosen:
+    for view in watched(chosen, "Looking at what was seen", len(chosen)):
         cameras = cameras_of(scene, [int(view)], device)
         timestep = torch.tensor([int(scene.views.timestep[view])], device=device)
         first = torch.zeros(1, dtype=torch.int64, device=device)

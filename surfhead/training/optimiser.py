@@ -88,7 +88,7 @@ class Optimiser:
                 rows.append({"params": [learnt], "name": f"rig.{name}"})
         for name, given in rates.items():
             if name not in known and not given.optional:
-                raise unknown_name("rate", name, known, "Choose one of these groups.")
+                raise unknown_name("rate", name, known, "Name one of these with --set rate.NAME=NUMBER.")
         reach = config.batch_size if config.scale_momenta else 1
         betas = (DECAYS[0] ** reach, DECAYS[1] ** reach)
         self.adam = ops.Adam(rows, betas, EPSILON)

@@ -65,7 +65,7 @@ class CameraPanel:
 
     def _reset(self) -> None:
         self._fov.value = round(math.degrees(self.visitor.page.start.fov))
-        self.visitor.go(self.visitor.page.start, camera=None)
+        self.visitor.go(self.visitor.front, camera=None)
 
     def _zoom(self, degrees: float) -> None:
         view = replace(self.visitor.shot.viewpoint, fov=math.radians(float(degrees)))

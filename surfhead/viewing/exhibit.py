@@ -26,6 +26,7 @@ class Exhibit:
 
     Args:
         avatar, size, quality, scene, tracks, rate, training, other: as in ``surfhead.viewing.page.Page``.
+        names: what the avatar and the other one are called.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Exhibit:
         rate: float = 25.0,
         training: Training | None = None,
         other: Avatar | None = None,
+        names: tuple[str, str] = ("this", "the other"),
     ) -> None:
         self._open: Callable[[], Scene | None] | None = None
         if callable(scene) and not isinstance(scene, Scene):
@@ -55,6 +57,7 @@ class Exhibit:
         second = None if other is None else Painter(other, rate=rate)
         self.painter = Painter(avatar, None if scene is None else TrainingViews(scene), rate, second)
         self.beside = ALONE if other is None else SIDES
+        self.names = names
         self.up = up_direction(avatar, scene)
         self.start, self.target = start_viewpoint(avatar, up=self.up)
         self.streamer = Streamer(self.painter.draw)
@@ -127,6 +130,10 @@ class Guest(Viewer, Protocol):
     @property
     def shot(self) -> Shot:
         """What it sees."""
+
+    @property
+    def front(self) -> Viewpoint:
+        """In front of the head, as far as its window needs."""
 
     def change(self, **changes: Any) -> Shot:
         """See something else."""

@@ -31,7 +31,7 @@ FILE = "key_frames.json"
 RATE = 25.0  # pictures a second
 MOST = 3000  # pictures of a film that a page may ask for
 NONE = "none"
-EDITS = ("Replace", "Delete", "Earlier", "Later")
+EDITS, MOVES = ("Replace", "Delete"), ("Earlier", "Later")  # a row each
 
 
 class KeyFramePanel:
@@ -55,8 +55,9 @@ class KeyFramePanel:
         when_changed(visitor, self._chosen, lambda _: self._show())
         self._step = gui.add_slider("Seconds between", 0.1, 10.0, 0.1, 1.0, hint="From one to the next.")
         when_clicked(visitor, gui.add_button("Add what is seen", hint="After the chosen one."), self._add)
-        edit = gui.add_button_group("Edit", EDITS)
+        edit, move = gui.add_button_group("Edit", EDITS), gui.add_button_group("Move", MOVES)
         when_clicked(visitor, edit, lambda: self._edit(str(edit.value)))
+        when_clicked(visitor, move, lambda: self._edit(str(move.value)))
         self._playing = gui.add_button("Fly through")
         when_clicked(visitor, self._playing, self._toggle)
         save = gui.add_button("Save key frames", hint=f"{FILE}, for `surfhead render RUN --path FILE`.")
@@ -79,7 +80,8 @@ class KeyFramePanel:
             self._list.content = "None yet: camera and pose at some moments, and everything in between."
             return
         length = self.frames[-1].time - self.frames[0].time
-        self._list.content = f"{len(self.frames)} key frames, {length:.1f} s"
+        plural = "s" * (len(self.frames) != 1)
+        self._list.content = f"{len(self.frames)} key frame{plural}, {length:.1f} s"
 
     def _index(self) -> int:
         """The chosen key frame's place; -1 where there is none."""
@@ -109,7 +111,7 @@ class KeyFramePanel:
 
     def _change(self, what: str) -> None:
         at, frames = self._index(), list(self.frames)
-        if what not in EDITS:
+        if what not in EDITS + MOVES:
             return
         if at < 0:
             raise DataError("There are no key frames.", "", "Add what is seen, or load a file.")

@@ -15,6 +15,7 @@ from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.core.scene import Scene
 from surfhead.viewing.access import Access
 from surfhead.viewing.arriving import bound
+from surfhead.viewing.beside import ALONE
 from surfhead.viewing.exhibit import Exhibit
 from surfhead.viewing.front import Front
 from surfhead.viewing.puppet import Track
@@ -52,6 +53,7 @@ class Page(Exhibit):
         title: shown above the controls and in the browser's tab.
         hosts: names beside its address that browsers may call the server by.
         other: another run's avatar, to be shown beside it; or what gives it.
+        other_title: what that one is called.
         served: told the address as soon as there is one.
 
     Raises:
@@ -74,6 +76,7 @@ class Page(Exhibit):
         title: str = "surfhead",
         hosts: Sequence[str] = (),
         other: Callable[[], Avatar] | None = None,
+        other_title: str = "the other",
         served: Callable[[str], object] = lambda _url: None,
     ) -> None:
         check_settings(port, size, quality)
@@ -97,6 +100,7 @@ class Page(Exhibit):
                 rate=rate,
                 training=training,
                 other=None if other is None else other(),
+                names=(title, other_title),
             )
         except BaseException:
             with _silence():
@@ -115,6 +119,8 @@ class Page(Exhibit):
     def _set_up(self) -> None:
         server = self._server
         server.gui.configure_theme(show_logo=False, show_share_button=False, dark_mode=True)
+        if self.beside != ALONE and hasattr(server.gui, "main_panel"):
+            server.gui.main_panel.dock_right()  # over two heads there is no room
         server.scene.set_up_direction(self.up)
         camera = server.initial_camera
         camera.position, camera.look_at = self.start.position, self.target

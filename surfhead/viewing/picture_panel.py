@@ -64,6 +64,7 @@ class PicturePanel:
         if visitor.page.painter.other is not None:
             beside = gui.add_dropdown("Two runs", WAYS, initial_value=visitor.shot.beside)
             when_changed(visitor, beside, lambda way: visitor.change(beside=way))
+            gui.add_markdown("Left {}, right {}.".format(*visitor.page.names))
         self._pick = gui.add_checkbox(
             "Pick a surfel", False, hint="Click one in the picture to read its values."
         )

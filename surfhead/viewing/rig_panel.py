@@ -88,7 +88,7 @@ class RigPanel:
                 self._sliders[name, control.index] = slider
                 when_changed(visitor, slider, partial(self._hold, control))
             if later:
-                more = gui.add_button(f"More of {len(later)}")
+                more = gui.add_button(f"{len(later)} more")
 
                 def add_more() -> None:
                     more.remove()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from surfhead.maths import geometry
 
 Vector = tuple[float, float, float]
 START_FIELD_OF_VIEW = 25.0  # degrees
+WIDTH = 0.8  # of a picture over its height, from which on a head fits in as high as it is
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,17 @@ def picture_size(aspect: float, longest: int) -> tuple[int, int]:
     if aspect >= 1.0:
         return max(round(longest / aspect), 1), longest
     return longest, max(round(longest * aspect), 1)
+
+
+def fitted(view: Viewpoint, target: Vector, aspect: float) -> Viewpoint:
+    """The viewpoint, further from ``target`` where the picture is too narrow for what it shows.
+
+    Args:
+        aspect: width over height of the picture.
+    """
+    away = max(WIDTH / max(aspect, 1e-3), 1.0)
+    x, y, z = ((1.0 - away) * aim + away * at for at, aim in zip(view.position, target, strict=True))
+    return replace(view, position=(x, y, z))
 
 
 def start_viewpoint(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surfhead.viewing.beside import SIDES
 from surfhead.viewing.camera_panel import CameraPanel
 from surfhead.viewing.light_panel import LightPanel
 from surfhead.viewing.picture_panel import PicturePanel
@@ -14,7 +15,7 @@ from surfhead.viewing.settings import LOSSLESS
 from surfhead.viewing.shot import Request, Shot
 from surfhead.viewing.time_panel import TimePanel
 from surfhead.viewing.training_panel import TrainingPanel
-from surfhead.viewing.viewpoint import Viewpoint
+from surfhead.viewing.viewpoint import Viewpoint, fitted
 
 if TYPE_CHECKING:
     from surfhead.viewing.exhibit import Exhibit
@@ -41,6 +42,7 @@ class Visitor:
         self._moved = -SETTLES
         self._sent: Viewpoint | None = None
         self._arrived = False
+        self._home = page.start
         self._follow(handle.camera)
         tabs = handle.gui.add_tab_group()
         panels: list[Any] = []
@@ -61,9 +63,16 @@ class Visitor:
                 panels.append(TrainingPanel(self, page.training))
         self.panels = panels
         handle.camera.on_update(self._moves)
+        self._stand_back()
 
     async def _moves(self, camera: Any) -> None:
         self._follow(camera)
+
+    @property
+    def front(self) -> Viewpoint:
+        """In front of the head, far enough for all of it to be in this window, or in half of it."""
+        halves = 2 if self.shot.beside == SIDES else 1
+        return fitted(self.page.start, self.page.target, self.session.aspect / halves)
 
     @property
     def shot(self) -> Shot:
@@ -131,8 +140,16 @@ class Visitor:
         if self._sent is not None:
             if view.near(self._sent):
                 self._arrived = True
+                self._stand_back()
                 return
             if not self._arrived and now - self._moved < SETTLES:
                 return
         self._sent = None
         self.session.change(now, viewpoint=view, camera=None)
+        self._stand_back()
+
+    def _stand_back(self) -> None:
+        """Keep the head in the window, which may change its shape, as long as nobody has moved the camera."""
+        if self.shot.viewpoint.near(self._home) and not self.front.near(self._home):
+            self._home = self.front
+            self.go(self._home)

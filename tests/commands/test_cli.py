@@ -8,8 +8,10 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from surfhead import __version__, cli
 from surfhead.core.errors import DataError
@@ -69,6 +71,27 @@ def test_every_command_that_manuals_and_messages_name_exists(surfhead: Surfhead)
     for command, below in named:
         words = [command, below] if below and command not in COMMANDS else [command]
         assert surfhead(*words, "--help").code == 0, " ".join(["surfhead", *words])
+
+
+def test_every_option_that_messages_name_exists() -> None:
+    root = Path(cli.__file__).parent
+    own: set[str] = {"--help"}
+
+    def gather(command: Any) -> None:
+        own.update(flag for found in command.params for flag in (*found.opts, *found.secondary_opts))
+        for below in getattr(command, "commands", {}).values():
+            gather(below)
+
+    gather(typer.main.get_command(cli.app))
+    elsewhere = {"familiar_flags.py", "flag_table.py", "flags.py"}  # what other projects' options mean
+    others = {"--build", "--no-sandbox", "--short", "--porcelain", "--untracked-files", "--logdir"}
+    named: dict[str, str] = {}
+    for file in root.rglob("*.py"):
+        if file.name not in elsewhere:
+            for line in file.read_text(encoding="utf-8").splitlines():
+                named |= dict.fromkeys(re.findall(r"(?<![-\w`])--[a-z][a-z-]+(?![a-z_{])", line), file.name)
+    assert {"--set", "--out"} <= set(named)
+    assert {flag: file for flag, file in named.items() if flag not in own | others} == {}
 
 
 def test_version(surfhead: Surfhead) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from surfhead.results import first_page
 from tests import warm
 from tests.commands.conftest import Surfhead
+from tests.layout import faults
 
 
 def test_a_report_is_written_where_it_is_said(surfhead: Surfhead, trained_run: Path, tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def test_nothing_is_clipped(browser: Any, page_file: Path, width: int) -> None:
     page.goto(page_file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    assert faults(page) == []
     # on a phone tables may be pushed to the side, never cut off
     wide = "[...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
     assert width < 1200 or max(page.evaluate(wide)) == 0

@@ -114,7 +114,7 @@ def test_resuming_without_a_run(surfhead: Surfhead) -> None:
     assert said.err == (
         '"nowhere" is not a run: it has no config.toml.\n'
         "Expected a folder made by `surfhead train`.\n"
-        "Check the path; a new run needs no --resume.\n"
+        "Check the path; `surfhead train --out RUN` makes one.\n"
     )
     assert surfhead("train", "--resume").err == "--resume needs the run's folder.\nAdd --out RUN.\n"
 

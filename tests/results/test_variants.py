@@ -66,9 +66,10 @@ def test_seeds_are_averaged_and_val_comes_first(tmp_path: Path) -> None:
         "| val | x_y | 1 | **30.00** |  |",
     ]
     latex = files[2].read_text()
-    assert "\\begin{tabular}{llrrr}" in latex
-    assert "seeds & PSNR $\\uparrow$ [dB] & SSIM $\\uparrow$ \\\\" in latex
-    assert "val & jbs \\& sh & 2 & 22.00 $\\pm$ 2.83 & 0.8500 $\\pm$ 0.0707 \\\\" in latex
+    assert "\\begin{tabular}{lrrr}" in latex
+    assert "seeds & PSNR $\\uparrow$ & SSIM $\\uparrow$ \\\\\n &  & [dB] &  \\\\" in latex
+    assert "\\multicolumn{4}{l}{\\textit{val}} \\\\" in latex
+    assert "jbs \\& sh & 2 & 22.00{\\scriptsize\\,$\\pm$\\,2.83} & 0.8500{" in latex
     assert "x\\_y & 1 & \\textbf{30.00}" in latex
     with Console(width=120) as console, console.capture() as shown:
         console.print(rich_table(rows))

@@ -241,7 +241,7 @@ def test_key_frames_are_set_played_and_saved(page: Page, client: PageClient) -> 
     client.click("Fly through")  # nothing is set
     assert client.wait(lambda: any("no key frames" in notice for notice in client.notices()))
     client.click("Add what is seen")
-    assert client.wait(lambda: client.says("1 key frames"))
+    assert client.wait(lambda: client.says("1 key frame,"))
     _, y, z = page.start.position
     side = Viewpoint.looking((z, y, 0.01), page.target, page.up, page.start.fov)
     client.after(lambda: client.look(side))
@@ -267,7 +267,7 @@ def test_key_frames_are_set_played_and_saved(page: Page, client: PageClient) -> 
 
     def edited(what: str) -> tuple[KeyFrame, ...]:
         before = panel.frames
-        client.set("Edit", what)
+        client.set("Move" if what == "Earlier" else "Edit", what)
         assert client.wait(lambda: panel.frames is not before)
         return panel.frames
 
@@ -277,7 +277,7 @@ def test_key_frames_are_set_played_and_saved(page: Page, client: PageClient) -> 
     replaced = edited("Replace")  # and is what is seen now
     assert (replaced[0].time, replaced[1]) == (0.0, swapped[1])
     assert edited("Delete")[0].camera == first.camera
-    assert client.wait(lambda: client.says("1 key frames", latest=True))
+    assert client.wait(lambda: client.says("1 key frame,", latest=True))
     client.upload("Load key frames", "mine.json", content)
     assert client.wait(lambda: client.says("2 key frames, 1.0 s", latest=True))
 

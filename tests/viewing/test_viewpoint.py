@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from surfhead.core.types import Cameras
-from surfhead.viewing.viewpoint import Viewpoint, picture_size, start_viewpoint
+from surfhead.viewing.viewpoint import Viewpoint, fitted, picture_size, start_viewpoint
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -75,3 +75,11 @@ def test_the_start_is_in_front_and_follows_the_first_pose() -> None:
     moved, aim = start_viewpoint(avatar)
     assert moved.position == pytest.approx((0.5, 0.0, z), abs=1e-6)
     assert aim == pytest.approx((0.5, 0.0, 0.0), abs=1e-6)
+
+
+def test_a_narrow_picture_shows_a_head_from_further_away() -> None:
+    view = Viewpoint.looking((0.0, 0.1, 2.0), (0.0, 0.1, 0.0), (0.0, 1.0, 0.0), 0.4)
+    assert fitted(view, (0.0, 0.1, 0.0), 1.5) == view
+    away = fitted(view, (0.0, 0.1, 0.0), 0.4)
+    assert away.position == pytest.approx((0.0, 0.1, 4.0))
+    assert (away.wxyz, away.fov) == (view.wxyz, view.fov)

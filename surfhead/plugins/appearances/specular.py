@@ -117,13 +117,17 @@ class Specular:
                 raise OptionError(
                     f'Appearance "{self.name}" should shine on the region "{region}", but there is no rig.',
                     f'Without a rig the only region is "{EVERYWHERE}".',
-                    "Set appearance.region=all, or choose the appearance `sh`.",
+                    "Add --set appearance.region=all, or choose --appearance sh.",
                 )
             return
         known = rest.topology.regions
         if region != EVERYWHERE and region not in known:
             raise unknown_name(
-                "region", region, [*known, EVERYWHERE], "Set appearance.region to one of these.", OptionError
+                "region",
+                region,
+                [*known, EVERYWHERE],
+                "Choose one of these with --set appearance.region=NAME.",
+                OptionError,
             )
         self._front = rest.topology.front
         if self._network is not None:
@@ -212,7 +216,7 @@ class Specular:
                 "region",
                 region,
                 [*binding.regions, EVERYWHERE],
-                "Set appearance.region to one of these.",
+                "Choose one of these with --set appearance.region=NAME.",
                 OptionError,
             )
         return binding.regions[region]

@@ -14,7 +14,7 @@ def rigged(name: str, mesh: Mesh | None) -> Mesh:
         raise OptionError(
             f'Deformer "{name}" needs a rig.',
             "This scene has none.",
-            "Choose the deformer `static`, or a data set with a rig.",
+            "Choose --deformer static, or a data set with a rig.",
         )
     return mesh
 

@@ -180,7 +180,7 @@ def refuse(settings: Mapping[str, Any], name: str) -> None:
         raise OptionError(
             f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
             "Formats of one pose: 2dgs, 3dgs, gltf.",
-            "Drop the setting, or choose another format.",
+            "Drop the setting, or choose one of these with --format.",
         )
 
 

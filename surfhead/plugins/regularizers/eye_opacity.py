@@ -35,6 +35,7 @@ class EyeOpacity(Regularizer):
         if not regions:
             return step.surfels.opacity.sum() * 0.0
         if self.options.region not in regions:
-            raise unknown_name("region", self.options.region, regions, "Set regularizers.eye_opacity.region.")
+            remedy = "Choose with --set regularizers.eye_opacity.region=NAME."
+            raise unknown_name("region", self.options.region, regions, remedy)
         inside = step.surfels.opacity.index_select(0, regions[self.options.region])
         return (inside - 1.0).square().sum() / max(len(inside), 1)

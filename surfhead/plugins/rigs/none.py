@@ -35,7 +35,7 @@ class NoRig(Rig):
             raise ShapeError(
                 f'Rig "none" has no identity, but was given "{sorted(identity)[0]}".',
                 "Expected an empty identity.",
-                "Choose the rig this identity belongs to.",
+                "Choose with --rig the one this identity belongs to.",
             )
         self._rest = _empty(device)
         return self._rest
@@ -51,7 +51,7 @@ class NoRig(Rig):
             raise ShapeError(
                 f'Rig "none" has no parameter "{name}".',
                 "Expected no parameters.",
-                "Choose the rig they belong to.",
+                "Choose with --rig the one they belong to.",
             )
         return Mesh(self._rest.vertices[None], self._rest)
 

@@ -16,6 +16,7 @@ from surfhead.files.writing import beside, write_text
 from surfhead.plugins.datasets.transforms import OPENCV_FROM_OPENGL
 from surfhead.plugins.datasets.vhap.layout import CANONICAL, EXTENSION, SPLITS
 from surfhead.plugins.datasets.vhap.tracking import IDENTITY, Fields, timestep_fields
+from surfhead.terminal.bars import watched
 
 NEUTRAL_JAW = 0.3  # radians; VHAP's canonical pose has the mouth a little open
 
@@ -31,7 +32,8 @@ def write_layout(scene: Scene, folder: Path) -> list[Path]:
         (folder / name).mkdir(parents=True, exist_ok=True)
     _write_tracking(scene, folder)
     with ThreadPoolExecutor(4) as pool:
-        frames = list(pool.map(lambda view: _write_view(scene, view, folder), range(len(scene.views))))
+        made = pool.map(lambda view: _write_view(scene, view, folder), range(len(scene.views)))
+        frames = list(watched(made, "Writing pictures", len(scene.views)))
     split = scene.views.split
     written = []
     for name in (*SPLITS, "all"):

@@ -185,7 +185,7 @@ class Vhap(Dataset):
             raise DataError(
                 f'VHAP data set "{root}" has no training picture of camera {chosen}.',
                 f"Cameras of its training pictures: {', '.join(map(str, sorted(there)))}.",
-                "Set data.camera to one of these, or to -1 for all.",
+                "Choose one of these with --set data.camera=NUMBER; -1 is all.",
             )
         return [s for s in shots if s.split != "train" or s.record.whole("camera_index", 0) == chosen]
 

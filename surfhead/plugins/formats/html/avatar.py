@@ -15,6 +15,7 @@ from surfhead.drawing.colour_maps import MAPS, table
 from surfhead.maths import harmonics
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
+from surfhead.terminal.bars import watched
 
 DEFORMERS = ("static", "similarity", "jacobian", "lbs", "jbs")  # written again in web/deform.js
 ALPHA_MIN = 1 / 255  # surfels that never reach it are never seen
@@ -197,7 +198,7 @@ def add_baked_rig(
     steps = torch.arange(0, max(avatar.timesteps, 1), every)
     frames = []
     with torch.no_grad():
-        for step in steps:
+        for step in watched(steps, "Posing", len(steps)):
             vertices = avatar.rig(avatar.poses(step[None].to(avatar.device))).vertices[0]
             frames.append(vertices.cpu().numpy()[part.vertices])
     numbers.over_time("rig/frames", np.stack(frames))

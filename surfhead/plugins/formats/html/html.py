@@ -156,14 +156,14 @@ class Html(Format):
             raise OptionError(
                 f'The licence of rig "{rig.name}" forbids passing its shapes and weights on.',
                 "Baked motion holds none of them.",
-                "Set motion=baked, or give --i-may-share-the-rig if you have that right.",
+                "Add --set motion=baked, or give --i-may-share-the-rig if you have that right.",
             )
         model = rig.linear_model()
         if model is None and wanted == "rig":
             raise OptionError(
                 f'Rig "{rig.name}" is not linear, so a page cannot pose it.',
                 "Baked motion works with every rig.",
-                "Set motion=baked.",
+                "Add --set motion=baked.",
             )
         if model is None:
             return None

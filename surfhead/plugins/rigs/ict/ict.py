@@ -102,7 +102,8 @@ class Ict(Rig):
             return model
         for name in self.options.expressions:
             if name not in model.names:
-                raise unknown_name("ICT-FaceKit expression", name, model.names, "Choose among these.")
+                remedy = "Choose among these with --set rig.expressions=..."
+                raise unknown_name("ICT-FaceKit expression", name, model.names, remedy)
         rows = [model.names.index(name) for name in self.options.expressions]
         return _replace(model, expressions=model.expressions[rows], names=self.options.expressions)
 
@@ -227,7 +228,7 @@ class Ict(Rig):
                 raise ShapeError(
                     f'"shape" has {count} coefficients.',
                     f"The folder has {known} identities.",
-                    "Leave out the others or add their files.",
+                    "Leave out the others, or choose with --set rig.path=... a folder that has them.",
                 )
             template = template + blend_shapes(assets["identities"][:count], shape)[0]
             joints = joints + blend_shapes(assets["joint_identities"][:count], shape)[0]

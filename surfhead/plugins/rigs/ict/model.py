@@ -126,7 +126,8 @@ def read_folder(path: Path, wanted: tuple[str, ...] = ()) -> IctModel:
     there = [name for name in known if (folder / f"{name}.obj").is_file()]
     for name in wanted:
         if name not in there:
-            raise unknown_name("ICT-FaceKit expression", name, there, "Choose among these.", DataError)
+            remedy = "Choose among these with --set rig.expressions=..."
+            raise unknown_name("ICT-FaceKit expression", name, there, remedy, DataError)
     names = list(wanted) or there
     identities = sorted(folder.glob("identity[0-9][0-9][0-9].obj"))
     files = [folder / f"{name}.obj" for name in names]
