@@ -243,7 +243,7 @@ def plugin_api() -> str:
         "# Plugin API",
         "Imported from `surfhead.core.api`. [Plugins](../plugins/index.md) has an example a kind.",
     ]
-    lines += ["## The kinds", "::: surfhead.core.components.Component\n    options: {heading_level: 3}"]
+    lines += ["## The kinds", "::: surfhead.core.component.Component\n    options: {heading_level: 3}"]
     lines += [f"::: surfhead.core.components.{name}\n    options: {{heading_level: 3}}" for name in bases]
     lines += ["## Values"]
     lines += [f"::: surfhead.core.types.{name}\n    options: {{heading_level: 3}}" for name in values]

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor
 
-from surfhead.core.components import Component
+from surfhead.core.component import Component
 
 log = logging.getLogger("surfhead")
 Inputs = TypeVar("Inputs")

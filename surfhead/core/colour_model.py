@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -53,14 +54,22 @@ class Highlight:
 
 @dataclass(frozen=True)
 class ColourModel:
-    """rgb = max(SH(d) + 0.5 + highlight, 0) with the per-surfel parameters ``sh_dc`` and ``sh_rest``.
+    """rgb = max(base + r(d) + highlight, 0) of N surfels; under light, ``lit`` gives base + r(d).
 
     Attributes:
-        degree: degree of the harmonics in use; d is the direction from the camera in the rest pose.
+        base: (N, 3) what a surfel shows from everywhere; under light, its albedo.
+        rest: (N, K, 3) coefficients of the harmonics r above the constant, K = 0, 3, 8 or 15; d points
+            from the camera in the rest pose.
         highlight: the specular term, or None.
-        lit: what stands in place of SH(d) + 0.5 (dimmed highlights under another light), or None.
+        lit: the light, and what of it the surfels give back; None where there is none.
     """
 
-    degree: int
+    base: Tensor
+    rest: Tensor
     highlight: Highlight | None = None
     lit: LitColours | None = None
+
+    @property
+    def degree(self) -> int:
+        """Of the harmonics."""
+        return math.isqrt(self.rest.shape[1] + 1) - 1

@@ -1,23 +1,20 @@
 """The abstract base of each kind of component. A plugin class derives from exactly one of these.
 
-Every component has a registered ``name``, a one-line ``summary`` and a frozen ``Options`` dataclass whose
-fields carry defaults and descriptions (``option(default, "what it does")``). Constructing a component
-opens no file and touches no device.
+What all kinds share is ``surfhead.core.component.Component``.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from surfhead.core.component import Component
 from surfhead.core.errors import OptionError
-from surfhead.core.options import Values, build, check_options
 from surfhead.core.parameters import ParameterSpec, Schedule
 from surfhead.core.surface import NOTHING, Surface, SurfaceWants, unlit
 from surfhead.core.views import BareView
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
     from surfhead.core.directional import Directional
+    from surfhead.core.field_model import FieldModel
     from surfhead.core.linear_rig import LinearRig
     from surfhead.core.rig_parameter import RigParameter
     from surfhead.core.scene import Scene
@@ -41,55 +39,6 @@ if TYPE_CHECKING:
         WorldSurfels,
     )
     from surfhead.maths.light import Light
-
-
-class Component(ABC):
-    """What all kinds share.
-
-    Attributes:
-        name: the registered name, lower case.
-        summary: one line for `surfhead list`; equal to the one in the catalogue.
-        priority: among the available ones, ``auto`` picks the highest; negative: never by ``auto``.
-        capturable: a training step with it can be captured in a CUDA graph: besides tensors its work depends
-            on nothing that changes from step to step (but ``stage()``), and it neither waits for the GPU
-            nor copies from the host. Only where all parts of a step say so is it captured.
-    """
-
-    kind: ClassVar[str]
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    priority: ClassVar[int] = 0
-    capturable: ClassVar[bool] = False
-
-    @dataclass(frozen=True)
-    class Options:
-        """No options."""
-
-    # a class with Options of its own says `options: Options`
-    options: Values
-
-    def __init__(self, options: object = None) -> None:
-        if options is None:
-            options = self.Options()
-        elif not isinstance(options, self.Options):
-            raise OptionError(
-                f'Options of {self.kind} "{self.name}" are a {type(options).__name__}.',
-                f"Expected {type(self).__name__}.Options.",
-                f"See `surfhead show {self.kind} {self.name}`.",
-            )
-        else:
-            check_options(options, f'{self.kind} "{self.name}"')
-        self.options = options
-
-    @classmethod
-    def available(cls) -> str | None:
-        """None when it can run here, else the reason it cannot, in one sentence."""
-        return None
-
-    @classmethod
-    def example(cls, folder: Path) -> Component:
-        """A small working instance for the conformance checks; may write files below ``folder``."""
-        return cls()
 
 
 class Deformer(Component):
@@ -110,6 +59,10 @@ class Deformer(Component):
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """Per-surfel parameters it learns; none by default."""
         return {}
+
+    def field_model(self, binding: Binding) -> FieldModel | None:
+        """What ``__call__`` computes as plain numbers, for programs without Python; None: untold."""
+        return None
 
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) in [0, 1]: the host triangle's share among the triangles that carry a surfel; 1 by default."""
@@ -361,6 +314,7 @@ class AvatarView(BareView, Protocol):
     rig: Rig
     deformer: Deformer
     appearance: Appearance
+    observed: Tensor | None
 
 
 class Format(Component):
@@ -415,8 +369,3 @@ class Observer(Component):
 
 # the bases above, by kind
 BASES: dict[str, type[Component]] = {base.kind: base for base in Component.__subclasses__()}
-
-
-def build_options(cls: type[Component], values: Mapping[str, Any]) -> Any:
-    """Make a component class's Options."""
-    return build(cls.Options, values, f'{cls.kind} "{cls.name}"')

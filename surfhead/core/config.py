@@ -9,12 +9,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
 from surfhead.core.errors import OptionError, unknown_name
-from surfhead.core.options import build
+from surfhead.core.options import build, check_options, option
 from surfhead.core.sections import Choice as Choice
 from surfhead.core.sections import Exports as Exports
 from surfhead.core.sections import Freeze as Freeze
@@ -25,15 +25,8 @@ from surfhead.core.sections import Term as Term
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
-LIMITS = {  # of whole numbers: from, to
-    "iterations": (0, 10**9),
-    "batch_size": (1, 4096),
-    "surfels_per_triangle": (1, 256),
-    "initial_surfels": (0, 10**8),
-    "seed": (0, 2**62),
-}
 RIG_KEYS = ("train", "train_identity")  # of the table [rig], not the rig's own
-WORDS = {"initial_colours": ("declared", "mean"), "cache": ("auto", "gpu", "ram", "disk")}
+THE_RUN = "the run"  # as errors call what is no component's option
 
 
 @dataclass(frozen=True)
@@ -42,17 +35,12 @@ class RunConfig:
 
     Attributes:
         preset: the preset it came from, for the record.
-        iterations: training images in total (a step of B views counts B).
-        batch_size: views a step.
-        seed: of the order of the data, the initial values and the densifier.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         hold_out: keep val and test out of training; None: as the data set demands.
         background: RGB in [0, 1]; None: the data set's.
-        cache: where decoded images live: ``auto``, ``gpu``, ``ram`` or ``disk``.
         scale_rates: multiply rates by the square root of the batch size.
         scale_momenta: raise Adam's decays to the power of the batch size, to average over as many images.
         graphs: on a GPU, replay training steps as CUDA graphs where every part of them allows it.
-        surfels_per_triangle: surfels a triangle at the start; ``initial_surfels``: or about so many by area.
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
         train_identity: then the identity learns too, where the rig lets it; ``rig.train_identity``.
         rate: overrides by group; the rig's parameters, and its identity's, are ``rate.rig.NAME``.
@@ -82,32 +70,26 @@ class RunConfig:
     export: Exports = Exports()
     preset: str = ""
     path: str = ""
-    iterations: int = 30000
-    batch_size: int = 1
-    seed: int = 0
+    iterations: int = option(30000, "Training images in all; a step of B views counts B.", low=0, high=10**9)
+    batch_size: int = option(1, "Views a step.", low=1, high=4096)
+    seed: int = option(0, "Of the data's order, initial values and the densifier.", low=0, high=2**62)
     device: str = "auto"
     hold_out: bool | None = None
     background: tuple[float, float, float] | None = None
-    cache: str = "auto"
+    cache: Literal["auto", "gpu", "ram", "disk"] = option("auto", "Where decoded images live.")
     scale_rates: bool = True
     scale_momenta: bool = True
     graphs: bool = True
-    surfels_per_triangle: int = 1
-    initial_surfels: int = 0
+    surfels_per_triangle: int = option(1, "Surfels a triangle at the start.", low=1, high=256)
+    initial_surfels: int = option(0, "Or about so many in all, by area; 0: not.", low=0, high=10**8)
     baseline: bool = False
-    initial_colours: str = "declared"
+    initial_colours: Literal["declared", "mean"] = "declared"
     tie_unseen: bool = False
     debug: int = -1
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, (low, high) in LIMITS.items():
-            if not low <= (value := getattr(self, name)) <= high:
-                expected = f"at least {low}" if value < low else f"at most {high}"
-                raise OptionError(f'"{name}" is {value}.', f"Expected {expected}.", f"Mend --set {name}.")
-        for name, words in WORDS.items():
-            if getattr(self, name) not in words:
-                raise unknown_name(name, getattr(self, name), words, error=OptionError)
+        check_options(self, THE_RUN)
 
 
 def resolve(tables: Mapping[str, Any]) -> RunConfig:
@@ -123,7 +105,7 @@ def resolve(tables: Mapping[str, Any]) -> RunConfig:
         made[key] = _convert(key, value)
     simple = {k: v for k, v in made.items() if not _structured(k)}
     shaped = {k: v for k, v in made.items() if _structured(k)}
-    checked: RunConfig = build(RunConfig, simple, "the run")
+    checked: RunConfig = build(RunConfig, simple, THE_RUN)
     return dataclasses.replace(checked, **shaped)
 
 

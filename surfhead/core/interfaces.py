@@ -2,11 +2,13 @@
 
 from surfhead.core import neighbour_blend
 from surfhead.core.colour_model import ColourModel, Highlight
-from surfhead.core.components import Appearance, AvatarView, Component, Dataset, Deformer, Densifier, Format
+from surfhead.core.component import Component
+from surfhead.core.components import Appearance, AvatarView, Dataset, Deformer, Densifier, Format
 from surfhead.core.components import Observer, Rasterizer, Regularizer, Rig
 from surfhead.core.densification import DensifyPlan, DensifyState
 from surfhead.core.directional import Directional
 from surfhead.core.exchange import StoredAvatar
+from surfhead.core.field_model import FieldModel
 from surfhead.core.linear_rig import LinearRig
 from surfhead.core.named_light import named_light
 from surfhead.core.options import option

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from surfhead.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from surfhead.core.components import Component
+    from surfhead.core.component import Component
 
 
 def in_images(value: int | float, length: int, name: str, least: int = 1) -> int:

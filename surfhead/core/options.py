@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from surfhead.core.errors import OptionError, unknown_name
+from surfhead.core.errors import OptionError, nearest, unknown_name
 
 Default = TypeVar("Default")
 COMPARISONS = {"low": float.__ge__, "above": float.__gt__, "high": float.__le__, "below": float.__lt__}
@@ -93,6 +93,8 @@ def check_options(options: Values, where: str) -> None:
 
 def _remedy(where: str, key: str) -> str:
     """How to set an option of a component that errors call so."""
+    if '"' not in where:
+        return f"Mend --set {key}; see `surfhead show preset base`."
     kind, _, name = where.replace('"', "").partition(" ")
     table = {"dataset": "data", "regularizer": f"regularizers.{name}", "observer": f"observers.{name}"}
     return f"Mend --set {table.get(kind, kind)}.{key}; see `surfhead show {kind} {name}`."
@@ -127,8 +129,10 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
             made[key] = pydantic.TypeAdapter(hints[key]).validate_python(value)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
+            guess = nearest(str(value), _words(cls, key))
+            hint = f' Did you mean "{guess}"?' if guess else ""
             raise OptionError(
-                f'Option "{key}" of {where} is {value!r}: {first["msg"]}.',
+                f'Option "{key}" of {where} is {value!r}: {first["msg"]}.{hint}',
                 f"Expected {type_name(hints[key])}; the default is {default_of(fields[key])!r}.",
                 "Set it with --set, or in the configuration file, to a value of that type.",
             ) from error

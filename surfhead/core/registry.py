@@ -33,7 +33,7 @@ from surfhead.core.errors import (
 from surfhead.core.hookspecs import KINDS
 
 if TYPE_CHECKING:
-    from surfhead.core.components import Component
+    from surfhead.core.component import Component
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class Registry:
             device: type of device ``auto`` rasterizers must support.
             length: images of the run it is for, with which its schedule scales; None: its defaults.
         """
-        from surfhead.core.components import build_options
+        from surfhead.core.component import build_options
         from surfhead.core.moments import options_in_images
 
         if name == "auto":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.components import Component, build_options
+from surfhead.core.component import Component, build_options
 from surfhead.core.config import Choice, RunConfig, resolve
 from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry

@@ -245,15 +245,13 @@ def colour_model_agrees(subject: Subject) -> None:
             return
         require(isinstance(model, ColourModel), f"It gave a {type(model).__name__}.")
         with torch.no_grad():
-            if model.lit is None:
-                colour = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
-                colour = colour.expand(len(directions), -1, -1).clone()
-            else:
+            if model.lit is not None:
                 colour = model.lit(directions, normals, rotation)
-            if model.degree:
+                require_close(model.lit.albedo, model.base, "The model's albedo and base", 1e-6)
+                require(torch.equal(model.lit.residual, model.rest), "The model's residual is not its rest.")
+            else:
                 values = harmonics.basis(directions, model.degree)[..., 1:]
-                rest = binding.parameters["sh_rest"][:, : values.shape[-1]]
-                colour += torch.einsum("bnk,nkc->bnc", values, rest)
+                colour = model.base + torch.einsum("bnk,nkc->bnc", values, model.rest)
             if model.highlight is not None:
                 turn = rotation if model.highlight.world else torch.eye(3).expand_as(rotation)
                 at = model.highlight.surfels

@@ -13,7 +13,8 @@ from typing import Any
 
 import tomli_w
 
-from surfhead.core.components import BASES, Appearance, build_options
+from surfhead.core.component import build_options
+from surfhead.core.components import BASES, Appearance
 from surfhead.core.errors import OptionError
 from surfhead.core.options import as_table
 from surfhead.testing.suite import EVERY_KIND, Subject, class_of, promise, require

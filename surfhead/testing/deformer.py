@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from surfhead.core.components import Deformer
+from surfhead.core.field_model import FieldModel
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.testing import tiny
 from surfhead.testing.capture import require_capturable
 from surfhead.testing.declared import learning, require_valid
+from surfhead.testing.field_models import field_of
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
     require_close,
@@ -72,6 +74,20 @@ def gives_field(subject: Subject) -> None:
         for count in (0, 1, MANY):
             mesh, binding = _inputs(deformer, poses, count)
             _require_field(deformer(mesh, binding), poses, count)
+
+
+@promise("deformer")
+def field_model_agrees(subject: Subject) -> None:
+    """``field_model``, where there is one, gives the maps of ``__call__``, for small and large turns."""
+    deformer = subject.make()
+    mesh, binding = _inputs(deformer, dtype=torch.float64)
+    model = deformer.field_model(binding)
+    if model is None:
+        return
+    require(isinstance(model, FieldModel), f"It gave a {type(model).__name__}.")
+    told, own = field_of(model, mesh, binding), deformer(mesh, binding)
+    for name in ("linear", "origin", "rotation"):
+        require_close(getattr(told, name), getattr(own, name), f"The field model's {name}", 1e-6)
 
 
 @promise("deformer")

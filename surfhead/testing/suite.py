@@ -15,7 +15,7 @@ import torch
 from surfhead.core.errors import ContractError, SurfheadError, UnavailableError, unknown_name
 
 if TYPE_CHECKING:
-    from surfhead.core.components import Component
+    from surfhead.core.component import Component
 
 SEED = 20241121  # every check starts its random numbers here
 
@@ -126,14 +126,14 @@ def checks_of(cls: type[Component]) -> list[Check]:
 
 
 def _is_component(source: Any) -> bool:
-    from surfhead.core.components import Component
+    from surfhead.core.component import Component
 
     return isinstance(source, Component)
 
 
 def class_of(source: Any) -> type[Component]:
     """The component class behind a class, an instance or a function of a folder."""
-    from surfhead.core.components import Component
+    from surfhead.core.component import Component
 
     if isinstance(source, type) and issubclass(source, Component):
         return source

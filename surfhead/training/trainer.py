@@ -21,7 +21,8 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.state import AvatarState, below, under
-from surfhead.core.components import Component, Densifier
+from surfhead.core.component import Component
+from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState
 from surfhead.core.errors import SurfheadError

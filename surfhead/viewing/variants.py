@@ -17,7 +17,8 @@ from torch import Tensor
 from surfhead.avatars.assembly import redrawn, twin
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surface import colours_of, surface_of_none
-from surfhead.core.components import Appearance, Component, Rasterizer
+from surfhead.core.component import Component
+from surfhead.core.components import Appearance, Rasterizer
 from surfhead.core.surface import Surface
 from surfhead.core.types import Binding, Cameras, Colour, RenderOutput, WorldSurfels
 from surfhead.maths.light import Light

@@ -192,7 +192,8 @@ ERRORS = {
     ),
     "setting out of range": (
         ("--batch-size", "0"),
-        '"batch_size" is 0.\nExpected at least 1.\nMend --set batch_size.\n',
+        'Option "batch_size" of the run is 0.\nExpected 1 to 4096; the default is 1.\n'
+        "Mend --set batch_size; see `surfhead show preset base`.\n",
     ),
     "no setting": (
         ("--set", "iterations"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from surfhead.core.components import Component
+from surfhead.core.component import Component
 from surfhead.testing.suite import EVERY_KIND, Subject, checks_of, class_of
 
 

@@ -190,7 +190,8 @@ class Told(Appearance):
         return {"sh_dc": ParameterSpec((3,), 0.3, Schedule(1e-3))}
 
     def colour_model(self, binding: Binding) -> ColourModel | None:
-        return ColourModel(0)
+        base = harmonics.Y00 * binding.parameters["sh_dc"] + 0.5
+        return ColourModel(base, torch.zeros(len(base), 0, 3))
 
     def __call__(
         self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool = False
@@ -213,7 +214,9 @@ class ToldLight(Told):
             octaves=1,
             world=False,
         )
-        return ColourModel(0, light)
+        model = super().colour_model(binding)
+        assert model is not None
+        return replace(model, highlight=light)
 
 
 class Shaded(Told):

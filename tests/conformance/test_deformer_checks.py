@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, Schedule
+from surfhead.core.api import AffineField, Binding, Deformer, FieldModel, Mesh, ParameterSpec, Schedule
 from surfhead.core.registry import registry
 from surfhead.testing import check
 from surfhead.testing.steps import host_field
@@ -28,6 +28,9 @@ class Follow(Deformer):
         assert mesh is not None
         return host_field(mesh, binding)
 
+    def field_model(self, binding: Binding) -> FieldModel | None:
+        return FieldModel("linear")
+
 
 class Learns(Follow):
     """Sound: a triangle's growth lifts its surfels, by a learnt gain; at rest nothing is lifted."""
@@ -42,6 +45,14 @@ class Learns(Follow):
         lift = binding.parameters["gain"] * 0.01 * (area - 1)
         normal = mesh.frames.rotation[:, binding.triangle, :, 2]
         return replace(field, origin=field.origin + lift[..., None] * normal)
+
+    def field_model(self, binding: Binding) -> None:
+        return None
+
+
+class TellsSimilarity(Follow):
+    def field_model(self, binding: Binding) -> FieldModel:
+        return FieldModel("similarity")
 
 
 class TakesOffset(Follow):
@@ -178,6 +189,7 @@ BUGS = [
     ("gives_field", NeedsSurfels, ""),
     ("gives_field", StretchedRotation, "rotation times its transpose"),
     ("gives_field", Flat, "scale"),
+    ("field_model_agrees", TellsSimilarity, "The field model's linear"),
     ("deterministic", Trembles, '"origin" differs'),
     ("inputs_unmodified", MovesMesh, "vertices"),
     ("poses_are_independent", CentresBatch, "origin, pose 0"),

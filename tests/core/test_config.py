@@ -116,8 +116,8 @@ def test_what_is_saved_resolves_to_the_same_run(tables: dict[str, Any]) -> None:
     [
         ({"iteratons": 3}, OptionError, 'Did you mean "iterations"'),
         ({"iterations": "many"}, OptionError, '"iterations" of the run'),
-        ({"iterations": -1}, OptionError, "Expected at least 0"),
-        ({"batch_size": 0}, OptionError, "Expected at least 1"),
+        ({"iterations": -1}, OptionError, "Expected 0 to 1e"),
+        ({"batch_size": 0}, OptionError, "Expected 1 to 4096"),
         ({"cache": "rom"}, OptionError, 'Did you mean "ram"'),
         ({"background": "blak"}, OptionError, 'Did you mean "black"'),
         ({"background": [0, 0]}, OptionError, "background"),

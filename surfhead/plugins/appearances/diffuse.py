@@ -70,3 +70,9 @@ class Diffuse:
     def __call__(self, features: Mapping[str, Tensor], directions: Tensor) -> Tensor:
         """(B, N, 3) SH(d) + 0.5, not clamped, at unit directions (B, N, 3)."""
         return ops.harmonic_colours(features["sh_dc"], features.get("sh_rest"), directions, self.active)
+
+    def numbers(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, 3) the constant part of it, and (N, K, 3) the coefficients in use above; without gradient."""
+        base = CONSTANT_TERM.decode(features["sh_dc"].detach())
+        count = harmonics.size(self.active) - 1
+        return base, features["sh_rest"].detach()[:, :count] if count else base.new_zeros(len(base), 0, 3)

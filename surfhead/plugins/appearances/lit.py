@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import torch
@@ -244,7 +244,7 @@ class Lit(Appearance):
             torch.sigmoid(raw["gloss"]) if self.options.gloss else None,
             EXPONENT * math.exp(float(network.sharpness.detach())),
         )
-        return replace(self._eyes.colour_model(binding), degree=0, lit=lit)
+        return ColourModel(albedo, residual, self._eyes.highlight_model(binding), lit)
 
     def __call__(
         self,

@@ -71,7 +71,7 @@ class Sh(Appearance):
 
     def colour_model(self, binding: Binding) -> ColourModel:
         """The harmonics in use."""
-        return ColourModel(self._diffuse.active)
+        return ColourModel(*self._diffuse.numbers(binding.parameters))
 
     def __call__(
         self,

@@ -143,26 +143,27 @@ class Specular:
         return (self.diffuse.active, self.on)
 
     def colour_model(self, binding: Binding) -> ColourModel:
-        """Harmonics and the highlight of the region's surfels, its lobes' responses worked out."""
+        """Harmonics and the highlight."""
+        return ColourModel(*self.diffuse.numbers(binding.parameters), self.highlight_model(binding))
+
+    def highlight_model(self, binding: Binding) -> Highlight | None:
+        """The highlight of the region's surfels, its lobes' responses worked out; None while it is off."""
         if not self.on:
-            return ColourModel(self.diffuse.active)
+            return None
         everywhere = self.options.region == EVERYWHERE
         features = binding.parameters["specular"].detach()
         surfels = torch.arange(len(features), device=features.device) if everywhere else self.surfels(binding)
         network = self.network()
         with torch.no_grad():
             amplitude, sharpness = network.lobe_shapes(features[surfels])
-        return ColourModel(
-            self.diffuse.active,
-            Highlight(
-                surfels=surfels,
-                axes=network.axes,
-                amplitude=amplitude,
-                sharpness=sharpness,
-                layers=network.layers(),
-                octaves=OCTAVES,
-                world=self.options.frame == "world",
-            ),
+        return Highlight(
+            surfels=surfels,
+            axes=network.axes,
+            amplitude=amplitude,
+            sharpness=sharpness,
+            layers=network.layers(),
+            octaves=OCTAVES,
+            world=self.options.frame == "world",
         )
 
     def highlight_of(

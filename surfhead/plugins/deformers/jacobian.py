@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option
+from surfhead.core.api import AffineField, Binding, Deformer, FieldModel, Mesh, option
 from surfhead.plugins.deformers.blending import affine_field, deformation, of_host, rigged
 
 
@@ -31,6 +31,10 @@ class Jacobian(Deformer):
         )
 
     options: Options
+
+    def field_model(self, binding: Binding) -> FieldModel:
+        """The host's Jacobian."""
+        return FieldModel("linear")
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

@@ -24,7 +24,16 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
+from surfhead.core.api import (
+    AffineField,
+    Binding,
+    Deformer,
+    FieldModel,
+    Mesh,
+    ParameterSpec,
+    neighbour_blend,
+    option,
+)
 from surfhead.kernels import ops
 from surfhead.maths import geometry, planes, triangles
 from surfhead.plugins.deformers.blending import (
@@ -71,6 +80,13 @@ class Jbs(Deformer):
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) the first of the blend weights."""
         return neighbour_blend.weights(binding)[:, 0]
+
+    def field_model(self, binding: Binding) -> FieldModel:
+        """The blend of rotations and stretches."""
+        way: Literal["relative", "absolute"] = (
+            "absolute" if self.options.rotation_blend == "paper" else "relative"
+        )
+        return FieldModel("polar", neighbour_blend.weights(binding).detach(), way)
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

@@ -16,7 +16,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, ParameterSpec, neighbour_blend, option
+from surfhead.core.api import (
+    AffineField,
+    Binding,
+    Deformer,
+    FieldModel,
+    Mesh,
+    ParameterSpec,
+    neighbour_blend,
+    option,
+)
 from surfhead.maths import geometry
 from surfhead.plugins.deformers.blending import (
     affine_field,
@@ -52,6 +61,10 @@ class Lbs(Deformer):
     def host_weight(self, binding: Binding) -> Tensor:
         """(N,) the first of the blend weights."""
         return neighbour_blend.weights(binding)[:, 0]
+
+    def field_model(self, binding: Binding) -> FieldModel:
+        """The blend of Jacobians."""
+        return FieldModel("linear", neighbour_blend.weights(binding).detach())
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

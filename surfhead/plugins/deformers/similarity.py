@@ -12,7 +12,7 @@ from typing import final
 
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh, option
+from surfhead.core.api import AffineField, Binding, Deformer, FieldModel, Mesh, option
 from surfhead.maths import planes
 from surfhead.plugins.deformers.blending import of_host, rigged
 
@@ -34,6 +34,10 @@ class Similarity(Deformer):
         )
 
     options: Options
+
+    def field_model(self, binding: Binding) -> FieldModel:
+        """The host's similarity."""
+        return FieldModel("similarity")
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 
 import torch
 
-from surfhead.core.api import AffineField, Binding, Deformer, Mesh
+from surfhead.core.api import AffineField, Binding, Deformer, FieldModel, Mesh
 
 
 @final
@@ -21,6 +21,10 @@ class Static(Deformer):
     summary = "No rig: surfels stay where they are."
     capturable = True
     rig_bound: ClassVar[bool] = False
+
+    def field_model(self, binding: Binding) -> FieldModel:
+        """Surfels stay."""
+        return FieldModel("still")
 
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The identity for every pose of ``mesh`` (one pose without a mesh)."""

@@ -224,10 +224,13 @@ def test_a_scene_without_a_rig(static_avatar, tmp_path):
     assert not [name for name in arrays if name.startswith(("mesh/", "rig/"))]
 
 
-@pytest.mark.parametrize(("kind", "part"), [("deformer", "Deformer"), ("appearance", "Appearance")])
-def test_components_that_the_page_does_not_know(ict_avatar, tmp_path, kind, part):
+@pytest.mark.parametrize(
+    ("kind", "part", "told"),
+    [("deformer", "Deformer", "field_model"), ("appearance", "Appearance", "colour_model")],
+)
+def test_components_that_the_page_does_not_know(ict_avatar, tmp_path, kind, part, told):
     cls = type(getattr(ict_avatar, kind))
-    other = type("Other", (cls,), {"name": "other", "colour_model": lambda self, binding: None})
+    other = type("Other", (cls,), {"name": "other", told: lambda self, binding: None})
     with pytest.raises(DataError, match=f'{part} "other" cannot be drawn by a web page.'):
         page(make_like(ict_avatar, **{kind: other()}), tmp_path)
 

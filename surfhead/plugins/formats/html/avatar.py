@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import AvatarView, Binding, DataError, LinearRig
+from surfhead.core.api import AvatarView, DataError, LinearRig
 from surfhead.drawing.colour_maps import MAPS, table
-from surfhead.maths import harmonics
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from surfhead.terminal.bars import watched
 
-DEFORMERS = ("static", "similarity", "jacobian", "lbs", "jbs")  # written again in web/deform.js
 ALPHA_MIN = 1 / 255  # surfels that never reach it are never seen
 HALF_VIEW = 12.5  # degrees: half the first view's field
 COEFFICIENTS = 16  # of a channel's harmonics, the last one zero, in four texels
@@ -40,12 +38,12 @@ class Carrier:
     host: np.ndarray
 
 
-def carrier(avatar: AvatarView, triangle: np.ndarray) -> Carrier:
-    """The part of the rig's mesh that surfels with these hosts need."""
+def carrier(avatar: AvatarView, triangle: np.ndarray, blended: bool) -> Carrier:
+    """The part of the rig's mesh that surfels with these hosts need; where ``blended``, with neighbours."""
     topology = avatar.rig.rest().topology
     triangles, across = topology.triangles.cpu().numpy(), topology.neighbours.cpu().numpy()
     hosts = np.unique(triangle)
-    near = across[hosts].reshape(-1) if "blend" in avatar.surfels.parameters else hosts
+    near = across[hosts].reshape(-1) if blended else hosts
     used = np.unique(np.concatenate([hosts, near]))
     vertices, corners = np.unique(triangles[used], return_inverse=True)
     found = np.searchsorted(used, np.minimum(across[used], used[-1] if len(used) else 0))
@@ -73,13 +71,14 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     Raises:
         DataError: the page cannot evaluate the avatar's deformer or appearance model, or nothing is seen.
     """
-    if avatar.deformer.name not in DEFORMERS:
-        raise _unknown("Deformer", avatar.deformer.name, ", ".join(DEFORMERS))
     binding = avatar.surfels.binding()
+    field = avatar.deformer.field_model(binding)
+    if field is None:
+        raise _unknown("Deformer", avatar.deformer.name, "those that tell what they compute (`field_model`)")
     model = avatar.appearance.colour_model(binding)
     if model is None:
         raise _unknown(
-            "Appearance", avatar.appearance.name, "harmonics, highlights and light (sh, sg, asg, lasg, lit)"
+            "Appearance", avatar.appearance.name, "those that tell what they compute (`colour_model`)"
         )
     raw = {name: value.detach().cpu().float() for name, value in avatar.surfels.parameters.items()}
     opacity = torch.sigmoid(raw["opacity"])
@@ -92,27 +91,19 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     numbers.between("surfel/offset", raw["offset"].numpy())
     numbers.between("surfel/log_scale", raw["log_scale"].numpy())
     numbers.about_zero("surfel/quaternion", torch.nn.functional.normalize(raw["quaternion"], dim=1).numpy())
-    lit = model.lit
-    constant = harmonics.Y00 * raw["sh_dc"] + 0.5 if lit is None else lit.albedo.cpu()[kept]
-    numbers.between("surfel/base", torch.cat([constant, opacity[kept, None]], dim=1).numpy())
-    rest, degree = (
-        (raw.get("sh_rest"), model.degree) if lit is None else (lit.residual.cpu()[kept], lit.degree)
-    )
-    scale = _add_harmonics(numbers, rest, len(kept), degree)
-    observed = getattr(avatar, "observed", None)  # unknown to avatars that were never measured
-    if observed is not None:
-        numbers.between("surfel/observed", observed.detach().cpu().float()[kept, None].numpy())
-    if "blend" in raw:
-        numbers.about_zero("surfel/blend", _weights(avatar, binding)[kept].numpy())
+    base = model.base.detach().cpu().float()[kept]
+    numbers.between("surfel/base", torch.cat([base, opacity[kept, None]], dim=1).numpy())
+    scale = _add_harmonics(numbers, model.rest.detach().cpu().float()[kept])
+    if avatar.observed is not None:
+        numbers.between("surfel/observed", avatar.observed.detach().cpu().float()[kept, None].numpy())
+    if field.weights is not None:
+        numbers.about_zero("surfel/blend", field.weights.detach().cpu().float()[kept].numpy())
     description: dict[str, Any] = {
-        "surfels": {"count": len(kept), "degree": degree, "scale": scale},
-        "deformer": {
-            "name": avatar.deformer.name,
-            **asdict(avatar.deformer.options),
-        },
+        "surfels": {"count": len(kept), "degree": model.degree, "scale": scale},
+        "deformer": {"kind": field.kind, "rotations": field.rotations, "blended": field.weights is not None},
     }
-    if lit is not None:
-        description["light"] = add_light(numbers, lit, kept)
+    if model.lit is not None:
+        description["light"] = add_light(numbers, model.lit, kept)
     if model.highlight is not None:
         light = model.highlight
         mine = torch.isin(light.surfels.cpu(), kept)
@@ -141,26 +132,14 @@ def _unknown(kind: str, name: str, known: str) -> DataError:
     )
 
 
-def _add_harmonics(numbers: Numbers, rest: Tensor | None, count: int, degree: int) -> list[float]:
-    """Coefficients beyond the constant one in 8 bits, channel by channel; gives the 48 scales."""
-    full = np.zeros((count, 3, COEFFICIENTS), np.float32)
-    if rest is not None:
-        used = min(harmonics.size(degree) - 1, rest.shape[1])
-        full[:, :, :used] = rest[:, :used].transpose(1, 2).numpy()
-    flat = full.reshape(count, 3 * COEFFICIENTS)
+def _add_harmonics(numbers: Numbers, rest: Tensor) -> list[float]:
+    """Coefficients (N, K, 3) beyond the constant one in 8 bits, channel by channel; gives the 48 scales."""
+    full = np.zeros((len(rest), 3, COEFFICIENTS), np.float32)
+    full[:, :, : rest.shape[1]] = rest.transpose(1, 2).numpy()
+    flat = full.reshape(len(rest), 3 * COEFFICIENTS)
     scale = np.abs(flat).max(axis=0, initial=0.0)
     numbers.add("surfel/harmonics", np.rint(127 * flat / np.where(scale > 0, scale, 1.0)), "i1")
     return [float(value) for value in scale]
-
-
-def _weights(avatar: AvatarView, binding: Binding) -> Tensor:
-    """(N, 4) blend weights of host and neighbours; the host alone where they are not learnt (method: 4)."""
-    activated = torch.sigmoid(avatar.surfels.parameters["blend"].detach().cpu().float())
-    made = activated / activated.sum(dim=1, keepdim=True)
-    for region in avatar.surfels.specs["blend"].frozen_regions:
-        if region in binding.regions:
-            made[binding.regions[region].cpu()] = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    return made
 
 
 def add_linear_rig(

@@ -101,7 +101,7 @@ class Html(Format):
         head, kept = add_surfels(numbers, avatar)
         triangle = avatar.surfels.triangle.cpu().numpy()[kept]
         if avatar.deformer.rig_bound:
-            part = carrier(avatar, triangle)
+            part = carrier(avatar, triangle, head["deformer"]["blended"])
             add_mesh(numbers, part, avatar.rig.rest().vertices)
             head["rig"], head["timesteps"] = self._rig(numbers, avatar, part)
         else:

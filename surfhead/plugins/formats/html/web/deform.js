@@ -83,7 +83,7 @@ class Deformer {
     this.count = arrays.offset.length / 3;
     this.texels = texels;
     this.local = new Float64Array(9 * this.count); // offset and scaled axes in the rest pose, metres
-    if (this.name !== "static") {
+    if (this.kind !== "still") {
       this.restFrames = triangleFrames(arrays.rest, arrays.triangles);
       this.posedFrames = new Float64Array(this.restFrames.length);
       this.jacobians = new Jacobians(this.restFrames);
@@ -107,7 +107,7 @@ class Deformer {
       ];
       columns.forEach(([x, y, z], c) => {
         const to = 9 * s + 3 * c;
-        if (this.name === "static") {
+        if (this.kind === "still") {
           this.local.set([x, y, z], to);
           return;
         }
@@ -147,27 +147,27 @@ class Deformer {
 
   /** Carry all surfels to the posed vertices. */
   update(vertices) {
-    const blended = this.name === "jbs" || this.name === "lbs";
+    const blended = this.blended;
     const affine = new Float64Array(9), turn = [1, 0, 0, 0];
-    if (this.name === "static") {
+    if (this.kind === "still") {
       affine.set([1, 0, 0, 0, 1, 0, 0, 0, 1]);
     } else {
       triangleFrames(vertices, this.arrays.triangles, this.posedFrames);
       this.jacobians.update(this.posedFrames);
-      if (this.name === "jbs" && this.rotation_blend !== "paper") this.relativeLogarithms();
+      if (this.kind === "polar" && this.rotations === "relative") this.relativeLogarithms();
     }
     const { host, blend } = this.arrays, local = this.local, texels = this.texels;
     for (let s = 0; s < this.count; s++) {
       let tx = 0, ty = 0, tz = 0;
-      if (this.name !== "static") {
+      if (this.kind !== "still") {
         const f = host[s], at = FRAME * f;
         tx = this.posedFrames[at + 9];
         ty = this.posedFrames[at + 10];
         tz = this.posedFrames[at + 11];
         const own = blended ? blend[4 * s] : 1;
-        if (this.name === "similarity") this.ofSimilarity(f, affine, turn);
+        if (this.kind === "similarity") this.ofSimilarity(f, affine, turn);
         else if (own === 1 || !blended) this.ofHost(f, affine, turn);
-        else if (this.name === "lbs") this.ofLinearBlend(s, f, affine, turn);
+        else if (this.kind === "linear") this.ofLinearBlend(s, f, affine, turn);
         else this.ofJacobianBlend(s, f, affine, turn);
       }
       if (this.stretches) this.stretches[s] = largestSingularValue(affine);
@@ -222,7 +222,7 @@ class Deformer {
     const rotation = this.scratchRotation || (this.scratchRotation = new Float64Array(9));
     this.blendOf(this.jacobians.stretch, s, f, stretch);
     let x = 0, y = 0, z = 0;
-    if (this.rotation_blend === "paper") {
+    if (this.rotations === "absolute") {
       const vector = [0, 0, 0];
       for (let e = 0; e < 4; e++) {
         const at = 4 * (e === 0 ? f : neighbours[3 * f + e - 1]);
