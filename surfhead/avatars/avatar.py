@@ -32,6 +32,7 @@ class Avatar:
         deformer, appearance, rasterizer: the chosen components.
         motion: name -> (T, d) rig parameters of the timesteps it was trained on.
         identity: name -> tensor, the rig's identity.
+        shaping: whether the identity learns: pictures with gradients are then made with it as it is.
         background: (3,) RGB in [0, 1].
         images: training images seen.
         observed: (N,) in [0, 1], how well the training views know each surfel; None while it is not measured.
@@ -57,6 +58,8 @@ class Avatar:
         self.motion = dict(motion)
         self.background = background
         self.identity = dict(identity or {})
+        self.shaping = False
+        self._shaped = False
         self.images = 0
         self.observed: Tensor | None = None
         self.graphs = True
@@ -75,7 +78,15 @@ class Avatar:
     def advance(self, images: int) -> None:
         """Set the number of images seen, which sets the appearance model's stage."""
         self.images = images
+        self._shaped = False
         self.appearance.advance(images)
+
+    def shape(self) -> None:
+        """Let the rig have the identity as it has learnt so far, without gradients."""
+        if self.shaping and not self._shaped:
+            with torch.no_grad():
+                self.rig.follow(self.identity)
+            self._shaped = True
 
     def poses(self, timesteps: Tensor) -> dict[str, Tensor]:
         """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""
@@ -154,6 +165,7 @@ class Avatar:
         if opacity_scale is not None:
             check_shape("opacity_scale", opacity_scale, len(self.surfels))
             opacity_scale = opacity_scale.to(self.background)
+        self.shape()
         sight = Sight(
             cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), opacity_scale, paired, parts
         )
@@ -180,6 +192,9 @@ class Avatar:
                 the rasterizer alone, without the part that flows through view directions.
             opacity_scale: (N,) factor of each surfel's opacity.
         """
+        if self.shaping and torch.is_grad_enabled():
+            self.rig.follow(self.identity)
+            self._shaped = False
         mesh = self.rig(parameters) if self.deformer.rig_bound else None
         if mesh is None:  # a static scene has one pose
             pose_of_view = torch.zeros_like(pose_of_view)

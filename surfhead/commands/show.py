@@ -66,7 +66,24 @@ def show_component(kind: str, name: str) -> None:
     table = options_table(cls)
     out.print()
     out.print("It has no options." if table is None else table)
+    if kind == "rig" and reason is None:
+        out.print(_identity_words(cls))
     say(f"Source: {inspect.getsourcefile(cls)}")
+
+
+def _identity_words(cls: Any) -> str:
+    """Which of a rig's identity can learn. A rig may need a file to say how much of it there is."""
+    from surfhead.core.components import Rig
+    from surfhead.core.errors import SurfheadError
+
+    if cls.identity_parameters is Rig.identity_parameters:
+        return "\nIdentity: stays as it was tracked."
+    try:
+        rows = [f"{name} ({info.size})" for name, info in cls().identity_parameters().items()]
+    except SurfheadError:
+        rows = []
+    what = ", ".join(rows) or "once its file is given"
+    return f"\nIdentity: can learn with the avatar (rig.train_identity): {what}."
 
 
 def options_table(cls: Any) -> Any:

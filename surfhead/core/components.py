@@ -210,6 +210,21 @@ class Rig(Component):
     def rest(self) -> RestMesh:
         """The canonical mesh; ``prepare`` must have been called."""
 
+    def identity_parameters(self) -> Mapping[str, RigParameter]:
+        """The identity's tensors that can learn with the avatar, by name: the same in all timesteps."""
+        return {}
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        """Go on with other values of ``identity_parameters``, as if prepared with them.
+
+        Meshes made from here on are differentiable in these tensors; the mesh at rest is the new one, without
+        gradients: of a triangle posed and at rest, what carries surfels sees to first order only the former.
+        The topology stays.
+
+        Args:
+            identity: name -> (size,), or fewer values; names without a parameter are as they were prepared.
+        """
+
     @abstractmethod
     def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
         """Pose the mesh.

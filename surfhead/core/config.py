@@ -25,6 +25,7 @@ from surfhead.core.sections import Term as Term
 COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
+RIG_KEYS = ("train", "train_identity")  # of the table [rig], not the rig's own
 THE_RUN = "the run"  # as errors call what is no component's option
 
 
@@ -41,7 +42,8 @@ class RunConfig:
         scale_momenta: raise Adam's decays to the power of the batch size, to average over as many images.
         graphs: on a GPU, replay training steps as CUDA graphs where every part of them allows it.
         train_rig: refine the rig's per-timestep parameters; written ``rig.train`` in files.
-        rate: overrides by group; the rig's parameters are ``rate.rig.NAME``.
+        train_identity: then the identity learns too, where the rig lets it; ``rig.train_identity``.
+        rate: overrides by group; the rig's parameters, and its identity's, are ``rate.rig.NAME``.
         baseline: at the end, also measure one mean colour a triangle on the bare mesh.
         initial_colours: ``declared`` starts as the appearance model says (mid-grey); ``mean`` from the mean
             colour of each triangle's training pixels, which saves a thousand images.
@@ -62,6 +64,7 @@ class RunConfig:
     rate: Mapping[str, Rate] = field(default_factory=dict)
     freeze: Freeze = Freeze()
     train_rig: bool = True
+    train_identity: bool = False
     evaluate: Occasions = Occasions()
     checkpoint: Occasions = Occasions(every=1000)
     export: Exports = Exports()
@@ -96,9 +99,9 @@ def resolve(tables: Mapping[str, Any]) -> RunConfig:
     for key, value in tables.items():
         if key not in names:
             raise unknown_name("setting", key, names, "See `surfhead show preset fast`.", OptionError)
-        if key == "rig" and isinstance(value, Mapping) and "train" in value:
-            made["train_rig"] = value["train"]
-            value = {k: v for k, v in value.items() if k != "train"}
+        if key == "rig" and isinstance(value, Mapping):
+            made |= {{"train": "train_rig"}.get(k, k): value[k] for k in RIG_KEYS if k in value}
+            value = {k: v for k, v in value.items() if k not in RIG_KEYS}
         made[key] = _convert(key, value)
     simple = {k: v for k, v in made.items() if not _structured(k)}
     shaped = {k: v for k, v in made.items() if _structured(k)}
@@ -191,9 +194,9 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
                 table[name] = _without_none(dataclasses.asdict(rate))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             tables[item.name] = _without_none(dataclasses.asdict(value))
-        elif value is not None and item.name != "train_rig":
+        elif value is not None and item.name not in ("train_rig", "train_identity"):
             tables[item.name] = value
-    tables["rig"]["train"] = config.train_rig
+    tables["rig"] |= {"train": config.train_rig, "train_identity": config.train_identity}
     plain: dict[str, Any] = _plain(tables)
     # TOML wants plain values before tables
     return dict(sorted(plain.items(), key=lambda kv: isinstance(kv[1], dict)))

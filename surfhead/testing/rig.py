@@ -183,6 +183,39 @@ def inputs_unmodified(subject: Subject) -> None:
 
 
 @promise("rig")
+def follows_its_identity(subject: Subject) -> None:
+    """``follow`` poses as if prepared with the new identity, with gradients; ``rest`` is new and has none."""
+    rig = _prepared(subject)
+    infos = rig.identity_parameters()
+    if not infos:
+        return
+    random = tiny.generator(2)
+    for name, info in infos.items():
+        require(isinstance(info, RigParameter), f'"{name}" is a {type(info).__name__}.')
+        require(info.size > 0 and bool(info.description.strip()), f'"{name}" has no size or no description.')
+    identity = {
+        name: (0.5 * torch.randn(info.size, generator=random)).requires_grad_()
+        for name, info in infos.items()
+    }
+    parameters = _parameters(rig, 2)
+    topology = rig.rest().topology
+    rig.follow(identity)
+    moved = rig(parameters).vertices
+    other = subject.make()
+    rest = other.prepare({name: value.detach() for name, value in identity.items()})
+    require_equal(moved.detach(), other(parameters).vertices.detach(), "The mesh after follow")
+    require_equal(rig.rest().vertices, rest.vertices, "The mesh at rest after follow")
+    require(not rig.rest().vertices.requires_grad, "The mesh at rest has a gradient.")
+    require(rig.rest().topology is topology, "follow changed the topology.")
+    weight = torch.randn(moved.shape, generator=tiny.generator(1))
+    found = torch.autograd.grad((moved * weight).sum(), list(identity.values()), allow_unused=True)
+    for name, gradient in zip(identity, found, strict=True):
+        require(gradient is not None, f'The mesh does not depend on "{name}".')
+        require_finite(gradient, f'The gradient of "{name}"')
+        require(bool((gradient != 0).any()), f'"{name}" does not move the mesh.')
+
+
+@promise("rig")
 def names_joints(subject: Subject) -> None:
     """``joints`` gives distinct names."""
     joints = _prepared(subject).joints()

@@ -76,6 +76,16 @@ class Optimiser:
                 self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
                 avatar.motion[name] = avatar.motion[name].detach().clone().requires_grad_()
                 rows.append({"params": [avatar.motion[name]], "name": f"rig.{name}"})
+        avatar.shaping = config.train_rig and config.train_identity and avatar.deformer.rig_bound
+        for name, info in avatar.rig.identity_parameters().items():
+            known.add(f"rig.{name}")
+            if avatar.shaping and info.rate is not None:
+                schedule = _override(Schedule(info.rate), rates.get(f"rig.{name}"), self.length)
+                self.groups[f"rig.{name}"] = Group("rig", schedule, batch)
+                start = avatar.identity.get(name, torch.zeros(info.size)).detach()
+                learnt = start.to(avatar.device, torch.float32, copy=True).requires_grad_()
+                avatar.identity[name] = learnt
+                rows.append({"params": [learnt], "name": f"rig.{name}"})
         for name, given in rates.items():
             if name not in known and not given.optional:
                 raise unknown_name("rate", name, known, "Name one of these with --set rate.NAME=NUMBER.")

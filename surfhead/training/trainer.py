@@ -273,10 +273,12 @@ class Trainer:
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
                 if last:
+                    self.avatar.shape()
                     finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
                 if save.due(before, self.images) or last:
                     self.save()
                 if self._export is not None and (export.due(before, self.images) or last):
+                    self.avatar.shape()
                     self._export(self)
                 if self._asked_to_end():
                     raise KeyboardInterrupt

@@ -170,12 +170,12 @@ class Flame(Rig):
         assets = self._assets
         shapes = assets["basis"][:EXPRESSIONS]
         return LinearRig(
-            vertices=assets["shaped"],
+            vertices=assets["shaped"].detach(),
             shapes=shapes,
             names=tuple(f"expression {number}" for number in range(EXPRESSIONS)),
             coefficients="expression",
             limits=(-3.0, 3.0),
-            joints=assets["regressor"] @ assets["shaped"],
+            joints=assets["regressor"] @ assets["shaped"].detach(),
             joint_names=JOINTS,
             parents=tuple(self.model().parents),
             rotations=(("rotation", 0), ("neck", 0), ("jaw", 0), ("eyes", 0), ("eyes", 3)),
@@ -208,26 +208,39 @@ class Flame(Rig):
             check_finite(name, value)
         model = self.model()
         shaped = torch.from_numpy(model.template)
-        if "shape" in identity:
-            shape = padded("shape", identity["shape"].detach().cpu().float().reshape(1, -1), SHAPES)
-            shaped = shaped + blend_shapes(torch.from_numpy(model.shape), shape)[0]
         if self.options.static_offset and "static_offset" in identity:
             offset = identity["static_offset"].detach().cpu().float().reshape(1, -1)
             shaped = shaped + self._offsets("static_offset", offset)[0]
         basis = np.concatenate([model.expression, model.pose])
         assets = {
-            "shaped": shaped,
+            "mean": shaped,
+            "shapes": torch.from_numpy(model.shape),
+            "rest_jaw": torch.tensor([[self.options.rest_jaw, 0.0, 0.0]]),
             "basis": torch.from_numpy(basis),
             "regressor": torch.from_numpy(model.regressor),
             "weights": torch.from_numpy(model.weights),
         }
         self._assets = {name: value.to(device) for name, value in assets.items()}
-        topology = self._topology(model).to(device)
-        self._rest = RestMesh(self._assets["shaped"], topology)
-        if self.options.rest_jaw:
-            jaw = torch.tensor([[self.options.rest_jaw, 0.0, 0.0]], device=device)
-            self._rest = RestMesh(self({"jaw": jaw}).vertices[0], topology)
+        self._rest = RestMesh(self._assets["mean"], self._topology(model).to(device))
+        self.follow({name: value.detach().to(device) for name, value in identity.items()})
         return self._rest
+
+    def identity_parameters(self) -> Mapping[str, RigParameter]:
+        """The shape's coefficients."""
+        return {"shape": RigParameter(SHAPES, 1e-4, "Shape coefficients, standard deviations.")}
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        """Apply a shape's coefficients; static offsets stay as they were prepared."""
+        assets, topology = self._assets, self.rest().topology
+        shaped = assets["mean"]
+        if "shape" in identity:
+            shape = padded("shape", identity["shape"].float().reshape(1, -1), SHAPES)
+            shaped = shaped + blend_shapes(assets["shapes"], shape)[0]
+        assets["shaped"] = shaped
+        self._rest = RestMesh(shaped.detach(), topology)
+        if self.options.rest_jaw:
+            posed = self({"jaw": assets["rest_jaw"]}).vertices[0].detach()
+            self._rest = RestMesh(posed, topology)
 
     def _topology(self, model: FlameModel) -> Topology:
         triangles = torch.from_numpy(model.triangles)
@@ -277,7 +290,8 @@ class Flame(Rig):
                 raise unknown_name('parameter of rig "flame"', name, known, "Rename or drop it.")
         poses = max((len(value) for value in parameters.values()), default=1)
         like = next(iter(parameters.values()), rest.vertices)
-        assets = {name: value.to(like.dtype) for name, value in self._assets.items()}
+        used = ("shaped", "basis", "regressor", "weights")
+        assets = {name: self._assets[name].to(like.dtype) for name in used}
 
         def given(name: str, size: int) -> Tensor:
             if name not in parameters:

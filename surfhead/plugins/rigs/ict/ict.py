@@ -9,8 +9,10 @@ ICT-FaceKit has no joints. Four are added: ``root`` in the middle of the neck's 
 from there to the chin, and the two eyeballs' centres. Skin follows root and neck by its height over the rim's
 plane, smoothly from the rim to the chin; eyes, teeth, gums and tongue follow the skull rigidly.
 
-Identity: ``shape``, coefficients of ``identity000`` and on. Lashes, lacrimal fluid, eye blend and occlusion,
-thin shells over the eyes meant for special shaders, are left out unless ``accessories`` is set.
+Identity: ``shape``, coefficients of ``identity000`` and on; it can learn with the avatar. Joints follow it by
+the mean of the vertices that they were found from; skin weights are the mean head's. Lashes, lacrimal fluid,
+eye blend and occlusion, thin shells over the eyes meant for special shaders, are left out unless
+``accessories`` is set.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ class Ict(Rig):
         self._model: IctModel | None = None
         self._rest: RestMesh | None = None
         self._assets: dict[str, Tensor] = {}
+        self._topology: Topology
 
     @classmethod
     def example(cls, folder: Path) -> Ict:
@@ -164,7 +167,7 @@ class Ict(Rig):
             names=self.expressions(),
             coefficients="expression",
             limits=(0.0, 1.0),
-            joints=self._assets["joints"],
+            joints=self._assets["joints"].detach(),
             joint_names=JOINTS,
             parents=PARENTS,
             rotations=(("rotation", 0), ("neck", 0), ("eyes", 0), ("eyes", 3)),
@@ -189,30 +192,49 @@ class Ict(Rig):
             ShapeError: more coefficients than identity files.
             UnknownNameError: an identity tensor of another name.
         """
-        model = self.model()
-        template = torch.from_numpy(model.template)
         for name, value in identity.items():
             if name != "shape":
                 raise unknown_name('identity tensor of rig "ict"', name, ("shape",), "Rename or drop it.")
             check_finite(name, value)
-            shape = value.detach().cpu().float().reshape(1, -1)
-            if shape.shape[1] > len(model.identities):
+        model = self.model()
+        joints, weights, shares = _skeleton(model)
+        assets = {
+            "mean": model.template,
+            "identities": model.identities,
+            "expressions": model.expressions,
+            "mean_joints": joints,
+            "joint_identities": np.einsum("jv,ivx->ijx", shares, model.identities),
+            "weights": weights,
+        }
+        self._assets = {
+            name: torch.from_numpy(value.astype(np.float32)).to(device) for name, value in assets.items()
+        }
+        self._topology = _topology(model).to(device)
+        self.follow({name: value.detach().to(device) for name, value in identity.items()})
+        return self.rest()
+
+    def identity_parameters(self) -> Mapping[str, RigParameter]:
+        """The identities' coefficients."""
+        count = len(self.model().identities)
+        return {"shape": RigParameter(count, 1e-4, "Identity coefficients.")} if count else {}
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        """Apply an identity's coefficients to the mean head."""
+        assets = self._assets
+        template, joints = assets["mean"], assets["mean_joints"]
+        if "shape" in identity:
+            shape = identity["shape"].float().reshape(1, -1)
+            count, known = shape.shape[1], len(assets["identities"])
+            if count > known:
                 raise ShapeError(
-                    f'"shape" has {shape.shape[1]} coefficients.',
-                    f"The folder has {len(model.identities)} identities.",
+                    f'"shape" has {count} coefficients.',
+                    f"The folder has {known} identities.",
                     "Leave out the others, or choose with --set rig.path=... a folder that has them.",
                 )
-            template = template + blend_shapes(torch.from_numpy(model.identities[: shape.shape[1]]), shape)[0]
-        joints, weights = _skeleton(template.numpy(), model)
-        assets = {
-            "template": template,
-            "expressions": torch.from_numpy(model.expressions),
-            "joints": torch.from_numpy(joints.astype(np.float32)),
-            "weights": torch.from_numpy(weights.astype(np.float32)),
-        }
-        self._assets = {name: value.to(device) for name, value in assets.items()}
-        self._rest = RestMesh(self._assets["template"], _topology(model).to(device))
-        return self._rest
+            template = template + blend_shapes(assets["identities"][:count], shape)[0]
+            joints = joints + blend_shapes(assets["joint_identities"][:count], shape)[0]
+        assets |= {"template": template, "joints": joints}
+        self._rest = RestMesh(template.detach(), self._topology)
 
     def rest(self) -> RestMesh:
         """The canonical mesh."""
@@ -239,7 +261,8 @@ class Ict(Rig):
             check_shape(name, value, None, known[name].size)
         poses = max((len(value) for value in parameters.values()), default=1)
         like = next(iter(parameters.values()), rest.vertices)
-        assets = {name: value.to(like.dtype) for name, value in self._assets.items()}
+        used = ("template", "expressions", "joints", "weights")
+        assets = {name: self._assets[name].to(like.dtype) for name in used}
 
         def given(name: str) -> Tensor:
             value = parameters.get(name)
@@ -280,26 +303,30 @@ def _sphere_centre(points: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0][:3])
 
 
-def _skeleton(vertices: np.ndarray, model: IctModel) -> tuple[np.ndarray, np.ndarray]:
-    """Joint places (4, 3) and skin weights (V, 4) of a shaped head."""
-    vertices = vertices.astype(np.float64)
-    rim = vertices[_rim(model)]
-    root = rim.mean(axis=0)
-    up = np.linalg.svd(rim - root)[2][2]  # the rim's plane has the smallest spread along its normal
+def _skeleton(model: IctModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the mean head: joints (4, 3), skin weights (V, 4), and (4, V) how joints follow each vertex."""
+    vertices = model.template.astype(np.float64)
+    skin, rim = np.unique(model.triangles[model.of(*SKIN)]), _rim(model)
+    root = vertices[rim].mean(axis=0)
+    up = np.linalg.svd(vertices[rim] - root)[2][2]  # the rim's plane has the smallest spread along its normal
     up = up if up[1] > 0 else -up
     height = (vertices - root) @ up
     height = height / height[model.chin]
-    skin = np.unique(model.triangles[model.of(*SKIN)])
     close = np.exp(-(((height[skin] - NECK_HEIGHT) / 0.1) ** 2))
-    joints = np.stack([root, close @ vertices[skin] / close.sum(), root, root])
+    shares = np.zeros((len(JOINTS), len(vertices)))
+    shares[0, rim], shares[1, skin] = 1, close
     step = np.clip((height - RIGID_BELOW) / (RIGID_ABOVE - RIGID_BELOW), 0, 1)
     turn = step * step * (3 - 2 * step)
     turn[np.setdiff1d(np.arange(len(vertices)), skin)] = 1
     weights = np.stack([1 - turn, turn, 0 * turn, 0 * turn], axis=1)
+    centres = []
     for joint, parts in enumerate(EYES.values(), start=2):
-        joints[joint] = _sphere_centre(vertices[np.unique(model.triangles[model.of(parts[0])])])
+        ball = np.unique(model.triangles[model.of(parts[0])])
+        centres.append(_sphere_centre(vertices[ball]))
+        shares[joint, ball] = 1
         weights[np.unique(model.triangles[model.of(*parts)])] = np.eye(4)[joint]
-    return joints, weights
+    shares /= shares.sum(axis=1, keepdims=True)
+    return np.stack([*(shares[:2] @ vertices), *centres]), weights, shares
 
 
 def _topology(model: IctModel) -> Topology:
