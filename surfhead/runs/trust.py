@@ -20,6 +20,7 @@ from typing import Any
 from surfhead.core.errors import DataError, OptionError, PluginLoadError
 from surfhead.core.registry import registry
 from surfhead.files.bounds import regular
+from surfhead.files.places import is_file
 
 log = logging.getLogger("surfhead")
 LONGEST = 1 << 24  # bytes of a plugin file
@@ -86,10 +87,10 @@ def load_foreign(path: Path, where: Path) -> None:
     Raises:
         DataError: it is not there. PluginLoadError: the user has not said that it may run.
     """
-    path = (where.parent / path.expanduser()).resolve()
     try:
+        path = (where.parent / path.expanduser()).resolve()
         digest = file_digest(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home of nobody, links in a circle
         raise DataError(
             f'Plugin file "{path}", which "{where}" names, cannot be read: {error}.',
             "Expected a Python file with `@hookimpl` functions.",
@@ -136,7 +137,7 @@ def load_of_run(files: Iterable[Path], meta: Mapping[str, Any], where: Path) -> 
     hashes = {Path(row["file"]): row["sha256"] for row in rows if row.get("sha256")}
     for file in files:
         path = where.parent / file
-        if path.exists() or not loaded(hashes.get(path, "")):
+        if is_file(path) or not loaded(hashes.get(path, "")):
             load_foreign(path, where)
 
 

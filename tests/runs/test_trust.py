@@ -97,6 +97,17 @@ def test_a_plugin_that_a_configuration_names_does_not_run(
     assert f"--plugin {file}" in remedy
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".py", "~nobody_of_this_name/x.py", "folder/"])
+def test_a_name_that_no_plugin_can_have_is_said(sent: Path, name: str) -> None:
+    config = sent / "config.toml"
+    text = "".join(
+        line for line in config.read_text("utf-8").splitlines(True) if not line.startswith("plugins")
+    )
+    config.write_text(f'plugins = ["{name}"]\n{text}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"(?s)Plugin file .* cannot be read.*\n.*\n.*--plugin FILE"):
+        read_config(sent)
+
+
 def test_a_plugin_that_a_checkpoint_names_does_not_run(sent: Path, tmp_path: Path) -> None:
     marker = tmp_path / "executed"
     file = written(tmp_path / "elsewhere", marker)
