@@ -56,6 +56,48 @@ class Sheet(Rig):
         return Mesh(vertices + torch.cat((torch.zeros(*bend.shape[:2], 2), bend), dim=-1), self._rest)
 
 
+class Growing(Sheet):
+    """Sound: the sheet in another size, which can learn."""
+
+    def identity_parameters(self) -> Mapping[str, RigParameter]:
+        return {"size": RigParameter(1, 1e-3, "a tenth of its growth")}
+
+    def prepare(self, identity: Mapping[str, Tensor], device: Any = "cpu") -> RestMesh:
+        self._made = super().prepare(identity, device)
+        self.follow(identity)
+        return self._rest
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        self._factor = 1.0 + 0.1 * identity.get("size", torch.zeros(1))
+        self._rest = RestMesh(self._made.vertices * self._factor.detach(), self._made.topology)
+
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        mesh = super().__call__(parameters)
+        return Mesh(mesh.vertices + self._made.vertices * (self._factor - self._factor.detach()), mesh.rest)
+
+
+class FollowsNothing(Growing):
+    """It stays as it was prepared."""
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        if not hasattr(self, "_factor"):
+            super().follow(identity)
+
+
+class FollowsWithoutGradient(Growing):
+    def __call__(self, parameters: Mapping[str, Tensor]) -> Mesh:
+        mesh = super().__call__(parameters)
+        return Mesh(mesh.vertices.detach() + 0.0 * self._factor, mesh.rest)
+
+
+class FollowsElsewhere(Growing):
+    """The triangles are made anew."""
+
+    def follow(self, identity: Mapping[str, Tensor]) -> None:
+        super().follow(identity)
+        self._rest = RestMesh(self._rest.vertices, replace(self._rest.topology))
+
+
 class BendsIfAsked(Sheet):
     capturable = True
 
@@ -250,12 +292,15 @@ BUGS = [
     ("deterministic", ChangesFingerprint, "fingerprint"),
     ("inputs_unmodified", ScalesInput, "translation"),
     ("names_joints", TwoRoots, "joints are"),
+    ("follows_its_identity", FollowsNothing, "The mesh after follow"),
+    ("follows_its_identity", FollowsWithoutGradient, '"size" does not move the mesh'),
+    ("follows_its_identity", FollowsElsewhere, "follow changed the topology"),
     ("linear_model_agrees", LinearNotQuite, "The linear model's mesh"),
     ("linear_model_agrees", LinearUnknown, "has not"),
 ]
 
 
-@pytest.mark.parametrize("sound", [Sheet, Linear])
+@pytest.mark.parametrize("sound", [Sheet, Growing, Linear])
 def test_the_sound_ones_pass(sound: Any, tmp_path: Path) -> None:
     assert [result for result in check(sound, tmp_path) if not result.passed] == []
 
