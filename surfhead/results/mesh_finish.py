@@ -11,7 +11,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import apply_field
 from surfhead.meshes.mending import closed, cut_off, decimated, rim_plane, smoothed_where, watertight
 from surfhead.meshes.surface_mesh import SurfaceMesh
-from surfhead.terminal.bars import Advance, progress
+from surfhead.terminal.bars import progress
 
 SMALL_HOLE = 0.15  # metres round it: smaller ones are where no picture saw; a neck has half a metre and more
 ABOVE_RIM = 0.010  # metres above the rim of the rig's mesh, near which surfels fade and the surface frays
@@ -35,35 +35,21 @@ def finished(
     The arguments are those of ``MeshSettings``.
     """
     with progress("Finishing the surface", 4) as advance:
-        return _finished(mesh, avatar, pose, components, cut, close_all, smooth_unseen, triangles, advance)
-
-
-def _finished(
-    mesh: SurfaceMesh,
-    avatar: Avatar,
-    pose: Mapping[str, Tensor],
-    components: int,
-    cut: bool,
-    close_all: bool,
-    smooth_unseen: bool,
-    triangles: int,
-    advance: Advance,
-) -> SurfaceMesh:
-    if cut and avatar.deformer.rig_bound:
-        with torch.no_grad():
-            posed = avatar.rig({name: rows.to(avatar.device) for name, rows in pose.items()})
-        plane = rim_plane(posed.vertices[0].cpu(), posed.rest.topology.triangles.cpu(), ABOVE_RIM)
-        if plane is not None:
-            below = cut_off(mesh, *plane).largest(components)
-            mesh = below if len(below.triangles) else mesh
-    advance(1)
-    mesh = closed(mesh, SMALL_HOLE)
-    advance(2)
-    if smooth_unseen and avatar.observed is not None:
-        mesh = smoothed_where(mesh, 1.0 - known_at(avatar, pose, mesh.vertices), UNSEEN_STEPS)
-    advance(3)
-    mesh = closed(decimated(mesh, triangles), SMALL_HOLE)  # collapsing edges opens a few
-    return watertight(mesh) if close_all else mesh
+        if cut and avatar.deformer.rig_bound:
+            with torch.no_grad():
+                posed = avatar.rig({name: rows.to(avatar.device) for name, rows in pose.items()})
+            plane = rim_plane(posed.vertices[0].cpu(), posed.rest.topology.triangles.cpu(), ABOVE_RIM)
+            if plane is not None:
+                below = cut_off(mesh, *plane).largest(components)
+                mesh = below if len(below.triangles) else mesh
+        advance(1)
+        mesh = closed(mesh, SMALL_HOLE)
+        advance(2)
+        if smooth_unseen and avatar.observed is not None:
+            mesh = smoothed_where(mesh, 1.0 - known_at(avatar, pose, mesh.vertices), UNSEEN_STEPS)
+        advance(3)
+        mesh = closed(decimated(mesh, triangles), SMALL_HOLE)  # collapsing edges opens a few
+        return watertight(mesh) if close_all else mesh
 
 
 def known_at(avatar: Avatar, pose: Mapping[str, Tensor], points: Tensor) -> Tensor:

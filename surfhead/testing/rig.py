@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -152,10 +153,14 @@ def parameters_move_it(subject: Subject) -> None:
     if not infos:
         return
     zeros = {name: torch.zeros(2, info.size, requires_grad=True) for name, info in infos.items()}
-    vertices = rig(zeros).vertices
+    _require_moving(rig(zeros).vertices, zeros)
+
+
+def _require_moving(vertices: Tensor, given: Mapping[str, Tensor]) -> None:
+    """Every tensor the vertices were made from has a finite gradient that is not zero."""
     weight = torch.randn(vertices.shape, generator=tiny.generator(1))
-    found = torch.autograd.grad((vertices * weight).sum(), list(zeros.values()), allow_unused=True)
-    for name, gradient in zip(zeros, found, strict=True):
+    found = torch.autograd.grad((vertices * weight).sum(), list(given.values()), allow_unused=True)
+    for name, gradient in zip(given, found, strict=True):
         require(gradient is not None, f'The mesh does not depend on "{name}".')
         require_finite(gradient, f'The gradient of "{name}"')
         require(bool((gradient != 0).any()), f'"{name}" does not move the mesh.')
@@ -207,12 +212,7 @@ def follows_its_identity(subject: Subject) -> None:
     require_equal(rig.rest().vertices, rest.vertices, "The mesh at rest after follow")
     require(not rig.rest().vertices.requires_grad, "The mesh at rest has a gradient.")
     require(rig.rest().topology is topology, "follow changed the topology.")
-    weight = torch.randn(moved.shape, generator=tiny.generator(1))
-    found = torch.autograd.grad((moved * weight).sum(), list(identity.values()), allow_unused=True)
-    for name, gradient in zip(identity, found, strict=True):
-        require(gradient is not None, f'The mesh does not depend on "{name}".')
-        require_finite(gradient, f'The gradient of "{name}"')
-        require(bool((gradient != 0).any()), f'"{name}" does not move the mesh.')
+    _require_moving(moved, identity)
 
 
 @promise("rig")
