@@ -93,7 +93,7 @@ def training(count: int, folder: Path, chance: random.Random, words: Words, most
     """Ends training once so many checkpoints are there, every other time while the next is being written."""
     problems, late, within, resumed = [], 0, 0, 0
     for number in range(count):
-        run, wanted = folder / f"{name}-{number}", chance.randint(0 if number else 1, most - 1)
+        run, wanted = folder / f"{name}-{number}", chance.randint(1, most - 1)
         with command("train", *words, "--out", str(run)) as process:
             late += not wait(process, wanted, checkpoints, run)
             if number % 2:

@@ -68,11 +68,11 @@ def try_place(path: Path) -> Path:
         folder = path if path.is_dir() else path.parent
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
-        if path.is_file() and not os.access(path, os.W_OK):
-            raise PermissionError(13, "it may not be replaced")
-        with tempfile.TemporaryFile(dir=folder) as probe:
+        with tempfile.TemporaryFile(dir=folder) as probe:  # first: a disk that is read-only says so
             probe.write(b"x")
             probe.flush()
+        if path.is_file() and not os.access(path, os.W_OK):
+            raise PermissionError(13, "it may not be replaced")
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
     return path

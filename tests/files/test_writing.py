@@ -49,6 +49,21 @@ def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:
         try_place(tmp_path / ("long" * 100) / "picture.png" / ("nul\0"))
 
 
+def test_why_a_file_may_not_be_replaced_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match="it may not be replaced"):
+        try_place(path)
+
+    def read_only(**_: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("surfhead.files.writing.tempfile.TemporaryFile", read_only)
+    with pytest.raises(DataError, match="Read-only file system"):
+        try_place(path)
+
+
 def test_a_picture_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 
