@@ -152,7 +152,7 @@ def test_garbage_for_every_control_and_of_every_kind_ends_nothing(trained_run: P
                 attacker.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {name: None}})
             for value in GARBAGE:
                 attacker.send({"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": value}})
-        attacker.send({"type": "GuiFormDirtyMessage", "uuid": "x" * 1000, "dirty": True})
+        attacker.send({"type": "GuiFormDirtyMessage", "uuid": "x" * 1000})  # viser would pass it on to all
         attacker.set("Size", 1e9)
         visitors: list[Any] = list(page.visitors.values())
         assert attacker.wait(lambda: sorted(visitor.session.size for visitor in visitors) == [64, 4096])
