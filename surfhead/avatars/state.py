@@ -119,9 +119,8 @@ class AvatarState:
         least, last = (-1, -1) if topology is None else (0, len(topology.triangles) - 1)
         outside = int(((self.triangle < least) | (self.triangle > last)).sum())
         if outside:
-            raise ValueError(
-                f'"triangle" binds {outside} of {len(self.triangle)} surfels to triangles outside {least} to {last}'
-            )
+            of = f"{outside} of {len(self.triangle)} surfels"
+            raise ValueError(f'"triangle" names hosts outside {least} to {last} for {of}')
 
     def check(
         self,
