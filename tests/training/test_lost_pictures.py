@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from surfhead import cli
 from surfhead.core.api import DataError, create
 from surfhead.runs.train import train
 from surfhead.training import checkpoint
 from surfhead.training.trainer import Trainer
+from tests.training.test_checkpoint import largest_file
 
 SETTINGS: dict[str, Any] = {
     "device": "cpu",
@@ -117,3 +119,22 @@ def test_half_a_step_is_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(RuntimeError, match="in the middle"):
         train(str(place), preset="static", settings=SETTINGS, out=tmp_path / "run")
     assert checkpoint.latest(tmp_path / "run") is None
+
+
+def test_a_disk_that_fills_up_ends_a_training_in_three_lines(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = data(tmp_path / "data")
+    words = ["--preset", "static", "--device", "cpu", "--quiet", "--iterations", "2", "--eval"]
+    words += ["--set", "data.points=200", "--set", "evaluate.every=0", "--set", "checkpoint.at=[1]"]
+    with largest_file(50_000):  # less than the tensors
+        code = cli.main(["train", str(place), *words, "--out", str(tmp_path / "run")])
+    said = [
+        line for line in capfd.readouterr().err.splitlines() if not line.startswith(("warning", "surfhead"))
+    ]
+    assert code == 2
+    assert len(said) == 3
+    assert "00000001" in said[0]
+    assert "File too large" in said[0]
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    assert cli.main(["train", "--resume", "--quiet", "--out", str(tmp_path / "run")]) == 0
