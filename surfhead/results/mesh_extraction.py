@@ -26,7 +26,8 @@ from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_
 from surfhead.meshes.fusion import TsdfVolume
 from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
 from surfhead.results.mesh_finish import finished
-from surfhead.terminal.bars import end_waiting, waiting, watched
+from surfhead.terminal.bars import waiting, watched
+from surfhead.terminal.waited import end_waiting
 
 Pose = Mapping[str, Tensor]
 
