@@ -317,7 +317,8 @@ class AvatarView(BareView, Protocol):
     appearance: Appearance
     observed: Tensor | None
 
-    def check(self) -> None: ...  # raises ShapeError for numbers without sense
+    def check(self) -> None:
+        """Raise ShapeError where it holds numbers without sense."""
 
 
 class Format(Component):
