@@ -89,13 +89,26 @@ class Avatar:
                 self.rig.follow(self.identity)
             self._shaped = True
 
+    def state(self) -> AvatarState:
+        """Its tensors, which are shared with it."""
+        network = self.appearance.network()
+        return AvatarState(
+            self.surfels.triangle,
+            self.background,
+            self.surfels.parameters,
+            self.motion,
+            self.identity,
+            {} if network is None else network.state_dict(),
+            self.observed,
+        )
+
     def check(self) -> None:
         """See that every number in it can be drawn and written; formats and meshes ask before they begin.
 
         Raises:
             ShapeError: naming a tensor with NaN, infinity or numbers without sense, and how many it has.
         """
-        state = AvatarState.of(self)
+        state = self.state()
         try:
             state.check_values()
             state.check_hosts(self.surfels.topology)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,9 +11,6 @@ from torch import Tensor
 from surfhead.core.components import Rig
 from surfhead.core.parameters import ParameterSpec
 from surfhead.core.types import Topology
-
-if TYPE_CHECKING:
-    from surfhead.avatars.avatar import Avatar
 
 ABSURD = 1e6  # no parameter of a surfel or a rig is as large
 WIDEST = 30.0  # of a logarithm of a scale; e to the power of 45, squared, is infinite in float32
@@ -53,20 +49,6 @@ class AvatarState:
     identity: Mapping[str, Tensor] = field(default_factory=dict)
     network: Mapping[str, Tensor] | None = None
     observed: Tensor | None = None
-
-    @classmethod
-    def of(cls, avatar: Avatar) -> AvatarState:
-        """An avatar's tensors, which are shared with it."""
-        network = avatar.appearance.network()
-        return cls(
-            avatar.surfels.triangle,
-            avatar.background,
-            avatar.surfels.parameters,
-            avatar.motion,
-            avatar.identity,
-            {} if network is None else network.state_dict(),
-            avatar.observed,
-        )
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device | str) -> AvatarState:

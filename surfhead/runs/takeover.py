@@ -70,9 +70,7 @@ def import_run(
         _same_identity(avatar, opened.scene)
     with claimed(folder), run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
-        path = checkpoint.write(
-            target, AvatarState.of(avatar).tensors(), _description(config, avatar, stored.images)
-        )
+        path = checkpoint.write(target, avatar.state().tensors(), _description(config, avatar, stored.images))
         if opened is None:
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
 from surfhead.avatars.rendering import Rendering
-from surfhead.avatars.state import AvatarState, below, under
+from surfhead.avatars.state import below, under
 from surfhead.core.component import Component
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
@@ -357,7 +357,7 @@ class Trainer:
         path = self.folder / "checkpoints" / f"{self.images:08d}"
         if not self.ranks.first:
             return path
-        tensors = AvatarState.of(avatar).tensors()
+        tensors = avatar.state().tensors()
         tensors |= under("adam", self.optimiser.tensors())
         tensors |= under("statistics", statistics.tensors())
         tensors["random/densifier"] = self.generator.get_state()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from surfhead.avatars.state import AvatarState
 from surfhead.core.api import Format, ShapeError, create
 from surfhead.core.registry import registry
 from surfhead.results.mesh_extraction import canonical_pose, extract_mesh
@@ -32,7 +31,7 @@ def damaged(kind: str) -> Any:
     avatar = run.avatar()
     name, value, _ = DAMAGE[kind]
     with torch.no_grad():
-        AvatarState.of(avatar).tensors()[name][0] = value
+        avatar.state().tensors()[name][0] = value
     return avatar
 
 
