@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from rich.console import Console
 
+from surfhead.terminal.printable import printable
+
 PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
 
 
@@ -63,7 +65,7 @@ def on_terminal(stream: object) -> bool:
 
 def say(text: str) -> None:
     """Print a sentence; on a terminal lines end between words, and paths stay whole."""
-    console().print(wrapped(text, sys.stdout), soft_wrap=True)
+    console().print(wrapped(printable(text), sys.stdout), soft_wrap=True)
 
 
 def wrapped(text: str, stream: object) -> str:
