@@ -10,6 +10,8 @@ outweigh it, and a surfel that they hardly tell anything of is not left at a sla
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 from torch import Tensor
 
@@ -25,52 +27,55 @@ class MeshNormal(Regularizer):
     summary = "Surfels' normals against the smooth normals of the rest mesh."
     capturable = True
     weight = 0.1
+    _bent: BentTriangles | None = None  # of the last rest mesh: rigs that learn no identity have one
 
     def __call__(self, step: Step) -> Tensor:
         """The mean over the surfels, in [0, 1]."""
         if step.mesh is None:
             return step.surfels.opacity.sum() * 0.0
-        binding = step.binding
-        offset = binding.parameters["offset"].detach()
-        smooth = smooth_normals(step.mesh.rest, binding.triangle, offset)
+        rest, binding = step.mesh.rest, step.binding
+        if self._bent is None or self._bent.rest() is not rest:
+            self._bent = BentTriangles(rest)
+        smooth = self._bent.normals(binding.triangle, binding.parameters["offset"].detach())
         own = quaternion_to_matrix(binding.parameters["quaternion"])[..., 2]
         cosine = (own * smooth).sum(dim=-1).abs()  # a surfel has two sides
-        whole = step.mesh.rest.frames.valid[binding.triangle]
+        whole = rest.frames.valid[binding.triangle]
         return ((1.0 - cosine) * whole).sum() / max(len(cosine), 1)
 
 
-def smooth_normals(rest: RestMesh, host: Tensor, offset: Tensor) -> Tensor:
-    """The mesh's interpolated normal at each surfel, in its host's frame.
+class BentTriangles:
+    """The rest triangles in their own frames, with the normals of their vertices; no gradient flows.
 
     Args:
-        rest: the rig at rest.
-        host: (N,) int64 triangles.
-        offset: (N, 3) the surfels' centres in their hosts' frames, in units of the hosts' scales.
-
-    Returns:
-        (N, 3) unit vectors; those of degenerate triangles mean nothing.
+        rest: the rig at rest; not kept alive.
     """
-    triangles, frames = rest.topology.triangles, rest.frames  # made with their gradient, if they have one
-    vertices, turn = rest.vertices.detach(), frames.rotation.detach()
-    centroid, scale = frames.centroid.detach(), frames.scale.detach()
-    # per triangle: the corners in its frame and scale, and the normals there; few beside the surfels
-    local = (vertices[triangles] - centroid[:, None]) @ turn / scale[:, None, None]
-    bent = vertex_normals(vertices, triangles)[triangles] @ turn
-    place, (first, second, third) = offset[:, :2], local[host][..., :2].unbind(dim=1)
-    whole = _turned(second - first, third - first)
-    weights = (
-        torch.stack(
-            (
-                _turned(third - second, place - second),
-                _turned(first - third, place - third),
-                _turned(second - first, place - first),
-            ),
-            dim=-1,
-        )
-        / whole.clamp_min(1e-12)[:, None]
-    )
-    weights = weights.clamp_min(0.0)
-    return torch.nn.functional.normalize((weights[..., None] * bent[host]).sum(dim=1), dim=-1)
+
+    def __init__(self, rest: RestMesh) -> None:
+        self.rest = weakref.ref(rest)
+        triangles, frames = rest.topology.triangles, rest.frames
+        vertices, turn = rest.vertices.detach(), frames.rotation.detach()
+        place = (vertices[triangles] - frames.centroid.detach()[:, None]) @ turn
+        self._corners = place[..., :2] / frames.scale.detach()[:, None, None]
+        self._normals = vertex_normals(vertices, triangles)[triangles] @ turn
+
+    def normals(self, host: Tensor, offset: Tensor) -> Tensor:
+        """The interpolated normals at surfels, in their hosts' frames.
+
+        Args:
+            host: (N,) int64 triangles.
+            offset: (N, 3) centres in the hosts' frames, in units of the hosts' scales.
+
+        Returns:
+            (N, 3) unit vectors; those of degenerate triangles mean nothing.
+        """
+        place, (first, second, third) = offset[:, :2], self._corners[host].unbind(dim=1)
+        parts = (
+            _turned(third - second, place - second),
+            _turned(first - third, place - third),
+            _turned(second - first, place - first),
+        )  # twice the areas of the three triangles at the place: its weights, up to their sum
+        weights = torch.stack(parts, dim=-1).clamp_min(0.0)
+        return torch.nn.functional.normalize((weights[..., None] * self._normals[host]).sum(dim=1), dim=-1)
 
 
 def _turned(a: Tensor, b: Tensor) -> Tensor:

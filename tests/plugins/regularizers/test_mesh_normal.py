@@ -11,7 +11,7 @@ import torch
 from surfhead.core.types import RestMesh, Topology
 from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.maths.triangles import vertex_normals
-from surfhead.plugins.regularizers.mesh_normal import MeshNormal, smooth_normals
+from surfhead.plugins.regularizers.mesh_normal import BentTriangles, MeshNormal
 from surfhead.plugins.rigs.skinning import edge_neighbours
 from surfhead.testing import steps
 
@@ -31,7 +31,7 @@ def test_on_the_ridge_the_normal_is_halfway_between_the_slopes() -> None:
         ridge = (rest.vertices[:2].mean(dim=0) - frames.centroid[host]) @ frames.rotation[host]
         outer = (rest.vertices[2 + host] - frames.centroid[host]) @ frames.rotation[host]
         places = torch.stack((ridge, outer, 3 * outer)) / frames.scale[host]
-        found = smooth_normals(rest, torch.full((3,), host), places) @ frames.rotation[host].T
+        found = BentTriangles(rest).normals(torch.full((3,), host), places) @ frames.rotation[host].T
         assert torch.allclose(found[0], torch.tensor([0.0, 0.0, 1.0]), atol=1e-5)
         slope = torch.tensor([sin(radians(20.0)) * (1 - 2 * host), 0.0, cos(radians(20.0))])
         assert torch.allclose(found[1], slope, atol=1e-5)
@@ -95,3 +95,13 @@ def test_without_a_rig_it_is_zero_and_a_degenerate_triangle_pulls_on_nothing() -
     flat[step.mesh.topology.triangles.unique()] = 0.0
     collapsed = replace(step.mesh, rest=RestMesh(flat, step.mesh.topology))
     assert MeshNormal()(replace(step, mesh=collapsed)).item() == 0.0
+
+
+def test_another_rest_mesh_is_not_taken_for_the_last() -> None:
+    step, term = steps.random_step(12), MeshNormal()
+    assert step.mesh is not None
+    before = term(step).item()
+    bent = step.mesh.rest.vertices.detach() * torch.tensor([1.0, 1.0, 3.0])
+    other = replace(step, mesh=replace(step.mesh, rest=RestMesh(bent, step.mesh.topology)))
+    assert term(other).item() == MeshNormal()(other).item() != before
+    assert term(step).item() == before
