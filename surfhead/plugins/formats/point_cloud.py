@@ -10,6 +10,7 @@ Files hold the harmonics channel by channel: f_rest_0..K-1 are red, then green, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ CONSTANT = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 s
 PACKED = "packed_position"  # a column that only compressed files have
 CHUNK = 1 << 13  # rows gathered at a time, so that they stay in the processor's cache
 EXACT = 1 << 24  # whole numbers beyond it do not fit a float32
+_wrong = partial(DataError.of, "PLY file", remedy="Check that it is the point_cloud.ply of an avatar.")
 
 
 def columns_of(name: str, prefix: str, count: int) -> list[str]:
@@ -182,11 +184,3 @@ def refuse(settings: Mapping[str, Any], name: str) -> None:
             "Formats of one pose: 2dgs, 3dgs, gltf.",
             "Drop the setting, or choose one of these with --format.",
         )
-
-
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(
-        f'PLY file "{path}" {what}.',
-        f"Expected {expected}.",
-        "Check that it is the point_cloud.ply of an avatar.",
-    )

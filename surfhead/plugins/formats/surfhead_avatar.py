@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,12 +140,12 @@ def _newest(folder: Path) -> Path:
     )
 
 
-def _damaged(path: Path, reason: object) -> DataError:
-    return DataError(
-        f'Avatar file "{path}" cannot be read: {reason}.',
-        "Expected what `surfhead export --format surfhead` wrote beside the point cloud.",
-        "Export the avatar again.",
-    )
+_wrong = partial(
+    DataError.of,
+    "Avatar file",
+    expected="what `surfhead export --format surfhead` wrote beside the point cloud",
+    remedy="Export the avatar again.",
+)
 
 
 def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
@@ -170,12 +171,12 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
         RecursionError,
         SafetensorError,
     ) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        raise _wrong(path, f"cannot be read: {type(error).__name__}: {error}") from error
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for name, value in tensors.items():
         group, _, rest = name.partition("/")
         if group not in groups:
-            raise _damaged(path, f'it holds "{name}"')
+            raise _wrong(path, f'cannot be read: it holds "{name}"')
         groups[group][rest] = value
     rig = components.pop("rig")
     return StoredAvatar(
