@@ -5,6 +5,7 @@ What all kinds share is ``surfhead.core.component.Component``.
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -316,6 +317,9 @@ class AvatarView(BareView, Protocol):
     appearance: Appearance
     observed: Tensor | None
 
+    def check(self) -> None:
+        """Raise ShapeError where it holds numbers without sense."""
+
 
 class Format(Component):
     """Reads and/or writes a file format.
@@ -329,6 +333,18 @@ class Format(Component):
     suffixes: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Whichever door an avatar leaves by, it is checked before a file is opened."""
+        super().__init_subclass__(**settings)
+        if write := vars(cls).get("write"):
+
+            @functools.wraps(write)
+            def checked(self: Any, avatar: AvatarView, *place: Path, **settings: Any) -> Any:
+                avatar.check()
+                return write(self, avatar, *place, **settings)
+
+            cls.write = checked  # type: ignore[method-assign]
 
     def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
         """Write ``avatar`` (and what belongs to it) to ``path``; gives the files written."""

@@ -301,7 +301,9 @@ def extract_mesh(
 
     Raises:
         DataError: there is no surface in the box.
+        ShapeError: the avatar holds NaN, infinity or numbers without sense.
     """
+    avatar.check()
     settings = settings or MeshSettings()
     low, high = chosen_box(avatar, pose, settings)
     pictures = depth_pictures(avatar, pose, seen_from or cameras_for(avatar, pose, settings), settings)

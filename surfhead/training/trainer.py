@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import signal
@@ -20,7 +21,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
 from surfhead.avatars.rendering import Rendering
-from surfhead.avatars.state import AvatarState, below, under
+from surfhead.avatars.state import below, under
 from surfhead.core.component import Component
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
@@ -97,6 +98,7 @@ class Trainer:
         self._captured = CapturedWork(self._learn) if self._capturable() else None
         self._steps = 0
         self._whole, self._interrupted = True, False
+        self._kept = 0  # images of the newest checkpoint
 
     @property
     def interrupted(self) -> bool:
@@ -126,7 +128,7 @@ class Trainer:
         avatar = self.avatar
         avatar.advance(self.images)
         self.optimiser.set_rates(self.images)
-        batch = self.feed.batch(self.ranks.share(self.order.take(count)))
+        batch = self._next_batch(count)
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             still = torch.zeros_like(batch.pose_of_view)
             batch = replace(batch, pose_of_view=still, paired=len(still) == 1)
@@ -144,6 +146,16 @@ class Trainer:
         self._steps += 1
         if self.densifier.due(before, self.images, self.length):
             self._densify(rendering, before)
+
+    def _next_batch(self, count: int) -> Batch:
+        """Take and decode this process's share of the next views; if that fails, all is as it was."""
+        place = self.order.epoch, self.order.position
+        try:
+            return self.feed.batch(self.ranks.share(self.order.take(count)))
+        except Exception:
+            self.order.restore(*place)
+            self._whole = True  # nothing has been learnt of it
+            raise
 
     def _differentiate(self, batch: Batch) -> Rendering:
         """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
@@ -273,8 +285,10 @@ class Trainer:
                     self._evaluate(self, False)
                     began += time.perf_counter() - pause
                 if last:
+                    self._whole = False
                     self.avatar.shape()
                     finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
+                    self._whole = True
                 if save.due(before, self.images) or last:
                     self.save()
                 if self._export is not None and (export.due(before, self.images) or last):
@@ -294,6 +308,7 @@ class Trainer:
             raise
         except BaseException as failure:
             error = failure
+            self._rescue()
             raise
         finally:
             restore()
@@ -327,6 +342,12 @@ class Trainer:
 
     # ---- checkpoints -----------------------------------------------------------------------------
 
+    def _rescue(self) -> None:
+        """Keep what was learnt since the newest checkpoint, where something beside the steps failed."""
+        if self._whole and self.images > self._kept and self.ranks.count == 1:  # the others are elsewhere
+            with contextlib.suppress(SurfheadError):  # the first failure is the one to tell
+                log.warning("What was learnt is kept in %s; --resume goes on from there.", self.save())
+
     def save(self) -> Path:
         """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
@@ -336,7 +357,7 @@ class Trainer:
         path = self.folder / "checkpoints" / f"{self.images:08d}"
         if not self.ranks.first:
             return path
-        tensors = AvatarState.of(avatar).tensors()
+        tensors = avatar.state().tensors()
         tensors |= under("adam", self.optimiser.tensors())
         tensors |= under("statistics", statistics.tensors())
         tensors["random/densifier"] = self.generator.get_state()
@@ -350,12 +371,13 @@ class Trainer:
             **self._describe(),
         }
         checkpoint.write(path, tensors, meta)
+        self._kept = self.images
         self.events.tell("checkpointed", run=self, images=self.images, path=path)
         return path
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Take the optimiser's and the data's state; the avatar was built from the same checkpoint."""
-        self.images = int(meta["images"])
+        self.images = self._kept = int(meta["images"])
         self._steps = int(meta["steps"])
         self.order.restore(*meta["order"])
         self.optimiser.restore(below(tensors, "adam"))

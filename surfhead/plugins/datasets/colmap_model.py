@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, cause
+from surfhead.files.places import found_in, is_file
 from surfhead.plugins.datasets.intrinsics import not_pinhole
 
 MODELS = (
@@ -210,7 +211,7 @@ class Place:
 
 def model_folders(root: Path) -> list[Place]:
     """A data set's sparse models: those below ``sparse``, else ``sparse`` or the folder itself."""
-    below = sorted((root / "sparse").glob("*"))[:SUBFOLDERS] if root.is_dir() else []
+    below = found_in(root / "sparse", "*")[:SUBFOLDERS]
     for folders in (below, [root / "sparse"], [root]):
         found = [
             Place(folder, ending, _images_in(folder / f"images{ending}"))
@@ -225,7 +226,7 @@ def model_folders(root: Path) -> list[Place]:
 def _ending(folder: Path) -> str:
     """The ending of a folder's model files; empty where it holds no model."""
     for ending in READERS:
-        if all((folder / f"{name}{ending}").is_file() for name in ("cameras", "images")):
+        if all(is_file(folder / f"{name}{ending}") for name in ("cameras", "images")):
             return ending
     return ""
 

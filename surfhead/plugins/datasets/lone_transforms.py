@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
-from surfhead.files.places import is_file, place
+from surfhead.files.places import is_dir, is_file, place
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.other_trackers import other_tracker
 from surfhead.plugins.datasets.starting_points import PointOptions, starting_points
@@ -82,7 +82,7 @@ class Transforms(Dataset):
     def recognises(cls, path: Path) -> bool:
         """Whether cameras are there, in a file or a folder's transforms.json, and no head tracking is."""
         file = _file(path)
-        if file is None or other_tracker(path) or (path / "transforms_train.json").is_file():
+        if file is None or other_tracker(path) or is_file(path / "transforms_train.json"):
             return False
         try:
             return not _reason(file)
@@ -175,9 +175,9 @@ class Transforms(Dataset):
 
 def _file(path: Path) -> Path | None:
     """The description that a path means, if any."""
-    if path.is_dir():
-        return path / FILE if (path / FILE).is_file() else None
-    return path if path.suffix.lower() == ".json" and path.is_file() else None
+    if is_dir(path):
+        return path / FILE if is_file(path / FILE) else None
+    return path if path.suffix.lower() == ".json" and is_file(path) else None
 
 
 def _reason(file: Path) -> str:

@@ -91,7 +91,7 @@ class Vhap(Dataset):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the canonical parameters are there."""
-        return (path / CANONICAL).is_file()
+        return is_file(path / CANONICAL)
 
     @classmethod
     def declines(cls, path: Path) -> str:
