@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, OptionError
+from surfhead.core.api import DataError, OptionError, Pose
 from surfhead.meshes import ply
 
 Arrays = Mapping[str, np.ndarray]
@@ -176,11 +175,12 @@ def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
     return flat.astype(np.int64)
 
 
-def refuse(settings: Mapping[str, Any], name: str) -> None:
-    """Raise OptionError for any setting given to a format that writes the whole avatar."""
-    if settings:
+def refuse(name: str, timestep: int | None, parameters: Pose | None) -> None:
+    """Raise OptionError for a pose that is asked of a format which writes the whole avatar."""
+    if timestep is not None or parameters is not None:
         raise OptionError(
-            f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
+            f'Format "{name}" has no setting "{"parameters" if timestep is None else "timestep"}": '
+            "it holds the whole avatar.",
             "Formats of one pose: 2dgs, 3dgs, gltf.",
             "Drop the setting, or choose one of these with --format.",
         )

@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar, option
+from surfhead.core.api import AvatarView, DataError, Format, Pose, StoredAvatar, option
 from surfhead.files import bounds
 from surfhead.files.writing import beside, write_text
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
@@ -76,9 +76,11 @@ class SurfheadAvatar(Format):
 
     options: Options
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
-        refuse(settings, self.name)
+        refuse(self.name, timestep, parameters)
         cloud = path if path.suffix == ".ply" else path / CLOUD
         arrays = {name: value.detach().cpu().numpy() for name, value in avatar.surfels.parameters.items()}
         arrays["triangle"] = avatar.surfels.triangle.cpu().numpy()
