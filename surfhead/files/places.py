@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 
 NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.EACCES, errno.EPERM)
 
@@ -63,8 +63,6 @@ def found_in(folder: Path, pattern: str) -> list[Path]:
 def _no_name(path: Path | str, error: Exception) -> DataError:
     text = str(path).replace("\0", "\\0")
     shown = text if len(text) < 200 else f"{text[:100]}…{text[-60:]}"
-    return DataError(
-        f'"{shown}" cannot be a path: {getattr(error, "strerror", None) or error}.',
-        "Expected the path of a file or folder.",
-        "Check the path, and the permissions of its folders.",
-    )
+    what = f"cannot be a path: {cause(error)}"
+    remedy = "Check the path, and the permissions of its folders."
+    return DataError.of("", shown, what, "the path of a file or folder", remedy)

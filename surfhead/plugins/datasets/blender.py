@@ -93,7 +93,7 @@ class Blender(Dataset):
         root = place(path or Path())
         found = {split: root / f"transforms_{split}.json" for split in SPLITS}
         if not found["train"].is_file():
-            raise wrong(found["train"], "it is missing", "the training cameras", "Check the path.")
+            raise wrong(found["train"], "is missing", "the training cameras", remedy="Check the path.")
         rows = [
             (split, record)
             for split, file in found.items()
@@ -101,7 +101,7 @@ class Blender(Dataset):
             for record in read_frames(file)[1]
         ]
         if not rows:
-            raise wrong(found["train"], "it has no frames", "at least one")
+            raise wrong(found["train"], "has no frames", "at least one")
         records = [record for _, record in rows]
         files = [_picture(root, record) for record in records]
         cameras = fitted(records, [picture.image for picture in files])

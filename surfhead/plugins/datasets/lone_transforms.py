@@ -111,15 +111,15 @@ class Transforms(Dataset):
         root = file.parent
         top, records = read_frames(file)
         if not records:
-            raise wrong(file, "it has no frames", "at least one")
+            raise wrong(file, "has no frames", "at least one")
         records.sort(key=lambda record: record.text("file_path"))
         files = [_picture(root, record) for record in records]
         if not any(is_file(picture.image) for picture in files):
             raise wrong(
                 files[0].image,
-                "it is not there, nor is any other picture",
+                "is not there, nor is any other picture",
                 f'the pictures that "{file.name}" names, with any ending of {", ".join(ENDINGS)}',
-                "Keep the pictures where file_path says, relative to the file.",
+                remedy="Keep the pictures where file_path says, relative to the file.",
             )
         cameras = fitted(records, [picture.image for picture in files])
         camera_from_world, mended = poses(records)
