@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.state import ABSURD
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.core.rig_parameter import RigParameter, with_role
 from surfhead.maths import geometry
@@ -114,18 +115,20 @@ def fitted(driver: Driver, known: Known, needed: list[str]) -> dict[str, Tensor]
 
     Raises:
         DataError: a name the rig does not have, nothing that would move, another size or length, no timestep,
-            NaN.
+            NaN, infinity or numbers without sense.
     """
     made = {}
     for name, values in driver.parameters.items():
         if name not in known:
             raise unknown_name(f'parameter of driver "{driver.name}":', name, known, "Drop it.", DataError)
         rows = values.detach().double().cpu().reshape(len(values), math.prod(values.shape[1:]))
-        if not bool(torch.isfinite(rows).all()):
-            row = int((~torch.isfinite(rows)).any(dim=1).nonzero()[0])
+        wrong = ~(rows.abs() <= ABSURD)
+        if bool(wrong.any()):
+            row = int(wrong.any(dim=1).nonzero()[0])
             raise DataError(
-                f'Parameter "{name}" of driver "{driver.name}" holds NaN or infinity at timestep {row}.',
-                "Expected finite numbers.",
+                f'Parameter "{name}" of driver "{driver.name}" holds NaN, infinity or numbers beyond '
+                f"{ABSURD:g} at timestep {row}.",
+                "Expected radians, metres and shares.",
                 "Mend or remove this timestep.",
             )
         if name in driver.labels:

@@ -214,7 +214,12 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "nan": (
         {"expression": torch.tensor([[0.0] * 4, [math.nan] * 4])},
         {},
-        'Parameter "expression" of driver "other" holds NaN or infinity at timestep 1.',
+        'Parameter "expression" of driver "other" holds NaN, infinity or numbers beyond 1e+06 at timestep 1.',
+    ),
+    "huge": (
+        {"expression": torch.tensor([[0.0] * 4, [1e30] * 4])},
+        {},
+        'Parameter "expression" of driver "other" holds NaN, infinity or numbers beyond 1e+06 at timestep 1.',
     ),
     "neutral": ({"expression": torch.zeros(2, 4)}, {"neutral": 2}, '"neutral" is 2.'),
     "neutral word": ({"expression": torch.zeros(2, 4)}, {"neutral": "first"}, "\"neutral\" is 'first'."),
