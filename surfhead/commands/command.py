@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from surfhead.commands.numbers import check_given
 from surfhead.terminal.console import is_quiet, on_terminal
 from surfhead.terminal.waited import end_waiting
 
@@ -88,6 +89,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
+        check_given(self.get_params(ctx), ctx.params)
         if ctx.info_name not in READY:
             first_word(str(ctx.info_name))
         try:
