@@ -14,7 +14,7 @@ from pathlib import Path
 
 import safetensors
 
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 
 FAILURES = (OSError, safetensors.SafetensorError)
 """What writing raises; the native writer of tensors has an error of its own."""
@@ -22,10 +22,11 @@ FAILURES = (OSError, safetensors.SafetensorError)
 
 def unwritable(place: Path | str, error: BaseException) -> DataError:
     """The error to raise where something cannot be written."""
-    cause = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-    return DataError(
-        f'"{place}" cannot be written: {cause}.',
-        "Expected a folder that you may write to, on a disk with room.",
+    return DataError.of(
+        "",
+        place,
+        f"cannot be written: {cause(error).partition(chr(10))[0]}",
+        "a folder that you may write to, on a disk with room",
         "Free some space or choose another place, and run the command again.",
     )
 

@@ -40,7 +40,7 @@ def trusted() -> set[str]:
     """SHA-256 of the plugin files that the user trusts."""
     try:
         text = (configuration_folder() / TRUSTED).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: nobody's home is known
         return set()
     return {line.split(" ", 1)[0] for line in text.splitlines()}
 
@@ -49,13 +49,13 @@ def remember(digest: str, path: str) -> None:
     """Trust a plugin file from now on; where that cannot be written down, it is asked about again."""
     if digest in trusted():
         return
-    file = configuration_folder() / TRUSTED
     line = f"{digest} {' '.join(path.splitlines())}\n".encode("utf-8", "replace")
     try:
+        file = configuration_folder() / TRUSTED
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as stream:  # one write a line, so that two processes do not mix theirs
             stream.write(line)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         log.warning("That you trust %s could not be written down: %s.", path, error)
 
 

@@ -45,12 +45,18 @@ def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) 
     try:
         return _write(folder, tensors, meta)
     except FAILURES as error:
+        if not complete(_partial(folder)):  # else it is the only one between two renames
+            shutil.rmtree(_partial(folder), ignore_errors=True)
         raise unwritable(folder, error) from error
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
 
 
 def _write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.partial")
+    temporary = _partial(folder)
     if temporary.exists():
         shutil.rmtree(temporary)
     temporary.mkdir()

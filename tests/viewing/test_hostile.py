@@ -197,6 +197,28 @@ def test_one_page_has_a_share_of_the_threads_and_one_film() -> None:
     panel.visitor = SimpleNamespace(page=page)  # type: ignore[assignment]
     with panel._one_film(), pytest.raises(DataError, match="already"), panel._one_film():
         pass
-    page.films = threading.Semaphore(0)
-    with pytest.raises(DataError, match="Other films"), panel._one_film():
+    assert page.films.acquire(blocking=False)  # what was refused took no place of others
+    assert page.films.acquire(blocking=False)
+    for _ in range(2):  # and is not refused for ever
+        with pytest.raises(DataError, match="Other films"), panel._one_film():
+            pass
+    page.films.release()
+    with panel._one_film():
         pass
+
+
+def test_pictures_too_large_to_send_are_refused_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel, made = object.__new__(KeyFramePanel), []
+
+    def pictures() -> Any:
+        for number in range(1000):
+            made.append(number)
+            yield np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)  # 12 kB each
+
+    monkeypatch.setattr(panel, "_taken", pictures, raising=False)
+    monkeypatch.setattr("surfhead.viewing.key_frame_panel.LARGEST", 100_000)
+    with pytest.raises(DataError, match="more than"):
+        panel._send_pictures()
+    assert len(made) == 9
