@@ -10,6 +10,8 @@ from typing import IO, Any, ClassVar, cast
 
 from rich.console import Console
 
+from surfhead.terminal.printable import printable
+
 PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
 FILLED = re.compile(r"[ \t]+(?=\n)")  # blanks that fill a table's last column
 
@@ -80,7 +82,7 @@ def on_terminal(stream: object) -> bool:
 
 def say(text: str) -> None:
     """Print a sentence; on a terminal lines end between words, and paths stay whole."""
-    console().print(wrapped(text, sys.stdout), soft_wrap=True)
+    console().print(wrapped(printable(text), sys.stdout), soft_wrap=True)
 
 
 def wrapped(text: str, stream: object) -> str:
