@@ -278,7 +278,7 @@ def evaluate_drawings(
         "width": scene.views.width,
         "device": str(device),
     }
-    notes = () if lpips is not None else ("lpips: left out, its weights are not on this machine",)
+    notes = () if lpips is not None else ("lpips: left out, its package or weights are not on this machine",)
     return Evaluation(split, rows, means, conventions, speed, seen, notes)
 
 
