@@ -12,7 +12,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from surfhead.commands.numbers import check_given
 from surfhead.terminal.console import is_quiet, on_terminal
 from surfhead.terminal.waited import end_waiting
 
@@ -89,8 +88,10 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
-        check_given(self.get_params(ctx), ctx.params)
         if ctx.info_name not in READY:
+            from surfhead.commands.numbers import check_given
+
+            check_given(self.get_params(ctx), ctx.params)
             first_word(str(ctx.info_name))
         try:
             return super().invoke(ctx)
