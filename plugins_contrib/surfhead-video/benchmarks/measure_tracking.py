@@ -79,7 +79,7 @@ def figures(places: LandmarkPlaces, fit: Fit, truth: Fit, found: Detections) -> 
 
 
 def sliding(points: SkinPoints, fit: Fit, truth: Fit, found: Detections) -> float:
-    """Median error in the last fifth, points at their best constant offsets, fraction of the eyes' distance."""
+    """Median error in the last fifth, points at their best offsets, fraction of the eyes' distance."""
     mine, seen, _ = seen_places(points, fit, found)
     true, there, _ = seen_places(points, truth, found)
     towards = -there / np.linalg.norm(there, axis=2, keepdims=True)

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python train_tracked.py ict.safetensors face_landmarker.task CLIPS OUT --people 101
 
-All are written as ordinary folders, with pictures cut and masks made by the true head, and trained with preset
-`monocular`, all of it in so many images. The last fifth of the clip is held out; it is drawn with its own
+All are written as ordinary folders, with pictures cut and masks made by the true head, and trained with
+preset `monocular`, all of it in so many images. The last fifth is held out, and drawn with its own
 tracked or true parameters. ``landmarks`` is the fit without the poses from pictures; ``true pose`` is tracked
 but for the true rotations, translations and focal length, and so on: what of the gap each part accounts for.
 ``own`` is as a user has it: cut and masked by the fitted head.

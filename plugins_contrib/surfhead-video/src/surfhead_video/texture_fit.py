@@ -25,9 +25,9 @@ from surfhead_video.landmark_places import OUTER_CORNERS, LandmarkPlaces
 from surfhead_video.skin_points import SkinPoints
 from surfhead_video.windows import LONGEST, OVERLAP
 
-EYES = 64.0  # pixels between the eyes' outer corners in the pictures that are looked at
+EYES = 96.0  # pixels between the eyes' outer corners in the pictures that are looked at
 ROOM = 0.5  # round the landmarks, fraction of their extent
-FINE, COARSE = 1.5, 4.0  # standard deviations between which details count, pixels of these pictures
+FINE, COARSE = 1.2, 3.5  # standard deviations between which details count, pixels of these pictures
 STEPS = 3
 SEEN = 4  # frames that must show a point
 GRAZING, FACING = 0.25, 0.5  # cosines at which a point begins to count, and counts in full
