@@ -157,7 +157,7 @@ def settings() -> str:
 
     described = attributes(inspect.getdoc(RunConfig) or "")
     rows = [
-        (f"`{field.name}`", plain(field.type), shown(field), described.get(field.name, ""))
+        (f"`{field.name}`", plain(field.type), shown(field), told(field, described))
         for field in dataclasses.fields(RunConfig)
         if field.name in described or field.type in ("int", "bool", "str")
     ]
@@ -179,9 +179,7 @@ def settings() -> str:
     ):
         text = inspect.getdoc(cls) or ""
         said = attributes(text)
-        fields = [
-            (f"`{f.name}`", plain(f.type), shown(f), said.get(f.name, "")) for f in dataclasses.fields(cls)
-        ]
+        fields = [(f"`{f.name}`", plain(f.type), shown(f), told(f, said)) for f in dataclasses.fields(cls)]
         parts += [f"### {key}", text.splitlines()[0], table(("key", "type", "default", "what it is"), fields)]
     linked = ", ".join(
         f"[{key}](components/{key.replace('data', 'dataset')}.md)" for key in SECTION_OF_COMPONENT
@@ -255,6 +253,15 @@ def plugin_api() -> str:
         "::: surfhead.core.errors\n    options: {heading_level: 3, show_root_heading: false}",
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def told(field: Any, described: dict[str, str]) -> str:
+    """What a setting is, from where it is declared or the docstring of its class, and its bounds."""
+    from surfhead.core.options import bounds_of
+
+    text = str(field.metadata.get("description") or described.get(field.name, ""))
+    bounds = bounds_of(field)
+    return f"{text.rstrip('.')} ({bounds})." if bounds else text
 
 
 def shown(field: Any) -> str:

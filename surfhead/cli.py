@@ -7,76 +7,63 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 from surfhead import __version__
-from surfhead.commands.ablate import ablate
-from surfhead.commands.check import check
-from surfhead.commands.command import Command, Group
-from surfhead.commands.compare import compare
-from surfhead.commands.data import data
-from surfhead.commands.doctor import doctor
-from surfhead.commands.eval import evaluate
-from surfhead.commands.export import export
-from surfhead.commands.flags import flags
-from surfhead.commands.import_avatar import import_avatar
-from surfhead.commands.list import list_components
-from surfhead.commands.mesh import mesh
-from surfhead.commands.reenact import reenact
-from surfhead.commands.render import render
-from surfhead.commands.report import report
-from surfhead.commands.rig import rig
-from surfhead.commands.show import show
-from surfhead.commands.synth import synth
-from surfhead.commands.train import train
-from surfhead.commands.train_all import train_all
-from surfhead.commands.train_words import TrainCommand
-from surfhead.commands.view import view
+from surfhead.commands.command import Group
+from surfhead.commands.on_demand import CommandsOnDemand
 from surfhead.core.errors import SurfheadError
-from surfhead.terminal.bars import end_waiting
 from surfhead.terminal.console import be_quiet, wrapped
+from surfhead.terminal.printable import printable
+from surfhead.terminal.waited import end_waiting
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "eval": evaluate,
-    "render": render,
-    "view": view,
-    "reenact": reenact,
-    "mesh": mesh,
-    "export": export,
-    "import": import_avatar,
-    "train-all": train_all,
-    "ablate": ablate,
-    "compare": compare,
-    "report": report,
-    "list": list_components,
-    "show": show,
-    "check": check,
-    "synth": synth,
-    "doctor": doctor,
-    "flags": flags,
+# module and function below surfhead.commands, in the order of the help
+COMMANDS = {
+    "train": "train:train",
+    "eval": "eval:evaluate",
+    "render": "render:render",
+    "view": "view:view",
+    "reenact": "reenact:reenact",
+    "mesh": "mesh:mesh",
+    "export": "export:export",
+    "import": "import_avatar:import_avatar",
+    "train-all": "train_all:train_all",
+    "ablate": "ablate:ablate",
+    "compare": "compare:compare",
+    "report": "report:report",
+    "list": "list:list_components",
+    "show": "show:show",
+    "check": "check:check",
+    "synth": "synth:synth",
+    "doctor": "doctor:doctor",
+    "flags": "flags:flags",
 }
+GROUPS = {"data": "data:data", "rig": "rig:rig"}
+CLASSES = {"train": "train_words:TrainCommand"}
+SETTINGS = {"show": {"ignore_unknown_options": True}}  # names such as the preset -eyeballs are arguments
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+
+class _Root(Group):
+    """All commands, each imported when it is asked for."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = CommandsOnDemand({**COMMANDS, **GROUPS}, CLASSES, SETTINGS)
+
+
 app = typer.Typer(
     name="surfhead",
-    cls=Group,
+    cls=_Root,
     help="Train, measure and render riggable head avatars made of 2D Gaussian surfels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name, _command in COMMANDS.items():
-    # names such as the preset -eyeballs are arguments, too
-    _dashes = {"ignore_unknown_options": _name == "show"}
-    _class = TrainCommand if _name == "train" else Command
-    app.command(_name, cls=_class, context_settings=_dashes)(_command)
-app.add_typer(data, name="data")
-app.add_typer(rig, name="rig")
 
 
 def _version(wanted: bool) -> None:
@@ -98,7 +85,7 @@ class _StandardError(logging.Handler):
     """Prints warnings on whatever standard error is at that moment, so that a live display can lift them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = f"{record.levelname.lower()}: {self.format(record)}"
+        text = printable(f"{record.levelname.lower()}: {self.format(record)}")
         print(wrapped(text, sys.stderr), file=sys.stderr)
 
 
@@ -138,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _printable()
     debug = any(argument.partition("=")[0] == "--debug" for argument in given)
     log = logging.getLogger("surfhead")
+    level = log.level
     handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
@@ -170,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         end_waiting()
         log.removeHandler(handler)
+        log.setLevel(level)  # --quiet is of this command alone
     return 0
 
 

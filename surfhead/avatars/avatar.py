@@ -11,6 +11,7 @@ from torch import Tensor
 from surfhead.avatars.captured_drawing import CapturedDrawing
 from surfhead.avatars.posing import PoseValue, checked, pose_of, same_count, timesteps_of
 from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.state import ABSURD, AvatarState
 from surfhead.avatars.surface import colours_of, surface_of
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
@@ -87,6 +88,37 @@ class Avatar:
             with torch.no_grad():
                 self.rig.follow(self.identity)
             self._shaped = True
+
+    def state(self) -> AvatarState:
+        """Its tensors, which are shared with it."""
+        network = self.appearance.network()
+        return AvatarState(
+            self.surfels.triangle,
+            self.background,
+            self.surfels.parameters,
+            self.motion,
+            self.identity,
+            {} if network is None else network.state_dict(),
+            self.observed,
+        )
+
+    def check(self) -> None:
+        """See that every number in it can be drawn and written; formats and meshes ask before they begin.
+
+        Raises:
+            ShapeError: naming a tensor with NaN, infinity or numbers without sense, and how many it has.
+        """
+        state = self.state()
+        try:
+            state.check_values()
+            state.check_hosts(self.surfels.topology)
+        except ValueError as error:
+            raise ShapeError(
+                f"The avatar is damaged: {error}.",
+                f"Expected finite numbers up to {ABSURD:g}, rotations and scales that mean something, and "
+                "host triangles of its rig.",
+                "Mend this tensor, or load the avatar anew from a checkpoint of its run.",
+            ) from error
 
     def poses(self, timesteps: Tensor) -> dict[str, Tensor]:
         """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""

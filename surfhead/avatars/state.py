@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from surfhead.avatars.avatar import Avatar
 from surfhead.core.components import Rig
 from surfhead.core.parameters import ParameterSpec
 from surfhead.core.types import Topology
 
 ABSURD = 1e6  # no parameter of a surfel or a rig is as large
+WIDEST = 30.0  # of a logarithm of a scale; e to the power of 45, squared, is infinite in float32
 GROUPS = ("surfels", "motion", "identity", "network")  # each a mapping, below its name and a slash
 
 
@@ -51,25 +51,11 @@ class AvatarState:
     observed: Tensor | None = None
 
     @classmethod
-    def of(cls, avatar: Avatar) -> AvatarState:
-        """An avatar's tensors, which are shared with it."""
-        network = avatar.appearance.network()
-        return cls(
-            avatar.surfels.triangle,
-            avatar.background,
-            avatar.surfels.parameters,
-            avatar.motion,
-            avatar.identity,
-            {} if network is None else network.state_dict(),
-            avatar.observed,
-        )
-
-    @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device | str) -> AvatarState:
         """The state in a checkpoint's tensors, which hold other things, too.
 
         Raises:
-            KeyError, ValueError: a tensor is missing, or has a shape that no avatar has.
+            KeyError, ValueError: a tensor is missing, or has a shape or values that no avatar has.
         """
         groups = {name: below(tensors, name) for name in GROUPS}
         made = cls(
@@ -88,6 +74,7 @@ class AvatarState:
         length = max((len(rows) for rows in made.motion.values()), default=0)
         for name, rows in made.motion.items():
             _expect(name, rows, (length, *rows.shape[1:2]))
+        made.check_values()
         return made
 
     def tensors(self) -> dict[str, Tensor]:
@@ -101,6 +88,21 @@ class AvatarState:
             yield from under(group, getattr(self, group) or {}).items()
         if self.observed is not None:
             yield "observed", self.observed
+
+    def check_values(self) -> None:
+        """See that every number can be drawn and written. Raises ValueError naming a tensor and how many."""
+        for name, value in self._named():
+            if count := absurd(name.rpartition("/")[2], value):
+                of = f"{count} of {value.numel()} values"
+                raise ValueError(f'"{name}" holds NaN, infinity or numbers without sense: {of}')
+
+    def check_hosts(self, topology: Topology | None) -> None:
+        """See that every host triangle is one of the rig's. Raises ValueError."""
+        least, last = (-1, -1) if topology is None else (0, len(topology.triangles) - 1)
+        outside = int(((self.triangle < least) | (self.triangle > last)).sum())
+        if outside:
+            of = f"{outside} of {len(self.triangle)} surfels"
+            raise ValueError(f'"triangle" names hosts outside {least} to {last} for {of}')
 
     def check(
         self,
@@ -124,9 +126,7 @@ class AvatarState:
         _same_names("surfel parameter", self.surfels, specs)
         for name, spec in specs.items():
             _expect(name, self.surfels[name], (count, *spec.shape))
-        least, last = (-1, -1) if topology is None else (0, len(topology.triangles) - 1)
-        if count and not least <= int(self.triangle.min()) <= int(self.triangle.max()) <= last:
-            raise ValueError(f"a surfel is bound to a triangle that is not one of 0 to {last}")
+        self.check_hosts(topology)
         known = rig.parameters()
         for name, rows in self.motion.items():
             if name not in known:
@@ -138,6 +138,24 @@ class AvatarState:
                 _expect(name, self.network[name], tuple(value.shape), value.dtype)
 
 
+def absurd(name: str, value: Tensor) -> int:
+    """How many values of a tensor no avatar has: NaN, infinite, larger than anything, of no rotation.
+
+    Args:
+        name: of the parameter, without its group.
+        value: of any shape.
+    """
+    if not value.is_floating_point():
+        return 0
+    value = value.detach()
+    bad = ~(value.abs() <= ABSURD)
+    if name == "log_scale":
+        bad |= value > WIDEST
+    if name == "quaternion":
+        bad |= (value == 0).all(dim=-1, keepdim=True)
+    return int(bad.sum())
+
+
 def _same_names(kind: str, given: Mapping[str, object], expected: Mapping[str, object]) -> None:
     if given.keys() != expected.keys():
         odd = min(given.keys() ^ expected.keys())
@@ -145,8 +163,6 @@ def _same_names(kind: str, given: Mapping[str, object], expected: Mapping[str, o
 
 
 def _expect(name: str, value: Tensor, shape: tuple[int, ...], kind: torch.dtype = torch.float32) -> None:
-    """Raise ValueError where a tensor has another shape or type, or values that no avatar has."""
+    """Raise ValueError where a tensor has another shape or type."""
     if tuple(value.shape) != shape or value.dtype != kind:
         raise ValueError(f'"{name}" is {value.dtype} {tuple(value.shape)}, not {kind} {shape}')
-    if value.is_floating_point() and value.numel() and not float(value.detach().abs().max()) <= ABSURD:
-        raise ValueError(f'"{name}" holds NaN, infinity or numbers beyond {ABSURD:g}')

@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from surfhead.terminal.bars import end_waiting, waiting
 from surfhead.terminal.console import is_quiet, on_terminal
+from surfhead.terminal.waited import end_waiting
 
 TRANSFERS, POSES = ("absolute", "relative"), ("driver", "relative", "fixed")  # a test sees that they are so
 SPLITS = ("train", "val", "test", "all")
@@ -123,6 +123,8 @@ def first_word(name: str) -> None:
         return
     text = f"surfhead {name}: loading PyTorch"
     if on_terminal(sys.stderr):
+        from surfhead.terminal.bars import waiting
+
         waiting(text)
     else:
         print(f"{text} ...", file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from importlib import metadata
@@ -100,8 +101,9 @@ def folders() -> list[tuple[str, str]]:
     """Where things are kept that can be made again, and the plugins the environment names."""
     from surfhead.core.cache import VARIABLE, cache_folder
 
-    folder = cache_folder()
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    folder, size = cache_folder(), 0
+    with contextlib.suppress(OSError):  # no folder can have this name, or another process tidies it up
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     files = os.environ.get("SURFHEAD_PLUGINS") or "none (they would be in $SURFHEAD_PLUGINS)"
     return [
         ("cache folder", f"{folder}, {size_text(size)} (${VARIABLE} moves it)"),

@@ -12,8 +12,8 @@ import typer
 from surfhead.commands.command import completion, first_word, kinds, names_of_kind
 from surfhead.commands.list import PRESET
 from surfhead.commands.parameters import Debug, Plugins
-from surfhead.terminal.bars import end_waiting
 from surfhead.terminal.console import console, say
+from surfhead.terminal.waited import end_waiting
 
 
 def show(

@@ -17,6 +17,7 @@ from surfhead.core.errors import (
     SurfheadError,
     UnavailableError,
     UnknownNameError,
+    cause,
     unknown_name,
 )
 from surfhead.core.hookspecs import hookimpl
@@ -39,8 +40,9 @@ if not TYPE_CHECKING:  # a type checker would take every name for known
     def __getattr__(name: str) -> Any:
         if name == "__all__":
             return __dir__()
-        if name.startswith("_") or name not in __dir__():
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from surfhead.core import interfaces
+        if not name.startswith("_"):
+            from surfhead.core import interfaces
 
-        return getattr(interfaces, name)
+            if name in vars(interfaces):
+                return getattr(interfaces, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

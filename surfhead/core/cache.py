@@ -6,15 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+from surfhead.core.errors import OptionError
+
 VARIABLE = "SURFHEAD_CACHE"
 
 
 def cache_folder() -> Path:
     """``$SURFHEAD_CACHE``, else ``surfhead`` in the user's cache folder; it need not exist yet."""
-    if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "surfhead"
+    windows = sys.platform == "win32"
+    name, usual = ("LOCALAPPDATA", "AppData/Local") if windows else ("XDG_CACHE_HOME", ".cache")
+    try:
+        if chosen := os.environ.get(VARIABLE):
+            return Path(chosen).expanduser()
+        return Path(os.environ.get(name) or Path.home() / usual) / "surfhead"
+    except RuntimeError as error:  # a home of nobody
+        raise OptionError("No folder for caches is known.", f"{error}", f"Set ${VARIABLE} to one.") from error

@@ -5,6 +5,7 @@ What all kinds share is ``surfhead.core.component.Component``.
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from surfhead.core.colour_model import ColourModel
     from surfhead.core.densification import DensifyPlan, DensifyState
     from surfhead.core.directional import Directional
+    from surfhead.core.exchange import StoredAvatar
     from surfhead.core.field_model import FieldModel
     from surfhead.core.linear_rig import LinearRig
     from surfhead.core.rig_parameter import RigParameter
-    from surfhead.core.scene import Scene
+    from surfhead.core.scene import Motion, Scene
     from surfhead.core.types import (
         AffineField,
         Binding,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
         WorldSurfels,
     )
     from surfhead.maths.light import Light
+
+Pose = Mapping[str, Tensor]  # rig parameters of a timestep, name -> (1, size); missing ones are zero
 
 
 class Deformer(Component):
@@ -105,7 +109,7 @@ class Appearance(Component):
     def advance(self, images: int) -> None:
         """Told how many training images were seen, so that it can raise its degree or switch terms on."""
 
-    def stage(self) -> tuple[Any, ...]:
+    def stage(self) -> tuple[object, ...]:
         """A value that changes whenever ``advance`` changed what ``__call__`` computes."""
         return ()
 
@@ -203,7 +207,7 @@ class Rig(Component):
         """The per-timestep parameters by name."""
 
     @abstractmethod
-    def prepare(self, identity: Mapping[str, Tensor], device: Any = "cpu") -> RestMesh:
+    def prepare(self, identity: Mapping[str, Tensor], device: torch.device | str = "cpu") -> RestMesh:
         """Load the assets, apply the identity, and return the canonical mesh (also kept in the rig)."""
 
     @abstractmethod
@@ -232,10 +236,6 @@ class Rig(Component):
         Args:
             parameters: name -> (P, size); missing names are zero.
         """
-
-    def joints(self) -> tuple[str, ...]:
-        """Names of the joints, root first."""
-        return ()
 
     def fingerprint(self) -> str:
         """A hash of the assets and topology, stored in checkpoints."""
@@ -316,6 +316,9 @@ class AvatarView(BareView, Protocol):
     appearance: Appearance
     observed: Tensor | None
 
+    def check(self) -> None:
+        """Raise ShapeError where it holds numbers without sense."""
+
 
 class Format(Component):
     """Reads and/or writes a file format.
@@ -330,12 +333,25 @@ class Format(Component):
     reads: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
-        """Write ``avatar`` (and what belongs to it) to ``path``; gives the files written."""
+    def __init_subclass__(cls, **settings: Any) -> None:  # an avatar leaves by no door unchecked
+        super().__init_subclass__(**settings)
+        if write := vars(cls).get("write"):
+
+            @functools.wraps(write)
+            def checked(self: Any, avatar: AvatarView, *place: Path, **settings: Any) -> Any:
+                avatar.check()
+                return write(self, avatar, *place, **settings)
+
+            cls.write = checked  # type: ignore[method-assign]
+
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
+        """Write ``avatar``, or one pose of it: a timestep of its motion, or parameters. Gives the files."""
         raise OptionError(f'Format "{self.name}" cannot write.', "", "See `surfhead list format` for others.")
 
-    def read(self, path: Path) -> Any:
-        """Read ``path``."""
+    def read(self, path: Path) -> StoredAvatar | Motion:
+        """Read ``path``: an avatar, or what moves one."""
         raise OptionError(f'Format "{self.name}" cannot read.', "", "See `surfhead list format` for others.")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from surfhead.terminal.printable import one_line
+
 
 class SurfheadError(Exception):
     """Base of all declared errors.
@@ -20,8 +22,7 @@ class SurfheadError(Exception):
     """
 
     def __init__(self, what: str, exists: str = "", remedy: str = "") -> None:
-        # a line each, whatever stands in the names that they quote
-        self.what, self.exists, self.remedy = (" ".join(part.splitlines()) for part in (what, exists, remedy))
+        self.what, self.exists, self.remedy = map(one_line, (what, exists, remedy))
         super().__init__("\n".join(line for line in (self.what, self.exists, self.remedy) if line))
 
 
@@ -40,6 +41,17 @@ class ShapeError(SurfheadError):
 class DataError(SurfheadError):
     """A file or folder is missing, damaged or not what its format promises."""
 
+    @classmethod
+    def of(
+        cls, noun: str, path: object, what: str, expected: str, remedy: str, *, field: str = ""
+    ) -> DataError:
+        """``NOUN "PATH" WHAT.``, or ``NOUN "PATH": field "FIELD" WHAT.``; ``Expected EXPECTED.``; the remedy.
+
+        Who reads one kind of file says the rest once: ``wrong = partial(DataError.of, noun, remedy=...)``.
+        """
+        place = f'{noun} "{path}"'.lstrip() + (f': field "{field}"' if field else "")
+        return cls(f"{place} {what}.", f"Expected {expected}.", remedy)
+
 
 class PluginLoadError(SurfheadError):
     """A plugin could not be imported, registered twice, or misspelt a hook."""
@@ -51,6 +63,11 @@ class ContractError(SurfheadError):
 
 class UnavailableError(SurfheadError):
     """A component exists but cannot run on this machine (no compiler, no GPU, a package missing)."""
+
+
+def cause(error: BaseException) -> str:
+    """Why something could not be read or written, as the system or the library says."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

@@ -4,7 +4,7 @@ from surfhead.core import neighbour_blend
 from surfhead.core.colour_model import ColourModel, Highlight
 from surfhead.core.component import Component
 from surfhead.core.components import Appearance, AvatarView, Dataset, Deformer, Densifier, Format
-from surfhead.core.components import Observer, Rasterizer, Regularizer, Rig
+from surfhead.core.components import Observer, Pose, Rasterizer, Regularizer, Rig
 from surfhead.core.densification import DensifyPlan, DensifyState
 from surfhead.core.directional import Directional
 from surfhead.core.exchange import StoredAvatar

@@ -94,7 +94,8 @@ def check_options(options: Values, where: str) -> None:
 def _remedy(where: str, key: str) -> str:
     """How to set an option of a component that errors call so."""
     if '"' not in where:
-        return f"Mend --set {key}; see `surfhead show preset base`."
+        section = f"{where[1:-1]}." if where.startswith("[") else ""
+        return f"Mend --set {section}{key}; see `surfhead show preset base`."
     kind, _, name = where.replace('"', "").partition(" ")
     table = {"dataset": "data", "regularizer": f"regularizers.{name}", "observer": f"observers.{name}"}
     return f"Mend --set {table.get(kind, kind)}.{key}; see `surfhead show {kind} {name}`."

@@ -139,8 +139,8 @@ class Registry:
 
         Raises PluginLoadError naming the file and the cause.
         """
-        path = path.expanduser().resolve()
-        if not (path.is_file() and os.access(path, os.R_OK)):
+        path = Path(os.path.realpath(os.path.expanduser(path)))  # noqa: PTH111 (raises for no name)
+        if not (os.path.isfile(path) and os.access(path, os.R_OK)):  # noqa: PTH113
             raise PluginLoadError(
                 f'There is no plugin file "{path}" that can be read.',
                 "Expected a Python file with `@hookimpl` functions.",

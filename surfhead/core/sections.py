@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from surfhead.core.errors import OptionError
 from surfhead.core.moments import in_images
+from surfhead.core.options import option
 
 
 @dataclass(frozen=True)
@@ -21,35 +21,20 @@ class Choice:
 LARGEST = 1e12  # of rates, weights and image counts
 
 
-def _check(**values: float | None) -> None:
-    """Raise OptionError for what is negative, NaN or beyond any sense; None was not given."""
-    for name, value in values.items():
-        if value is not None and not 0 <= value <= LARGEST:
-            raise OptionError(
-                f'"{name}" is {value}.', f"Expected 0 to {LARGEST:g}.", "Mend it with --set or in the file."
-            )
-
-
 @dataclass(frozen=True)
 class Term:
-    """A regularizer's share in the loss.
+    """A regularizer's share in the loss; times are images, or fractions of the run.
 
     Attributes:
-        weight: factor; 0 leaves the term out; None means the published weight.
-        start: images, or fraction of the run, at which it starts; None: the published fraction.
-        ramp: images, or fraction of the run, over which the weight rises linearly from 0.
         optional: leave it out, with a warning, where the data lack what it needs, such as masks.
         options: the regularizer's own options.
     """
 
-    weight: float | None = None
-    start: int | float | None = None
-    ramp: int | float = 0
+    weight: float | None = option(None, "Factor; 0 leaves it out; None: as published.", low=0, high=LARGEST)
+    start: int | float | None = option(None, "When it starts; None: as published.", low=0, high=LARGEST)
+    ramp: int | float = option(0, "How long its weight rises linearly from 0.", low=0, high=LARGEST)
     optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _check(weight=self.weight, start=self.start, ramp=self.ramp)
 
 
 @dataclass(frozen=True)
@@ -57,19 +42,13 @@ class Occasions:
     """When something happens: every so many images, and at listed image counts.
 
     Attributes:
-        every: images, or a fraction of the run; 0 means only at the listed counts (and at the end).
         at: image counts.
-        limit: at most this many views a split, spread evenly; 0 means all (evaluation only).
-        final: the same at the end of the run (evaluation only).
     """
 
-    every: int | float = 0
+    every: int | float = option(0, "Images, or a fraction of the run; 0: never.", low=0, high=LARGEST)
     at: tuple[int, ...] = ()
-    limit: int = 0
-    final: int = 0
-
-    def __post_init__(self) -> None:
-        _check(every=self.every, limit=self.limit, final=self.final)
+    limit: int = option(0, "Views a split in evaluations, spread evenly; 0: all.", low=0, high=LARGEST)
+    final: int = option(0, "The same at the end of the run.", low=0, high=LARGEST)
 
     def within(self, length: int) -> Self:
         """The same occasions in image counts of a run of ``length`` images."""
@@ -105,15 +84,12 @@ class Rate:
     An ``optional`` one, such as a preset's, is let go where no component has such a group.
     """
 
-    initial: float | None = None
-    final: float | None = None
-    delay: float | None = None
-    delay_steps: int | float | None = None
-    steps: int | float | None = None
+    initial: float | None = option(None, "At the start.", low=0, high=LARGEST)
+    final: float | None = option(None, "After the steps.", low=0, high=LARGEST)
+    delay: float | None = option(None, "Factor at the start, where it is delayed.", low=0, high=LARGEST)
+    delay_steps: int | float | None = option(None, "Over which the delay ends.", low=0, high=LARGEST)
+    steps: int | float | None = option(None, "Over which it falls.", low=0, high=LARGEST)
     optional: bool = False
-
-    def __post_init__(self) -> None:
-        _check(**vars(self))
 
 
 @dataclass(frozen=True)

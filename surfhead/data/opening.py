@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from surfhead.core.components import Dataset
@@ -10,7 +12,9 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
-from surfhead.files.places import place
+from surfhead.files.places import place, resolved
+
+log = logging.getLogger("surfhead")
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,32 @@ def data_choice(data: str | None) -> Choice:
     found = registry()
     for name in found.names("dataset"):
         cls: Any = found.get("dataset", name)
-        if cls.recognises(path):
+        if recognised(cls, path):
             return Choice(name)
     readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
-    reasons = [reader.declines(path) for reader in readers]
+    reasons = [_declined(reader, path) for reader in readers]
     said = " ".join(dict.fromkeys(reason for reason in reasons if reason))
     raise DataError(
         f'No data set reader recognises "{data}".' + (f" {said}" if said else ""),
         f"Readers: {', '.join(found.names('dataset'))}.",
         "Name one with --set data.name=NAME, or see `surfhead show dataset NAME` for its layout.",
     )
+
+
+def recognised(reader: Any, path: Path) -> bool:
+    """Whether a reader says that it reads a path; one that fails over it does not."""
+    try:
+        return bool(reader.recognises(path))
+    except (OSError, ValueError) as error:
+        log.debug('Reader "%s" cannot look at "%s": %s', reader.name, path, error)
+        return False
+
+
+def _declined(reader: Any, path: Path) -> str:
+    try:
+        return str(reader.declines(path))
+    except (OSError, ValueError) as error:
+        return f'Reader "{reader.name}" cannot look at it: {error}.'
 
 
 def usual_preset(data: str | None, name: str | None = None) -> str:
@@ -58,7 +78,7 @@ def usual_preset(data: str | None, name: str | None = None) -> str:
         DataError: no reader recognises the data. UnknownNameError: there is no reader of this name.
     """
     if name is None:
-        name = data_choice(None if data is None else str(place(data).resolve())).name
+        name = data_choice(None if data is None else str(resolved(data))).name
     chosen: Any = registry().get("dataset", name)
     return str(chosen.preset)
 

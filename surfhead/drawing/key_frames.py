@@ -25,6 +25,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ from surfhead.files.bounds import read_json
 from surfhead.files.writing import write_text
 
 RIGID = 1e-3  # largest deviation of a rotation times its transpose from the identity, as in Cameras.validate
+wrong = partial(DataError.of, "Key frames", expected="a JSON file", remedy="Mend it.")
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 FASTEST = 1000.0  # pictures a second
 LONGEST = 86400.0  # seconds
@@ -97,15 +99,15 @@ class KeyFrames:
         for number, frame in enumerate(self.frames):
             if number and not frame.time > self.frames[number - 1].time:
                 raise self._error(
-                    number, f"is at {frame.time:g} s, not after the one before", "Expected ascending times."
+                    number, f"is at {frame.time:g} s, not after the one before", "ascending times"
                 )
             if frame.pose is not None and frame.timestep is not None:
-                raise self._error(number, "has a pose and a timestep", "Expected one of the two.")
+                raise self._error(number, "has a pose and a timestep", "one of the two")
             if _posed(frame) != _posed(self.frames[0]):
                 raise self._error(
                     number,
                     f"has {'a' if _posed(frame) else 'no'} pose or timestep, unlike the first",
-                    "Expected one in every frame, or in none.",
+                    "one in every frame, or in none",
                 )
             matrix = np.array(frame.camera.camera_from_world)
             rotation = matrix[:3, :3]
@@ -114,7 +116,7 @@ class KeyFrames:
                 raise self._error(
                     number,
                     "has a camera that is not rigid",
-                    "Expected a rotation and a translation in metres above the row 0, 0, 0, 1.",
+                    "a rotation and a translation in metres above the row 0, 0, 0, 1",
                 )
 
         if self.duration * self.fps > MOST:
@@ -125,7 +127,7 @@ class KeyFrames:
             )
 
     def _error(self, number: int, what: str, expected: str) -> DataError:
-        return DataError(f'Key frame {number} of "{self.name}" {what}.', expected, "Mend this key frame.")
+        return DataError.of(f"Key frame {number} of", self.name, what, expected, "Mend this key frame.")
 
     @classmethod
     def read(cls, path: Path) -> KeyFrames:
@@ -133,13 +135,9 @@ class KeyFrames:
         try:
             content = read_json(path, 1 << 26)
         except FileNotFoundError as error:
-            raise DataError(
-                f'Key frames "{path}" do not exist.', "Expected a JSON file.", "Check the path."
-            ) from error
+            raise wrong(path, "do not exist", remedy="Check the path.") from error
         except (OSError, ValueError, RecursionError) as error:
-            raise DataError(
-                f'Key frames "{path}" cannot be read: {error}.', "Expected a JSON file.", "Mend it."
-            ) from error
+            raise wrong(path, f"cannot be read: {error}") from error
         return cls.from_table(content, str(path))
 
     @classmethod
@@ -183,7 +181,7 @@ class KeyFrames:
                 raise self._error(
                     number,
                     f"is of timestep {frame.timestep}",
-                    f"The avatar has timesteps 0 to {timesteps - 1}." if timesteps else "It has no motion.",
+                    f"timesteps 0 to {timesteps - 1}" if timesteps else "none: the avatar has no motion",
                 )
             for name, values in (frame.pose or {}).items():
                 if name not in known:
@@ -194,9 +192,7 @@ class KeyFrames:
                         "Rename or drop it.",
                     )
                 if len(values) != known[name].size:
-                    raise self._error(
-                        number, f'has {len(values)} values of "{name}"', f"Expected {known[name].size}."
-                    )
+                    raise self._error(number, f'has {len(values)} values of "{name}"', str(known[name].size))
         return self
 
     @property

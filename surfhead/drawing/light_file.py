@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ CHANNELS = 64
 TILE = 1 << 22  # pixels
 MOST_TURN = 36000.0  # degrees
 DEGREE = 3
+_wrong = partial(DataError.of, "The light", remedy="Choose another file, or a named light, with --light.")
 SETTINGS = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
@@ -83,12 +85,12 @@ def environment(path: Path) -> np.ndarray:
             'Run `pip install "surfhead[light]"`.',
         ) from error
     if not path.is_file():
-        raise DataError(f'The light "{path}" does not exist.', "Expected a file.", "Check the path.")
+        raise _wrong(path, "does not exist", "a file", remedy="Check the path.")
     largest = FLAT * regular(path).stat().st_size + ALWAYS
     picture = OpenImageIO.ImageInput.open(str(path))
     if picture is None:
         reason = (OpenImageIO.geterror() or "it holds no picture").splitlines()[0]
-        raise _wrong(path, f"cannot be read: {reason}", "Expected a Radiance .hdr or OpenEXR .exr picture.")
+        raise _wrong(path, f"cannot be read: {reason}", "a Radiance .hdr or OpenEXR .exr picture")
     try:
         made = _averaged(path, picture, largest)
     finally:
@@ -96,10 +98,10 @@ def environment(path: Path) -> np.ndarray:
     if made.shape[-1] < 3:  # grey, perhaps with alpha
         made = np.repeat(made[..., :1], 3, axis=-1)
     if not np.isfinite(made).all():
-        raise _wrong(path, "holds NaN or infinity", "Expected finite radiance.")
+        raise _wrong(path, "holds NaN or infinity", "finite radiance")
     bright: np.ndarray = np.maximum(made, 0.0).astype(np.float32)
     if not bright.max() > 0.0:
-        raise _wrong(path, "is black", "Expected some light.")
+        raise _wrong(path, "is black", "some light")
     return bright
 
 
@@ -111,14 +113,14 @@ def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
         raise _wrong(
             path,
             f"is no environment: it has {width} x {height} pixels",
-            "Expected an equirectangular picture, twice as wide as high.",
+            "an equirectangular picture, twice as wide as high",
         )
     tile = max(spec.tile_width, 1) * max(spec.tile_height, 1)  # decoded as a whole
     if height * width > largest or channels > CHANNELS or tile > TILE or spec.deep:
         raise _wrong(
             path,
             f"promises {width} x {height} pixels of {channels} channels, which its file cannot mean",
-            f"Expected at most {CHANNELS} channels, and tiles of at most {TILE} pixels.",
+            f"at most {CHANNELS} channels, and tiles of at most {TILE} pixels",
         )
     channels = min(channels, 3)
     step = math.ceil(height / ROWS)
@@ -136,7 +138,7 @@ def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
                 values = picture.read_scanlines(first, last, 0, 0, channels, "float")
             if values is None:
                 reason = (picture.geterror() or "it ends early").splitlines()[0]
-                raise _wrong(path, f"cannot be read: {reason}", "Expected a whole file.")
+                raise _wrong(path, f"cannot be read: {reason}", "a whole file")
             block = np.asarray(values).reshape(below - top, right - left, channels)
             columns, starts = np.unique(np.arange(left, right) // step, return_index=True)
             sums = np.add.reduceat(block, starts, axis=1, dtype=np.float64)
@@ -144,11 +146,6 @@ def _averaged(path: Path, picture: Any, largest: int) -> np.ndarray:
     down = np.bincount(np.arange(height) // step)
     across_counts = np.bincount(np.arange(width) // step)
     return np.asarray(total / (down[:, None, None] * across_counts[None, :, None]))
-
-
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    remedy = "Choose another file, or a named light, with --light."
-    return DataError(f'The light "{path}" {what}.', expected, remedy)
 
 
 class _Moment(pydantic.BaseModel):
@@ -204,9 +201,11 @@ class MovingLight:
         times = tuple(frame.time for frame in document.frames)
         for number in range(1, len(times)):
             if not times[number] > times[number - 1]:
-                raise DataError(
-                    f'Key frame {number} of "{path}" is at {times[number]:g} s, not after the one before.',
-                    "Expected ascending times.",
+                raise DataError.of(
+                    f"Key frame {number} of",
+                    path,
+                    f"is at {times[number]:g} s, not after the one before",
+                    "ascending times",
                     "Mend this key frame.",
                 )
         if (times[-1] - times[0]) * document.fps > MOST:
@@ -219,9 +218,11 @@ class MovingLight:
         read: dict[str, Light] = {}
         for number, frame in enumerate(document.frames):
             if frame.light is None and not lights:
-                raise DataError(
-                    f'Key frame {number} of "{path}" names no light.',
-                    "Expected one in the first.",
+                raise DataError.of(
+                    f"Key frame {number} of",
+                    path,
+                    "names no light",
+                    "one in the first",
                     'For example "light": "studio".',
                 )
             if frame.light is not None and frame.light not in read:
@@ -264,13 +265,9 @@ def _read_document(path: Path) -> _Document:
     try:
         content: Any = read_json(path, 1 << 26)
     except FileNotFoundError as error:
-        raise DataError(
-            f'The light "{path}" does not exist.', "Expected a file.", "Check the path."
-        ) from error
+        raise _wrong(path, "does not exist", "a file", remedy="Check the path.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            f'The light "{path}" cannot be read: {error}.', "Expected JSON.", "Mend it."
-        ) from error
+        raise _wrong(path, f"cannot be read: {error}", "JSON", remedy="Mend it.") from error
     try:
         return _Document.model_validate(content)
     except pydantic.ValidationError as error:

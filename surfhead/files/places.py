@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 
-NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
+NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.EACCES, errno.EPERM)
 
 
 def place(path: Path | str) -> Path:
     """The path, with ``~`` filled in; whether anything is there, the caller sees.
 
     Raises:
-        DataError: no file can have this name: it holds NUL, is too long, or leads round in circles.
+        DataError: nothing can be looked up by it: it holds NUL, is too long, leads round in circles or
+            through a folder that may not be entered.
     """
     try:
         found = Path(path).expanduser()
@@ -27,19 +28,41 @@ def place(path: Path | str) -> Path:
     return found
 
 
+def resolved(path: Path | str) -> Path:
+    """The place from the root, with links followed. Raises DataError as ``place`` does."""
+    try:
+        return place(path).resolve()
+    except RuntimeError as error:  # links that lead round in circles, below a file
+        raise _no_name(path, error) from error
+
+
 def is_file(path: Path) -> bool:
-    """Whether a file is there; a name that no file can have is of none."""
+    """Whether a file is there; a name that no file can have, or that may not be looked up, is of none."""
     try:
         return path.is_file()
-    except OSError:
+    except (OSError, ValueError):
         return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether a folder is there, as ``is_file`` says it of files."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def found_in(folder: Path, pattern: str) -> list[Path]:
+    """What a pattern finds below a folder, sorted; nothing where it is none or may not be read."""
+    try:
+        return sorted(folder.glob(pattern)) if folder.is_dir() else []
+    except (OSError, ValueError):
+        return []
 
 
 def _no_name(path: Path | str, error: Exception) -> DataError:
     text = str(path).replace("\0", "\\0")
     shown = text if len(text) < 200 else f"{text[:100]}…{text[-60:]}"
-    return DataError(
-        f'"{shown}" cannot be a path: {getattr(error, "strerror", None) or error}.',
-        "Expected the path of a file or folder.",
-        "Check the path.",
-    )
+    what = f"cannot be a path: {cause(error)}"
+    remedy = "Check the path, and the permissions of its folders."
+    return DataError.of("", shown, what, "the path of a file or folder", remedy)

@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import safetensors
 
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 
 FAILURES = (OSError, safetensors.SafetensorError)
 """What writing raises; the native writer of tensors has an error of its own."""
@@ -22,10 +23,11 @@ FAILURES = (OSError, safetensors.SafetensorError)
 
 def unwritable(place: Path | str, error: BaseException) -> DataError:
     """The error to raise where something cannot be written."""
-    cause = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-    return DataError(
-        f'"{place}" cannot be written: {cause}.',
-        "Expected a folder that you may write to, on a disk with room.",
+    return DataError.of(
+        "",
+        place,
+        f"cannot be written: {cause(error).partition(chr(10))[0]}",
+        "a folder that you may write to, on a disk with room",
         "Free some space or choose another place, and run the command again.",
     )
 
@@ -39,6 +41,7 @@ def beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _replaceable(path)
         yield temporary
         temporary.replace(path)
     except FAILURES as error:
@@ -48,9 +51,24 @@ def beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _replaceable(path: Path) -> None:
+    """Raise OSError where a device or a pipe stands: root could put a file in the place of ``/dev/null``."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(0, "it is no regular file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8), whole or not at all. Raises DataError."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # halves of letters that no name of a file has, but some JSON
+        content = text.encode("utf-8", "backslashreplace")
+    write_bytes(path, content)
+
+
+def open_text(path: Path) -> IO[str]:
+    """A file for a table; what is no letter, such as a byte of a name that is not UTF-8, becomes a code."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -71,6 +89,7 @@ def try_place(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder) as probe:  # first: a disk that is read-only says so
             probe.write(b"x")
             probe.flush()
+        _replaceable(path)
         if path.is_file() and not os.access(path, os.W_OK):
             raise PermissionError(13, "it may not be replaced")
     except (OSError, ValueError) as error:

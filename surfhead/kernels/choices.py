@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from surfhead.core.errors import unknown_name
+
 WANTED = "SURFHEAD_FUSED"
 """Names, between commas, of the fused forms out of ``ON_GPU`` that are used; by default none is."""
 
@@ -22,6 +24,15 @@ ON_CPU = "cpu"
 
 def chosen(name: str) -> bool:
     """Whether the fused form of this name is used where it can be."""
-    if name in os.environ.get(ENVIRONMENT, "").split(","):
+    if name in named(ENVIRONMENT):
         return False
-    return name not in ON_GPU or name in os.environ.get(WANTED, "").split(",")
+    return name not in ON_GPU or name in named(WANTED)
+
+
+def named(variable: str) -> list[str]:
+    """The forms that an environment variable names. Raises UnknownNameError for one that there is not."""
+    names = [name for part in os.environ.get(variable, "").split(",") if (name := part.strip())]
+    for name in names:
+        if name not in (*ON_GPU, ON_CPU):
+            raise unknown_name("fused form", name[:80], (*ON_GPU, ON_CPU), f"Mend ${variable}.")
+    return names

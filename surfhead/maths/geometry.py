@@ -37,11 +37,6 @@ def quaternion_conjugate(quaternion: Tensor) -> Tensor:
     return from_planes(*conjugated(planes(quaternion)))
 
 
-def canonical_sign(quaternion: Tensor) -> Tensor:
-    """(..., 4) the one of ``q`` and ``-q`` with w >= 0."""
-    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
-
-
 def unit_quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """(..., 3, 3) rotation of a quaternion (..., 4) that already has unit length."""
     w, x, y, z = planes(quaternion)

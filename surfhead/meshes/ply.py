@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 from surfhead.files import bounds
 from surfhead.files.writing import beside
 
@@ -67,10 +67,11 @@ def read_ply(path: Path, element: str = "vertex", text: bool = True) -> PlyEleme
             raise ValueError(f'property "{listed[0]}" is a list')
         return PlyElement(rows, tuple(str(comment) for comment in data.comments))
     except Exception as error:  # a damaged header or body can fail in any way
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(
-            f'PLY file "{path}" cannot be read: {reason}.',
-            f'Expected a PLY file with an element "{element}" of as many rows as its header says.',
+        raise DataError.of(
+            "PLY file",
+            path,
+            f"cannot be read: {cause(error)}",
+            f'a PLY file with an element "{element}" of as many rows as its header says',
             "Export or download the file again.",
         ) from error
 

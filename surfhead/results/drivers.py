@@ -12,7 +12,7 @@ from torch import Tensor
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
-from surfhead.data.opening import data_choice
+from surfhead.data.opening import data_choice, recognised
 from surfhead.files.places import place
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.run import Run
@@ -85,7 +85,7 @@ def _read_file(path: Path) -> Motion | None:
             if isinstance(found, Motion):
                 return found
     datasets: list[Any] = [registry().get("dataset", name) for name in registry().names("dataset")]
-    if any(cls.recognises(path) for cls in datasets):
+    if any(recognised(cls, path) for cls in datasets):
         return None
     raise DataError(
         f'Driver "{path}" is no motion file.',

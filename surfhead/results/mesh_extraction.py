@@ -26,7 +26,8 @@ from surfhead.meshes.depth_pictures import DepthPatches, DepthPictures, picture_
 from surfhead.meshes.fusion import TsdfVolume
 from surfhead.meshes.surface_mesh import SurfaceMesh, zero_surface
 from surfhead.results.mesh_finish import finished
-from surfhead.terminal.bars import end_waiting, waiting, watched
+from surfhead.terminal.bars import waiting, watched
+from surfhead.terminal.waited import end_waiting
 
 Pose = Mapping[str, Tensor]
 
@@ -300,7 +301,9 @@ def extract_mesh(
 
     Raises:
         DataError: there is no surface in the box.
+        ShapeError: the avatar holds NaN, infinity or numbers without sense.
     """
+    avatar.check()
     settings = settings or MeshSettings()
     low, high = chosen_box(avatar, pose, settings)
     pictures = depth_pictures(avatar, pose, seen_from or cameras_for(avatar, pose, settings), settings)

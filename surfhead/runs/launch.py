@@ -12,7 +12,7 @@ from pathlib import Path
 
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.runs.attached import leave_with_starter
-from surfhead.training.ranks import VARIABLES
+from surfhead.training.ranks import told
 
 LAUNCH = (
     "import sys; from surfhead.runs.launch import take_part; from surfhead.cli import main; "
@@ -25,12 +25,14 @@ LATER = 3.0  # seconds for the first process to word an error that all meet
 
 def started_together() -> int:
     """How many processes this one was started with; 0 where it was started alone."""
-    return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in VARIABLES) else 0
+    found = told()
+    return 0 if found is None else found[1]
 
 
 def started_first() -> bool:
     """Whether this process is the one that displays."""
-    return not started_together() or os.environ["RANK"] == "0"
+    found = told()
+    return found is None or found[0] == 0
 
 
 def take_part(main: Callable[[list[str]], int]) -> int:

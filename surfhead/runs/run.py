@@ -14,7 +14,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.files.bounds import read_json
-from surfhead.files.places import place
+from surfhead.files.places import place, resolved
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.layers import read_file
@@ -45,7 +45,7 @@ class Run:
         made.config = self.config
         if data is not None:
             made.other_data = True
-            made.config = replace(self.config, data=data_choice(data), path=str(place(data).resolve()))
+            made.config = replace(self.config, data=data_choice(data), path=str(resolved(data)))
         return made
 
     @cached_property
@@ -161,7 +161,7 @@ def at_home(config: RunConfig, data: str | None) -> RunConfig:
     """A run's configuration with its data at the place where they are now; None: where they were."""
     if data is None:
         return config
-    return replace(config, path=str(place(data).resolve()))
+    return replace(config, path=str(resolved(data)))
 
 
 def read_config(folder: Path) -> RunConfig:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
-from surfhead.avatars.state import ABSURD, AvatarState
+from surfhead.avatars.state import AvatarState, absurd
 from surfhead.core.config import RunConfig, as_tables, resolve
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
@@ -23,6 +23,7 @@ from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
+from surfhead.files.places import resolved
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
 from surfhead.runs.layers import merge
@@ -70,9 +71,7 @@ def import_run(
         _same_identity(avatar, opened.scene)
     with claimed(folder), run_folder(folder, config):
         target = folder / "checkpoints" / f"{stored.images:08d}"
-        path = checkpoint.write(
-            target, AvatarState.of(avatar).tensors(), _description(config, avatar, stored.images)
-        )
+        path = checkpoint.write(target, avatar.state().tensors(), _description(config, avatar, stored.images))
         if opened is None:
             return path
         trainer = make_trainer(config, opened, folder, avatar.device, start_from=path, quiet=True)
@@ -95,7 +94,7 @@ def _configuration(
     # a reader that asks for its folder when the run is resumed or evaluated without one
     tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
-        tables |= {"path": str(Path(data).expanduser().resolve()), "data": {"name": data_choice(data).name}}
+        tables |= {"path": str(resolved(data)), "data": {"name": data_choice(data).name}}
     return resolve(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
 
 
@@ -139,9 +138,10 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         if name in stored.parameters:
             values[name] = _fitted(torch.from_numpy(np.array(stored.parameters[name])), values[name])
     for name, value in values.items():
-        if value.numel() and not float(value.detach().abs().max()) <= ABSURD:
+        if count := absurd(name, value):
             raise DataError(
-                f'Parameter "{name}" of the avatar holds NaN, infinity or numbers beyond {ABSURD:g}.',
+                f'Parameter "{name}" of the avatar holds NaN, infinity or numbers without sense: {count} of '
+                f"{value.numel()} values.",
                 "Expected the values of a trained avatar.",
                 "Export the avatar again.",
             )
@@ -155,6 +155,7 @@ def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None)
         log.warning("The specular network has other sizes than %s's and starts anew.", appearance.name)
     background = torch.tensor(stored.background)
     avatar = assemble(parts, AvatarState(triangle, background, values, motion, identity))
+    avatar.check()
     avatar.advance(stored.images)
     return avatar
 

@@ -35,7 +35,8 @@ from surfhead.training import checkpoint
 from surfhead.training.composition import colour_from_data, make_avatar
 from surfhead.training.events import Events
 from surfhead.training.ranks import ALONE, Ranks, joined
-from surfhead.training.trainer import Trainer
+from surfhead.training.trainer import Record, Trainer
+from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import make_terms
 
 log = logging.getLogger("surfhead")
@@ -149,7 +150,9 @@ def make_trainer(
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
-        if config.path and meta.get("config", {}).get("path", config.path) != config.path:
+        with checkpoint.intact(newest):
+            place_then = meta.get("config", {}).get("path", config.path)
+        if config.path and place_then != config.path:
             check_same_data(scene, meta.get("data"), config.path, folder)
     else:
         avatar = make_avatar(config, scene, device)
@@ -182,20 +185,20 @@ def make_trainer(
 
     trainer = Trainer(
         config,
-        scene,
         avatar,
+        TrainingData(scene, views, extent),
         make_terms(config),
         registry().create(
             "densifier", config.densifier.name, config.densifier.options, length=config.iterations
         ),
-        Events(observers),
-        folder,
-        extent=extent,
-        views=views,
-        describe=describe,
-        evaluate=evaluate_during_training if ranks.first else lambda trainer, final: None,
-        export=exporter(config) if ranks.first else None,
-        ranks=ranks,
+        Record(
+            folder,
+            Events(observers),
+            describe,
+            evaluate_during_training if ranks.first else lambda trainer, final: None,
+            exporter(config) if ranks.first else None,
+        ),
+        ranks,
     )
     if newest is not None:
         with checkpoint.intact(newest):

@@ -21,6 +21,7 @@ from surfhead.core.errors import DataError, OptionError, PluginLoadError
 from surfhead.core.registry import registry
 from surfhead.files.bounds import regular
 from surfhead.files.places import is_file
+from surfhead.terminal.printable import one_line
 
 log = logging.getLogger("surfhead")
 LONGEST = 1 << 24  # bytes of a plugin file
@@ -40,7 +41,7 @@ def trusted() -> set[str]:
     """SHA-256 of the plugin files that the user trusts."""
     try:
         text = (configuration_folder() / TRUSTED).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: nobody's home is known
         return set()
     return {line.split(" ", 1)[0] for line in text.splitlines()}
 
@@ -49,13 +50,13 @@ def remember(digest: str, path: str) -> None:
     """Trust a plugin file from now on; where that cannot be written down, it is asked about again."""
     if digest in trusted():
         return
-    file = configuration_folder() / TRUSTED
     line = f"{digest} {' '.join(path.splitlines())}\n".encode("utf-8", "replace")
     try:
+        file = configuration_folder() / TRUSTED
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as stream:  # one write a line, so that two processes do not mix theirs
             stream.write(line)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         log.warning("That you trust %s could not be written down: %s.", path, error)
 
 
@@ -145,7 +146,8 @@ def _agreed(path: Path, digest: str, where: Path) -> bool:
     """The user's answer at a terminal; no where there is none."""
     with contextlib.suppress(AttributeError, ValueError, EOFError, OSError):  # closed or replaced streams
         if sys.stdin.isatty() and sys.stderr.isatty():
-            print(f'"{where}" names the plugin file\n  {path}\n  SHA-256 {digest}', file=sys.stderr)
+            by, named = one_line(str(where)), one_line(str(path))  # nothing in a name writes over the rest
+            print(f'"{by}" names the plugin file\n  {named}\n  SHA-256 {digest}', file=sys.stderr)
             print(
                 "It is a program and can do whatever you can. Trust this file? [y/N] ",
                 end="",

@@ -20,7 +20,9 @@ from rich.live import Live
 from rich.text import Text
 
 from surfhead.terminal.console import console, is_quiet, on_terminal, print_above
+from surfhead.terminal.printable import printable
 from surfhead.terminal.sizes import clock
+from surfhead.terminal.waited import end_waiting, until_waited
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderResult
@@ -160,7 +162,8 @@ class Waiting:
 
 
 def shortened(text: str, width: int) -> str:
-    """Text of at most so many columns: whole words, and ``...`` where some are left out."""
+    """Printable text of at most so many columns: whole words, and ``...`` where some are left out."""
+    text = printable(text)
     if cell_len(text) <= width:
         return text
     words, made = text.split(" "), ""
@@ -171,25 +174,13 @@ def shortened(text: str, width: int) -> str:
     return f"{made} ..." if made else text[: max(width, 1)]
 
 
-class _Waited:
-    """The line that says what is waited for; at most one at a time."""
-
-    line: ClassVar[Waiting | None] = None
-
-
 def waiting(what: str) -> None:
     """Say what is waited for, in one line that stays until the next, a bar, or ``end_waiting``."""
     end_waiting()
     if visible():
-        _Waited.line = Waiting(what)
-        show(_Waited.line)
-
-
-def end_waiting() -> None:
-    """Take the line away that says what is waited for."""
-    if _Waited.line is not None:
-        hide(_Waited.line)
-        _Waited.line = None
+        line = Waiting(what)
+        show(line)
+        until_waited(lambda: hide(line))
 
 
 @contextmanager

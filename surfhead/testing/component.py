@@ -108,7 +108,7 @@ def available_answers(subject: Subject) -> None:
 
 @promise(EVERY_KIND)
 def signatures(subject: Subject) -> None:
-    """Every method it overrides takes the parameters of its base by the same names."""
+    """Every method it overrides takes the parameters of its base by the same names, or any by name."""
     cls = class_of(subject.source)
     base = BASES[cls.kind]
     for name in dir(base):
@@ -117,6 +117,8 @@ def signatures(subject: Subject) -> None:
             continue
         wanted, given = inspect.signature(theirs).parameters, inspect.signature(ours).parameters
         spared = {"surface"} if issubclass(cls, Appearance) and not cls.wants.any else set()
+        if any(item.kind is item.VAR_KEYWORD for item in given.values()):
+            spared |= {key for key, item in wanted.items() if item.kind is item.KEYWORD_ONLY}
         missing = [key for key in wanted if key not in given and key not in spared]
         require(not missing, f"{name}{inspect.signature(ours)} lacks {', '.join(missing)}.")
         extra = [

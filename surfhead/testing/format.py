@@ -10,6 +10,8 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import DataError, SurfheadError
+from surfhead.core.exchange import StoredAvatar
+from surfhead.core.scene import Motion
 from surfhead.testing import run
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import require_close, require_equal, require_unchanged, snapshot, tensors_in
@@ -68,16 +70,20 @@ def writes_the_same(subject: Subject) -> None:
 
 @promise("format", _round_trips)
 def reads_what_it_wrote(subject: Subject) -> None:
-    """What was written can be read: an avatar comes back with its surfels, anything else twice the same."""
+    """What was written can be read: an avatar comes back with its surfels, a motion twice the same."""
     made, drawn = subject.make(), run.avatar()
     path = _target(subject, made)
     made.write(drawn, path)
     back = made.read(path)
-    if isinstance(back, Avatar):
-        ours, theirs = _learnt(drawn), _learnt(back)
-        for name, value in ours.items():
+    kinds = (StoredAvatar, Motion)
+    require(
+        isinstance(back, kinds), f"It gave a {type(back).__name__}.", "Expected a StoredAvatar or a Motion."
+    )
+    if isinstance(back, StoredAvatar):
+        theirs = {**back.parameters, "triangle": back.triangle}
+        for name, value in _learnt(drawn).items():
             require(name in theirs, f'"{name}" got lost.')
-            require_close(theirs[name], value, f'"{name}"', 1e-6, 1e-6)
+            require_close(torch.as_tensor(theirs[name]), value, f'"{name}"', 1e-6, 1e-6)
         return
     require(any(True for _ in tensors_in(back)), "What was read holds no numbers.")
     require_equal(back, made.read(path), "Read again")

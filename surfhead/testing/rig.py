@@ -216,14 +216,6 @@ def follows_its_identity(subject: Subject) -> None:
 
 
 @promise("rig")
-def names_joints(subject: Subject) -> None:
-    """``joints`` gives distinct names."""
-    joints = _prepared(subject).joints()
-    require(isinstance(joints, tuple), f"joints() gave a {type(joints).__name__}.", "Expected a tuple.")
-    require(len(set(joints)) == len(joints) and all(joints), f"The joints are {joints}.")
-
-
-@promise("rig")
 def linear_model_agrees(subject: Subject) -> None:
     """``linear_model``, where there is one, gives the rig's own meshes for the parameters that it names."""
     rig = _prepared(subject)

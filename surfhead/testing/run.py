@@ -19,7 +19,8 @@ from surfhead.core.registry import create
 from surfhead.core.scene import Frame, Scene, Views
 from surfhead.testing import tiny
 from surfhead.training.events import Events
-from surfhead.training.trainer import Trainer
+from surfhead.training.trainer import Record, Trainer
+from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import WeightedTerm
 
 SURFELS = 40
@@ -102,16 +103,11 @@ def train(folder: Path, observers: list[Observer], iterations: int = 6) -> tuple
 
     trainer = Trainer(
         config,
-        scene,
         drawn,
+        TrainingData(scene, scene.views.of("train"), extent=1.0),
         [WeightedTerm("l1", create("regularizer", "l1"), 1.0, 0, 0)],
         create("densifier", "adaptive"),
-        events,
-        folder,
-        extent=1.0,
-        views=scene.views.of("train"),
-        describe=dict,
-        evaluate=evaluate,
+        Record(folder, events, describe=dict, evaluate=evaluate),
     )
     trainer.run()
     return trainer, events

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from surfhead.avatars.surfels import apply_field
 from surfhead.core.parameters import BASE_COLOUR, Encoding, ParameterSpec, Schedule
-from surfhead.core.types import AffineField, Batch, Binding, Mesh, RenderOutput, Step
+from surfhead.core.types import AffineField, Batch, Binding, Mesh, RenderOutput, RestMesh, Step
 from surfhead.maths.triangles import jacobians
 from surfhead.testing import tiny
 
@@ -113,11 +113,12 @@ def shared_step(count: int = 30, seed: int = 0) -> Step:
 def perfect_step(count: int = 30, seed: int = 0) -> Step:
     """Nothing is left to improve.
 
-    Small, opaque surfels lie at the middle of their triangles, which are at rest and follow their hosts
-    alone; the picture shows one opaque plane facing each camera, equals the truth, and fills the mask.
+    Small, opaque surfels lie at the middle of their triangles, which are one plane at rest and follow their
+    hosts alone; the picture shows one opaque plane facing each camera, equals the truth, and fills the mask.
     """
     step = random_step(count, seed)
-    rest = tiny.rest_mesh()
+    bent = tiny.rest_mesh()
+    rest = RestMesh(bent.vertices * torch.tensor([1.0, 1.0, 0.0]), bent.topology)
     mesh = Mesh(rest.vertices.expand(VIEWS, -1, -1), rest)
     parameters = {
         "offset": torch.zeros(count, 3),

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import safetensors
 import safetensors.torch
 import torch
@@ -45,12 +46,18 @@ def write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) 
     try:
         return _write(folder, tensors, meta)
     except FAILURES as error:
+        if not complete(_partial(folder)):  # else it is the only one between two renames
+            shutil.rmtree(_partial(folder), ignore_errors=True)
         raise unwritable(folder, error) from error
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial")
 
 
 def _write(folder: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.partial")
+    temporary = _partial(folder)
     if temporary.exists():
         shutil.rmtree(temporary)
     temporary.mkdir()
@@ -121,6 +128,10 @@ def intact(folder: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise _damaged(folder, ValueError(f"it has no {error}")) from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise _damaged(folder, ValueError(f'"{name}" in {META}: {first["msg"]}')) from error
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
         raise _damaged(folder, ValueError(str(error).partition("\n")[0])) from error
 

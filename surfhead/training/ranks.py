@@ -147,6 +147,36 @@ def _checksum(value: Tensor) -> Tensor:
     return words.sum(dtype=torch.int64) + plain.numel()
 
 
+def told() -> tuple[int, int, int] | None:
+    """This process's number, how many there are, and its number on this machine; None: nobody says so.
+
+    Raises:
+        OptionError: what the environment says is no number, or cannot be.
+    """
+    if not all(name in os.environ for name in VARIABLES):
+        return None
+    number, count, local = (_whole(name) for name in VARIABLES[:3])
+    if not (0 <= number < count and 0 <= local < count):
+        raise _mistold(f"$RANK is {number} and $LOCAL_RANK is {local} of $WORLD_SIZE {count}.")
+    return number, count, local
+
+
+def _whole(name: str) -> int:
+    text = os.environ[name]
+    try:
+        return int(text)
+    except ValueError as error:
+        raise _mistold(f'${name} is "{text[:80]}".') from error
+
+
+def _mistold(what: str) -> OptionError:
+    return OptionError(
+        what,
+        "Expected whole numbers as torchrun sets them, those of a process below $WORLD_SIZE.",
+        f"Start with `surfhead train --processes N`, or unset {', '.join(VARIABLES)}.",
+    )
+
+
 @contextmanager
 def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
     """This process's place among those started together, and its device; alone where there are none.
@@ -158,10 +188,10 @@ def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
     Raises:
         OptionError: one GPU for several processes. UnavailableError: fewer GPUs than processes.
     """
-    if not all(name in os.environ for name in VARIABLES) or os.environ["WORLD_SIZE"] == "1":
+    number, count, local = told() or (0, 1, 0)
+    if count == 1:
         yield ALONE, choose_device(device)
         return
-    number, count, local = (int(os.environ[name]) for name in VARIABLES[:3])
     chosen = _own_device(device, local)
     ours = not dist.is_initialized()
     if ours:

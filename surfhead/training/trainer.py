@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
 from surfhead.avatars.rendering import Rendering
-from surfhead.avatars.state import AvatarState, below, under
+from surfhead.avatars.state import below, under
 from surfhead.core.component import Component
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.densification import DensifyState
 from surfhead.core.errors import SurfheadError
-from surfhead.core.scene import Scene
 from surfhead.core.types import Batch, Step
 from surfhead.data.feed import Feed, Order
 from surfhead.training import checkpoint
@@ -36,10 +35,30 @@ from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import finish
 from surfhead.training.statistics import Statistics
 from surfhead.training.step_dump import dump_step
+from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import Loss, WeightedTerm, weighted_sum
 
 log = logging.getLogger("surfhead")
 READ_BACK = 20  # steps between looks at device values that would stall a GPU
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run leaves behind, and who is told of it.
+
+    Attributes:
+        folder: where checkpoints go.
+        events: the observers.
+        describe: what a checkpoint says of components and data.
+        evaluate: measures the avatar, told whether the run is over.
+        export: writes the avatar; None: it is not asked for.
+    """
+
+    folder: Path
+    events: Events
+    describe: Callable[[], dict[str, Any]]
+    evaluate: Callable[[Trainer, bool], None]
+    export: Callable[[Trainer], None] | None = None
 
 
 class Trainer:
@@ -58,45 +77,35 @@ class Trainer:
     def __init__(
         self,
         config: RunConfig,
-        scene: Scene,
         avatar: Avatar,
+        data: TrainingData,
         terms: list[WeightedTerm],
         densifier: Densifier,
-        events: Events,
-        folder: Path,
-        *,
-        extent: float,
-        views: np.ndarray,
-        describe: Callable[[], dict[str, Any]],
-        evaluate: Callable[[Trainer, bool], None],
-        export: Callable[[Trainer], None] | None = None,
+        record: Record,
         ranks: Ranks = ALONE,
     ) -> None:
         self.config = config
-        self.scene = scene
         self.avatar = avatar
+        self.scene, self.extent = data.scene, data.extent
         avatar.graphs = config.graphs
         self.terms = [t for t in terms if t.weight > 0.0]
         self.densifier = densifier
-        self.events = events
-        self.folder = folder
-        self.extent = extent
+        self.folder, self.events = record.folder, record.events
         self.ranks = ranks
         self.length = config.iterations
         self.images = 0
         self.losses: dict[str, Tensor] = {}
         self.psnr, self.rate = math.nan, 0.0
-        self.feed = Feed(scene, avatar.device, config.cache)
-        self.order = Order(views, config.seed, scene.views.by_size(views), config.batch_size)
-        self.optimiser = Optimiser(avatar, config, extent)
+        self.feed = Feed(data.scene, avatar.device, config.cache)
+        self.order = Order(data.views, config.seed, data.scene.views.by_size(data.views), config.batch_size)
+        self.optimiser = Optimiser(avatar, config, data.extent)
         self.statistics = Statistics(len(avatar.surfels), avatar.device)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
-        self._describe = describe
-        self._evaluate = evaluate
-        self._export = export
+        self._record = record
         self._captured = CapturedWork(self._learn) if self._capturable() else None
         self._steps = 0
         self._whole, self._interrupted = True, False
+        self._kept = 0  # images of the newest checkpoint
 
     @property
     def interrupted(self) -> bool:
@@ -126,7 +135,7 @@ class Trainer:
         avatar = self.avatar
         avatar.advance(self.images)
         self.optimiser.set_rates(self.images)
-        batch = self.feed.batch(self.ranks.share(self.order.take(count)))
+        batch = self._next_batch(count)
         if not avatar.deformer.rig_bound:  # a static scene has one pose, whatever the timestep
             still = torch.zeros_like(batch.pose_of_view)
             batch = replace(batch, pose_of_view=still, paired=len(still) == 1)
@@ -144,6 +153,16 @@ class Trainer:
         self._steps += 1
         if self.densifier.due(before, self.images, self.length):
             self._densify(rendering, before)
+
+    def _next_batch(self, count: int) -> Batch:
+        """Take and decode this process's share of the next views; if that fails, all is as it was."""
+        place = self.order.epoch, self.order.position
+        try:
+            return self.feed.batch(self.ranks.share(self.order.take(count)))
+        except Exception:
+            self.order.restore(*place)
+            self._whole = True  # nothing has been learnt of it
+            raise
 
     def _differentiate(self, batch: Batch) -> Rendering:
         """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
@@ -258,7 +277,7 @@ class Trainer:
         try:
             self.ranks.spread([value for _, value in self.optimiser.named()])
             if self.images == 0 and 0 in config.evaluate.at:
-                self._evaluate(self, False)
+                self._record.evaluate(self, False)
             began, first = time.perf_counter(), self.images
             while self.images < self.length:
                 before = self.images
@@ -270,22 +289,24 @@ class Trainer:
                 last = self.images >= self.length
                 if evaluate.due(before, self.images) and not last:
                     pause = time.perf_counter()
-                    self._evaluate(self, False)
+                    self._record.evaluate(self, False)
                     began += time.perf_counter() - pause
                 if last:
+                    self._whole = False
                     self.avatar.shape()
                     finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
+                    self._whole = True
                 if save.due(before, self.images) or last:
                     self.save()
-                if self._export is not None and (export.due(before, self.images) or last):
+                if self._record.export is not None and (export.due(before, self.images) or last):
                     self.avatar.shape()
-                    self._export(self)
+                    self._record.export(self)
                 if self._asked_to_end():
                     raise KeyboardInterrupt
             if self.length == 0:
                 self.save()
             self.avatar.advance(self.images)
-            self._evaluate(self, True)
+            self._record.evaluate(self, True)
             self.ranks.wait()
         except KeyboardInterrupt as interruption:
             error = interruption
@@ -294,6 +315,7 @@ class Trainer:
             raise
         except BaseException as failure:
             error = failure
+            self._rescue()
             raise
         finally:
             restore()
@@ -327,6 +349,12 @@ class Trainer:
 
     # ---- checkpoints -----------------------------------------------------------------------------
 
+    def _rescue(self) -> None:
+        """Keep what was learnt since the newest checkpoint, where something beside the steps failed."""
+        if self._whole and self.images > self._kept and self.ranks.count == 1:  # the others are elsewhere
+            with contextlib.suppress(SurfheadError):  # the first failure is the one to tell
+                log.warning("What was learnt is kept in %s; --resume goes on from there.", self.save())
+
     def save(self) -> Path:
         """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
@@ -336,7 +364,7 @@ class Trainer:
         path = self.folder / "checkpoints" / f"{self.images:08d}"
         if not self.ranks.first:
             return path
-        tensors = AvatarState.of(avatar).tensors()
+        tensors = avatar.state().tensors()
         tensors |= under("adam", self.optimiser.tensors())
         tensors |= under("statistics", statistics.tensors())
         tensors["random/densifier"] = self.generator.get_state()
@@ -347,15 +375,16 @@ class Trainer:
             "steps": self._steps,
             "extent": self.extent,
             "config": as_tables(self.config),
-            **self._describe(),
+            **self._record.describe(),
         }
         checkpoint.write(path, tensors, meta)
+        self._kept = self.images
         self.events.tell("checkpointed", run=self, images=self.images, path=path)
         return path
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Take the optimiser's and the data's state; the avatar was built from the same checkpoint."""
-        self.images = int(meta["images"])
+        self.images = self._kept = int(meta["images"])
         self._steps = int(meta["steps"])
         self.order.restore(*meta["order"])
         self.optimiser.restore(below(tensors, "adam"))

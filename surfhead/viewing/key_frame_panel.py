@@ -32,8 +32,19 @@ if TYPE_CHECKING:
 FILE = "key_frames.json"
 RATE = 25.0  # pictures a second
 MOST = 3000  # pictures of a film that a page may ask for
+LARGEST = 256 << 20  # bytes of what is sent to a page; it stands in memory
 NONE = "none"
 EDITS, MOVES = ("Replace", "Delete"), ("Earlier", "Later")  # a row each
+
+
+def sendable(size: int) -> None:
+    """Raise DataError where so many bytes are too many to be sent to a page."""
+    if size > LARGEST:
+        raise DataError(
+            f"The file would have more than {LARGEST >> 20} MB.",
+            "Expected what a browser can take at once.",
+            "Choose fewer pixels, or save the key frames and use `surfhead render RUN --path FILE`.",
+        )
 
 
 class KeyFramePanel:
@@ -176,17 +187,17 @@ class KeyFramePanel:
     @contextmanager
     def _one_film(self) -> Iterator[None]:
         """Films take minutes: one of a page at a time, and few of all pages, which share threads."""
-        if not self.visitor.page.films.acquire(blocking=False):
-            raise DataError("Other films are being made.", "", "Try again when they are ready.")
+        if not self._filming.acquire(blocking=False):  # first: who waits takes no place from other pages
+            raise DataError("A film is being made already.", "", "Wait until it is ready.")
         try:
-            if not self._filming.acquire(blocking=False):
-                raise DataError("A film is being made already.", "", "Wait until it is ready.")
+            if not self.visitor.page.films.acquire(blocking=False):
+                raise DataError("Other films are being made.", "", "Try again when they are ready.")
             try:
                 yield
             finally:
-                self._filming.release()
+                self.visitor.page.films.release()
         finally:
-            self.visitor.page.films.release()
+            self._filming.release()
 
     def _send_film(self) -> None:
         pictures = self._taken()
@@ -197,6 +208,7 @@ class KeyFramePanel:
             with video(path, height, width, self._rate) as append:
                 for pixels in itertools.chain([first], pictures):
                     append(pixels)
+            sendable(path.stat().st_size)
             content = path.read_bytes()
         self.visitor.handle.send_file_download(path.name, content, save_immediately=True)
 
@@ -210,6 +222,7 @@ class KeyFramePanel:
             for number, pixels in enumerate(self._taken()):
                 png = io.BytesIO()
                 Image.fromarray(pixels).save(png, "PNG")
+                sendable(file.tell() + png.tell())
                 archive.writestr(f"{number:05d}.png", png.getvalue())
         self.visitor.handle.send_file_download("pictures.zip", file.getvalue(), save_immediately=True)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from surfhead.core.errors import DataError
-from surfhead.drawing.key_frames import KeyCamera, KeyFrame, KeyFrames
+from surfhead.drawing.key_frames import KeyCamera, KeyFrame, KeyFrames, wrong
 from surfhead.files.bounds import decoded
 from surfhead.viewing.play import Play
 from surfhead.viewing.puppet import Puppet, Stance, Track
@@ -48,9 +48,7 @@ def read_key_frames(name: str, content: bytes, puppet: Puppet) -> KeyFrames:
     try:
         table = decoded(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            f'Key frames "{name}" cannot be read: {error}.', "Expected a JSON file.", "Mend it."
-        ) from error
+        raise wrong(name, f"cannot be read: {error}") from error
     avatar = puppet.avatar
     known = avatar.rig.parameters() if avatar.deformer.rig_bound else {}
     return KeyFrames.from_table(table, name).validate(known, avatar.timesteps)

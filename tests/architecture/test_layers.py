@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from surfhead.core.hookspecs import KINDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted((ROOT / "surfhead" / "plugins").glob("*/**/*.py"))
 # what plugins may import besides the API and their own kind's modules
@@ -172,6 +174,31 @@ heavy = [name for name in ("torch", "numpy", "kornia", "trimesh", "scipy") if na
 print("imported:", heavy)
 """
     assert "imported: []" in python(code)
+
+
+@pytest.mark.parametrize(("arguments", "own"), [(("list",), {"list"}), (("list", "--json"), {"list"})])
+def test_a_command_is_made_without_the_others(arguments: tuple[str, ...], own: set[str]) -> None:
+    """`list` answers at once as long as it reads its own file, what all commands share, and catalogues."""
+    code = f"""
+import sys
+from surfhead.cli import main
+assert not main({arguments!r})
+print("imported:", *sys.modules)
+"""
+    loaded = set(python(code).partition("imported:")[2].split())
+    assert {name.split(".")[2] for name in loaded if name.startswith("surfhead.commands.")} == {
+        "command",
+        "on_demand",
+        "parameters",
+        *own,
+    }
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("surfhead.")}
+    assert rooms == {"cli", "commands", "core", "plugins", "terminal"}
+    catalogues = {f"surfhead.plugins.{kind}s" for kind in KINDS}
+    assert {name for name in loaded if name.startswith("surfhead.plugins.")} == catalogues
+    core = {name.split(".")[2] for name in loaded if name.startswith("surfhead.core.")}
+    assert core == {"api", "cache", "errors", "hookspecs", "registry"}
+    assert "rich.live" not in loaded  # of bars, which `list` has none of
 
 
 @pytest.mark.parametrize("module", ["surfhead", "surfhead.core.api", "surfhead.core.registry"])

@@ -38,9 +38,6 @@ class Sheet(Rig):
     def rest(self) -> RestMesh:
         return self._rest
 
-    def joints(self) -> tuple[str, ...]:
-        return ("root",)
-
     def fingerprint(self) -> str:
         return "sheet"
 
@@ -249,11 +246,6 @@ class LinearUnknown(Linear):
         return replace(super().linear_model(), translation="place")
 
 
-class TwoRoots(Sheet):
-    def joints(self) -> tuple[str, ...]:
-        return ("root", "root")
-
-
 BUGS = [
     ("declares_parameters", NoDescription, '"bend" has no description'),
     ("declares_parameters", EmptyParameter, "size 0"),
@@ -291,7 +283,6 @@ BUGS = [
     ("deterministic", Trembles, "rest mesh of a second instance"),
     ("deterministic", ChangesFingerprint, "fingerprint"),
     ("inputs_unmodified", ScalesInput, "translation"),
-    ("names_joints", TwoRoots, "joints are"),
     ("follows_its_identity", FollowsNothing, "The mesh after follow"),
     ("follows_its_identity", FollowsWithoutGradient, '"size" does not move the mesh'),
     ("follows_its_identity", FollowsElsewhere, "follow changed the topology"),

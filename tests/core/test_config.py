@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,14 @@ def test_what_is_saved_resolves_to_the_same_run(tables: dict[str, Any]) -> None:
         ({"freeze": {"eyebals": True}}, OptionError, 'Did you mean "eyeballs"'),
         ({"rate": {"offset": {"inital": 1.0}}}, OptionError, 'Did you mean "initial"'),
         ({"evaluate": {"every": "often"}}, OptionError, "[evaluate]"),
+        ({"evaluate": {"every": -1}}, OptionError, "--set evaluate.every"),
+        ({"checkpoint": {"limit": 10**13}}, OptionError, 'Option "limit" of [checkpoint] is 10000000000000.'),
+        ({"export": {"final": -1}}, OptionError, "Expected 0 to 1e+12"),
+        ({"regularizers": {"l1": -0.5}}, OptionError, 'Option "weight" of regularizer "l1" is -0.5.'),
+        ({"regularizers": {"l1": {"ramp": -1}}}, OptionError, "--set regularizers.l1.ramp"),
+        ({"regularizers": {"l1": {"start": math.nan}}}, OptionError, "(NaN)"),
+        ({"rate": {"offset": {"delay": math.inf}}}, OptionError, "--set rate.offset.delay"),
+        ({"rate": {"rig": {"jaw": -1.0}}}, OptionError, '"initial" of [rate.rig.jaw] is -1.0.'),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tables: dict[str, Any], error: type[Exception], says: str) -> None:

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from surfhead import cli
 from surfhead.core.api import create
-from surfhead.core.errors import SurfheadError
+from surfhead.core.errors import DataError, SurfheadError
+from surfhead.core.registry import registry
+from surfhead.data.opening import data_choice
 from surfhead.files import bounds
-from surfhead.files.places import is_file, place
+from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 from surfhead.results.drivers import read_driver
 from surfhead.runs.run import Run
 from surfhead.runs.train import train
@@ -70,6 +73,63 @@ def test_a_name_that_no_file_can_have_is_a_declared_error(who: str, name: str) -
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) < 400
+
+
+def names_without_a_file(folder: Path) -> list[Path]:
+    """Overlong, impossible, below a file, below a folder that is a link to itself."""
+    (folder / "file").write_text("{}")
+    (folder / "ring").symlink_to(folder / "ring")
+    names = ["x" * 300, "x/" * 3000, "nul\0", "file/below", "ring/below", "\udcff", "file/\n\x1b[2J"]
+    return [*(folder / name for name in names), *(folder / f"{name}.json" for name in names)]
+
+
+@pytest.mark.parametrize("name", sorted(registry().names("dataset")))
+def test_no_reader_recognises_what_cannot_be_there(name: str, tmp_path: Path) -> None:
+    cls: Any = registry().get("dataset", name)
+    for path in names_without_a_file(tmp_path):
+        assert cls.recognises(path) is False
+        assert cls.declines(path) == ""
+
+
+def test_a_reader_of_strangers_that_fails_over_a_path_does_not_recognise_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls: Any = registry().get("dataset", "vhap")
+
+    def fails(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cls, "recognises", fails)
+    monkeypatch.setattr(cls, "declines", fails)
+    with pytest.raises(DataError, match='"vhap" cannot look at it.*Permission denied'):
+        data_choice(str(tmp_path))
+
+
+def test_a_place_behind_a_closed_folder_is_a_declared_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(self: Path, **_: Any) -> None:  # root may enter every folder
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(DataError, match="Permission denied"):
+        place("closed/data")
+    assert not is_file(Path("closed/data"))
+    assert not is_dir(Path("closed/data"))
+    assert found_in(Path("closed/data"), "*") == []
+
+
+@pytest.mark.parametrize(
+    "words", [("compare", "{}", "{}"), ("train-all", "{}"), ("view", "{}"), ("mesh", "{}")]
+)
+def test_links_that_lead_round_are_declared_errors(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = tmp_path / "ring"
+    ring.symlink_to(ring)
+    for path in (ring, ring / "below"):
+        with pytest.raises(DataError, match="cannot be a path"):
+            resolved(path)
+        assert cli.main([word.format(path) for word in words]) == 2
+        assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_place_is_looked_up_not_made(tmp_path: Path) -> None:

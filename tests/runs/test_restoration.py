@@ -69,7 +69,7 @@ def test_an_old_checkpoint_is_trained_to_its_end(old_run: Path) -> None:
 
 def test_a_state_goes_to_tensors_and_back(trained_run: Path) -> None:
     avatar = surfhead.load_avatar(trained_run, device="cpu")
-    tensors = AvatarState.of(avatar).tensors()
+    tensors = avatar.state().tensors()
     again = AvatarState.from_tensors({**tensors, "adam/offset/step": torch.zeros(1)}, "cpu").tensors()
     assert again.keys() == tensors.keys()
     assert {name.partition("/")[0] for name in tensors} >= {"triangle", "background", "surfels", "network"}

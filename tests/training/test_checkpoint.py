@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +64,51 @@ def test_it_appears_only_when_complete(tmp_path: Path, monkeypatch: pytest.Monke
     checkpoint.write(folder, {"x": torch.zeros(1)}, {"images": 13})  # over what the failures left
     assert checkpoint.read(folder)[1]["images"] == 13
     assert [path.name for path in folder.parent.iterdir() if path.name == ".00000012.partial"] == []
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """While no file may grow beyond so many bytes: a disk that says no in the middle of a write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", [0, 10_000, 39_000])
+def test_a_file_that_may_not_grow_costs_nothing(tmp_path: Path, size: int) -> None:
+    folder = tmp_path / "checkpoints" / "00000012"
+    checkpoint.write(folder, {"x": torch.ones(10_000)}, {"images": 12})
+    for name in ("00000012", "00000020"):
+        with largest_file(size), pytest.raises(DataError, match="File too large") as caught:
+            checkpoint.write(folder.with_name(name), {"x": torch.zeros(10_000)}, {"images": 13})
+        assert name in caught.value.what
+        assert len(str(caught.value).splitlines()) == 3
+    assert [path.name for path in folder.parent.iterdir()] == ["00000012"]  # the room is given back
+    assert bool((checkpoint.read(folder)[0]["x"] == 1.0).all())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_what_stands_complete_between_two_renames_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    folder = tmp_path / "checkpoints" / "00000012"
+    checkpoint.write(folder, {"x": torch.ones(1)}, {"images": 12})
+    rename = Path.rename
+
+    def second_fails(self: Path, target: Path) -> Path:
+        if target == folder:
+            raise OSError(number, os.strerror(number))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(DataError, match=os.strerror(number)):
+        checkpoint.write(folder, {"x": torch.zeros(1)}, {"images": 12})
+    newest = checkpoint.latest(tmp_path)
+    assert newest is not None
+    assert checkpoint.read(newest)[0]["x"].item() == 0.0
 
 
 def test_the_newest_is_found_by_number(tmp_path: Path) -> None:

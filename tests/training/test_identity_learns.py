@@ -21,7 +21,8 @@ from surfhead.plugins.rigs.ict.example import write_example
 from surfhead.testing import tiny
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
-from surfhead.training.trainer import Trainer
+from surfhead.training.trainer import Record, Trainer
+from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import WeightedTerm
 
 TRUE, WRONG = torch.tensor([1.5, 0.0]), torch.tensor([0.0, 0.0])  # a unit widens the head by 5 %
@@ -108,16 +109,11 @@ def trainer_of(avatar: Avatar, scene: Scene, folder: Path, **rig: bool) -> Train
     )
     return Trainer(
         config,
-        scene,
         avatar,
+        TrainingData(scene, scene.views.of("train"), extent=1.0),
         [WeightedTerm("l1", create("regularizer", "l1"), 1.0, 0, 0)],
         create("densifier", "adaptive", {"every": 0, "reset_every": 0}),
-        Events([]),
-        folder,
-        extent=1.0,
-        views=scene.views.of("train"),
-        describe=dict,
-        evaluate=lambda run, last: None,
+        Record(folder, Events([]), describe=dict, evaluate=lambda run, last: None),
     )
 
 

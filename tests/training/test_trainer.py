@@ -19,7 +19,8 @@ from surfhead.core.scene import Frame, Scene, Views
 from surfhead.core.types import Step
 from surfhead.data.feed import Feed, cameras_of
 from surfhead.training.events import Events
-from surfhead.training.trainer import Trainer
+from surfhead.training.trainer import Record, Trainer
+from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import WeightedTerm, make_terms
 from tests.runs.tiny_run import tiny_avatar
 
@@ -76,16 +77,11 @@ def trainer(folder: Path, terms: list[WeightedTerm] | None = None, **settings: A
     data = scene()
     return Trainer(
         config,
-        data,
         tiny_avatar(),
+        TrainingData(data, data.views.of("train"), extent=0.5),
         make_terms(config) if terms is None else terms,
         create("densifier", "adaptive"),
-        Events([]),
-        folder,
-        extent=0.5,
-        views=data.views.of("train"),
-        describe=dict,
-        evaluate=lambda run, final: None,
+        Record(folder, Events([]), describe=dict, evaluate=lambda run, final: None),
     )
 
 

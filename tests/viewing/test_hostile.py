@@ -160,10 +160,13 @@ def test_garbage_for_every_control_and_of_every_kind_ends_nothing(trained_run: P
         (side,) = [panel.key_frames._side for panel in attacked.panels if hasattr(panel, "key_frames")]
         assert (side.min, side.max) == (64, 1920)
         assert 64 <= side.value <= 1920
-        attacker.send({"type": "NoSuchMessage"})  # and this ends the attacker's own connection alone
+        with pytest.raises(ValueError, match="no such message"):
+            attacker.send({"type": "NoSuchMessage"})
+        attacker.send({"type": "NoSuchMessage"}, unknown=True)  # which ends its connection alone
         newcomer = PageClient(page.url, page.start, 64, 64)
         assert newcomer.picture().shape == (64, 64, 3)
         newcomer.close()
+        other.after(lambda: other.set("Channel", "depth"))  # it still hears, and is heard
         assert "GuiFormDirtyMessage" not in other.messages
     finally:
         attacker.close()
@@ -197,6 +200,28 @@ def test_one_page_has_a_share_of_the_threads_and_one_film() -> None:
     panel.visitor = SimpleNamespace(page=page)  # type: ignore[assignment]
     with panel._one_film(), pytest.raises(DataError, match="already"), panel._one_film():
         pass
-    page.films = threading.Semaphore(0)
-    with pytest.raises(DataError, match="Other films"), panel._one_film():
+    assert page.films.acquire(blocking=False)  # what was refused took no place of others
+    assert page.films.acquire(blocking=False)
+    for _ in range(2):  # and is not refused for ever
+        with pytest.raises(DataError, match="Other films"), panel._one_film():
+            pass
+    page.films.release()
+    with panel._one_film():
         pass
+
+
+def test_pictures_too_large_to_send_are_refused_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel, made = object.__new__(KeyFramePanel), []
+
+    def pictures() -> Any:
+        for number in range(1000):
+            made.append(number)
+            yield np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)  # 12 kB each
+
+    monkeypatch.setattr(panel, "_taken", pictures, raising=False)
+    monkeypatch.setattr("surfhead.viewing.key_frame_panel.LARGEST", 100_000)
+    with pytest.raises(DataError, match="more than"):
+        panel._send_pictures()
+    assert len(made) == 9

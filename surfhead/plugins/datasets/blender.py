@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
-from surfhead.files.places import place
+from surfhead.files.places import is_file, place
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.starting_points import PointOptions, Start, random_points, read_points
 from surfhead.plugins.datasets.transforms import (
@@ -61,7 +61,7 @@ class Blender(Dataset):
     def recognises(cls, path: Path) -> bool:
         """Whether the training cameras are there and no head tracking is."""
         file = path / "transforms_train.json"
-        if not file.is_file():
+        if not is_file(file):
             return False
         try:
             frames = read_json(file).get("frames")
@@ -74,7 +74,7 @@ class Blender(Dataset):
     def declines(cls, path: Path) -> str:
         """Why a folder with transforms_train.json is not read."""
         file = path / "transforms_train.json"
-        if not file.is_file() or (path / "canonical_flame_param.npz").is_file():
+        if not is_file(file) or is_file(path / "canonical_flame_param.npz"):
             return ""
         try:
             frames = read_json(file).get("frames")
@@ -93,7 +93,7 @@ class Blender(Dataset):
         root = place(path or Path())
         found = {split: root / f"transforms_{split}.json" for split in SPLITS}
         if not found["train"].is_file():
-            raise wrong(found["train"], "it is missing", "the training cameras", "Check the path.")
+            raise wrong(found["train"], "is missing", "the training cameras", remedy="Check the path.")
         rows = [
             (split, record)
             for split, file in found.items()
@@ -101,7 +101,7 @@ class Blender(Dataset):
             for record in read_frames(file)[1]
         ]
         if not rows:
-            raise wrong(found["train"], "it has no frames", "at least one")
+            raise wrong(found["train"], "has no frames", "at least one")
         records = [record for _, record in rows]
         files = [_picture(root, record) for record in records]
         cameras = fitted(records, [picture.image for picture in files])

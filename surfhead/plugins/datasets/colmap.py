@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option, unknown_name
-from surfhead.files.places import place
+from surfhead.files.places import is_dir, place
 from surfhead.plugins.datasets.colmap_model import (
     Intrinsics,
     Photograph,
@@ -64,7 +64,7 @@ class Colmap(Dataset):
     @classmethod
     def declines(cls, path: Path) -> str:
         """Why a folder with a folder ``sparse`` is not read."""
-        if not (path / "sparse").is_dir() or model_folders(path):
+        if not is_dir(path / "sparse") or model_folders(path):
             return ""
         return (
             f'"{path / "sparse"}" holds no model: cameras and images, both .bin or both .txt, are neither '

@@ -10,11 +10,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
+from surfhead.files.places import found_in, is_file
 from surfhead.plugins.datasets.intrinsics import not_pinhole
 
 MODELS = (
@@ -64,9 +66,8 @@ class SparseModel:
     colours: np.ndarray
 
 
-def wrong(path: Path, what: str, expected: str) -> DataError:
-    """The error for a damaged model file."""
-    return DataError(f'COLMAP file "{path}" {what}.', f"Expected {expected}.", "Export the model again.")
+# the error for a damaged model file
+wrong = partial(DataError.of, "COLMAP file", remedy="Export the model again.")
 
 
 class _Reader:
@@ -210,7 +211,7 @@ class Place:
 
 def model_folders(root: Path) -> list[Place]:
     """A data set's sparse models: those below ``sparse``, else ``sparse`` or the folder itself."""
-    below = sorted((root / "sparse").glob("*"))[:SUBFOLDERS] if root.is_dir() else []
+    below = found_in(root / "sparse", "*")[:SUBFOLDERS]
     for folders in (below, [root / "sparse"], [root]):
         found = [
             Place(folder, ending, _images_in(folder / f"images{ending}"))
@@ -225,7 +226,7 @@ def model_folders(root: Path) -> list[Place]:
 def _ending(folder: Path) -> str:
     """The ending of a folder's model files; empty where it holds no model."""
     for ending in READERS:
-        if all((folder / f"{name}{ending}").is_file() for name in ("cameras", "images")):
+        if all(is_file(folder / f"{name}{ending}") for name in ("cameras", "images")):
             return ending
     return ""
 
@@ -255,8 +256,7 @@ def read_model(folder: Path, ending: str) -> SparseModel:
         places = np.array(points, dtype=np.float64).reshape(-1, 3)
         shades = np.array(colours, dtype=np.float64).reshape(-1, 3)
     except (OSError, ValueError, IndexError, OverflowError, MemoryError, struct.error) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise wrong(path, f"cannot be read: {reason}", f"a COLMAP {ending} file") from error
+        raise wrong(path, f"cannot be read: {cause(error)}", f"a COLMAP {ending} file") from error
     if not np.isfinite(places).all() or not np.isfinite(shades).all():
         raise wrong(path, "holds NaN or infinity", "finite points")
     return SparseModel(cameras, images, places, shades.clip(0, 255).astype(np.uint8))

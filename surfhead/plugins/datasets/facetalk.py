@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
-from surfhead.files.places import is_file, place
+from surfhead.files.places import found_in, is_file, place
 from surfhead.plugins.datasets.images import ImageOptions, Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.intrinsics import fit
 from surfhead.plugins.datasets.picture_headers import Size
@@ -67,7 +67,7 @@ class Facetalk(Dataset):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the first sequence describes its camera in FaceTalk's way."""
-        files = sorted(path.glob(f"*/{FILE}")) if path.is_dir() else []
+        files = found_in(path, f"*/{FILE}")
         if not files:
             return False
         try:
@@ -80,7 +80,7 @@ class Facetalk(Dataset):
 
     def open(self, path: Path | None) -> Scene:
         """Read cameras and parameters. Raises DataError naming the file and the field."""
-        folders = [] if path is None else sorted(file.parent for file in place(path).glob(f"*/{FILE}"))
+        folders = [] if path is None else [file.parent for file in found_in(place(path), f"*/{FILE}")]
         chosen = [(folder, self._split(folder.name)) for folder in folders]
         records = [
             (record, split)

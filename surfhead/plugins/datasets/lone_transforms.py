@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import DataError, Dataset, Scene, Views, option
-from surfhead.files.places import is_file, place
+from surfhead.files.places import is_dir, is_file, place
 from surfhead.plugins.datasets.images import Picture, Pictures, PictureScene
 from surfhead.plugins.datasets.other_trackers import other_tracker
 from surfhead.plugins.datasets.starting_points import PointOptions, starting_points
@@ -82,7 +82,7 @@ class Transforms(Dataset):
     def recognises(cls, path: Path) -> bool:
         """Whether cameras are there, in a file or a folder's transforms.json, and no head tracking is."""
         file = _file(path)
-        if file is None or other_tracker(path) or (path / "transforms_train.json").is_file():
+        if file is None or other_tracker(path) or is_file(path / "transforms_train.json"):
             return False
         try:
             return not _reason(file)
@@ -111,15 +111,15 @@ class Transforms(Dataset):
         root = file.parent
         top, records = read_frames(file)
         if not records:
-            raise wrong(file, "it has no frames", "at least one")
+            raise wrong(file, "has no frames", "at least one")
         records.sort(key=lambda record: record.text("file_path"))
         files = [_picture(root, record) for record in records]
         if not any(is_file(picture.image) for picture in files):
             raise wrong(
                 files[0].image,
-                "it is not there, nor is any other picture",
+                "is not there, nor is any other picture",
                 f'the pictures that "{file.name}" names, with any ending of {", ".join(ENDINGS)}',
-                "Keep the pictures where file_path says, relative to the file.",
+                remedy="Keep the pictures where file_path says, relative to the file.",
             )
         cameras = fitted(records, [picture.image for picture in files])
         camera_from_world, mended = poses(records)
@@ -175,9 +175,9 @@ class Transforms(Dataset):
 
 def _file(path: Path) -> Path | None:
     """The description that a path means, if any."""
-    if path.is_dir():
-        return path / FILE if (path / FILE).is_file() else None
-    return path if path.suffix.lower() == ".json" and path.is_file() else None
+    if is_dir(path):
+        return path / FILE if is_file(path / FILE) else None
+    return path if path.suffix.lower() == ".json" and is_file(path) else None
 
 
 def _reason(file: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 
 Size = tuple[int, int]
@@ -38,13 +38,13 @@ def unreadable(path: Path, error: Exception, expected: str = "a PNG, JPEG or TIF
     """The error for a picture that cannot be decoded."""
     if isinstance(error, DataError):
         return error
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = cause(error)
     remedy = "Restore this file, or remove its frame from the data set."
     if isinstance(error, Image.DecompressionBombError):
         reason = f"it has more than {LARGEST // 1_000_000} megapixels"
         expected = f"pictures of at most {LARGEST} pixels"
         remedy = "Scale the pictures down with another program; intrinsics follow the pictures' size."
-    return DataError(f'Image "{path}" cannot be read: {reason}.', f"Expected {expected}.", remedy)
+    return DataError.of("Image", path, f"cannot be read: {reason}", expected, remedy)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ numbers with the same axes, 0 where there is none. They have the picture's size,
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ FOLDER = "normals"
 ENDINGS = (".png", ".npy")
 LARGEST = 16_384  # pixels a side: beyond it a file is taken for damaged
 SLACK = 0.02  # of the sides' ratio: a predictor rounds sizes
+_unreadable = partial(
+    DataError.of,
+    "Normals",
+    expected="an RGB picture of (n + 1) / 2, or .npy of (H, W, 3) finite numbers",
+    remedy="Make this file again, or remove it.",
+)
 
 
 def beside(image: Path) -> Path | None:
@@ -74,7 +81,7 @@ def _of_picture(path: Path) -> np.ndarray:
                 raise ValueError(f"its mode is {image.mode}")
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # a damaged file can fail in any way
-        raise _wrong(path, error) from error
+        raise _unreadable(path, f"cannot be read: {error}") from error
     normals = pixels.astype(np.float32) / 127.5 - 1.0
     normals[(pixels == 0).all(axis=-1)] = 0.0
     return normals
@@ -91,13 +98,5 @@ def _of_array(path: Path) -> np.ndarray:
         if not np.isfinite(found).all():
             raise ValueError("it holds NaN or infinity")
     except Exception as error:  # a damaged file can fail in any way
-        raise _wrong(path, error) from error
+        raise _unreadable(path, f"cannot be read: {error}") from error
     return found
-
-
-def _wrong(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f'Normals "{path}" cannot be read: {error}.',
-        "Expected an RGB picture of (n + 1) / 2, or .npy of (H, W, 3) finite numbers.",
-        "Make this file again, or remove it.",
-    )

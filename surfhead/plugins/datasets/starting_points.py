@@ -41,7 +41,7 @@ def read_points(file: Path) -> Start:
     columns = {name: found.rows[name] for name in found.names}
     missing = {"x", "y", "z"} - columns.keys()
     if missing:
-        raise wrong(file, f'property "{min(missing)}" is missing', "x, y and z")
+        raise wrong(file, f'has no property "{min(missing)}"', "x, y and z")
     notes = []
     with np.errstate(all="ignore"):  # what does not fit a float becomes infinite
         points = np.stack([columns[axis] for axis in "xyz"], axis=1).astype(np.float64)

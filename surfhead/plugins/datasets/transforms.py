@@ -6,12 +6,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 from surfhead.files.places import is_file
 from surfhead.plugins.datasets.intrinsics import PINHOLES, Fitted, fit, not_pinhole
@@ -28,11 +29,8 @@ SKEW = 1e-2  # how far a rotation may be from one, relative, before it is called
 SCALED = 1e-3  # from which scale on the notes say that it was taken out
 
 
-def wrong(
-    path: Path, what: str, expected: str, remedy: str = "Mend the file or export it again."
-) -> DataError:
-    """The error for a description file with wrong content."""
-    return DataError(f'"{path}": {what}.', f"Expected {expected}.", remedy)
+# the error for a description file with wrong content
+wrong = partial(DataError.of, "", remedy="Mend the file or export it again.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -41,10 +39,9 @@ def read_json(path: Path) -> dict[str, Any]:
         # UTF-8, -16 or -32, with a byte order mark or without
         content = bounds.read_json(path)
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise wrong(path, f"it cannot be read: {reason}", "a JSON file") from error
+        raise wrong(path, f"cannot be read: {cause(error)}", "a JSON file") from error
     if not isinstance(content, dict):
-        raise wrong(path, f"it holds a {type(content).__name__}", "a JSON object")
+        raise wrong(path, f"holds a {type(content).__name__}", "a JSON object")
     return content
 
 
@@ -66,7 +63,7 @@ class Record:
 
     def wrong(self, field: str, what: str, expected: str) -> DataError:
         """The error for one of its fields."""
-        return wrong(self.path, f'field "{field}" of frame {self.index} {what}', expected)
+        return wrong(self.path, f"of frame {self.index} {what}", expected, field=field)
 
     def text(self, field: str, default: str | None = None) -> str:
         """A string."""
@@ -257,7 +254,7 @@ def read_frames(path: Path) -> tuple[dict[str, Any], list[Record]]:
     top = read_json(path)
     frames = top.get("frames")
     if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
-        raise wrong(path, 'field "frames" is missing or no list of objects', "a list of frames")
+        raise wrong(path, "is missing or no list of objects", "a list of frames", field="frames")
     return top, [Record(path, index, fields, top) for index, fields in enumerate(frames)]
 
 

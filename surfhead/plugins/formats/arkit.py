@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,12 @@ SHAPES = frozenset(
 )
 
 
-def _wrong(path: Path, what: str) -> DataError:
-    return DataError(
-        f'Face capture "{path}" {what}.',
-        "Expected a table with ARKit's blendshapes as named columns, a row a frame.",
-        "Export it again, for example as CSV from Live Link Face.",
-    )
+_wrong = partial(
+    DataError.of,
+    "Face capture",
+    expected="a table with ARKit's blendshapes as named columns, a row a frame",
+    remedy="Export it again, for example as CSV from Live Link Face.",
+)
 
 
 def _plain(name: str) -> str:

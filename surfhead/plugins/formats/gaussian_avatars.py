@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import AvatarView, DataError, Format
+from surfhead.core.api import AvatarView, DataError, Format, Pose
 from surfhead.plugins.formats.axes import to_gaussian_avatars
 from surfhead.plugins.formats.point_cloud import refuse, write_points
 from surfhead.plugins.formats.posed import posed
@@ -33,9 +32,11 @@ class GaussianAvatars(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
         """Write the avatar; gives the files. Raises DataError when it has no rig."""
-        refuse(settings, self.name)
+        refuse(self.name, timestep, parameters)
         if bool((avatar.surfels.triangle < 0).any()):
             raise DataError(
                 "The avatar is bound to no triangles.", "Expected a rig.", "Export 2dgs or 3dgs instead."

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import AvatarView, Format
+from surfhead.core.api import AvatarView, Format, Pose
 from surfhead.files.writing import write_bytes
 from surfhead.maths import harmonics
-from surfhead.plugins.formats.posed import posed, settings_of
+from surfhead.plugins.formats.posed import posed
 
 EXTENSION = "KHR_gaussian_splatting"
 THICKNESS = 1e-6  # metres, one standard deviation
@@ -38,9 +38,10 @@ class Gltf(Format):
     suffixes = (".glb",)
     writes = True
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
-        """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
-        timestep, parameters = settings_of(settings, self.name)
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
+        """Write one pose; gives the file. Raises OptionError where both are given, or no such timestep is."""
         attributes = splat_attributes(posed(avatar, timestep, parameters))
         write_bytes(path, binary(attributes))
         return [path]

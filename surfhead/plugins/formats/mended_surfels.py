@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ from surfhead.core.api import DataError
 
 FLAT = -20.0  # log of a scale of 0, in metres of no account
 OPAQUE = 15.0  # logit of an opacity of 1 but for a float's rounding; infinite logits become plus or minus it
+_wrong = partial(
+    DataError.of,
+    "PLY file",
+    expected="at least one",
+    remedy="Check that it is the point_cloud.ply of a finished training.",
+)
 
 
 def mended(
@@ -28,7 +35,7 @@ def mended(
     notes = []
     count = len(triangle)
     if count == 0:
-        raise _empty(path, "has no surfels")
+        raise _wrong(path, "has no surfels")
     arrays = dict(arrays)
     flat = np.isneginf(arrays["log_scale"])
     if flat.any():
@@ -47,15 +54,7 @@ def mended(
             notes.append(f"{int((~kept).sum())} of {count} surfels {what} and are left out.")
     kept = whole & turned
     if not kept.any():
-        raise _empty(path, "has no surfel that can be drawn: all hold NaN, infinity or zero rotations")
+        raise _wrong(path, "has no surfel that can be drawn: all hold NaN, infinity or zero rotations")
     if not kept.all():
         arrays, triangle = {name: values[kept] for name, values in arrays.items()}, triangle[kept]
     return arrays, triangle, notes
-
-
-def _empty(path: Path, what: str) -> DataError:
-    return DataError(
-        f'PLY file "{path}" {what}.',
-        "Expected at least one.",
-        "Check that it is the point_cloud.ply of a finished training.",
-    )

@@ -14,9 +14,9 @@ VHAP's own ``tracked_flame_params`` file is read as it is; what is no motion in 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from surfhead.core.api import AvatarView, DataError, Format, OptionError
+from surfhead.core.api import AvatarView, DataError, Format, OptionError, Pose
 from surfhead.core.api import Motion as Moved
 from surfhead.plugins.formats.point_cloud import refuse
 from surfhead.plugins.formats.tracked import read_motion, write_tracked
@@ -35,9 +35,11 @@ class Motion(Format):
         """The motion in a file, or in a stream with a ``name``. Raises DataError naming it and the field."""
         return Moved(read_motion(path, flame=None))
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
         """Write the motion the avatar was trained on. Raises DataError when it has none."""
-        refuse(settings, self.name)
+        refuse(self.name, timestep, parameters)
         if path.suffix.lower() not in self.suffixes:
             raise OptionError(
                 f'Motion file "{path}" could not be read back: its name says no motion.',

@@ -10,12 +10,12 @@ Files hold the harmonics channel by channel: f_rest_0..K-1 are red, then green, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError, OptionError
+from surfhead.core.api import DataError, OptionError, Pose
 from surfhead.meshes import ply
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,6 +39,7 @@ CONSTANT = 0.28209479177387814  # the constant real spherical harmonic, 1 / (2 s
 PACKED = "packed_position"  # a column that only compressed files have
 CHUNK = 1 << 13  # rows gathered at a time, so that they stay in the processor's cache
 EXACT = 1 << 24  # whole numbers beyond it do not fit a float32
+_wrong = partial(DataError.of, "PLY file", remedy="Check that it is the point_cloud.ply of an avatar.")
 
 
 def columns_of(name: str, prefix: str, count: int) -> list[str]:
@@ -174,19 +175,12 @@ def _triangles(path: Path, values: np.ndarray) -> np.ndarray:
     return flat.astype(np.int64)
 
 
-def refuse(settings: Mapping[str, Any], name: str) -> None:
-    """Raise OptionError for any setting given to a format that writes the whole avatar."""
-    if settings:
+def refuse(name: str, timestep: int | None, parameters: Pose | None) -> None:
+    """Raise OptionError for a pose that is asked of a format which writes the whole avatar."""
+    if timestep is not None or parameters is not None:
         raise OptionError(
-            f'Format "{name}" has no setting "{min(settings)}": it holds the whole avatar.',
+            f'Format "{name}" has no setting "{"parameters" if timestep is None else "timestep"}": '
+            "it holds the whole avatar.",
             "Formats of one pose: 2dgs, 3dgs, gltf.",
             "Drop the setting, or choose one of these with --format.",
         )
-
-
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(
-        f'PLY file "{path}" {what}.',
-        f"Expected {expected}.",
-        "Check that it is the point_cloud.ply of an avatar.",
-    )

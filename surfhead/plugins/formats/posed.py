@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -136,15 +135,3 @@ def _directions(count: int) -> Tensor:
     around = step * 2.399963229728653  # the golden angle, radians
     radius = (1 - height * height).sqrt()
     return torch.stack([radius * torch.cos(around), radius * torch.sin(around), height], dim=-1)
-
-
-def settings_of(settings: Mapping[str, Any], name: str) -> tuple[int | None, Mapping[str, Tensor] | None]:
-    """``timestep`` and ``parameters`` of a writer's settings. Raises OptionError for any other."""
-    unknown = set(settings) - {"timestep", "parameters"}
-    if unknown:
-        raise OptionError(
-            f'Format "{name}" has no setting "{min(unknown)}".',
-            "Expected timestep or parameters.",
-            f"See `surfhead show format {name}`.",
-        )
-    return settings.get("timestep"), settings.get("parameters")

@@ -8,11 +8,10 @@ Highlights have no place in the layout and are left out; harmonics are turned in
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from surfhead.core.api import AvatarView, Format
+from surfhead.core.api import AvatarView, Format, Pose
 from surfhead.plugins.formats.point_cloud import write_points
-from surfhead.plugins.formats.posed import posed, settings_of
+from surfhead.plugins.formats.posed import posed
 
 
 class Splats2dgs(Format):
@@ -23,8 +22,9 @@ class Splats2dgs(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
-        """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
-        timestep, parameters = settings_of(settings, self.name)
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
+        """Write one pose; gives the file. Raises OptionError where both are given, or no such timestep is."""
         write_points(path, posed(avatar, timestep, parameters), ("SplatRenderMode: 2dgs",))
         return [path]

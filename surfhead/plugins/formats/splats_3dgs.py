@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import AvatarView, Format
+from surfhead.core.api import AvatarView, Format, Pose
 from surfhead.plugins.formats.point_cloud import write_points
-from surfhead.plugins.formats.posed import posed, settings_of
+from surfhead.plugins.formats.posed import posed
 
 THICKNESS = 1e-6  # metres, one standard deviation
 
@@ -29,9 +28,10 @@ class Splats3dgs(Format):
     suffixes = (".ply",)
     writes = True
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
-        """Write one pose; settings ``timestep`` or ``parameters``. Gives the file."""
-        timestep, parameters = settings_of(settings, self.name)
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
+        """Write one pose; gives the file. Raises OptionError where both are given, or no such timestep is."""
         arrays = posed(avatar, timestep, parameters)
         arrays["log_scale"] = np.pad(
             arrays["log_scale"], ((0, 0), (0, 1)), constant_values=math.log(THICKNESS)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from surfhead.core.api import AvatarView, DataError, Format, StoredAvatar, option
+from surfhead.core.api import AvatarView, DataError, Format, Pose, StoredAvatar, option
 from surfhead.files import bounds
 from surfhead.files.writing import beside, write_text
 from surfhead.plugins.formats.axes import flattened, from_gaussian_avatars
@@ -75,9 +76,11 @@ class SurfheadAvatar(Format):
 
     options: Options
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
         """Write the avatar; ``path`` is the ``.ply`` file or a folder for it. Gives the files."""
-        refuse(settings, self.name)
+        refuse(self.name, timestep, parameters)
         cloud = path if path.suffix == ".ply" else path / CLOUD
         arrays = {name: value.detach().cpu().numpy() for name, value in avatar.surfels.parameters.items()}
         arrays["triangle"] = avatar.surfels.triangle.cpu().numpy()
@@ -139,12 +142,12 @@ def _newest(folder: Path) -> Path:
     )
 
 
-def _damaged(path: Path, reason: object) -> DataError:
-    return DataError(
-        f'Avatar file "{path}" cannot be read: {reason}.',
-        "Expected what `surfhead export --format surfhead` wrote beside the point cloud.",
-        "Export the avatar again.",
-    )
+_wrong = partial(
+    DataError.of,
+    "Avatar file",
+    expected="what `surfhead export --format surfhead` wrote beside the point cloud",
+    remedy="Export the avatar again.",
+)
 
 
 def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
@@ -170,12 +173,12 @@ def _own(cloud: Path, arrays: dict[str, Any], triangle: Any) -> StoredAvatar:
         RecursionError,
         SafetensorError,
     ) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        raise _wrong(path, f"cannot be read: {type(error).__name__}: {error}") from error
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for name, value in tensors.items():
         group, _, rest = name.partition("/")
         if group not in groups:
-            raise _damaged(path, f'it holds "{name}"')
+            raise _wrong(path, f'cannot be read: it holds "{name}"')
         groups[group][rest] = value
     rig = components.pop("rig")
     return StoredAvatar(

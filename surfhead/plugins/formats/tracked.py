@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 from surfhead.files.writing import beside
 from surfhead.plugins.formats.tracker_fields import (
@@ -51,7 +51,7 @@ Source = Path | IO[bytes]
 
 def _wrong(source: Source, what: str, expected: str) -> DataError:
     name = source if isinstance(source, Path) else source.name
-    return DataError(f'Motion file "{name}" {what}.', f"Expected {expected}.", "Export the file again.")
+    return DataError.of("Motion file", name, what, expected, "Export the file again.")
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _content(path: Source, wanted: Iterable[str] | None) -> tuple[dict[str, np.n
     except DataError:
         raise
     except Exception as error:  # a damaged archive can fail in any way
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = cause(error)
         if "pickle" in reason.lower():
             reason = "it holds pickled objects, which are not loaded"
         raise _wrong(path, f"cannot be read: {reason}", PLAIN) from error

@@ -25,6 +25,7 @@ from surfhead.terminal import console as terminal
 from surfhead.terminal.console import say
 from surfhead.terminal.figure_names import figure_name
 from surfhead.terminal.sizes import clock
+from surfhead.terminal.waited import end_waiting
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -89,7 +90,7 @@ class Progress(Observer):
     def run_started(self, run: Any) -> None:
         """Say what is trained, and open the display."""
         live = bars.visible() if self.options.style == "auto" else self.options.style == "live"
-        bars.end_waiting()
+        end_waiting()
         self.steps = 0
         self.shown_at = time.monotonic()
         self.shown_step = 0

@@ -79,6 +79,11 @@ def register_regularizers(register: Any) -> None:
         "Differences of albedo between neighbouring triangles.",
     )
     register(
+        "mesh_normal",
+        "surfhead.plugins.regularizers.mesh_normal:MeshNormal",
+        "Surfels' normals against the smooth normals of the rest mesh.",
+    )
+    register(
         "residual",
         "surfhead.plugins.regularizers.residual:Residual",
         "Size of the colour that neither albedo nor light explains.",

@@ -7,12 +7,13 @@ own vertex order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 
 
@@ -33,12 +34,12 @@ class Wavefront:
     material: np.ndarray
 
 
-def _damaged(path: Path, reason: str) -> DataError:
-    return DataError(
-        f'Mesh file "{path}" cannot be read: {reason}.',
-        "Expected a Wavefront .obj with `v x y z` and `f` lines.",
-        "Take the file from its official place again.",
-    )
+_wrong = partial(
+    DataError.of,
+    "Mesh file",
+    expected="a Wavefront .obj with `v x y z` and `f` lines",
+    remedy="Take the file from its official place again.",
+)
 
 
 def _rows(path: Path, lines: list[str], prefix: str, columns: int) -> np.ndarray:
@@ -48,11 +49,11 @@ def _rows(path: Path, lines: list[str], prefix: str, columns: int) -> np.ndarray
             raise ValueError("too few numbers")
         values = np.array([float(word) for row in rows for word in row]).reshape(-1, columns)
     except ValueError as error:
-        raise _damaged(path, f"a `{prefix.strip()}` line is not {columns} numbers") from error
+        raise _wrong(path, f"cannot be read: a `{prefix.strip()}` line is not {columns} numbers") from error
     with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
         finite = np.isfinite(values.astype(np.float32)).all()
     if not finite:
-        raise _damaged(path, f"a `{prefix.strip()}` line holds NaN or infinity")
+        raise _wrong(path, f"cannot be read: a `{prefix.strip()}` line holds NaN or infinity")
     return values
 
 
@@ -60,7 +61,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return bounds.regular(path, 1 << 29).read_text(encoding="latin1").splitlines()
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise _wrong(path, f"cannot be read: {cause(error)}") from error
 
 
 def read_vertices(path: Path) -> np.ndarray:
@@ -88,14 +89,15 @@ def read_wavefront(path: Path) -> Wavefront:
         textured = len(coordinates) > 0 and all(len(c) > 1 and c[1] for t in parts for c in t)
         at = np.array([[int(c[1]) for c in t] for t in parts], np.int64).reshape(-1, 3) if textured else None
     except (ValueError, OverflowError) as error:
-        raise _damaged(path, "an `f` line holds something else than indices") from error
+        raise _wrong(path, "cannot be read: an `f` line holds something else than indices") from error
     triangles = np.where(triangles < 0, triangles + len(vertices), triangles - 1)
     if len(triangles) and (triangles.min() < 0 or triangles.max() >= len(vertices)):
-        raise _damaged(path, f"a face names a vertex outside 1 to {len(vertices)}")
+        raise _wrong(path, f"cannot be read: a face names a vertex outside 1 to {len(vertices)}")
     if at is not None:
         at = np.where(at < 0, at + len(coordinates), at - 1)
-        if len(at) and (at.min() < 0 or at.max() >= len(coordinates)):
-            raise _damaged(path, f"a face names a texture corner outside 1 to {len(coordinates)}")
+        most = len(coordinates)
+        if len(at) and (at.min() < 0 or at.max() >= most):
+            raise _wrong(path, f"cannot be read: a face names a texture corner outside 1 to {most}")
     return Wavefront(
         vertices, triangles, None if at is None else coordinates[at], np.array(materials, dtype=np.str_)
     )

@@ -116,6 +116,6 @@ def test_rig_parameters_pose_it_as_well_as_a_timestep(ict_avatar, tmp_path):
 
 
 def test_wrong_settings_are_option_errors(ict_avatar, tmp_path):
-    for settings in ({"timestep": 99}, {"timestep": -1}, {"timestep": 0, "parameters": {}}, {"frame": 3}):
+    for settings in ({"timestep": 99}, {"timestep": -1}, {"timestep": 0, "parameters": {}}):
         with pytest.raises(OptionError):
             Splats3dgs().write(ict_avatar, tmp_path / "x.ply", **settings)

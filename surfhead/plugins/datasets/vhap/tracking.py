@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 
 # field of the file, name in the rig, number of values
@@ -42,10 +43,7 @@ class Tracking:
     notes: tuple[str, ...]
 
 
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(
-        f'Tracking file "{path}" {what}.', f"Expected {expected}.", "Export this timestep again."
-    )
+_wrong = partial(DataError.of, "Tracking file", remedy="Export this timestep again.")
 
 
 def read_fields(path: Path) -> Fields:
@@ -57,8 +55,7 @@ def read_fields(path: Path) -> Fields:
         ):
             fields = {name: np.asarray(archive[name]) for name in archive.files}
     except Exception as error:  # a damaged archive can fail in any way
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise _wrong(path, f"cannot be read: {reason}", "an .npz of plain arrays") from error
+        raise _wrong(path, f"cannot be read: {cause(error)}", "an .npz of plain arrays") from error
     for name, value in fields.items():
         if value.dtype.kind not in "fiub":
             raise _wrong(path, f'has a field "{name}" of type {value.dtype}', "numbers")

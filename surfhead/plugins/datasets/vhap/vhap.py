@@ -91,7 +91,7 @@ class Vhap(Dataset):
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether the canonical parameters are there."""
-        return (path / CANONICAL).is_file()
+        return is_file(path / CANONICAL)
 
     @classmethod
     def declines(cls, path: Path) -> str:
@@ -122,7 +122,7 @@ class Vhap(Dataset):
         known_rig = isinstance(extension, dict) and isinstance(extension.get("rig"), str)
         if not known_rig or not isinstance(extension.get("rig_options", {}), dict):
             expected = 'an object with "rig" and perhaps an object "rig_options"'
-            raise wrong(records[0].path, f'field "{EXTENSION}" names no rig', expected)
+            raise wrong(records[0].path, "names no rig", expected, field=EXTENSION)
         read = read_tracking if extension["rig"] == "flame" else read_other_rig
         tracked = read([file for _, file in steps], path / CANONICAL)
         views = Views(
@@ -163,9 +163,9 @@ class Vhap(Dataset):
                 f"transforms.json alone: camera {self.options.val_camera} is held out, if it is there."
             )
         else:
-            raise wrong(root / "transforms_train.json", "it is missing", "this file or transforms.json")
+            raise wrong(root / "transforms_train.json", "is missing", "this file or transforms.json")
         if not rows:
-            raise wrong(root, "no file names any frame", "frames in transforms_train.json")
+            raise wrong(root, "has no file that names a frame", "frames in transforms_train.json")
         shots: dict[Path, Shot] = {}
         repeated = 0
         for split, record in rows:

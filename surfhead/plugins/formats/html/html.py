@@ -31,7 +31,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, option
+from surfhead.core.api import AvatarView, Format, LinearRig, OptionError, Pose, option
 from surfhead.drawing.scalars import SCALARS
 from surfhead.files.writing import write_text
 from surfhead.plugins.formats.html.avatar import (
@@ -89,14 +89,16 @@ class Html(Format):
 
     options: Options
 
-    def write(self, avatar: AvatarView, path: Path, **settings: Any) -> list[Path]:
+    def write(
+        self, avatar: AvatarView, path: Path, *, timestep: int | None = None, parameters: Pose | None = None
+    ) -> list[Path]:
         """Write the page; gives the file.
 
         Raises:
             OptionError: the rig may not, or cannot, be embedded as asked.
             DataError: the page cannot evaluate a component of the avatar.
         """
-        refuse(settings, self.name)
+        refuse(self.name, timestep, parameters)
         numbers = Numbers()
         head, kept = add_surfels(numbers, avatar)
         triangle = avatar.surfels.triangle.cpu().numpy()[kept]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,42 +62,37 @@ class FlameModel:
     sha256: str
 
 
-def _wrong(path: Path, field: str, reason: str, expected: str) -> DataError:
-    return DataError(
-        f'FLAME file "{path}": field "{field}" {reason}.',
-        f"Expected {expected}.",
-        "Take the file from https://flame.is.tue.mpg.de again.",
-    )
+_wrong = partial(DataError.of, "FLAME file", remedy="Take the file from https://flame.is.tue.mpg.de again.")
 
 
 def _array(path: Path, content: Mapping[str, Any], field: str, *shape: int | None) -> np.ndarray:
     value = content.get(field)
     wanted = "numbers of shape (" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     if value is None:
-        raise _wrong(path, field, "is missing", wanted)
+        raise _wrong(path, "is missing", wanted, field=field)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-        raise _wrong(path, field, "is no array of numbers", wanted)
+        raise _wrong(path, "is no array of numbers", wanted, field=field)
     if value.ndim != len(shape) or any(
         n is not None and n != m for n, m in zip(shape, value.shape, strict=True)
     ):
-        raise _wrong(path, field, f"has shape {value.shape}", wanted)
+        raise _wrong(path, f"has shape {value.shape}", wanted, field=field)
     with np.errstate(over="ignore"):  # what does not fit a float becomes infinite
         if not np.isfinite(value.astype(np.float32)).all():
-            raise _wrong(path, field, "holds NaN, infinity or numbers too large", wanted)
+            raise _wrong(path, "holds NaN, infinity or numbers too large", wanted, field=field)
     return value
 
 
 def _indices(path: Path, field: str, values: np.ndarray, count: int) -> np.ndarray:
     indices = np.asarray(values).astype(np.int64)
     if indices.size and (indices.min() < 0 or indices.max() >= count):
-        raise _wrong(path, field, "holds vertex indices out of range", f"indices from 0 to {count - 1}")
+        raise _wrong(path, "holds vertex indices out of range", f"indices from 0 to {count - 1}", field=field)
     return indices
 
 
 def _parents(path: Path, tree: np.ndarray) -> tuple[int, ...]:
     parents = [int(p) if 0 <= int(p) < len(JOINTS) else -1 for p in tree[0]]  # the root's is 2^32 - 1
     if parents[0] != -1 or any(not 0 <= p < joint for joint, p in enumerate(parents) if joint):
-        raise _wrong(path, "kintree_table", f"gives parents {parents}", "each joint's parent before it")
+        raise _wrong(path, f"gives parents {parents}", "each joint's parent before it", field="kintree_table")
     return tuple(parents)
 
 
@@ -137,7 +133,7 @@ def read_published(path: Path, masks: Path, template: Path | None) -> FlameModel
     split = LAYOUTS.get(directions.shape[2])
     if split is None:
         expected = "300 shape and 100 expression directions, or 100 and 50"
-        raise _wrong(path, "shapedirs", f"has {directions.shape[2]} directions", expected)
+        raise _wrong(path, f"has {directions.shape[2]} directions", expected, field="shapedirs")
     triangles = _indices(path, "f", _array(path, content, "f", None, 3), count)
     regions = read_pickle(masks)
     chosen = {
@@ -152,7 +148,7 @@ def read_published(path: Path, masks: Path, template: Path | None) -> FlameModel
         mesh = read_wavefront(template)
         if mesh.uv is None or not np.array_equal(mesh.triangles, triangles):
             expected = "the model's own triangles, with vt indices"
-            raise _wrong(template, "f", "does not fit the model", expected)
+            raise _wrong(template, "does not fit the model", expected, field="f")
         uv = mesh.uv.astype(np.float32)
     tree = _array(path, content, "kintree_table", 2, len(JOINTS))
     return FlameModel(
@@ -198,7 +194,7 @@ def read_imported(path: Path) -> FlameModel:
             "Import the published file again.",
         ) from error
     if header.get("format") != FORMAT:
-        raise _wrong(path, "format", f"is {header.get('format')!r}", FORMAT)
+        raise _wrong(path, f"is {header.get('format')!r}", FORMAT, field="format")
     count = len(_array(path, content, "template", None, 3))
     triangles = _array(path, content, "triangles", None, 3)
     for name in MASKS:
@@ -207,7 +203,7 @@ def read_imported(path: Path) -> FlameModel:
     try:
         tree = np.array([[int(p) for p in header.get("parents", "").split()]] * 2).reshape(2, len(JOINTS))
     except ValueError as error:
-        raise _wrong(path, "parents", "is damaged", "five numbers") from error
+        raise _wrong(path, "is damaged", "five numbers", field="parents") from error
 
     def floats(name: str, *shape: int) -> np.ndarray:
         return _array(path, content, name, *shape).astype(np.float32, copy=False)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import io
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 from surfhead.plugins.rigs.mistaken_files import changed_line_ends, no_pickle
 
@@ -193,6 +194,7 @@ def _names() -> dict[tuple[str, str], type]:
 
 
 ALLOWED = _names()
+_wrong = partial(DataError.of, "FLAME file")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -237,37 +239,31 @@ def read_pickle(path: Path) -> dict[str, Any]:
     try:
         raw = bounds.regular(path).read_bytes()
     except OSError as error:
-        raise DataError(
-            f'FLAME file "{path}" cannot be read: {error.strerror}.',
-            "Expected a model such as flame2023.pkl, from https://flame.is.tue.mpg.de.",
-            "Check the path.",
-        ) from error
+        expected = "a model such as flame2023.pkl, from https://flame.is.tue.mpg.de"
+        raise _wrong(path, f"cannot be read: {cause(error)}", expected, "Check the path.") from error
     other = no_pickle(raw)
     if other:
         what, remedy = other
-        raise DataError(
-            f'FLAME file "{path}" is {what}.', "Expected a pickle, such as flame2023.pkl.", remedy
-        )
+        raise _wrong(path, f"is {what}", "a pickle, such as flame2023.pkl", remedy)
     try:
         content = _plain(_Unpickler(io.BytesIO(bounds.pickled(raw)), encoding="latin1").load(), {})
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error) or type(error).__name__
         ends = changed_line_ends(raw)
         if ends:
-            raise DataError(
-                f'FLAME file "{path}" is damaged: {ends} ({reason}).',
-                "Expected the bytes as they were published.",
+            raise _wrong(
+                path,
+                f"is damaged: {ends} ({reason})",
+                "the bytes as they were published",
                 "Copy or download it again as a binary file, not as text.",
             ) from error
-        raise DataError(
-            f'FLAME file "{path}" was refused: {reason}.',
-            "Expected a pickle of numpy arrays, scipy sparse matrices and chumpy arrays only.",
+        raise _wrong(
+            path,
+            f"was refused: {reason}",
+            "a pickle of numpy arrays, scipy sparse matrices and chumpy arrays only",
             "Download it again from its official place; do not open it with pickle.",
         ) from error
     if not isinstance(content, dict):
-        raise DataError(
-            f'FLAME file "{path}" holds a {type(content).__name__}.',
-            "Expected a dictionary of arrays.",
-            "Check that it is the model file.",
-        )
+        what, remedy = f"holds a {type(content).__name__}", "Check that it is the model file."
+        raise _wrong(path, what, "a dictionary of arrays", remedy)
     return content

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from surfhead.core.api import DataError, unknown_name
+from surfhead.core.api import DataError, cause, unknown_name
 from surfhead.files import bounds
 from surfhead.files.writing import beside
 from surfhead.plugins.rigs.wavefront import read_vertices, read_wavefront
@@ -73,12 +74,11 @@ class IctModel:
         return np.isin(self.parts, [order.index(part) for part in parts])
 
 
-def _wrong(path: Path, what: str, expected: str) -> DataError:
-    return DataError(
-        f'ICT-FaceKit file "{path}" {what}.',
-        f"Expected {expected}.",
-        "Take the folder FaceXModel from https://github.com/ICT-VGL/ICT-FaceKit again.",
-    )
+_wrong = partial(
+    DataError.of,
+    "ICT-FaceKit file",
+    remedy="Take the folder FaceXModel from https://github.com/ICT-VGL/ICT-FaceKit again.",
+)
 
 
 def _shapes(paths: list[Path], neutral: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def _landmarks(path: Path, count: int) -> tuple[list[str], int]:
         names = [str(name) for name in content["expressions"]]
         chin = int(content["idx_to_landmark_verts"][CHIN])
     except OSError as error:
-        raise _wrong(path, f"cannot be read: {error.strerror}", "the official file") from error
+        raise _wrong(path, f"cannot be read: {cause(error)}", "the official file") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         expected = '"expressions" and 68 vertices in "idx_to_landmark_verts"'
         raise _wrong(path, f"is damaged ({type(error).__name__}: {error})", expected) from error

@@ -1,0 +1,83 @@
+"""Surfels' normals against the smooth normal of the rest mesh below them: mean (1 - |n · s|).
+
+A triangle's own normal is a poor guess at a skin's: a head model's surface is meant smooth, and its normal at
+a point is that of the three vertices interpolated (Phong, "Illumination for Computer Generated Pictures",
+CACM 1975). s is that normal at the surfel's place in its host triangle, a place outside of it taken to the
+nearest weights that are not negative. Both normals are in the host's rest frame, so the term is the same in
+every pose and pulls on the surfel's rotation alone. It is a weak prior: where pictures tell the relief they
+outweigh it, and a surfel that they hardly tell anything of is not left at a slant. 0 without a rig.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+from torch import Tensor
+
+from surfhead.core.api import Regularizer, RestMesh, Step
+from surfhead.maths.geometry import quaternion_to_matrix
+from surfhead.maths.triangles import vertex_normals
+
+
+class MeshNormal(Regularizer):
+    """Slant of the surfels against the smooth mesh."""
+
+    name = "mesh_normal"
+    summary = "Surfels' normals against the smooth normals of the rest mesh."
+    capturable = True
+    weight = 0.1
+    _bent: BentTriangles | None = None  # of the last rest mesh: rigs that learn no identity have one
+
+    def __call__(self, step: Step) -> Tensor:
+        """The mean over the surfels, in [0, 1]."""
+        if step.mesh is None:
+            return step.surfels.opacity.sum() * 0.0
+        rest, binding = step.mesh.rest, step.binding
+        if self._bent is None or self._bent.rest() is not rest:
+            self._bent = BentTriangles(rest)
+        smooth = self._bent.normals(binding.triangle, binding.parameters["offset"].detach())
+        own = quaternion_to_matrix(binding.parameters["quaternion"])[..., 2]
+        cosine = (own * smooth).sum(dim=-1).abs()  # a surfel has two sides
+        whole = rest.frames.valid[binding.triangle]
+        return ((1.0 - cosine) * whole).sum() / max(len(cosine), 1)
+
+
+class BentTriangles:
+    """The rest triangles in their own frames, with the normals of their vertices; no gradient flows.
+
+    Args:
+        rest: the rig at rest; not kept alive.
+    """
+
+    def __init__(self, rest: RestMesh) -> None:
+        self.rest = weakref.ref(rest)
+        triangles, frames = rest.topology.triangles, rest.frames
+        vertices, turn = rest.vertices.detach(), frames.rotation.detach()
+        place = (vertices[triangles] - frames.centroid.detach()[:, None]) @ turn
+        self._corners = place[..., :2] / frames.scale.detach()[:, None, None]
+        self._normals = vertex_normals(vertices, triangles)[triangles] @ turn
+
+    def normals(self, host: Tensor, offset: Tensor) -> Tensor:
+        """The interpolated normals at surfels, in their hosts' frames.
+
+        Args:
+            host: (N,) int64 triangles.
+            offset: (N, 3) centres in the hosts' frames, in units of the hosts' scales.
+
+        Returns:
+            (N, 3) unit vectors; those of degenerate triangles mean nothing.
+        """
+        place, (first, second, third) = offset[:, :2], self._corners[host].unbind(dim=1)
+        parts = (
+            _turned(third - second, place - second),
+            _turned(first - third, place - third),
+            _turned(second - first, place - first),
+        )  # twice the areas of the three triangles at the place: its weights, up to their sum
+        weights = torch.stack(parts, dim=-1).clamp_min(0.0)
+        return torch.nn.functional.normalize((weights[..., None] * self._normals[host]).sum(dim=1), dim=-1)
+
+
+def _turned(a: Tensor, b: Tensor) -> Tensor:
+    """(N,) twice the signed area between two vectors (N, 2)."""
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
