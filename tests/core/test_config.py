@@ -216,7 +216,7 @@ def test_the_ablation_presets_are_the_published_ones() -> None:
     assert "eye_opacity" in resolve(preset("vanilla")).regularizers
     off = resolve(preset("-eyeballs")).regularizers.get("eye_opacity")
     assert off is None or off.weight == 0
-    final, paper = as_tables(resolved(preset("+lasg"))), as_tables(resolve(preset("paper")))
+    final, paper = as_tables(resolved(preset("+lasg"))), as_tables(resolved(preset("paper")))
     assert {k for k in paper if paper[k] != final.get(k)} <= {"hold_out"}
 
 
