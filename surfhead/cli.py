@@ -17,6 +17,7 @@ from surfhead.commands.command import Group
 from surfhead.commands.on_demand import CommandsOnDemand
 from surfhead.core.errors import SurfheadError
 from surfhead.terminal.console import be_quiet, wrapped
+from surfhead.terminal.printable import printable
 from surfhead.terminal.waited import end_waiting
 
 # module and function below surfhead.commands, in the order of the help
@@ -84,7 +85,7 @@ class _StandardError(logging.Handler):
     """Prints warnings on whatever standard error is at that moment, so that a live display can lift them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = f"{record.levelname.lower()}: {self.format(record)}"
+        text = printable(f"{record.levelname.lower()}: {self.format(record)}")
         print(wrapped(text, sys.stderr), file=sys.stderr)
 
 
@@ -124,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _printable()
     debug = any(argument.partition("=")[0] == "--debug" for argument in given)
     log = logging.getLogger("surfhead")
+    level = log.level
     handler = _StandardError(logging.DEBUG if debug else logging.WARNING)
     log.setLevel(logging.DEBUG if debug else logging.INFO)
     log.addHandler(handler)
@@ -156,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         end_waiting()
         log.removeHandler(handler)
+        log.setLevel(level)  # --quiet is of this command alone
     return 0
 
 

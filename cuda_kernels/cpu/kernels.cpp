@@ -6,6 +6,12 @@
 #include "picture_losses.h"
 #include "rows.h"
 
+#if defined(__x86_64__) && defined(__GLIBC__)
+// Newer headers ask for the logarithm of glibc 2.29, which differs in how it reports errors only. With the older one
+// a wheel serves what PyTorch's serves (manylinux_2_28), whatever system it was built on.
+__asm__(".symver log,log@GLIBC_2.2.5");
+#endif
+
 namespace SURFEL_NAMESPACE {
 
 namespace {

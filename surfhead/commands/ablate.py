@@ -11,6 +11,7 @@ from surfhead.commands import grid
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.files.places import resolved
 
 FAILED = 1
 
@@ -91,7 +92,7 @@ def ablate(
     arguments += ["--preset", preset] if preset and not names["preset"] else []
     arguments += ["--iterations", str(iterations)] if iterations is not None else []
     arguments += [word for text in assignment or [] for word in ("--set", text)]
-    arguments += [word for file in plugin or [] for word in ("--plugin", str(file.resolve()))]
+    arguments += [word for file in plugin or [] for word in ("--plugin", str(resolved(file)))]
     runs = ablation.members(
         out,
         presets=names["preset"],

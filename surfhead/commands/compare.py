@@ -12,6 +12,7 @@ import typer
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Debug, Device, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.files.places import resolved
 from surfhead.terminal.console import console, say
 
 DEFAULT = Path("runs/comparison")
@@ -73,9 +74,10 @@ def _numbered() -> Iterator[Path]:
 
 def names(runs: Sequence[Path]) -> dict[str, Path]:
     """What each run is called: its folder's name, with as many of the folders above as tell runs apart."""
-    if len({run.resolve() for run in runs}) < len(runs):
+    places = [resolved(run) for run in runs]
+    if len(set(places)) < len(runs):
         raise OptionError("A run is given twice.", "Expected different runs.", "Leave one out.")
-    parts = [run.resolve().parts for run in runs]
+    parts = [place.parts for place in places]
     for depth in range(1, max(map(len, parts)) + 1):
         made = ["/".join(part[-depth:]) for part in parts]
         if len(set(made)) == len(made):

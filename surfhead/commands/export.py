@@ -11,6 +11,7 @@ from surfhead.commands.command import choice
 from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Debug, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.files.places import resolved
 from surfhead.terminal.bars import waiting
 from surfhead.terminal.console import say
 from surfhead.terminal.sizes import size_text
@@ -74,7 +75,7 @@ def export(
     if pose:
         settings["parameters"] = dict(_parameter(avatar, text) for text in pose)
     suffix = cls.suffixes[0] if cls.suffixes else ""
-    stem = {".ply": "point_cloud", ".npz": layout}.get(suffix, run.resolve().name)
+    stem = {".ply": "point_cloud", ".npz": layout}.get(suffix, resolved(run).name)
     path = run / "export" / layout / f"{stem}{suffix}" if out is None else with_suffix(out, cls.suffixes)
     path.parent.mkdir(parents=True, exist_ok=True)
     waiting(f"Writing {path}")

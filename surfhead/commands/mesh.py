@@ -13,6 +13,7 @@ from surfhead.commands.numbers import check_numbers
 from surfhead.commands.outputs import with_suffix
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.files.places import resolved
 from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 from surfhead.terminal.sizes import size_text
@@ -164,7 +165,7 @@ def mesh(
     rows = range(0, len(next(iter(poses.values()), [0])), stride)
     target = out or run / "mesh" / f"{name}{'.glb' if texture else '.ply'}"
     written = target
-    origin = f"surfhead {__version__}, run {run.resolve().name} at {avatar.images} images"
+    origin = f"surfhead {__version__}, run {resolved(run).name} at {avatar.images} images"
     origin += f", voxel {1000 * settings.voxel:g} mm, pose {name}"
     began = time.perf_counter()
     for row in watched(rows, "Meshing", len(rows)) if motion is not None else rows:
@@ -198,7 +199,7 @@ def _poses(
         from surfhead.results.drivers import read_driver
         from surfhead.results.reenactment import reenact
 
-        return motion.resolve().stem, reenact(avatar, read_driver(motion))
+        return resolved(motion).stem, reenact(avatar, read_driver(motion))
     if canonical:
         return "canonical", canonical_pose(avatar)
     return f"timestep-{timestep or 0:05d}", pose_at(avatar, timestep or 0)

@@ -11,6 +11,7 @@ from surfhead.commands.command import POSES, TRANSFERS, choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
+from surfhead.files.places import resolved
 from surfhead.terminal.bars import waiting, watched
 from surfhead.terminal.console import say
 
@@ -108,7 +109,7 @@ def reenact(
         )
     else:
         cameras = _training_camera(read, camera)[[0] * count]
-    target = out or run / "reenact" / ("own" if driver is None else driver.resolve().stem)
+    target = out or run / "reenact" / ("own" if driver is None else resolved(driver).stem)
     moments = [index * count // sheet for index in range(sheet)] if sheet < count else list(range(count))
     kept: dict[int, np.ndarray] = {}
     path = target / "video.mp4"

@@ -12,6 +12,7 @@ from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.commands.train_words import in_order, notes_of
 from surfhead.core.errors import OptionError
+from surfhead.files.places import place, resolved
 from surfhead.terminal.console import console, say
 
 DEFAULT_PRESET = "fast"
@@ -101,7 +102,7 @@ def train(
     words = [word for word in in_order(context) if not (resume and word[0] == "debug")]
     settings: dict[str, Any] = {}
     if plugin:
-        settings["plugins"] = [str(file.expanduser().resolve()) for file in plugin]
+        settings["plugins"] = [str(resolved(file)) for file in plugin]
     settings = merge(settings, nested(filter(None, (setting(*word) for word in words))))
     if resume:
         asked = merge(read_file(config) if config else {}, settings)
@@ -112,7 +113,7 @@ def train(
         table = settings.get("data")  # what is wrong with it is said where the run is configured
         named = table.get("name") if isinstance(table, Mapping) else None
         named = named if isinstance(named, str) else None
-        there = data is None or Path(data).expanduser().exists()
+        there = data is None or place(data).exists()
         usual = usual_preset(data, named) if there and not config else ""
         preset = read_file(config).get("preset") if config else usual
         preset = preset or DEFAULT_PRESET

@@ -11,6 +11,7 @@ from surfhead.commands import grid
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
 from surfhead.core.errors import OptionError
+from surfhead.files.places import resolved
 
 FAILED = 1
 
@@ -61,7 +62,7 @@ def train_all(
     words = ["--preset", preset] if preset else []
     words += ["--iterations", str(iterations)] if iterations is not None else []
     words += [word for text in assignment or [] for word in ("--set", text)]
-    words += [word for file in plugin or [] for word in ("--plugin", str(file.resolve()))]
+    words += [word for file in plugin or [] for word in ("--plugin", str(resolved(file)))]
     words += ["--eval"] if hold_out else []
     runs = [
         ablation.Member(name, seed, (str(folder), *words, "--seed", str(seed)), out / name)
@@ -86,8 +87,8 @@ def named(data: list[str]) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for text in data:
-        folder = Path(text).expanduser().resolve()
-        if not folder.exists():
+        folder = resolved(text)
+        if not folder.exists() or not folder.name:
             raise OptionError(
                 f'There is no data set "{text}".', "Expected folders that are there.", "Mend the path."
             )

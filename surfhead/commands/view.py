@@ -11,6 +11,7 @@ from surfhead.commands.command import POSES, TRANSFERS, choice
 from surfhead.commands.numbers import check_numbers
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import SurfheadError
+from surfhead.files.places import resolved
 from surfhead.terminal.console import say
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ def view(
         scene=lambda: _data(read),
         tracks=tracks,
         rate=fps,
-        title=run.resolve().name,
+        title=resolved(run).name,
         hosts=allow_host or (),
         other=None if beside is None else lambda: Run(beside).avatar(device),
-        other_title="" if beside is None else beside.resolve().name,
+        other_title="" if beside is None else resolved(beside).name,
         served=lambda url: say(f"{run} is shown at {url}; Ctrl-C ends it."),
     )
     page.run()

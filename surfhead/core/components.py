@@ -333,8 +333,7 @@ class Format(Component):
     reads: ClassVar[bool] = False
     writes: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **settings: Any) -> None:
-        """Whichever door an avatar leaves by, it is checked before a file is opened."""
+    def __init_subclass__(cls, **settings: Any) -> None:  # an avatar leaves by no door unchecked
         super().__init_subclass__(**settings)
         if write := vars(cls).get("write"):
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from surfhead.terminal.printable import one_line
+
 
 class SurfheadError(Exception):
     """Base of all declared errors.
@@ -20,8 +22,7 @@ class SurfheadError(Exception):
     """
 
     def __init__(self, what: str, exists: str = "", remedy: str = "") -> None:
-        # a line each, whatever stands in the names that they quote
-        self.what, self.exists, self.remedy = (" ".join(part.splitlines()) for part in (what, exists, remedy))
+        self.what, self.exists, self.remedy = map(one_line, (what, exists, remedy))
         super().__init__("\n".join(line for line in (self.what, self.exists, self.remedy) if line))
 
 

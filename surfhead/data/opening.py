@@ -12,7 +12,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
-from surfhead.files.places import place
+from surfhead.files.places import place, resolved
 
 log = logging.getLogger("surfhead")
 
@@ -78,7 +78,7 @@ def usual_preset(data: str | None, name: str | None = None) -> str:
         DataError: no reader recognises the data. UnknownNameError: there is no reader of this name.
     """
     if name is None:
-        name = data_choice(None if data is None else str(place(data).resolve())).name
+        name = data_choice(None if data is None else str(resolved(data))).name
     chosen: Any = registry().get("dataset", name)
     return str(chosen.preset)
 

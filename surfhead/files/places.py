@@ -28,6 +28,14 @@ def place(path: Path | str) -> Path:
     return found
 
 
+def resolved(path: Path | str) -> Path:
+    """The place from the root, with links followed. Raises DataError as ``place`` does."""
+    try:
+        return place(path).resolve()
+    except RuntimeError as error:  # links that lead round in circles, below a file
+        raise _no_name(path, error) from error
+
+
 def is_file(path: Path) -> bool:
     """Whether a file is there; a name that no file can have, or that may not be looked up, is of none."""
     try:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import safetensors
 
@@ -40,6 +41,7 @@ def beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _replaceable(path)
         yield temporary
         temporary.replace(path)
     except FAILURES as error:
@@ -49,9 +51,24 @@ def beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _replaceable(path: Path) -> None:
+    """Raise OSError where a device or a pipe stands: root could put a file in the place of ``/dev/null``."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(0, "it is no regular file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8), whole or not at all. Raises DataError."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # halves of letters that no name of a file has, but some JSON
+        content = text.encode("utf-8", "backslashreplace")
+    write_bytes(path, content)
+
+
+def open_text(path: Path) -> IO[str]:
+    """A file for a table; what is no letter, such as a byte of a name that is not UTF-8, becomes a code."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -72,6 +89,7 @@ def try_place(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder) as probe:  # first: a disk that is read-only says so
             probe.write(b"x")
             probe.flush()
+        _replaceable(path)
         if path.is_file() and not os.access(path, os.W_OK):
             raise PermissionError(13, "it may not be replaced")
     except (OSError, ValueError) as error:

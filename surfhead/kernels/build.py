@@ -30,6 +30,7 @@ def build() -> Path:
     if cmake is None:
         raise UnavailableError("CMake was not found.", "", "Run `pip install cmake`.")
     target = root / "build" / "native"
+    _forget_another_place(target, root / "cuda_kernels" / "cpu")
     for command in (
         [cmake, "-S", str(root / "cuda_kernels" / "cpu"), "-B", str(target), "-DCMAKE_BUILD_TYPE=Release"],
         [cmake, "--build", str(target), "--config", "Release"],
@@ -42,6 +43,17 @@ def build() -> Path:
                 "Install a C++17 compiler, or set CXX.",
             )
     return target / LIBRARY
+
+
+def _forget_another_place(target: Path, sources: Path) -> None:
+    """Remove what CMake keeps in a folder that was copied or moved, where it would refuse to go on."""
+    cache = target / "CMakeCache.txt"
+    if cache.is_file():
+        kept = cache.read_text(encoding="utf-8", errors="replace")
+        homes = (("CMAKE_HOME_DIRECTORY:INTERNAL", sources), ("CMAKE_CACHEFILE_DIR:INTERNAL", target))
+        if not all(f"{name}={home}\n" in kept for name, home in homes):
+            cache.unlink()
+            shutil.rmtree(target / "CMakeFiles", ignore_errors=True)
 
 
 if __name__ == "__main__":

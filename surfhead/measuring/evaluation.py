@@ -20,7 +20,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Frame, Scene
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.drawing.comparison import ComparisonSheet
-from surfhead.files.writing import beside, write_text
+from surfhead.files.writing import beside, open_text, write_text
 from surfhead.maths import metrics
 from surfhead.measuring.perceptual import Lpips, load_lpips
 from surfhead.terminal.bars import watched
@@ -119,7 +119,7 @@ class Evaluation:
         }
         as_json, as_csv = folder / f"{self.split}.json", folder / f"{self.split}.csv"
         write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
-        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with beside(as_csv) as temporary, open_text(temporary) as file:
             writer = csv.DictWriter(file, ["view", "timestep", "camera", *self.means], restval="")
             writer.writeheader()
             writer.writerows(self.rows)
@@ -278,7 +278,7 @@ def evaluate_drawings(
         "width": scene.views.width,
         "device": str(device),
     }
-    notes = () if lpips is not None else ("lpips: left out, its weights are not on this machine",)
+    notes = () if lpips is not None else ("lpips: left out, its package or weights are not on this machine",)
     return Evaluation(split, rows, means, conventions, speed, seen, notes)
 
 

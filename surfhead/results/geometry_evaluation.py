@@ -26,7 +26,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import cameras_of
-from surfhead.files.writing import beside, write_text
+from surfhead.files.writing import beside, open_text, write_text
 from surfhead.maths import metrics
 from surfhead.maths.depth_normals import depth_normals
 from surfhead.maths.triangles import vertex_normals
@@ -90,7 +90,7 @@ class GeometryEvaluation:
         as_json, as_csv = folder / "geometry.json", folder / "geometry.csv"
         document = {"conventions": self.conventions, "notes": list(self.notes), "rows": self.rows}
         write_text(as_json, json.dumps(document, indent=1, allow_nan=False))
-        with beside(as_csv) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with beside(as_csv) as temporary, open_text(temporary) as file:
             writer = csv.DictWriter(file, ["timestep", "surface", *self.conventions], restval="")
             writer.writeheader()
             writer.writerows(self.rows)

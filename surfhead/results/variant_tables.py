@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from surfhead.files.writing import beside, write_text
+from surfhead.files.writing import beside, open_text, write_text
 from surfhead.results.variants import Row
 from surfhead.terminal.figure_names import figure_name
 from surfhead.terminal.figure_table import FigureTable
@@ -82,7 +82,7 @@ def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
     paths = [folder / name for name in FILES[:3]]
     keys = columns_of(rows)
     several = any(row.runs > 1 for row in rows)
-    with beside(paths[0]) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+    with beside(paths[0]) as temporary, open_text(temporary) as stream:
         csv.writer(stream).writerows(_numbers(rows, keys))
     columns = [cells_of(rows, key) for key in keys]
     body = [(_lead(row, several), cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]

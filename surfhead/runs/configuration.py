@@ -12,9 +12,9 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
-from surfhead.files.places import place
+from surfhead.files.places import resolved
 from surfhead.runs import trust
-from surfhead.runs.layers import merge, read_file, resolved, with_optional_rates
+from surfhead.runs.layers import configured, merge, read_file, with_optional_rates
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.restoration import RIG_FILES
 from surfhead.training.weighted_term import make_terms
@@ -44,7 +44,7 @@ def configure(
     if file is not None:
         tables = merge(tables, with_optional_rates(read_file(file), False))
     if data is not None:
-        tables = merge(tables, {"path": str(place(data).resolve())})
+        tables = merge(tables, {"path": str(resolved(data))})
     tables = merge(tables, with_optional_rates(settings or {}, False))
     if "plugins" in (settings or {}):
         files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
@@ -61,7 +61,7 @@ def configure(
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
         tables["data"] = {"name": data_choice(tables["path"]).name, **options}
-    config = resolved(tables)
+    config = configured(tables)
     check_choices(config)
     return config
 

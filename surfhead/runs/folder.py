@@ -32,7 +32,8 @@ PACKAGES = ("torch", "numpy", "kornia", "safetensors", "pluggy", "trimesh", "emb
 def run_folder(folder: Path, config: RunConfig) -> Iterator[None]:
     """Make the run folder with its record, and log into it."""
     try:
-        (folder / "log").mkdir(parents=True, exist_ok=True)
+        for place in ("log", "checkpoints"):  # before the work, not at its first checkpoint
+            (folder / place).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(folder, error) from error
     trust.remember_loaded()

@@ -26,7 +26,7 @@ USUAL = {
 }
 
 
-def resolved(tables: Mapping[str, Any]) -> RunConfig:
+def configured(tables: Mapping[str, Any]) -> RunConfig:
     """Merged tables as a RunConfig; what they leave open is the usual. Errors as of ``resolve``."""
     return resolve(merge(USUAL, tables))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import torch
@@ -49,12 +49,14 @@ class Description:
         images: training images seen.
         fingerprint: of the rig's assets.
         components: those the run was made with.
+        extent: of its scene, in its unit.
     """
 
-    images: int
+    images: Annotated[int, pydantic.Field(strict=True, ge=0, lt=10**checkpoint.DIGITS)]
     rig: RigRecord
     fingerprint: str
     components: list[ComponentRecord] = field(default_factory=list)
+    extent: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)] = 1.0
 
 
 RIG_FILES = ("path", "masks", "template")  # options of rigs that name files

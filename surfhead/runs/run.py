@@ -14,10 +14,10 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.files.bounds import read_json
-from surfhead.files.places import place
+from surfhead.files.places import place, resolved
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.layers import read_file, resolved
+from surfhead.runs.layers import configured, read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.runs.same_data import check_same_data
@@ -45,7 +45,7 @@ class Run:
         made.config = self.config
         if data is not None:
             made.other_data = True
-            made.config = replace(self.config, data=data_choice(data), path=str(place(data).resolve()))
+            made.config = replace(self.config, data=data_choice(data), path=str(resolved(data)))
         return made
 
     @cached_property
@@ -161,7 +161,7 @@ def at_home(config: RunConfig, data: str | None) -> RunConfig:
     """A run's configuration with its data at the place where they are now; None: where they were."""
     if data is None:
         return config
-    return replace(config, path=str(place(data).resolve()))
+    return replace(config, path=str(resolved(data)))
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -181,4 +181,4 @@ def read_config(folder: Path) -> RunConfig:
             check_plugin_files(meta)  # before any of them is executed
     with nullcontext() if newest is None else checkpoint.intact(newest):
         trust.load_of_run(trust.plugin_files(tables), meta, (folder / CONFIG).absolute())
-    return resolved(tables)
+    return configured(tables)

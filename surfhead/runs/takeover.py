@@ -23,9 +23,10 @@ from surfhead.core.parameters import NEIGHBOUR_WEIGHTS, with_role
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
+from surfhead.files.places import resolved
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
-from surfhead.runs.layers import merge, resolved
+from surfhead.runs.layers import configured, merge
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
@@ -93,8 +94,8 @@ def _configuration(
     # a reader that asks for its folder when the run is resumed or evaluated without one
     tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
-        tables |= {"path": str(Path(data).expanduser().resolve()), "data": {"name": data_choice(data).name}}
-    return resolved(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+        tables |= {"path": str(resolved(data)), "data": {"name": data_choice(data).name}}
+    return configured(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
 
 
 def _any_reader() -> str:

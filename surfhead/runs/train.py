@@ -150,7 +150,9 @@ def make_trainer(
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
-        if config.path and meta.get("config", {}).get("path", config.path) != config.path:
+        with checkpoint.intact(newest):
+            place_then = meta.get("config", {}).get("path", config.path)
+        if config.path and place_then != config.path:
             check_same_data(scene, meta.get("data"), config.path, folder)
     else:
         avatar = make_avatar(config, scene, device)

@@ -21,6 +21,7 @@ from surfhead.core.errors import DataError, OptionError, PluginLoadError
 from surfhead.core.registry import registry
 from surfhead.files.bounds import regular
 from surfhead.files.places import is_file
+from surfhead.terminal.printable import one_line
 
 log = logging.getLogger("surfhead")
 LONGEST = 1 << 24  # bytes of a plugin file
@@ -145,7 +146,8 @@ def _agreed(path: Path, digest: str, where: Path) -> bool:
     """The user's answer at a terminal; no where there is none."""
     with contextlib.suppress(AttributeError, ValueError, EOFError, OSError):  # closed or replaced streams
         if sys.stdin.isatty() and sys.stderr.isatty():
-            print(f'"{where}" names the plugin file\n  {path}\n  SHA-256 {digest}', file=sys.stderr)
+            by, named = one_line(str(where)), one_line(str(path))  # nothing in a name writes over the rest
+            print(f'"{by}" names the plugin file\n  {named}\n  SHA-256 {digest}', file=sys.stderr)
             print(
                 "It is a program and can do whatever you can. Trust this file? [y/N] ",
                 end="",

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from surfhead.terminal.console import console, is_quiet, on_terminal, print_above
+from surfhead.terminal.printable import printable
 from surfhead.terminal.sizes import clock
 from surfhead.terminal.waited import end_waiting, until_waited
 
@@ -161,7 +162,8 @@ class Waiting:
 
 
 def shortened(text: str, width: int) -> str:
-    """Text of at most so many columns: whole words, and ``...`` where some are left out."""
+    """Printable text of at most so many columns: whole words, and ``...`` where some are left out."""
+    text = printable(text)
     if cell_len(text) <= width:
         return text
     words, made = text.split(" "), ""

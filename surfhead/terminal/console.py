@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
-from typing import ClassVar
+from typing import IO, Any, ClassVar, cast
 
 from rich.console import Console
 
+from surfhead.terminal.printable import printable
+
 PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
+FILLED = re.compile(r"[ \t]+(?=\n)")  # blanks that fill a table's last column
 
 
 class _Voice:
@@ -50,9 +54,24 @@ def console(*, stderr: bool = False) -> Console:
         markup=False,
         emoji=False,
         width=None if told else PIPE_WIDTH,
+        file=None if on_terminal(stream) else cast("IO[str]", _Trimmed(stream)),
         stderr=stderr,
         quiet=is_quiet() and not stderr,
     )
+
+
+class _Trimmed:
+    """A file or a pipe, whose lines end with their last word."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write whole lines, as a console's output is."""
+        return self._stream.write(FILLED.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def on_terminal(stream: object) -> bool:
@@ -63,7 +82,7 @@ def on_terminal(stream: object) -> bool:
 
 def say(text: str) -> None:
     """Print a sentence; on a terminal lines end between words, and paths stay whole."""
-    console().print(wrapped(text, sys.stdout), soft_wrap=True)
+    console().print(wrapped(printable(text), sys.stdout), soft_wrap=True)
 
 
 def wrapped(text: str, stream: object) -> str:

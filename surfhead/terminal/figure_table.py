@@ -12,6 +12,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from surfhead.terminal.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -59,7 +61,7 @@ class FigureTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The title, the blocks, the caption."""
         width = options.max_width
-        yield Text(_filled(self.title, width), "bold")
+        yield Text(printable(_filled(self.title, width)), "bold")
         for block in self.blocks(width - 1):
             yield self._table(block)
             yield Text("")
@@ -77,10 +79,10 @@ class FigureTable:
                 table.add_section()
                 continue
             plain = "bold" if number in self.strong else ""
-            cells = [Text(cell, plain) for cell in row[: len(self.keys)]]
+            cells = [Text(printable(cell), plain) for cell in row[: len(self.keys)]]
             for column in block:
                 style = "bold green" if (number, column) in self.best else plain
-                cells.append(Text(row[len(self.keys) + column], style))
+                cells.append(Text(printable(row[len(self.keys) + column]), style))
             table.add_row(*cells)
         return table
 

@@ -12,6 +12,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from surfhead.terminal.printable import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -56,9 +58,9 @@ class Listing:
         for row in self.rows:
             cells = [cell for cell in row if cell]
             first = "  ".join(cell for cell in row[: self.lead] if cell)
-            yield Text(first, "bold")
+            yield Text(printable(first), "bold")
             for cell in cells[len([c for c in row[: self.lead] if c]) :]:
-                yield Text(filled(cell, width, INDENT))
+                yield Text(printable(filled(cell, width, INDENT)))
 
     def _table(self) -> Table:
         headed = any(self.headings)
@@ -68,7 +70,7 @@ class Listing:
             style = "dim" if column in self.faint else "bold" if column == self.lead - 1 else ""
             table.add_column(heading, style=style, no_wrap=column < self.lead, overflow="fold")
         for row in self.rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         return table
 
 

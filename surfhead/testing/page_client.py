@@ -45,10 +45,12 @@ class PageClient:
     ) -> None:
         import msgspec
         import viser
+        from viser.infra import Message
         from websockets.sync.client import connect
         from websockets.typing import Subprotocol
 
         self._codec = msgspec.msgpack
+        self._decode = Message.deserialize
         self.pictures: list[bytes] = []
         self.came: list[float] = []
         self.messages: dict[str, list[dict[str, Any]]] = {}
@@ -81,9 +83,23 @@ class PageClient:
             }
         )
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send any message of the protocol."""
-        self._socket.send(self._codec.encode(message))
+    def send(self, message: dict[str, Any], *, unknown: bool = False) -> None:
+        """Send any message of the protocol.
+
+        Args:
+            message: its type and fields.
+            unknown: whether it may be none that the server knows, which ends the connection.
+
+        Raises:
+            ValueError: it is none, and may not be: what is sent after it would not be heard.
+        """
+        encoded = self._codec.encode(message)
+        if not unknown:
+            try:
+                self._decode(encoded)
+            except Exception as error:
+                raise ValueError(f"The server knows no such message: {error!r}.") from error
+        self._socket.send(encoded)
 
     def set(self, label: str, value: Any) -> None:
         """Give a control another value, as a person does. Raises KeyError for a label it does not have."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import safetensors
 import safetensors.torch
 import torch
@@ -127,6 +128,10 @@ def intact(folder: Path) -> Iterator[None]:
         raise
     except KeyError as error:
         raise _damaged(folder, ValueError(f"it has no {error}")) from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise _damaged(folder, ValueError(f'"{name}" in {META}: {first["msg"]}')) from error
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
         raise _damaged(folder, ValueError(str(error).partition("\n")[0])) from error
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from surfhead import cli
 from surfhead.core.api import create
 from surfhead.core.errors import DataError, SurfheadError
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.files import bounds
-from surfhead.files.places import found_in, is_dir, is_file, place
+from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 from surfhead.results.drivers import read_driver
 from surfhead.runs.run import Run
 from surfhead.runs.train import train
@@ -114,6 +115,21 @@ def test_a_place_behind_a_closed_folder_is_a_declared_error(monkeypatch: pytest.
     assert not is_file(Path("closed/data"))
     assert not is_dir(Path("closed/data"))
     assert found_in(Path("closed/data"), "*") == []
+
+
+@pytest.mark.parametrize(
+    "words", [("compare", "{}", "{}"), ("train-all", "{}"), ("view", "{}"), ("mesh", "{}")]
+)
+def test_links_that_lead_round_are_declared_errors(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ring = tmp_path / "ring"
+    ring.symlink_to(ring)
+    for path in (ring, ring / "below"):
+        with pytest.raises(DataError, match="cannot be a path"):
+            resolved(path)
+        assert cli.main([word.format(path) for word in words]) == 2
+        assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_place_is_looked_up_not_made(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ root may write anywhere.
 
 from __future__ import annotations
 
+import csv
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from surfhead import cli
 from surfhead.core.errors import DataError
-from surfhead.files.writing import beside, try_place, write_text
+from surfhead.files.writing import beside, open_text, try_place, write_text
 
 
 @pytest.mark.parametrize("before", [None, "old"])
@@ -37,6 +39,25 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, before: str | 
     assert [entry.name for entry in path.parent.iterdir()] == ([] if before is None else ["table.csv"])
     if before is not None:
         assert path.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize("text", [os.fsdecode(b"\xff"), "\ud800", "ü²"])
+def test_every_text_can_be_written(tmp_path: Path, text: str) -> None:
+    write_text(tmp_path / "a.txt", text)
+    with open_text(tmp_path / "a.csv") as file:
+        csv.writer(file).writerow([text])
+    assert (tmp_path / "a.txt").read_bytes() == {"\ud800": rb"\ud800", "ü²": "ü²".encode()}.get(text, b"\xff")
+    assert (tmp_path / "a.csv").read_text("utf-8").strip() in (text, r"\udcff", r"\ud800")
+
+
+def test_no_device_or_pipe_is_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for act in (try_place, lambda path: write_text(path, "x")):
+        with pytest.raises(DataError, match="it is no regular file"):
+            act(pipe)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:

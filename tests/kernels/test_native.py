@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +12,6 @@ from surfhead import kernels
 from surfhead.core.errors import UnavailableError, UnknownNameError
 from surfhead.core.registry import registry
 from surfhead.kernels import build, sources
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -96,47 +90,6 @@ def test_building_needs_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "tree", lambda: None)
     with pytest.raises(UnavailableError, match="source tree"):
         build.build()
-
-
-def make_wheel(out: Path, **environment: str) -> Path:
-    """Build the wheel of this tree without the network."""
-    program = "import sys; from scikit_build_core.build import build_wheel; print(build_wheel(sys.argv[1], {'build-dir': sys.argv[2]}))"  # noqa: E501
-    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    subprocess.run(
-        [sys.executable, "-c", program, str(out), str(out / "build")],
-        cwd=ROOT,
-        env={**os.environ, "PATH": paths, **environment},
-        check=True,
-        capture_output=True,
-    )
-    return next(out.glob("*.whl"))
-
-
-@pytest.mark.skipif(sources.tree() is None, reason="needs the source tree")
-def test_a_broken_compiler_does_not_fail_the_wheel(tmp_path: Path) -> None:
-    """The wheel is made without the library, holds every kernel source, and says why there is none."""
-    pytest.importorskip("scikit_build_core")
-    with zipfile.ZipFile(make_wheel(tmp_path, CXX="/bin/false")) as wheel:
-        names = set(wheel.namelist())
-        note = wheel.read("surfhead/_native/cpu.txt").decode()
-    expected = {
-        f"surfhead/_cuda_kernels/{path.relative_to(ROOT / 'cuda_kernels')}"
-        for path in (ROOT / "cuda_kernels").rglob("*")
-        if path.is_file()
-    }
-    assert len(expected) > 10
-    assert expected <= names
-    assert "surfhead/_native/libsurfhead_cpu.so" not in names
-    assert "compiler was missing or failed" in note
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_the_library(tmp_path: Path) -> None:
-    """With a compiler, the wheel holds the library, and is tied to no version of Python."""
-    made = make_wheel(tmp_path)
-    assert "-py3-none-" in made.name
-    with zipfile.ZipFile(made) as wheel:
-        assert "surfhead/_native/libsurfhead_cpu.so" in wheel.namelist()
 
 
 def test_where_a_compiler_is_the_kernels_are_built() -> None:

@@ -22,8 +22,10 @@ from surfhead.runs.configuration import configure
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.layers import read_file
 from surfhead.runs.run import Run, read_config
+from surfhead.runs.train import train
 from surfhead.training import checkpoint
 from surfhead.training.monitoring import summary, summary_table
+from surfhead.training.trainer import Trainer
 
 DAMAGE = {
     "empty": b"",
@@ -141,6 +143,41 @@ def test_an_absurd_avatar_is_refused(run: Path, value: float) -> None:
     tensors["surfels/offset"] = torch.full_like(tensors["surfels/offset"], value)
     with pytest.raises(ValueError, match="offset"):
         AvatarState.from_tensors(tensors, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("images", -5),
+        ("images", 10**30),
+        ("images", True),
+        ("images", 1.5),
+        ("extent", float("nan")),
+        ("extent", -1),
+        ("extent", "wide"),
+        ("fingerprint", None),
+        ("rig", {"name": [], "options": {}}),
+    ],
+)
+def test_a_checkpoint_that_says_nonsense_of_itself_is_damaged(run: Path, field: str, value: Any) -> None:
+    newest = checkpoint.latest(run)
+    assert newest is not None
+    meta = json.loads((newest / checkpoint.META).read_text("utf-8"))
+    (newest / checkpoint.META).write_text(json.dumps({**meta, field: value}), encoding="utf-8")
+    with pytest.raises(DataError, match=f'is damaged or incomplete: "{field}'):
+        Run(run).avatar("cpu")
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "log"])
+def test_a_resumed_run_sees_before_it_works_that_it_can_save(
+    run: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (run / name).exists():
+        shutil.rmtree(run / name)
+    (run / name).write_text("in the way", encoding="utf-8")
+    monkeypatch.setattr(Trainer, "step", lambda _: pytest.fail("it has begun"))
+    with pytest.raises(DataError, match="cannot be written"):
+        train(out=run, resume=True)
 
 
 def test_a_missing_rig_file_says_how_to_tell_its_place(run: Path, tmp_path: Path) -> None:

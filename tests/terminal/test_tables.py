@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from surfhead.terminal.console import console as console_of_commands
 from surfhead.terminal.console import wrapped
 from surfhead.terminal.figure_names import FIGURES, figure_name
 from surfhead.terminal.figure_table import FigureTable
@@ -128,3 +129,12 @@ def test_sizes(count: float, text: str) -> None:
 def test_times(seconds: float, short: str, long: str) -> None:
     assert clock(seconds) == short
     assert duration(seconds) == long
+
+
+def test_in_a_pipe_lines_end_with_their_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich fills a table's last column with blanks; a file or the next program should not have them."""
+    console_of_commands().print(listing())
+    said = capsys.readouterr().out
+    assert "surfhead 0.1.0\n" in said
+    assert words(said) == words(printed(listing(), 140))
+    assert [line for line in said.splitlines() if line != line.rstrip()] == []

@@ -160,10 +160,13 @@ def test_garbage_for_every_control_and_of_every_kind_ends_nothing(trained_run: P
         (side,) = [panel.key_frames._side for panel in attacked.panels if hasattr(panel, "key_frames")]
         assert (side.min, side.max) == (64, 1920)
         assert 64 <= side.value <= 1920
-        attacker.send({"type": "NoSuchMessage"})  # and this ends the attacker's own connection alone
+        with pytest.raises(ValueError, match="no such message"):
+            attacker.send({"type": "NoSuchMessage"})
+        attacker.send({"type": "NoSuchMessage"}, unknown=True)  # which ends its connection alone
         newcomer = PageClient(page.url, page.start, 64, 64)
         assert newcomer.picture().shape == (64, 64, 3)
         newcomer.close()
+        other.after(lambda: other.set("Channel", "depth"))  # it still hears, and is heard
         assert "GuiFormDirtyMessage" not in other.messages
     finally:
         attacker.close()

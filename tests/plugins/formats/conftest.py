@@ -95,9 +95,9 @@ def head(trained_run):
     return load_avatar(trained_run, device="cpu")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def head_page(browser, head, tmp_path_factory):
-    """The head's page with its rig, open during all tests."""
+    """The head's page with its rig, open during all tests of this folder: also one at rest takes time."""
     page = Page(browser, head, tmp_path_factory.mktemp("head"))
     yield page
     page.tab.close()

@@ -23,6 +23,7 @@ from surfhead.runs.train import make_trainer
 from surfhead.testing.page_client import PageClient
 from surfhead.training.devices import choose_device
 from surfhead.training.trainer import Trainer
+from surfhead.viewing.variants import Look
 
 pytest.importorskip("viser", reason="the extra viewer (package viser) is not installed")
 OPTIONS = {"port": "0", "size": "64", "every": "0.05"}
@@ -162,6 +163,8 @@ def test_looking_changes_nothing_that_is_learnt(tmp_path: Path, small_settings: 
                     trainer.step()
                     observer.stepped(trainer, trainer.images, trainer.losses)
                 assert observer.page.streamer.streamed.pictures > 5
+                (visitor,) = observer.page.visitors.values()
+                assert visitor.shot.look == Look().with_option("appearance", "frame", "world")
                 client.close()
                 observer.run_finished(trainer, None)
             else:
