@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from surfhead_video import windows
 from surfhead_video.fitted_head import TURNED, Detections, Fit, projections, reprojection
-from surfhead_video.head_fit import Priors, _Problem, solve, starting_fit
+from surfhead_video.head_fit import Priors, Problem, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
 from surfhead_video.masks import MaskMaker
 from surfhead_video.outline import outline_mask
@@ -73,7 +73,7 @@ def angles(fit: Fit, truth: Fit) -> np.ndarray:
 def test_the_jacobian_is_the_projections_derivative(
     places: LandmarkPlaces, truth: Fit, found: Detections
 ) -> None:
-    problem = _Problem(places, found, Priors(), True)
+    problem = Problem(places, found, Priors(), True)
     few = truth.part(slice(0, 2))
     exact = jacobian(places, few)
     step = 1e-6

@@ -95,8 +95,12 @@ def starting_fit(
     return replace(fit, translation=translation)
 
 
-class _Problem:
-    """Costs, gradients and normal equations of one clip."""
+class Problem:
+    """Costs, gradients and normal equations of one clip.
+
+    Attributes:
+        fixed: (D,) which of a frame's unknowns are kept as they are.
+    """
 
     def __init__(self, places: LandmarkPlaces, found: Detections, priors: Priors, free: bool) -> None:
         self.places, self.found, self.priors = places, found, priors
@@ -104,6 +108,7 @@ class _Problem:
         self.count = places.expressions.shape[-1]
         self.size = 8 + self.count
         self.sigma = priors.correlated * np.maximum(places.spread, priors.landmark)
+        self.fixed = np.zeros(self.size, bool)
         spacing = np.diff(found.time)
         usual = float(np.median(spacing)) if len(spacing) else 1.0
         late = np.maximum(spacing / max(usual, 1e-6), 1.0)
@@ -210,10 +215,10 @@ class _Problem:
         held[:, 6:-2] = ((fit.expression <= 0) & (gradient[:, 6:-2] > 0)) | (
             (fit.expression >= 1) & (gradient[:, 6:-2] < 0)
         )
-        live = (~held).astype(float)
+        live = (~(held | self.fixed)).astype(float)
         index = np.arange(size)
         blocks = blocks * live[:, :, None] * live[:, None, :]
-        blocks[:, index, index] = blocks[:, index, index] * (1 + damping) + held
+        blocks[:, index, index] = blocks[:, index, index] * (1 + damping) + (1 - live)
         band = np.zeros((2 * size + 1, frames, size))
         for offset in range(size):
             band[offset, :, : size - offset] = np.diagonal(blocks, -offset, axis1=1, axis2=2)
@@ -273,7 +278,13 @@ def solve(
         steps: most steps.
         report: called with steps done and to do.
     """
-    problem = _Problem(places, found, priors, free)
+    return descend(Problem(places, found, priors, free), start, steps, report)
+
+
+def descend(
+    problem: Problem, start: Fit, steps: int, report: Callable[[int, int], None] | None = None
+) -> Fit:
+    """A problem's least cost by Levenberg-Marquardt from a start, in at most so many steps."""
     fit, damping = start, 1e-3
     cost = problem.cost(fit)
     for number in range(steps):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,14 @@ from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
 from surfhead_video.scores import above_rest, as_coefficients
+from surfhead_video.skin_points import skin_points
 from surfhead_video.surface import Surface
+from surfhead_video.texture_fit import refine_poses
 from surfhead_video.windows import fit_clip
 
-VERSION = 2
+VERSION = 3
 """Counts changes of what tracking gives: what another version kept is made anew."""
+POINTS = 1500  # of the skin, that are looked up in the pictures
 LEAST = 5  # frames without which nothing can be learnt
 KEPT = ("frames", "masks")
 Report = Callable[[str, int, int], None]
@@ -184,6 +188,10 @@ def track(
             else Priors(usual_focal=settings.focal / max(found.width, found.height), focal=1e-3)
         )
         fit = fit_clip(places, detections, priors, lambda done, total: tell("Fit", done, total))
+    with clock("poses"):
+        skin = skin_points(rig, places, POINTS)
+        watch = partial(tell, "Poses from pictures")
+        fit = refine_poses(clip.frames, found.number, places, skin, detections, priors, fit, watch)
     return keep(clip, folder, rig, places, found, fit, settings, seconds, tell)
 
 
