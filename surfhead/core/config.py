@@ -26,6 +26,7 @@ COMPONENTS = ("data", "deformer", "appearance", "rasterizer", "rig", "densifier"
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5)}
 TRAINER_KEYS = ("weight", "start", "ramp", "optional")
 RIG_KEYS = ("train", "train_identity")  # of the table [rig], not the rig's own
+AUTO = Choice("auto")  # the registry's best, or what data name; ``surfhead.runs.layers`` has the usual ones
 THE_RUN = "the run"  # as errors call what is no component's option
 
 
@@ -53,12 +54,12 @@ class RunConfig:
         plugins: plugin files to load.
     """
 
-    data: Choice = Choice("synthetic")
-    deformer: Choice = Choice("jbs")
-    appearance: Choice = Choice("lasg")
-    rasterizer: Choice = Choice("auto")
-    rig: Choice = Choice("auto")
-    densifier: Choice = Choice("adaptive")
+    data: Choice = AUTO
+    deformer: Choice = AUTO
+    appearance: Choice = AUTO
+    rasterizer: Choice = AUTO
+    rig: Choice = AUTO
+    densifier: Choice = AUTO
     regularizers: Mapping[str, Term] = field(default_factory=dict)
     observers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rate: Mapping[str, Rate] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -171,6 +170,8 @@ def as_table(options: Values) -> dict[str, Any]:
 
 def parse_setting(text: str) -> tuple[str, Any]:
     """``a.b=value`` of the command line into its key and its TOML value (bare words are strings)."""
+    import tomllib  # which declaring options need not wait for
+
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key:

@@ -69,7 +69,7 @@ class Exports(Occasions):
         format: registered name of a format that writes avatars.
     """
 
-    format: str = "surfhead"
+    format: str = ""
 
     @property
     def wanted(self) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from surfhead.core.component import Component, build_options
-from surfhead.core.config import Choice, RunConfig, resolve
+from surfhead.core.config import Choice, RunConfig
 from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.files.places import resolved
 from surfhead.runs import trust
-from surfhead.runs.layers import merge, read_file, with_optional_rates
+from surfhead.runs.layers import configured, merge, read_file, with_optional_rates
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.restoration import RIG_FILES
 from surfhead.training.weighted_term import make_terms
@@ -31,7 +31,7 @@ def configure(
 
     Args:
         data: folder of the data set; None is the built-in head (or what the file says).
-        preset: name of a preset; None starts from the bare defaults.
+        preset: name of a preset; None starts from the usual components and nothing else.
         file: a TOML file such as a run's config.toml.
         settings: nested tables, such as ``{"deformer": {"name": "jbs"}}``.
 
@@ -61,7 +61,7 @@ def configure(
     found = isinstance(tables.get("path"), str) and tables["path"]
     if found and isinstance(options, Mapping) and "name" not in options:
         tables["data"] = {"name": data_choice(tables["path"]).name, **options}
-    config = resolve(tables)
+    config = configured(tables)
     check_choices(config)
     return config
 

@@ -12,9 +12,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.config import COMPONENTS
+from surfhead.core.config import COMPONENTS, RunConfig, resolve
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.files.bounds import regular
+
+# the lowest layer: what a run is made of where nothing else is said
+USUAL = {
+    "data": {"name": "synthetic"},
+    "deformer": {"name": "jbs"},
+    "appearance": {"name": "lasg"},
+    "densifier": {"name": "adaptive"},
+    "export": {"format": "surfhead"},
+}
+
+
+def configured(tables: Mapping[str, Any]) -> RunConfig:
+    """Merged tables as a RunConfig; what they leave open is the usual. Errors as of ``resolve``."""
+    return resolve(merge(USUAL, tables))
 
 
 def preset_names() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.config import Choice, RunConfig, resolve
+from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
@@ -17,7 +17,7 @@ from surfhead.files.bounds import read_json
 from surfhead.files.places import place, resolved
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
-from surfhead.runs.layers import read_file
+from surfhead.runs.layers import configured, read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
 from surfhead.runs.same_data import check_same_data
@@ -181,4 +181,4 @@ def read_config(folder: Path) -> RunConfig:
             check_plugin_files(meta)  # before any of them is executed
     with nullcontext() if newest is None else checkpoint.intact(newest):
         trust.load_of_run(trust.plugin_files(tables), meta, (folder / CONFIG).absolute())
-    return resolve(tables)
+    return configured(tables)

@@ -15,7 +15,7 @@ from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.scene_motion import motion_on, sized
 from surfhead.avatars.state import AvatarState, absurd
-from surfhead.core.config import RunConfig, as_tables, resolve
+from surfhead.core.config import RunConfig, as_tables
 from surfhead.core.errors import DataError
 from surfhead.core.exchange import StoredAvatar
 from surfhead.core.options import as_table
@@ -26,7 +26,7 @@ from surfhead.data.opening import data_choice, open_scene
 from surfhead.files.places import resolved
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
-from surfhead.runs.layers import merge
+from surfhead.runs.layers import configured, merge
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
@@ -95,7 +95,7 @@ def _configuration(
     tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
         tables |= {"path": str(resolved(data)), "data": {"name": data_choice(data).name}}
-    return resolve(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+    return configured(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
 
 
 def _any_reader() -> str:

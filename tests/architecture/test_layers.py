@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from surfhead.core.hookspecs import KINDS
+from surfhead.core.registry import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = sorted((ROOT / "surfhead" / "plugins").glob("*/**/*.py"))
@@ -129,6 +130,20 @@ def circle(edges: Mapping[str, set[str]]) -> list[str]:
     except graphlib.CycleError as error:
         return list(error.args[1])
     return []
+
+
+def test_the_core_names_no_plugin() -> None:
+    """Nor a built-in component, but for words that mean something else there."""
+    words = {"surfhead", "cpu", "none", "normal", "similarity"}  # the project, a device, no rig, geometry
+    names = {row.name for row in registry().registrations() if row.source.origin == "built-in"}
+    assert len(names) > 40
+    found = {
+        (path.name, node.value)
+        for path in (ROOT / "surfhead" / "core").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names - words
+    }
+    assert found == set()
 
 
 def test_no_circle_of_files_exists() -> None:

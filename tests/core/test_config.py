@@ -12,7 +12,15 @@ import pytest
 from surfhead.core.config import Choice, Occasions, Rate, RunConfig, Term, as_tables, dump, resolve
 from surfhead.core.errors import DataError, OptionError, UnknownNameError
 from surfhead.core.registry import registry
-from surfhead.runs.layers import merge, nested, preset, preset_description, preset_names, read_file
+from surfhead.runs.layers import (
+    configured,
+    merge,
+    nested,
+    preset,
+    preset_description,
+    preset_names,
+    read_file,
+)
 
 
 def test_later_layers_win_key_by_key() -> None:
@@ -85,6 +93,15 @@ FULL = {
     "evaluate": {"at": [0, 100], "every": 200},
     "checkpoint": {"every": 50},
 }
+
+
+def test_what_nothing_is_said_of_is_the_usual() -> None:
+    config = configured({"deformer": {"rotation_blend": "paper"}, "data": {"width": 64}, "appearance": "sh"})
+    assert config.deformer == Choice("jbs", {"rotation_blend": "paper"})
+    assert config.data == Choice("synthetic", {"width": 64})
+    assert (config.appearance, config.densifier) == (Choice("sh"), Choice("adaptive"))
+    assert (config.rig.name, config.rasterizer.name, config.export.format) == ("auto", "auto", "surfhead")
+    assert resolve({}).deformer.name == "auto"
 
 
 def test_everything_resolves_to_typed_values() -> None:
@@ -175,7 +192,7 @@ def test_the_presets_of_the_method_are_there_and_name_what_exists() -> None:
     found = registry()
     for name in sorted(wanted):
         assert preset_description(name), name
-        config = resolve(preset(name))
+        config = configured(preset(name))
         for kind, choice in (("deformer", config.deformer), ("appearance", config.appearance)):
             found.create(kind, choice.name, choice.options, length=config.iterations)
         found.create("densifier", config.densifier.name, config.densifier.options, length=config.iterations)
@@ -188,7 +205,7 @@ def test_the_presets_of_the_method_are_there_and_name_what_exists() -> None:
 
 def test_the_ablation_presets_are_the_published_ones() -> None:
     def chosen(name: str) -> tuple[str, str]:
-        config = resolve(preset(name))
+        config = configured(preset(name))
         return config.deformer.name, config.appearance.name
 
     assert chosen("vanilla") == ("similarity", "asg")
@@ -199,7 +216,7 @@ def test_the_ablation_presets_are_the_published_ones() -> None:
     assert "eye_opacity" in resolve(preset("vanilla")).regularizers
     off = resolve(preset("-eyeballs")).regularizers.get("eye_opacity")
     assert off is None or off.weight == 0
-    final, paper = as_tables(resolve(preset("+lasg"))), as_tables(resolve(preset("paper")))
+    final, paper = as_tables(configured(preset("+lasg"))), as_tables(configured(preset("paper")))
     assert {k for k in paper if paper[k] != final.get(k)} <= {"hold_out"}
 
 
