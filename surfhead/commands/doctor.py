@@ -47,10 +47,13 @@ def doctor(plugin: ReportedPlugins = None, debug: Debug = -1) -> None:
 
 def versions() -> list[tuple[str, str]]:
     """Versions of Python and of the packages that matter."""
+    import torch
+
     rows = [("surfhead", __version__), ("python", f"{platform.python_version()}, {platform.platform()}")]
     for name in PACKAGES:
         try:
-            rows.append((name, metadata.version(name)))
+            # PyTorch's own word says which build it is, its package's may not
+            rows.append((name, str(torch.__version__) if name == "torch" else metadata.version(name)))
         except metadata.PackageNotFoundError:
             rows.append((name, "not installed"))
     return rows

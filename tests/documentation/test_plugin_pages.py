@@ -76,9 +76,27 @@ def test_the_data_set_of_the_page_trains(surfhead: Surfhead, tmp_path: Path) -> 
     data = tmp_path / "data"
     data.mkdir()
     made["ArrayFile"].example(data)  # type: ignore[attr-defined]
+    said = surfhead("data", "check", "data", "--plugin", str(file))
+    assert said.code == 0, said.out + said.err
     said = surfhead(
         *("train", "data", "--plugin", str(file), "--preset", "static", "--iterations", "2"),
         *("--out", "run", "--quiet", "--device", "cpu"),
     )
     assert said.code == 0, said.err
+    assert Path("run/checkpoints/00000002").is_dir()
+
+
+def test_the_rig_of_the_page_trains(surfhead: Surfhead, cache: Path, tmp_path: Path) -> None:
+    """On pictures of its own."""
+    file = saved("rig.md", tmp_path)
+    size = {"width": 24, "height": 24, "cameras": 2, "timesteps": 1, "test_timesteps": 1, "test_cameras": 1}
+    size |= {"views_per_timestep": 1, "supersampling": 1, "texels": 2, "detail": 1}
+    small = [f"--set=data.{key}={value}" for key, value in size.items()]
+    small += ["--set", "evaluate.limit=1", "--set", "evaluate.final=1", "--set", "baseline=false"]
+    said = surfhead(
+        *("train", "--plugin", str(file), "--rig", "box", "--set", "data.rig=box", *small),
+        *("--preset", "tiny", "--iterations", "2", "--quiet", "--out", "run", "--device", "cpu"),
+    )
+    assert said.code == 0, said.err
+    assert 'rig = "box"' in Path("run/config.toml").read_text()
     assert Path("run/checkpoints/00000002").is_dir()

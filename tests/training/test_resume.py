@@ -14,7 +14,8 @@ from tests import warm
 SETTINGS = (
     *("--preset", "tiny", "--iterations", "90", "--device", "cpu", "--quiet", "--batch-size", "2"),
     *("--set", "checkpoint.every=10", "--set", "evaluate.at=[]", "--set", "evaluate.limit=1"),
-    *("--set", "baseline=false", "--set", "densifier.start=20", "--set", "densifier.stop=80"),
+    *("--set", "evaluate.final=1", "--set", "baseline=false"),
+    *("--set", "densifier.start=20", "--set", "densifier.stop=80"),
     *("--set", "densifier.every=20", "--set", "densifier.threshold=1e-7", "--set", "appearance.start=30"),
     *("--set", "densifier.reset_every=50", "--set", "densifier.cull=0.005", "--set", "rig.train=true"),
     *("--set", "data.width=48", "--set", "data.height=48", "--set", "data.timesteps=4"),

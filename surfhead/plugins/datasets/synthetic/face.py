@@ -39,16 +39,16 @@ class FaceFrame:
 
 
 def face_frame(rest: RestMesh) -> FaceFrame:
-    """Find the frame by the eyeballs, or by the bounding box where the rig has none."""
+    """Find the frame by the eyeballs, or by the bounding box where the rig has not two of them."""
     vertices = rest.vertices.double().cpu().numpy()
     triangles = rest.topology.triangles.cpu().numpy()
     eyeballs = rest.topology.regions.get("eyeballs")
     used = np.unique(triangles[eyeballs.cpu().numpy()]) if eyeballs is not None else np.zeros(0, int)
     middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
-    if len(used):
-        points = vertices[used]
-        middle_x = np.median(points[:, 0])
-        left, right = points[points[:, 0] > middle_x], points[points[:, 0] <= middle_x]
+    points = vertices[used]
+    on_left = points[:, 0] > np.median(points[:, 0]) if len(used) else np.zeros(0, dtype=bool)
+    if on_left.any():
+        left, right = points[on_left], points[~on_left]
         # The middle of the extent, not the mean: eyeballs may be denser in front.
         centres = [0.5 * (half.min(axis=0) + half.max(axis=0)) for half in (left, right)]
         scale = float(centres[0][0] - centres[1][0]) / (2 * HALF_PUPIL_DISTANCE)
