@@ -89,7 +89,17 @@ def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
         elif key in COMPONENTS and "name" in value and value["name"] != old.get("name", value["name"]):
             merged[key] = dict(value)
         else:
-            merged[key] = merge(old, value)
+            merged[key] = _overridden(old, value)
+    return merged
+
+
+def _overridden(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``merge``, of tables in a table, where a key such as ``data.rig`` names no component of the run."""
+    merged = dict(low)
+    for key, value in high.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _overridden(old, value) if both else value  # type: ignore[arg-type]
     return merged
 
 
@@ -138,7 +148,7 @@ def nested(settings: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             if not isinstance(table, dict):
                 raise OptionError(f'Setting "{key}" needs a table at "{parent}".', "", "Check --set.")
         if isinstance(table.get(last), dict) and isinstance(value, dict):
-            table[last] = merge(table[last], value)
+            table[last] = _overridden(table[last], value)
         else:
             table[last] = value
     return tables

@@ -23,6 +23,12 @@ from surfhead.runs.layers import (
 )
 
 
+def test_a_data_sets_own_rig_is_no_component_of_the_run() -> None:
+    low = {"data": {"name": "synthetic", "rig": "procedural"}, "rig": "flame"}
+    found = merge(low, {"data": {"rig": "ict"}, "rig": "ict"})
+    assert found == {"data": {"name": "synthetic", "rig": "ict"}, "rig": {"name": "ict"}}
+
+
 def test_later_layers_win_key_by_key() -> None:
     low = {
         "iterations": 10,
