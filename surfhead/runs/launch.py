@@ -20,6 +20,7 @@ LAUNCH = (
 )
 INTERRUPTED = 130
 MOST = 256  # processes; each loads PyTorch
+LEAVE = 120  # seconds for a step in hand and a checkpoint; newer PyTorch's 30 are few on a busy machine
 LATER = 3.0  # seconds for the first process to word an error that all meet
 
 
@@ -50,7 +51,7 @@ def take_part(main: Callable[[list[str]], int]) -> int:
 def run_together(arguments: Sequence[str], count: int) -> int:
     """Run ``surfhead`` with these arguments in ``count`` processes; the first one displays.
 
-    An interruption is passed on once, and the processes have half a minute to leave a checkpoint. Where one
+    An interruption is passed on once, and the processes have two minutes to leave a checkpoint. Where one
     fails the others are ended, and what it said is printed.
 
     Returns:
@@ -74,6 +75,7 @@ def run_together(arguments: Sequence[str], count: int) -> int:
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we word it ourselves
     # as torchrun does: one thread each, unless told otherwise; else each would take all processors
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(LEAVE))  # PyTorch 2.6 does not know it
     with tempfile.TemporaryDirectory(prefix="surfhead-") as folder:
         config = LaunchConfig(
             min_nodes=1,

@@ -134,7 +134,7 @@ def test_interrupted_together(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors.decode()
-    assert 0 < count(folder) < 100000
+    assert 0 < count(folder) < 100000, errors.decode()[-3000:]
     assert count(folder) % 2 == 0
 
 
