@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
 from surfhead_video.landmarker import reason_absent
 
 import surfhead
@@ -28,6 +29,18 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("head") / "ict.safetensors"
     path.write_bytes(lzma.decompress(HEAD.read_bytes()))
     return path
+
+
+@pytest.fixture(scope="module")
+def rig(head: Path) -> Any:
+    """The ICT head as a rig."""
+    return make_rig(head)
+
+
+@pytest.fixture(scope="module")
+def places(rig: Any) -> LandmarkPlaces:
+    """Where the landmarks are on it."""
+    return landmark_places(rig)
 
 
 @pytest.fixture(scope="session")

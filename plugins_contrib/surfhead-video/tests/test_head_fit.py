@@ -24,16 +24,6 @@ FRAMES, WIDTH, HEIGHT = 24, 320, 240
 
 
 @pytest.fixture(scope="module")
-def rig(head: Path) -> Any:
-    return make_rig(head)
-
-
-@pytest.fixture(scope="module")
-def places(rig: Any) -> LandmarkPlaces:
-    return landmark_places(rig)
-
-
-@pytest.fixture(scope="module")
 def truth(places: LandmarkPlaces) -> Fit:
     random = np.random.default_rng(5)
     time = np.arange(FRAMES) / 25

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,11 @@ from surfhead_video import texture_fit
 from surfhead_video.clip import ClipFrame
 from surfhead_video.fitted_head import TURNED, Detections, Fit, projections
 from surfhead_video.head_fit import Priors
-from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
+from surfhead_video.landmark_places import LandmarkPlaces
 from surfhead_video.skin_points import SkinPoints, skin_points
 from surfhead_video.texture_fit import by_pose, contrast_of, refine_poses, seen_places, skin_looks
 
 FRAMES, SIZE = 10, 200
-
-
-@pytest.fixture(scope="module")
-def rig(head: Path) -> Any:
-    return make_rig(head)
-
-
-@pytest.fixture(scope="module")
-def places(rig: Any) -> LandmarkPlaces:
-    return landmark_places(rig)
 
 
 @pytest.fixture(scope="module")
