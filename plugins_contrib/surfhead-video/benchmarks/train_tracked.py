@@ -16,7 +16,6 @@ MediaPipe nor its model is needed, and the clip may be a folder of pictures, CLI
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -126,7 +125,7 @@ def written(person: Person, name: str, head: Path, out: Path, size: int) -> Path
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
     create("dataset", "vhap").write(scene, unfinished)
     try:
-        os.rename(unfinished, folder)
+        unfinished.rename(folder)
     except OSError:  # somebody else was first
         shutil.rmtree(unfinished)
     return folder
