@@ -1,8 +1,8 @@
 """numpy's files, read by several threads at once.
 
-numpy parses the header of every array as Python text. Older releases of CPython 3.11 and 3.12 count the depth of
-that for all threads together (CPython's issue 106905) and can raise SystemError, "AST constructor recursion depth
-mismatch", when two threads parse at a time: one thread at a time does it here.
+numpy parses the header of every array as Python text. Older releases of CPython 3.11 and 3.12 count the depth
+of that for all threads together (CPython's issue 106905) and can raise SystemError, "AST constructor
+recursion depth mismatch", when two threads parse at once: here one thread at a time does.
 """
 
 from __future__ import annotations
