@@ -1,6 +1,6 @@
 """Registration with torch.library of the kernels of a GPU and, where ``cpu_rows`` has them, of a CPU.
 
-By ``torch.library.Library``: the first call of an operator made by ``torch.library.custom_op`` loads PyTorch's
+By ``torch.library.Library``: the first call of an operator of ``torch.library.custom_op`` loads PyTorch's
 compiler, which takes as long as PyTorch itself.
 """
 
@@ -22,7 +22,7 @@ def register(
     fake: Callable[..., Any],
     devices: Sequence[str] = ("CUDA", "CPU"),
 ) -> None:
-    """Register ``surfhead::<name>``: its schema, its implementation on ``devices``, its shapes without data."""
+    """Register ``surfhead::<name>``: its schema, what runs on ``devices``, and its shapes without data."""
     _library.define(name + schema)
     for device in devices:
         _library.impl(name, run, device)

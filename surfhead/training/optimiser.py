@@ -134,7 +134,7 @@ class Optimiser:
         """
         if self.adam.by_kernel and not now:
             return
-        # an extreme is NaN or infinite where any element is; `isfinite` itself makes four tensors of that size
+        # an extreme is NaN or infinite where any element is; `isfinite` itself makes four tensors as large
         extremes = [
             torch.stack(torch.aminmax(value.grad.detach()))
             if value.grad is not None and value.grad.numel()

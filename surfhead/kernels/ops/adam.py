@@ -14,7 +14,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
 class Adam:
     """Adam, whose step is the kernel's where the parameters allow it, else PyTorch's.
 
-    Not a ``torch.optim.Optimizer``: to make one loads PyTorch's compiler, which takes as long as PyTorch itself.
+    Not a ``torch.optim.Optimizer``: making one loads PyTorch's compiler, which takes as long as PyTorch.
 
     Args:
         rows: parameter groups as PyTorch's: their ``params`` and whatever else the caller keeps there.
