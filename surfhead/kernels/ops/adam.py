@@ -29,7 +29,9 @@ class Adam:
     """
 
     def __init__(self, rows: list[dict[str, Any]], betas: tuple[float, float], epsilon: float) -> None:
-        self.param_groups = [{"lr": 0.0, "betas": betas, "eps": epsilon} | row for row in rows]
+        self.param_groups: list[dict[str, Any]] = [
+            {"lr": 0.0, "betas": betas, "eps": epsilon, **row} for row in rows
+        ]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self.by_kernel = _serves(self.values())
         if self.by_kernel:
@@ -78,7 +80,8 @@ class Adam:
             adam(
                 values,
                 [value.grad for value in values],
-                *([each[key] for each in state] for key in MOMENTS),
+                [each[MOMENTS[0]] for each in state],
+                [each[MOMENTS[1]] for each in state],
                 [],
                 [each["step"] for each in state],
                 fused=True,
