@@ -1,6 +1,7 @@
-"""Training speed and quality on a GPU: the built-in head with the `paper` preset's losses.
+"""Training speed and quality on a GPU: the built-in head with the losses of `paper`, or of another preset.
 
-    python benchmarks/training_gpu.py OUT [--images 30000] [--batches 8,1] [--speed-only]
+    python -m benchmarks.training_gpu OUT [--images 30000] [--batches 8,1] [--speed-only] \\
+        [--preset quality] [--set appearance.name=lasg]
 
 Prints and writes Markdown tables: images/s by batch size with the kernels that cost most, launches and
 synchronisations a step; then a whole training: PSNR, normal error, seconds, peak memory.
@@ -17,9 +18,11 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from surfhead.core.options import parse_setting
 from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment, run_folder
+from surfhead.runs.layers import merge, nested
 from surfhead.runs.train import make_trainer
 from surfhead.training.monitoring import summary
 from surfhead.training.trainer import Trainer
@@ -36,41 +39,47 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timesteps", type=int, default=16)
     parser.add_argument("--colours", default="mean", help="initial_colours")
     parser.add_argument("--per-triangle", type=int, default=11)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
 
 
 def settings(images: int, batch: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The paper preset, its densifying scaled to the run, at the NeRSemble half size."""
+    """What differs from the preset: densifying scaled to the run, the NeRSemble half size."""
     scaled = images / SCALE
-    return {
-        "iterations": images,
-        "batch_size": batch,
-        "device": arguments.device,
-        "surfels_per_triangle": arguments.per_triangle,
-        "observers": {"jsonl": {}},
-        "baseline": False,
-        "initial_colours": arguments.colours,
-        "data": {
-            "name": "synthetic",
-            "width": arguments.width,
-            "height": arguments.height,
-            "timesteps": arguments.timesteps,
-            "test_timesteps": 6,
-            "test_cameras": 2,
+    changes = nested(parse_setting(text) for text in arguments.changes)
+    return merge(
+        {
+            "iterations": images,
+            "batch_size": batch,
+            "device": arguments.device,
+            "surfels_per_triangle": arguments.per_triangle,
+            "observers": {"jsonl": {}},
+            "baseline": False,
+            "initial_colours": arguments.colours,
+            "data": {
+                "name": "synthetic",
+                "width": arguments.width,
+                "height": arguments.height,
+                "timesteps": arguments.timesteps,
+                "test_timesteps": 6,
+                "test_cameras": 2,
+            },
+            "densifier": {
+                "start": int(5000 * scaled),
+                "stop": int(150_000 * scaled),
+                "every": max(1000, int(1000 * scaled)),
+                "reset_every": 0,
+            },
+            "evaluate": {"every": 0, "at": [], "limit": 0},
+            "checkpoint": {"every": 0},
         },
-        "densifier": {
-            "start": int(5000 * scaled),
-            "stop": int(150_000 * scaled),
-            "every": max(1000, int(1000 * scaled)),
-            "reset_every": 0,
-        },
-        "evaluate": {"every": 0, "at": [], "limit": 0},
-        "checkpoint": {"every": 0},
-    }
+        changes,
+    )
 
 
 def make(images: int, batch: int, out: Path, arguments: argparse.Namespace) -> Trainer:
     """A composed trainer."""
-    config = configure(preset="paper", settings=settings(images, batch, arguments))
+    config = configure(preset=arguments.preset, settings=settings(images, batch, arguments))
     opened = open_scene(config)
     with run_folder(out, config):
         return make_trainer(config, opened, out, torch.device(arguments.device))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
-from surfhead.files import bounds
+from surfhead.files import arrays, bounds
 
 ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}  # what a whole file ends with, but for trailing bytes
 TAIL = 1 << 16  # bytes at the end that are searched for it
@@ -31,7 +31,7 @@ def damage(path: Path) -> str:
         if bounds.regular(path).stat().st_size == 0:
             return "is empty"
         if path.suffix.lower() == ".npy":
-            np.load(path, mmap_mode="r", allow_pickle=False)
+            arrays.mapped(path)
         elif path.suffix.lower() in PICTURES:
             return _cut(path)
     except FileNotFoundError:

@@ -6,48 +6,146 @@ All are written as ordinary folders, with pictures cut and masks made by the tru
 preset `monocular`, all of it in so many images. The last fifth is held out, and drawn with its own
 tracked or true parameters. ``landmarks`` is the fit without the poses from pictures; ``true pose`` is tracked
 but for the true rotations, translations and focal length, and so on: what of the gap each part accounts for.
-``own`` is as a user has it: cut and masked by the fitted head.
+``own`` is as a user has it: cut and masked by the fitted head; ``own masks`` is cut and masked so, and true
+otherwise.
+
+What tracking gives is kept in CLIPS as PERSON.tracked.npy, and taken from there where it is: then neither
+MediaPipe nor its model is needed, and the clip may be a folder of pictures, CLIPS/PERSON.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from measure_tracking import true_fit
 from surfhead_video.clip import Clip
 from surfhead_video.dataset import VideoScene
-from surfhead_video.detection import chosen, detect
+from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Fit
 from surfhead_video.head_fit import Priors
 from surfhead_video.landmark_places import landmark_places, make_rig
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.skin_points import skin_points
 from surfhead_video.texture_fit import refine_poses
-from surfhead_video.tracking import POINTS, Settings, as_detections, keep
+from surfhead_video.tracking import POINTS, Settings, Tracked, as_detections, keep, read_tracking
 from surfhead_video.windows import fit_clip
 
 from surfhead.core.api import create
 from surfhead.runs.measure import evaluate_run
 from surfhead.runs.train import train
 
-NAMES = ("own", "tracked", "landmarks", "true pose", "true expression", "true identity", "true")
+NAMES = (
+    "own",
+    "tracked",
+    "landmarks",
+    "true pose",
+    "true expression",
+    "true identity",
+    "own masks",
+    "true",
+)
+HEADER = "| clip | parameters | seed | foreground PSNR, dB | SSIM |\n|---|---|---|---|---|"
 
 
-def variants(landmarks: Fit, tracked: Fit, true: Fit) -> dict[str, Fit]:
-    """What is trained with, by its name in ``NAMES``."""
-    pose = {"rotation": true.rotation, "translation": true.translation, "focal": true.focal}
-    return {
-        "own": tracked,
-        "tracked": tracked,
-        "landmarks": landmarks,
-        "true pose": replace(tracked, **pose),
-        "true expression": replace(tracked, expression=true.expression, gaze=true.gaze),
-        "true identity": replace(tracked, shape=true.shape),
-        "true": true,
+@dataclass(frozen=True)
+class Person:
+    """A clip, and what is known of it: the frames used, the fit by landmarks, the final one, the truth."""
+
+    clip: Clip
+    found: Found
+    landmarks: Fit
+    tracked: Fit
+    true: Fit
+
+    def fits(self) -> dict[str, Fit]:
+        """What is trained with, by its name in ``NAMES``."""
+        tracked, true = self.tracked, self.true
+        pose = {"rotation": true.rotation, "translation": true.translation, "focal": true.focal}
+        return {
+            "own": tracked,
+            "tracked": tracked,
+            "landmarks": self.landmarks,
+            "true pose": replace(tracked, **pose),
+            "true expression": replace(tracked, expression=true.expression, gaze=true.gaze),
+            "true identity": replace(tracked, shape=true.shape),
+            "own masks": true,
+            "true": true,
+        }
+
+
+def known(head: Path, model: Path, clips: Path, person: int) -> Person:
+    """A clip tracked, or read from where that is kept."""
+    film = clips / f"{person}.mp4"
+    clip = Clip(film if film.exists() else clips / str(person))
+    kept = clips / f"{person}.tracked.npy"
+    if kept.exists():
+        found, landmarks, tracked = np.load(kept, allow_pickle=True)
+    else:
+        rig = make_rig(head)
+        places = landmark_places(rig)
+        skin = skin_points(rig, places, POINTS)
+        with Landmarker(model) as landmarker:
+            found = chosen(detect(clip.frames(), [landmarker]))
+        detections = as_detections(found, places)
+        landmarks = fit_clip(places, detections, Priors())
+        tracked = refine_poses(clip.frames, found.number, places, skin, detections, Priors(), landmarks)
+        parts = np.empty(3, object)
+        parts[:] = found, landmarks, tracked
+        np.save(kept, parts, allow_pickle=True)
+    truth = dict(np.load(clips / f"{person}.npz"))
+    return Person(clip, found, landmarks, tracked, true_fit(truth, found.number))
+
+
+def pictures(person: Person, head: Path, folder: Path, fit: Fit, size: int) -> Tracked:
+    """The frames cut and masked by a head, kept in a folder."""
+    kept = read_tracking(folder)
+    if kept is not None:
+        return kept
+    rig = make_rig(head)
+    places = landmark_places(rig)
+    settings = Settings(size=size)
+    return keep(person.clip, folder, rig, places, person.found, fit, settings, {}, lambda *_: None)
+
+
+def written(person: Person, name: str, head: Path, out: Path, size: int) -> Path:
+    """The data set of this name as an ordinary folder below ``out``, unless it is there."""
+    folder = out / f"{person.clip.path.stem}-{name.replace(' ', '-')}"
+    if folder.exists():
+        return folder
+    by = "own" if name.startswith("own") else "true"
+    cut = person.tracked if by == "own" else person.true
+    base = pictures(person, head, out / "cache" / f"{by}-{person.clip.path.stem}", cut, size)
+    scene = VideoScene(replace(base, fit=person.fits()[name]), head, (1.0, 1.0, 1.0))
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
+    create("dataset", "vhap").write(scene, unfinished)
+    try:
+        unfinished.rename(folder)
+    except OSError:  # somebody else was first
+        shutil.rmtree(unfinished)
+    return folder
+
+
+def trained(folder: Path, out: Path, seed: int, images: int, device: str, more: dict[str, Any]) -> str:
+    """Train on a folder and measure: a row's end."""
+    settings = {
+        "iterations": images,
+        "seed": seed,
+        "hold_out": True,
+        "device": device,
+        "initial_colours": "mean",
+        "observers": {"jsonl": {}},
+        "evaluate": {"every": 1.0},
+        **more,
     }
+    run = train(str(folder), preset="monocular", settings=settings, out=out)
+    means = evaluate_run(run, splits=("test",), device=device)["test"].means
+    return f"{means['foreground_psnr']:.2f} | {means['ssim']:.3f}"
 
 
 def main() -> None:
@@ -64,57 +162,17 @@ def main() -> None:
     )
     parser.add_argument("--appearance", help="and degree 0, instead of the preset's")
     options = parser.parse_args()
-    rig = make_rig(options.head)
-    places = landmark_places(rig)
-    skin = skin_points(rig, places, POINTS)
-    print("| clip | parameters | seed | foreground PSNR, dB | SSIM |\n|---|---|---|---|---|")
-    for person in options.people:
-        clip = Clip(options.clips / f"{person}.mp4")
-        with Landmarker(options.model) as landmarker:
-            found = chosen(detect(clip.frames(), [landmarker]))
-        true = true_fit(dict(np.load(clip.path.with_suffix(".npz"))), found.number)
-        detections = as_detections(found, places)
-        landmarks = fit_clip(places, detections, Priors())
-        tracked = refine_poses(clip.frames, found.number, places, skin, detections, Priors(), landmarks)
-        kept = {
-            name: keep(
-                clip,
-                options.out / "cache" / f"{name}-{person}",
-                rig,
-                places,
-                found,
-                fit,
-                Settings(size=options.size),
-                {},
-                lambda stage, done, total: None,
-            )
-            for name, fit in (("true", true), ("own", tracked))
-            if name == "true" or name in options.of
-        }
-        for name, fit in variants(landmarks, tracked, true).items():
+    options.out.mkdir(parents=True, exist_ok=True)
+    more = {"appearance": {"name": options.appearance, "degree": 0}} if options.appearance else {}
+    print(HEADER)
+    for number in options.people:
+        person = known(options.head, options.model, options.clips, number)
+        for name in NAMES:
             for seed in options.seeds if name in options.of else ():
-                pictures = kept["own" if name == "own" else "true"]
-                scene = VideoScene(replace(pictures, fit=fit), options.head, (1.0, 1.0, 1.0))
-                folder = options.out / f"{person}-{name.replace(' ', '-')}"
-                if not folder.exists():
-                    folder.mkdir(parents=True)
-                    create("dataset", "vhap").write(scene, folder)
-                settings = {
-                    "iterations": options.iterations,
-                    "seed": seed,
-                    "hold_out": True,
-                    "device": options.device,
-                    "initial_colours": "mean",
-                    "observers": {"jsonl": {}},
-                    "evaluate": {"every": 1.0},
-                }
-                if options.appearance:
-                    settings["appearance"] = {"name": options.appearance, "degree": 0}
+                folder = written(person, name, options.head, options.out, options.size)
                 out = options.out / f"run-{folder.name}-{options.appearance or 'preset'}-{seed}"
-                run = train(str(folder), preset="monocular", settings=settings, out=out)
-                means = evaluate_run(run, splits=("test",), device=options.device)["test"].means
-                row = f"{means['foreground_psnr']:.2f} | {means['ssim']:.3f}"
-                print(f"| {person} | {name} | {seed} | {row} |", flush=True)
+                row = trained(folder, out, seed, options.iterations, options.device, more)
+                print(f"| {number} | {name} | {seed} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError, Frame, OptionError, Scene, Views, option
-from surfhead.files import bounds
+from surfhead.files import arrays, bounds
 from surfhead.plugins.datasets import predicted_normals
 from surfhead.plugins.datasets.picture_headers import TIFF, Size, check_tiff, opened, unreadable
 
@@ -262,8 +262,7 @@ class Pictures:
     def _normals(self, path: Path, native: Size, target: Size) -> np.ndarray:
         width, height = native
         try:
-            with bounds.regular(path).open("rb") as file:
-                normals = np.lib.format.read_array(file, allow_pickle=False)
+            normals = arrays.array(path)
         except Exception as error:  # a damaged file can fail in any way
             raise unreadable(path, error, "normals saved by numpy.save") from error
         numbers = normals.dtype.kind in "fiu" and normals.shape == (height, width, 3)

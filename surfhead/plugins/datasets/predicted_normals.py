@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead.core.api import DataError
-from surfhead.files import bounds
+from surfhead.files import arrays, bounds
 
 FOLDER = "normals"
 ENDINGS = (".png", ".npy")
@@ -89,7 +89,7 @@ def _of_picture(path: Path) -> np.ndarray:
 
 def _of_array(path: Path) -> np.ndarray:
     try:
-        values = np.load(bounds.regular(path), allow_pickle=False, mmap_mode="r")
+        values = arrays.mapped(path)
         if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "fiu" or 0 in values.shape:
             raise ValueError(f"it is {values.dtype} of shape {values.shape}")
         if max(values.shape) > LARGEST:

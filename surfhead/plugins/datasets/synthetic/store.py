@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from surfhead.core.api import ContractError, Frame
+from surfhead.files import arrays
 
 log = logging.getLogger("surfhead")
 
@@ -87,10 +88,10 @@ class FrameStore:
     def read(self, name: str) -> Frame | None:
         """The frame, or None where the file is missing, damaged or of another size."""
         try:
-            # Opened here, not by numpy, which leaves a damaged file open.
             kept = self._memory.get(name)
             source = self.path(name).open("rb") if kept is None else io.BytesIO(kept)
-            with source as stream, np.load(stream, allow_pickle=False) as file:
+            with source as stream:
+                file = arrays.Archive(stream)
                 bits = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
                 solid = bits.reshape(self.shape).astype(bool)
                 normal = np.zeros((*self.shape, 3), dtype=np.float32)

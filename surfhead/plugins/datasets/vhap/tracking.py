@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import DataError, cause
-from surfhead.files import bounds
+from surfhead.files import arrays, bounds
 
 # field of the file, name in the rig, number of values
 POSES = (
@@ -49,11 +49,9 @@ _wrong = partial(DataError.of, "Tracking file", remedy="Export this timestep aga
 def read_fields(path: Path) -> Fields:
     """Every array of an ``.npz``, finite numbers only. Raises DataError naming the file and the field."""
     try:
-        with (
-            bounds.regular(path).open("rb") as file,
-            np.load(bounds.archive(file), allow_pickle=False) as archive,
-        ):
-            fields = {name: np.asarray(archive[name]) for name in archive.files}
+        with bounds.regular(path).open("rb") as file:
+            archive = arrays.Archive(file)
+            fields = {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive can fail in any way
         raise _wrong(path, f"cannot be read: {cause(error)}", "an .npz of plain arrays") from error
     for name, value in fields.items():
