@@ -57,7 +57,7 @@ class BentTriangles:
         vertices, turn = rest.vertices.detach(), frames.rotation.detach()
         place = (vertices[triangles] - frames.centroid.detach()[:, None]) @ turn
         corners = place[..., :2] / frames.scale.detach()[:, None, None]
-        # twice the area of the triangle of a place and one edge is the weight of the corner opposite, and linear
+        # twice the area of the triangle of a place and one edge is the weight of the corner opposite, linear
         # in the place: (T, 3 corners, 3 factors of x, y and 1)
         start, end = corners.roll(-1, dims=1), corners.roll(-2, dims=1)
         (x, y), (to_x, to_y) = start.unbind(-1), (end - start).unbind(-1)
