@@ -47,7 +47,7 @@ class Unseen(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
-        total: Tensor | None = None
+        values, goals = [], []
         alike: list[Tensor] = []
         binding = step.binding
         count = len(binding.triangle)
@@ -60,37 +60,31 @@ class Unseen(Regularizer):
                 alike.append(value)
             elif spec.unseen == "initial" and not callable(spec.initial):
                 start = spec.start(1, generator).reshape(1, -1)
-                total = _added(total, value, _placed(start, value).expand_as(value))
+                goals.append(_placed(start, value).expand_as(value))
+                values.append(value)
             elif spec.unseen == "surface":
-                total = _added(total, value, _on_triangle(value.detach()))
+                values.append(value)
+                goals.append(_on_triangle(value.detach()))
         if alike:
             own = torch.cat(alike, dim=1)
-            total = _added(total, own, _surroundings(step, own.detach()))
-        if total is None:
+            values.append(own)
+            goals.append(_surroundings(step, own.detach()))
+        if not values:
             return step.surfels.opacity.sum() * 0.0
-        return 0.5 * total / max(count, 1)
-
-
-def _added(total: Tensor | None, values: Tensor, goals: Tensor) -> Tensor:
-    """The sum of squared distances with that of some more values: one pass over them each way."""
-    more = torch.nn.functional.mse_loss(values, goals, reduction="sum")
-    return more if total is None else total + more
+        return 0.5 * (torch.cat(values, dim=1) - torch.cat(goals, dim=1)).square().sum() / max(count, 1)
 
 
 def _placed(start: Tensor, like: Tensor) -> Tensor:
     """A row of numbers on the device of ``like``, made there so that a graph can hold it."""
-    numbers = start[0].tolist()
-    if len(set(numbers)) == 1:
-        return torch.full((1, 1), numbers[0], device=like.device, dtype=like.dtype)
-    made = [torch.full((), number, device=like.device, dtype=like.dtype) for number in numbers]
-    return torch.stack(made)[None]
+    return torch.stack([torch.full((), number, device=like.device) for number in start[0].tolist()])[None]
 
 
 def _on_triangle(offset: Tensor) -> Tensor:
     """(N, 3) the nearest points in the triangle's plane, ``REACH`` from its middle at most."""
-    x, y = offset[:, 0], offset[:, 1]
-    near = REACH / (x * x + y * y).sqrt().clamp_min(REACH)
-    return torch.stack((x * near, y * near, torch.zeros_like(x)), dim=1)
+    flat = offset[:, :2]
+    distance = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+    near = flat * (REACH / distance.clamp_min(REACH))
+    return torch.cat((near, torch.zeros_like(near[:, :1])), dim=1)
 
 
 def _surroundings(step: Step, values: Tensor) -> Tensor:
@@ -103,8 +97,6 @@ def _surroundings(step: Step, values: Tensor) -> Tensor:
     rows = torch.cat((values * weight, weight), dim=1)
     each = rows.new_zeros(len(neighbours), rows.shape[1]).index_add(0, host, rows)
     # an open edge's neighbour is the triangle itself, which then counts twice
-    around = each.clone()
-    for side in range(3):
-        around += each.index_select(0, neighbours[:, side])
+    around = each + each.index_select(0, neighbours.reshape(-1)).reshape(*neighbours.shape, -1).sum(dim=1)
     found = around.index_select(0, host)
     return torch.where(bound[:, None], found[:, :-1] / found[:, -1:].clamp_min(1e-6), values)
