@@ -92,5 +92,13 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no Chromium on this machine")
     with driver.sync_playwright() as started:
         made = started.chromium.launch(executable_path=path, args=list(SOFTWARE))
+        opened = made.new_page
+
+        def patient(**options: Any) -> Any:
+            page = opened(**options)
+            page.set_default_timeout(300_000)  # milliseconds, instead of 30 s: a busy machine may need them
+            return page
+
+        made.new_page = patient
         yield made
         made.close()
