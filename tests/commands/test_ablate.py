@@ -80,7 +80,7 @@ def test_a_killed_grid_finishes_only_what_is_missing(
         process.kill()
         process.communicate()
     # the run in hand notices, and leaves a checkpoint
-    wait_for(lambda: checkpoint.latest(second))
+    wait_for(lambda: (newest := checkpoint.latest(second)) and newest.name == checkpoint.label(newest))
     stopped = checkpoint.latest(second)
     assert stopped is not None
     assert 0 < int(stopped.name) < 150
