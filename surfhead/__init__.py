@@ -32,6 +32,10 @@ __all__ = ["__version__", *_HOME]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        from surfhead.terminal.renamed import OF_PACKAGE, present
+
+        name = present(__name__, name, OF_PACKAGE)
     if name in _HOME:
         module, _, attribute = _HOME[name].partition(":")
         return getattr(importlib.import_module(f"surfhead.{module}"), attribute)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -75,6 +77,13 @@ class Avatar:
     def timesteps(self) -> int:
         """Number of timesteps of its own motion."""
         return next((len(v) for v in self.motion.values()), 0)
+
+    def drawn_by(self, rasterizer: Rasterizer) -> Self:
+        """The same avatar, whose tensors it shares, drawn by another rasterizer."""
+        other = copy.copy(self)
+        other.rasterizer = rasterizer
+        other._drawing = CapturedDrawing(other)
+        return other
 
     def advance(self, images: int) -> None:
         """Set the number of images seen, which sets the appearance model's stage."""

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from surfhead.terminal.console import is_quiet, on_terminal
+from surfhead.terminal.renamed import OF_OPTIONS, sentence
 from surfhead.terminal.waited import end_waiting
 
 TRANSFERS, POSES = ("absolute", "relative"), ("driver", "relative", "fixed")  # a test sees that they are so
@@ -86,6 +87,10 @@ def names_of_kind(ctx: typer.Context, incomplete: str) -> list[str]:
 class Command(TyperCommand):
     """Says its first word before PyTorch is loaded, and writes help for narrow terminals, too."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read its words, of which old names of options are taken for the new ones, with a note."""
+        return super().parse_args(ctx, with_new_names(ctx, args))
+
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
         if ctx.info_name not in READY:
@@ -107,6 +112,18 @@ class Command(TyperCommand):
             typer.echo("\n".join(narrow_help(self, ctx, terminal_width())))
         else:
             super().format_help(ctx, formatter)
+
+
+def with_new_names(ctx: Any, args: Sequence[str]) -> list[str]:
+    """A command's words, where options that have another name now are called by it; a note says so."""
+    table, words = OF_OPTIONS.get(str(ctx.info_name), {}), []
+    for word in args:
+        name, equals, value = word.partition("=")
+        if name in table:
+            typer.echo(f"note: {sentence(name, table[name])}", err=True)
+            name = table[name].new
+        words.append(f"{name}{equals}{value}")
+    return words
 
 
 class Group(TyperGroup):

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from surfhead.commands.command import Command
+from surfhead.commands.command import Command, with_new_names
 from surfhead.commands.familiar_flags import translate
 
 ORDER, NOTES = "surfhead.order", "surfhead.notes"
@@ -23,7 +23,7 @@ class TrainCommand(Command):
         for parameter in self.get_params(ctx):
             if parameter.param_type_name == "option":
                 own |= dict.fromkeys(parameter.opts, not getattr(parameter, "is_flag", False))
-        translation = translate(args, own)
+        translation = translate(with_new_names(ctx, args), own)
         order = self.make_parser(ctx).parse_args(args=list(translation.words))[2]
         ctx.meta[ORDER] = [parameter.name for parameter in order]
         ctx.meta[NOTES] = translation.notes

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError, SurfheadError, UnavailableError, unknown_name
+from surfhead.kernels.cuda_operators import differentiate, register
 from surfhead.kernels.doors import measure
 from surfhead.kernels.sources import LIBRARY, NOTE, native_folders
 
@@ -219,13 +220,7 @@ _ARGUMENTS = (
 )
 
 
-@torch.library.custom_op(
-    "surfhead::rasterize_cpu",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * 14)})",
-)
-def rasterize(
+def _rasterize(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -257,8 +252,7 @@ def rasterize(
     return outputs
 
 
-@rasterize.register_fake
-def _(
+def _fake(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -274,14 +268,7 @@ def _(
     return _empty(mean, cameras.shape[0], height, width)
 
 
-@torch.library.custom_op(
-    "surfhead::rasterize_cpu_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_ARGUMENTS}, Tensor[] outputs, Tensor? g_rgb, Tensor? g_alpha, Tensor? g_normal, "
-    f"Tensor? g_depth, Tensor? g_median_depth, Tensor? g_distortion) -> ({', '.join(['Tensor'] * 5)})",
-)
-def rasterize_backward(
+def _rasterize_backward(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -332,8 +319,7 @@ def rasterize_backward(
     return made
 
 
-@rasterize_backward.register_fake
-def _(
+def _fake_backward(
     mean: Tensor,
     tangents: Tensor,
     normal: Tensor,
@@ -357,8 +343,9 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
+    operator = torch.ops.surfhead.rasterize_cpu_backward
     gradients = list(
-        rasterize_backward(*tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6])
+        operator(*tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6])
     )
     background = None
     if upstream[0] is not None:
@@ -367,4 +354,21 @@ def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     return (*gradients, background, None, None, None, None, None)
 
 
-rasterize.register_autograd(_backward, setup_context=_setup)
+register(
+    "rasterize_cpu",
+    f"({_ARGUMENTS}) -> ({', '.join(['Tensor'] * 14)})",
+    _rasterize,
+    _fake,
+    ("CPU",),
+)
+register(
+    "rasterize_cpu_backward",
+    f"({_ARGUMENTS}, Tensor[] outputs, Tensor? g_rgb, Tensor? g_alpha, Tensor? g_normal, "
+    f"Tensor? g_depth, Tensor? g_median_depth, Tensor? g_distortion) -> ({', '.join(['Tensor'] * 5)})",
+    _rasterize_backward,
+    _fake_backward,
+    ("CPU",),
+)
+differentiate("rasterize_cpu", _backward, _setup)
+rasterize = torch.ops.surfhead.rasterize_cpu
+"""``_rasterize`` as an operator of PyTorch, with gradients."""

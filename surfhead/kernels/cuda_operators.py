@@ -1,8 +1,12 @@
-"""Registration with torch.library of the kernels of a GPU and, where ``cpu_rows`` has them, of a CPU."""
+"""Registration with torch.library of the kernels of a GPU and, where ``cpu_rows`` has them, of a CPU.
+
+By ``torch.library.Library``: the first call of an operator of ``torch.library.custom_op`` loads PyTorch's
+compiler, which takes as long as PyTorch itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +15,16 @@ import torch
 _library: Any = torch.library.Library("surfhead", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
-def register(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
-    """Register ``surfhead::<name>``: its schema, its implementation, and its shapes without data."""
+def register(
+    name: str,
+    schema: str,
+    run: Callable[..., Any],
+    fake: Callable[..., Any],
+    devices: Sequence[str] = ("CUDA", "CPU"),
+) -> None:
+    """Register ``surfhead::<name>``: its schema, what runs on ``devices``, and its shapes without data."""
     _library.define(name + schema)
-    for device in ("CUDA", "CPU"):
+    for device in devices:
         _library.impl(name, run, device)
     torch.library.register_fake(f"surfhead::{name}", fake, lib=_library)
 

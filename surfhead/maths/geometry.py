@@ -54,6 +54,16 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return unit_quaternion_to_matrix(torch.nn.functional.normalize(quaternion, dim=-1))
 
 
+def third_axis(quaternion: Tensor) -> Tensor:
+    """(..., 3) the last column of ``quaternion_to_matrix``, without the others."""
+    w, x, y, z = planes(quaternion)
+    ww, xx, yy, zz = w * w, x * x, y * y, z * z
+    ends, middle = ww + zz, xx + yy
+    factor = 1.0 / (ends + middle)
+    double = factor + factor
+    return from_planes((x * z + w * y) * double, (y * z - w * x) * double, (ends - middle) * factor)
+
+
 class _MatrixToQuaternion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:

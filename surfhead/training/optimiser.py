@@ -134,13 +134,14 @@ class Optimiser:
         """
         if self.adam.by_kernel and not now:
             return
-        checks = [
-            torch.isfinite(value.grad).all()
-            if value.grad is not None
-            else torch.ones((), dtype=torch.bool, device=value.device)
+        # an extreme is NaN or infinite where any element is; `isfinite` itself makes four tensors as large
+        extremes = [
+            torch.stack(torch.aminmax(value.grad.detach()))
+            if value.grad is not None and value.grad.numel()
+            else torch.zeros(2, device=value.device)
             for _, value in self.named()
         ]
-        finite = torch.stack(checks)
+        finite = torch.isfinite(torch.stack(extremes)).all(1)
         self._finite = finite if self._finite is None else self._finite & finite
 
     def blame(self, images: int) -> None:
@@ -168,7 +169,7 @@ class Optimiser:
 
     def drop_gradients(self) -> None:
         """Forget all gradients, such as those of a step that was broken off."""
-        self.adam.zero_grad(set_to_none=True)
+        self.adam.drop_gradients()
 
     def select(self, selection: Selection, reset_opacity: bool) -> None:
         """Follow a densifying plan: survivors keep their state, fresh surfels start at zero."""

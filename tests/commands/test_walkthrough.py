@@ -1,12 +1,10 @@
-"""The commands, presets and words of the program that docs/monocular.md names are there."""
+"""The options, presets and words of the program that docs/monocular.md names are there."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
-from surfhead.cli import COMMANDS
 from surfhead.core.scene import Scene
 from surfhead.data import data_check
 from surfhead.plugins.datasets.vhap.vhap import Vhap
@@ -16,21 +14,11 @@ from tests.commands.conftest import Surfhead
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "monocular.md").read_text(encoding="utf-8")
 
 
-def test_every_command_and_option_exists(surfhead: Surfhead) -> None:
-    blocks = re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    used = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("surfhead ")]
-    used += [shlex.split(text)[1:] for text in re.findall(r"`(surfhead [a-z][^`]*)`", PAGE)]
-    assert len(used) >= 9
-    for words in used:
-        command = words[: 1 if words[0] in COMMANDS else 2]
-        said = surfhead(*command, "--help")
-        assert said.code == 0, words
-        for word in words:
-            assert not word.startswith("--") or word in said.out, (words, word)
+def test_every_option_in_its_text_exists(surfhead: Surfhead) -> None:
     ours = re.findall(r"`(--[a-z]+)[^`]*`", PAGE[PAGE.index("## 4") :])
     helped = surfhead("train", "--help").out + surfhead("reenact", "--help").out
     foreign = {"--exp", "--model"}  # options of the tracker
+    assert len(ours) > 5
     assert [word for word in ours if word not in helped and word not in foreign] == []
 
 

@@ -147,3 +147,13 @@ def test_largest_singular_value_is_that_of_the_svd() -> None:
     torch.testing.assert_close(
         geometry.largest_singular_value(matrices.float()).double(), found, rtol=1e-3, atol=1e-6
     )
+
+
+def test_the_third_axis_alone() -> None:
+    quaternion = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    quaternion.requires_grad_()
+    alone, whole = geometry.third_axis(quaternion), geometry.quaternion_to_matrix(quaternion)[..., 2]
+    torch.testing.assert_close(alone, whole)
+    upstream = torch.arange(150.0, dtype=torch.float64).reshape(50, 3)
+    found, wanted = (torch.autograd.grad(value, quaternion, upstream)[0] for value in (alone, whole))
+    torch.testing.assert_close(found, wanted)

@@ -6,25 +6,33 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, by PyTorch's names
 
 
-class Adam(torch.optim.Adam):
-    """PyTorch's Adam, whose step is the kernel's where the parameters allow it.
+class Adam:
+    """Adam, whose step is the kernel's where the parameters allow it, else PyTorch's.
+
+    Not a ``torch.optim.Optimizer``: making one loads PyTorch's compiler, which takes as long as PyTorch.
 
     Args:
-        rows: parameter groups, as PyTorch takes them.
+        rows: parameter groups as PyTorch's: their ``params`` and whatever else the caller keeps there.
         betas: decays of both averages, a step.
         epsilon: added to the root of the second average.
 
     Attributes:
+        param_groups: the rows, each with ``lr`` (0 at first), ``betas`` and ``eps``.
+        state: of each parameter that took a step ``step`` and ``MOMENTS``, as PyTorch's.
         by_kernel: whether the kernel takes the steps. It then leaves elements alone whose gradient is not
             finite, and takes note of them.
     """
 
     def __init__(self, rows: list[dict[str, Any]], betas: tuple[float, float], epsilon: float) -> None:
-        super().__init__(rows, lr=0.0, betas=betas, eps=epsilon, fused=True)
+        self.param_groups: list[dict[str, Any]] = [
+            {"lr": 0.0, "betas": betas, "eps": epsilon, **row} for row in rows
+        ]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
         self.by_kernel = _serves(self.values())
         if self.by_kernel:
             device, count = self.values()[0].device, len(self.values())
@@ -45,20 +53,55 @@ class Adam(torch.optim.Adam):
         """(K,) bool: the parameters whose gradients were finite at all steps; None where nobody took note."""
         return self._broken == 0 if self.by_kernel else None
 
-    def step(self, closure: Any = None) -> Any:
+    def step(self) -> None:
         """One step for all parameters that have a gradient."""
-        if not self.by_kernel:
-            return super().step(closure)
-        from surfhead.kernels import cuda
-
-        values = self.values()
-        for value in values:
+        for value in self.values():
             if value.grad is not None and value not in self.state:
                 start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
                 self.state[value] = {"step": torch.zeros((), device=value.device), **start}
+        if self.by_kernel:
+            self._launch()
+        else:
+            self._plain()
+
+    def drop_gradients(self) -> None:
+        """Forget all gradients."""
+        for value in self.values():
+            value.grad = None
+
+    @torch.no_grad()
+    def _plain(self) -> None:
+        """PyTorch's own step, a row at a time."""
+        for row in self.param_groups:
+            values = [value for value in row["params"] if value.grad is not None]
+            if not values:
+                continue
+            state = [self.state[value] for value in values]
+            adam(
+                values,
+                [value.grad for value in values],
+                [each[MOMENTS[0]] for each in state],
+                [each[MOMENTS[1]] for each in state],
+                [],
+                [each["step"] for each in state],
+                fused=True,
+                amsgrad=False,
+                beta1=row["betas"][0],
+                beta2=row["betas"][1],
+                lr=row["lr"],
+                weight_decay=0.0,
+                eps=row["eps"],
+                maximize=False,
+            )
+
+    def _launch(self) -> None:
+        """The kernel's step over everything."""
+        from surfhead.kernels import cuda
+
+        values = self.values()
         active = [value for value in values if value in self.state and value.grad is not None]
         if not active:
-            return None
+            return
         torch._foreach_add_([self.state[value]["step"] for value in active], 1.0)
         nothing = torch.empty(0, device=self._rates.device)
         moments = [
@@ -69,7 +112,6 @@ class Adam(torch.optim.Adam):
         ]
         row = self.param_groups[0]
         cuda.adam_step(moments, self._rates, self._broken, row["betas"], row["eps"])
-        return None
 
 
 def _serves(values: list[Tensor]) -> bool:

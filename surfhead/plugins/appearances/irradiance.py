@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from surfhead.core.api import harmonics
+from surfhead.core.api import harmonics, planes
 
 QUADRIC = 13  # numbers a channel: c, b and Q by rows
 
@@ -37,8 +37,8 @@ def quadric_values(numbers: Tensor, vectors: Tensor) -> Tensor:
         numbers: (13, 3) c, b and Q by rows, a column a channel.
         vectors: (B, N, 3) unit vectors.
     """
-    flat = vectors.reshape(-1, 3)
-    # row j of Q holds Q_ji for all i, a channel each; Q is symmetric
-    inner = torch.addmm(numbers[1:4].reshape(9), flat, numbers[4:].reshape(3, 9))
-    values = (inner.view(-1, 3, 3) * flat[:, :, None]).sum(dim=1) + numbers[0]
-    return values.view(vectors.shape)
+    x, y, z = planes.planes(vectors.reshape(-1, 3))
+    terms = torch.stack((x, y, z, x * x, y * y, z * z, x * y, x * z, y * z))
+    quadric = numbers[4:]  # symmetric: what is beside its diagonal counts twice
+    factors = torch.cat((numbers[1:4], quadric[0::4], 2.0 * quadric[[1, 2, 5]]))
+    return torch.addmm(numbers[0][:, None], factors.T, terms).T.reshape(vectors.shape)

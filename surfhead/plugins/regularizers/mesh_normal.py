@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, RestMesh, Step
-from surfhead.maths.geometry import quaternion_to_matrix
+from surfhead.maths import planes
+from surfhead.maths.geometry import third_axis
 from surfhead.maths.triangles import vertex_normals
 
 
@@ -37,8 +38,8 @@ class MeshNormal(Regularizer):
         if self._bent is None or self._bent.rest() is not rest:
             self._bent = BentTriangles(rest)
         smooth = self._bent.normals(binding.triangle, binding.parameters["offset"].detach())
-        own = quaternion_to_matrix(binding.parameters["quaternion"])[..., 2]
-        cosine = (own * smooth).sum(dim=-1).abs()  # a surfel has two sides
+        own = third_axis(binding.parameters["quaternion"])
+        cosine = planes.dot(planes.planes(own), planes.planes(smooth)).abs()  # a surfel has two sides
         whole = rest.frames.valid[binding.triangle]
         return ((1.0 - cosine) * whole).sum() / max(len(cosine), 1)
 
@@ -55,8 +56,14 @@ class BentTriangles:
         triangles, frames = rest.topology.triangles, rest.frames
         vertices, turn = rest.vertices.detach(), frames.rotation.detach()
         place = (vertices[triangles] - frames.centroid.detach()[:, None]) @ turn
-        self._corners = place[..., :2] / frames.scale.detach()[:, None, None]
-        self._normals = vertex_normals(vertices, triangles)[triangles] @ turn
+        corners = place[..., :2] / frames.scale.detach()[:, None, None]
+        # twice the area of the triangle of a place and one edge is the weight of the corner opposite, linear
+        # in the place: (T, 3 corners, 3 factors of x, y and 1)
+        start, end = corners.roll(-1, dims=1), corners.roll(-2, dims=1)
+        (x, y), (to_x, to_y) = start.unbind(-1), (end - start).unbind(-1)
+        weights = torch.stack((-to_y, to_x, to_y * x - to_x * y), dim=-1)
+        normals = vertex_normals(vertices, triangles)[triangles] @ turn
+        self._table = torch.stack((weights, normals)).permute(0, 2, 3, 1).reshape(18, -1)  # plane by plane
 
     def normals(self, host: Tensor, offset: Tensor) -> Tensor:
         """The interpolated normals at surfels, in their hosts' frames.
@@ -68,16 +75,8 @@ class BentTriangles:
         Returns:
             (N, 3) unit vectors; those of degenerate triangles mean nothing.
         """
-        place, (first, second, third) = offset[:, :2], self._corners[host].unbind(dim=1)
-        parts = (
-            _turned(third - second, place - second),
-            _turned(first - third, place - third),
-            _turned(second - first, place - first),
-        )  # twice the areas of the three triangles at the place: its weights, up to their sum
-        weights = torch.stack(parts, dim=-1).clamp_min(0.0)
-        return torch.nn.functional.normalize((weights[..., None] * self._normals[host]).sum(dim=1), dim=-1)
-
-
-def _turned(a: Tensor, b: Tensor) -> Tensor:
-    """(N,) twice the signed area between two vectors (N, 2)."""
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+        weights, normals = self._table.index_select(1, host).view(2, 3, 3, -1)
+        weight = (weights[:, 0] * offset[:, 0] + weights[:, 1] * offset[:, 1] + weights[:, 2]).clamp_min(0.0)
+        summed = (weight[:, None] * normals).sum(dim=0)
+        unit: Tensor = summed / summed.square().sum(dim=0).sqrt().clamp_min(1e-12)
+        return unit.T

@@ -261,3 +261,14 @@ def test_numbers_of_nothing_and_of_one_value():
     none, same, zero, wide = numbers.entries
     assert (none["length"], same["offset"], zero["scale"], wide["kind"]) == (0, [7.5, 7.5], [1.0], "u4")
     assert replace(Html.Options(), every=2).every == 2
+
+
+def test_the_first_view_is_drawn_by_the_fastest_rasterizer(ict_avatar, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the reference drew it")
+
+    fastest = create("rasterizer", "auto", device="cpu")
+    if fastest.name == ict_avatar.rasterizer.name:
+        pytest.skip("nothing here draws faster than the reference")
+    monkeypatch.setattr(type(ict_avatar.rasterizer), "__call__", refuse)
+    assert '<img id="poster"' in page(ict_avatar, tmp_path)

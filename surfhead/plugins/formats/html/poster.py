@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
 import math
 from collections.abc import Mapping
@@ -39,10 +38,9 @@ def first_camera(home: Mapping[str, Any], start: Mapping[str, float], side: int)
 
 def poster(avatar: Any, home: Mapping[str, Any], start: Mapping[str, float]) -> str:
     """A ``data:`` address of the first view as WebP; empty for an avatar that cannot be drawn here."""
-    if not hasattr(avatar, "render"):
+    if not hasattr(avatar, "drawn_by"):
         return ""
-    drawn = copy.copy(avatar)
-    drawn.rasterizer = create("rasterizer", "auto", device=avatar.device.type)
+    drawn = avatar.drawn_by(create("rasterizer", "auto", device=avatar.device.type))
     rgb = drawn.render(first_camera(home, start, SIDE), 0 if avatar.timesteps else {}).output.rgb[0]
     file = io.BytesIO()
     Image.fromarray(to_bytes(rgb)).save(file, "WEBP", quality=QUALITY)
