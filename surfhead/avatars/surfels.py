@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -94,6 +94,13 @@ class Surfels:
                 for name, inside in self.topology.regions.items():
                     self._regions[name] = inside[self.triangle].nonzero().squeeze(1)
         return self._regions
+
+    def mark(self, region: str, inside: Tensor) -> None:
+        """Name the surfels of some triangles, a mask (F,), a region beside the rig's own."""
+        if self.topology is not None:
+            regions = {**self.topology.regions, region: inside.to(self.triangle.device)}
+            self.topology = replace(self.topology, regions=regions)
+            self._regions = None
 
     def binding(self) -> Binding:
         """What deformers and appearance models see."""

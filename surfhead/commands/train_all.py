@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from surfhead.commands import grid
 from surfhead.commands.command import choice
 from surfhead.commands.parameters import Debug, Plugins, Quiet
-from surfhead.core.errors import OptionError
+from surfhead.core.errors import DataError, OptionError
 from surfhead.files.places import resolved
 
 FAILED = 1
@@ -58,6 +59,7 @@ def train_all(
     if preset:
         preset_tables(preset)
     names = named(data)
+    see_recognised(names.values(), assignment or [])
     try_place(out)
     words = ["--preset", preset] if preset else []
     words += ["--iterations", str(iterations)] if iterations is not None else []
@@ -83,7 +85,7 @@ def named(data: list[str]) -> dict[str, Path]:
     """Name of a run -> its data folder.
 
     Raises:
-        OptionError: a folder is not there, or two have one name.
+        OptionError: a folder is not there or is empty, or two have one name.
     """
     found: dict[str, Path] = {}
     for text in data:
@@ -91,6 +93,10 @@ def named(data: list[str]) -> dict[str, Path]:
         if not folder.exists() or not folder.name:
             raise OptionError(
                 f'There is no data set "{text}".', "Expected folders that are there.", "Mend the path."
+            )
+        if folder.is_dir() and not any(folder.iterdir()):
+            raise OptionError(
+                f'Data set "{text}" is an empty folder.', "Expected a folder of data.", "Mend the path."
             )
         if folder.name in found:
             raise OptionError(
@@ -100,3 +106,21 @@ def named(data: list[str]) -> dict[str, Path]:
             )
         found[folder.name] = folder
     return found
+
+
+def see_recognised(folders: Iterable[Path], assignment: Sequence[str]) -> None:
+    """Raise the first folder's DataError where no reader recognises any; else each run fails by itself."""
+    if any(text.startswith("data.name=") for text in assignment):
+        return
+    from surfhead.data.opening import data_choice
+
+    first: DataError | None = None
+    for folder in folders:
+        try:
+            data_choice(str(folder))
+        except DataError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first

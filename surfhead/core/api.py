@@ -42,8 +42,7 @@ if not TYPE_CHECKING:  # a type checker would take every name for known
             return __dir__()
         if not name.startswith("_"):
             from surfhead.core import interfaces
-            from surfhead.terminal.renamed import OF_PLUGINS, present
+            from surfhead.terminal.renamed import OF_PLUGINS, attribute
 
-            if (name := present(__name__, name, OF_PLUGINS)) in vars(interfaces):
-                return getattr(interfaces, name)
+            return attribute(__name__, name, OF_PLUGINS, vars(interfaces))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -151,11 +151,13 @@ class Regularizer(Component):
 
     Attributes:
         weight, start: the published weight, and the fraction of the run at which it starts.
+        regions: those of the surfels that it asks for beyond the rig's: ``hidden``.
     """
 
     kind = "regularizer"
     weight: ClassVar[float] = 0.0
     start: ClassVar[float] = 0.0
+    regions: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def __call__(self, step: Step) -> Tensor:

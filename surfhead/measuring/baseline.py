@@ -32,6 +32,10 @@ class TriangleBaseline:
         rig: prepared for the scene's identity; it moves by the data's own parameters, not refined ones.
         views: views the colours are taken from; by default the split ``train``.
         smooth: interpolate the mean normals of the vertices instead of the flat triangles' own.
+
+    Attributes:
+        colours: (F, 3) RGB in [0, 1].
+        shown: (F,) in how many of the pictures looked at a ray meets the triangle first, as a share of them.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class TriangleBaseline:
         self.triangles = rig.rest().topology.triangles.cpu()
         count = len(self.triangles)
         total, hits = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+        pictures = torch.zeros(count)
         chosen = scene.views.of("train") if views is None else views
         looked = spread(chosen, TRAINING_VIEWS).tolist()
         for view in watched(looked, "Colouring the bare mesh", len(looked)):
@@ -58,10 +63,12 @@ class TriangleBaseline:
             met = index >= 0
             total.index_add_(0, index[met], image[met].double() / 255.0)
             hits.index_add_(0, index[met], torch.ones(int(met.sum()), dtype=torch.float64))
+            pictures[torch.unique(index[met])] += 1.0
         overall = total.sum(0) / hits.sum().clamp_min(1)
         # triangles no training ray met take the mean of all
         mean = torch.where(hits[:, None] > 0, total / hits[:, None].clamp_min(1), overall)
         self.colours = mean.float()
+        self.shown = pictures / max(len(looked), 1)
 
     def _cast(self, view: int) -> tuple[MeshHits, Tensor]:
         timestep = int(self.scene.views.timestep[view])

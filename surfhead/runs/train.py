@@ -32,7 +32,7 @@ from surfhead.runs.restoration import restore_avatar, same_rig
 from surfhead.runs.run import at_home, read_config
 from surfhead.runs.same_data import check_same_data, data_fingerprint
 from surfhead.training import checkpoint
-from surfhead.training.composition import colour_from_data, make_avatar
+from surfhead.training.composition import look_at_data, make_avatar
 from surfhead.training.events import Events
 from surfhead.training.ranks import ALONE, Ranks, joined
 from surfhead.training.trainer import Record, Trainer
@@ -144,20 +144,22 @@ def make_trainer(
     scene = opened.scene
     held_out = opened.dataset.held_out if config.hold_out is None else config.hold_out
     views = scene.views.of("train") if held_out else scene.views.of("all")
+    terms = make_terms(config)
+    hidden = any("hidden" in term.component.regions for term in terms if term.weight > 0.0)
     newest = checkpoint.latest(folder) if resume else None
     tensors: dict[str, Tensor] = {}
     meta: dict[str, Any] = {}
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
+        look_at_data(avatar, scene, views, False, hidden)
         with checkpoint.intact(newest):
             place_then = meta.get("config", {}).get("path", config.path)
         if config.path and place_then != config.path:
             check_same_data(scene, meta.get("data"), config.path, folder)
     else:
         avatar = make_avatar(config, scene, device)
-        if config.initial_colours == "mean":
-            colour_from_data(avatar, scene, views)
+        look_at_data(avatar, scene, views, config.initial_colours == "mean", hidden)
         if start_from is not None:
             _start_from(avatar, start_from, device)
     centre = None
@@ -187,7 +189,7 @@ def make_trainer(
         config,
         avatar,
         TrainingData(scene, views, extent),
-        make_terms(config),
+        terms,
         registry().create(
             "densifier", config.densifier.name, config.densifier.options, length=config.iterations
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Renamed(NamedTuple):
@@ -29,13 +29,26 @@ def sentence(old: str, row: Renamed, place: str = "") -> str:
     return f'"{place}{old}" is called "{place}{row.new}" now; the old name is gone with version {row.gone}.'
 
 
-def present(module: str, name: str, table: Mapping[str, Renamed]) -> str:
+def present(module: str, name: str, table: Mapping[str, Renamed], up: int = 2) -> str:
     """What a name of a module is called now; warns with a ``DeprecationWarning`` where that is another one.
 
-    For the module's ``__getattr__``, whose caller the warning is shown at.
+    Args:
+        up: calls between this one and the user of the name, such as the module's ``__getattr__``.
     """
     row = table.get(name)
     if row is None:
         return name
-    warnings.warn(sentence(name, row, f"{module}."), DeprecationWarning, stacklevel=3)
+    warnings.warn(sentence(name, row, f"{module}."), DeprecationWarning, stacklevel=up + 1)
     return row.new
+
+
+def attribute(module: str, name: str, table: Mapping[str, Renamed], known: Mapping[str, Any]) -> Any:
+    """What a module's ``__getattr__`` gives for a name, old or not.
+
+    Raises:
+        AttributeError: it is not ``known`` by this name.
+    """
+    try:
+        return known[present(module, name, table, 3)]
+    except KeyError:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
 from surfhead.data.feed import background_of
 from surfhead.training.placement import scatter, shares
+from surfhead.training.settling import over_mesh
+
+log = logging.getLogger("surfhead")
+SHOWN = 0.02  # of the pictures, in which rays meet a triangle that is no hidden one
+SURE = 1000.0  # of a triangle whose pixels were seen, that its neighbours hardly count beside them
 
 
 def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar:
@@ -64,18 +70,43 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
     return assemble(parts, state)
 
 
-def colour_from_data(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
-    """Start every surfel in the mean colour of the training pixels that show its triangle."""
+def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool, hidden: bool) -> None:
+    """What the training pictures tell of a rig's triangles before the first step; nothing without a rig.
+
+    Args:
+        avatar: changed in place.
+        scene, views: the training pictures.
+        colours: start every surfel in the mean colour of the training pixels that show its triangle; where
+            hardly any do, in what the colours round about suggest (``over_mesh``).
+        hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows.
+
+    Raises:
+        UnavailableError: colours are wanted, and rays cannot be cast.
+    """
     from surfhead.measuring.baseline import TriangleBaseline
 
     surfels = avatar.surfels
     name = with_role(surfels.specs, BASE_COLOUR)
-    if not avatar.deformer.rig_bound or name is None:
+    colours = colours and name is not None
+    if not avatar.deformer.rig_bound or not (colours or hidden):
         return
-    colours = TriangleBaseline(scene, avatar.rig, views).colours.to(avatar.device)
-    with torch.no_grad():
-        start = surfels.specs[name].encoded(colours[surfels.triangle])
-        surfels.parameters[name].copy_(start)
+    try:
+        bare = TriangleBaseline(scene, avatar.rig, views)
+    except UnavailableError as error:
+        if colours:
+            raise
+        log.warning("What no training picture shows is not told from the rest: %s", error)
+        return
+    dark = bare.shown < SHOWN
+    if colours and name is not None:
+        known = torch.where(dark, 0.0, SURE)
+        neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
+        guess = over_mesh(bare.colours, known, torch.arange(len(known)), neighbours).float()
+        found = torch.where(dark[:, None], guess, bare.colours).to(avatar.device)
+        with torch.no_grad():
+            surfels.parameters[name].copy_(surfels.specs[name].encoded(found[surfels.triangle]))
+    if hidden:
+        surfels.mark("hidden", dark)
 
 
 def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:

@@ -37,6 +37,9 @@ def test_an_avatar_for_each_folder(surfhead: Surfhead, monkeypatch: pytest.Monke
 
 ERRORS = {
     "missing": (("train-all", "nowhere"), 'There is no data set "nowhere".'),
+    "empty": (("train-all", "empty"), 'Data set "empty" is an empty folder.'),
+    "one of them empty": (("train-all", "a/same", "empty"), 'Data set "empty" is an empty folder.'),
+    "unknown": (("train-all", "b/same"), 'No data set reader recognises "'),
     "twice": (("train-all", "a/same", "b/same"), 'Two data sets are called "same": '),
     "cluster": (("train-all", "a/same", "--cluster", "slurm"), 'There is no cluster "slurm".'),
     "cpus": (("train-all", "a/same", "--cpus", "2"), "--cpus is for runs on a cluster."),
@@ -54,6 +57,9 @@ def test_what_cannot_be_is_told_before_anything_runs(surfhead: Surfhead, case: s
     arguments, message = ERRORS[case]
     for folder in ("a/same", "b/same"):
         Path(folder).mkdir(parents=True)
+    Path("a/same/canonical_flame_param.npz").touch()  # by which a reader knows it
+    Path("b/same/notes.txt").touch()
+    Path("empty").mkdir()
     said = surfhead(*arguments)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith(message)

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 from surfhead_video import texture_fit
+from surfhead_video.bundle import by_pose
 from surfhead_video.clip import ClipFrame
+from surfhead_video.contrast import contrast_of
 from surfhead_video.fitted_head import TURNED, Detections, Fit, projections
 from surfhead_video.head_fit import Priors
 from surfhead_video.landmark_places import LandmarkPlaces
+from surfhead_video.skin_patches import cut_patches, look_up
 from surfhead_video.skin_points import SkinPoints, skin_points
-from surfhead_video.texture_fit import by_pose, contrast_of, refine_poses, seen_places, skin_looks
+from surfhead_video.texture_fit import refine_poses, seen_places, sides
 
 FRAMES, SIZE = 10, 200
 
@@ -88,7 +91,7 @@ def test_poses_that_slide_are_put_back(
 
     assert slide(fit) < 0.6 * slide(wrong)
     np.testing.assert_array_equal(fit.expression, truth.expression)
-    assert fit.focal == truth.focal
+    assert abs(fit.focal / truth.focal - 1) < 0.08
 
 
 def test_pixels_change_with_the_pose_as_said(points: SkinPoints, truth: Fit) -> None:
@@ -106,7 +109,7 @@ def test_pixels_change_with_the_pose_as_said(points: SkinPoints, truth: Fit) -> 
         np.testing.assert_allclose(change[..., axis], difference, atol=1e-3 * np.abs(difference).max())
 
 
-def test_contrast_does_not_change_with_the_light_and_slopes_are_its_derivative() -> None:
+def test_contrast_does_not_change_with_the_light_and_ends_at_the_picture() -> None:
     y, x = np.mgrid[:120, :160] + 0.5
     pattern = 1 + 0.2 * np.sin(x / 6) * np.cos(y / 7)
     landmarks = np.array([[50.0, 40.0], [110.0, 80.0]])
@@ -115,20 +118,37 @@ def test_contrast_does_not_change_with_the_light_and_slopes_are_its_derivative()
         for level in (160.0, 110.0)
     )
     spots = np.random.default_rng(0).uniform([50, 40], [110, 80], size=(50, 2))
-    np.testing.assert_allclose(bright.at(spots), dim.at(spots), rtol=0.1, atol=0.01)
-    step = 0.05
-    for axis in range(2):
-        move = np.eye(2)[axis] * step
-        difference = (bright.at(spots + move) - bright.at(spots - move)) / (2 * step)
-        assert np.corrcoef(bright.slope(spots)[:, axis], difference)[0, 1] > 0.97
+    np.testing.assert_allclose(bright.at(spots), dim.at(spots), rtol=0.1, atol=0.015)
     assert np.isnan(bright.at(np.array([[1000.0, 0.0]]))).all()
 
 
-def test_a_points_usual_contrast_is_that_of_most_frames_and_few_frames_say_nothing() -> None:
-    values = np.tile([0.1, -0.2, 0.3], (12, 1))
-    values[:2, 0] = 2.0  # a hand before the face
-    values[3:, 2] = np.nan
-    looks = skin_looks(values, np.ones_like(values))
-    np.testing.assert_allclose(looks.usual[:2], [0.1, -0.2], atol=0.01)
-    assert np.isfinite(looks.spread[:2]).all()
-    assert np.isinf(looks.spread[2])
+def test_patches_are_found_where_the_head_went_and_not_on_a_wall(
+    rig: Any, points: SkinPoints, truth: Fit
+) -> None:
+    pictures = painted(rig, truth)
+    found = Detections(*[np.zeros(0)] * 4, SIZE, SIZE)
+    one, other = truth.part(slice(4, 5)), truth.part(slice(6, 7))
+    landmarks = seen_places(points, truth, found)[0]
+    looks = {row: contrast_of(pictures[row], landmarks[row], 1.0) for row in (4, 6)}
+    patches = cut_patches(looks[4], 4, points, one, found, 60)
+    assert len(patches) == 60
+    # the fit of the other frame is two pixels off to the right
+    off = replace(other, translation=other.translation + np.array([2 * 0.45 / truth.focal, 0, 0]))
+    sights = look_up(looks[6], patches, points, off, found)
+    shown = sights.root.any(axis=(1, 2))
+    miss = np.linalg.norm(sights.pixels - landmarks[6][patches.point], axis=1)[shown]
+    assert shown.mean() > 0.5
+    assert np.median(miss) < 0.7  # a point is drawn at a whole pixel
+    wall = contrast_of(
+        np.random.default_rng(0).integers(90, 110, (SIZE, SIZE, 3)).astype(np.uint8), landmarks[6], 1.0
+    )
+    assert look_up(wall, patches, points, off, found).root.any(axis=(1, 2)).mean() < 0.1
+
+
+def test_patches_are_cut_from_all_sides_while_the_head_is_slow(truth: Fit) -> None:
+    assert {0, FRAMES - 1} <= set(sides(truth, 3))
+    fast = truth.translation.copy()
+    fast[7] += [0.05, 0, 0]
+    rows = sides(replace(truth, translation=fast), 10)
+    assert len(rows) == len(set(rows)) <= 6
+    assert not {6, 8} & set(rows)

@@ -15,6 +15,11 @@ units of a pixel's certainty the weight w says as much as w P / N pixels of ever
 picture and N the surfels: 1e-4 is less than a thousandth of a pixel for 100,000 surfels and pictures of half
 a million pixels. At 0.01 it still rules surfels that a pixel of one picture in twenty shows, and keeps opaque
 what should fade.
+
+Behind the front of a head the pictures seem to say something: a front of many surfels lets a hundredth of the
+light through, and the surfels at the back learn from it to look like the face before them, at Adam's full
+rate. That outweighs a prior of 1e-4. So the term is ``hidden`` times as strong on surfels whose triangle
+rays of hardly any training picture meet first (the region ``hidden``).
 """
 
 from __future__ import annotations
@@ -36,17 +41,24 @@ class Unseen(Regularizer):
     summary = "A weak hold on surfels and directions that no training view determines."
     capturable = True
     weight = 1e-4
+    regions = ("hidden",)
 
     @dataclass(frozen=True)
     class Options:
         """What is left alone."""
 
         keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
+        hidden: float = option(
+            30.0, "Times as strong where hardly any training picture shows the triangle.", low=1.0, high=1e6
+        )
 
     options: Options
 
     def __call__(self, step: Step) -> Tensor:
-        """Half the mean over the surfels of the squared distances, in the raw parameters' units."""
+        """Half the mean over the surfels of the squared distances, in the raw parameters' units.
+
+        Surfels of the region ``hidden`` count as many times as the option says.
+        """
         values, goals = [], []
         alike: list[Tensor] = []
         binding = step.binding
@@ -71,7 +83,11 @@ class Unseen(Regularizer):
             goals.append(_surroundings(step, own.detach()))
         if not values:
             return step.surfels.opacity.sum() * 0.0
-        return 0.5 * (torch.cat(values, dim=1) - torch.cat(goals, dim=1)).square().sum() / max(count, 1)
+        each = (torch.cat(values, dim=1) - torch.cat(goals, dim=1)).square().sum(dim=1)
+        total, hidden = each.sum(), binding.regions.get("hidden")
+        if hidden is not None and len(hidden):
+            total = total + (self.options.hidden - 1.0) * each.index_select(0, hidden).sum()
+        return 0.5 * total / max(count, 1)
 
 
 def _placed(start: Tensor, like: Tensor) -> Tensor:

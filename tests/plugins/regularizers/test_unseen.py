@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from surfhead.core.api import ParameterSpec, Schedule
+from surfhead.core.api import ParameterSpec, Schedule, Step
 from surfhead.plugins.regularizers.unseen import REACH, Unseen
 from surfhead.testing import steps
 
@@ -51,3 +51,21 @@ def test_it_is_half_the_squared_distance_from_the_surroundings() -> None:
 def test_without_declarations_it_is_zero() -> None:
     step = steps.random_step()
     assert Unseen()(replace(step, binding=replace(step.binding, specs={}))).item() == 0.0
+
+
+def test_what_no_picture_shows_counts_many_times() -> None:
+    step = steps.random_step(20)
+    plain = Unseen()(step).item()
+    alone = [
+        Unseen(Unseen.Options(hidden=2.0))(with_hidden(step, [surfel])).item() - plain for surfel in range(20)
+    ]
+    assert sum(alone) == pytest.approx(plain, rel=1e-4)  # every surfel once more
+    assert min(alone) > 0.0
+    twice = Unseen(Unseen.Options(hidden=5.0))(with_hidden(step, [3, 7])).item()
+    assert twice == pytest.approx(plain + 4.0 * (alone[3] + alone[7]), rel=1e-4)
+    assert Unseen()(with_hidden(step, [])).item() == plain
+
+
+def with_hidden(step: Step, surfels: list[int]) -> Step:
+    regions = {**step.binding.regions, "hidden": torch.tensor(surfels, dtype=torch.int64)}
+    return replace(step, binding=replace(step.binding, regions=regions))
