@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,27 @@ SMALL: dict[str, Any] = {
     "checkpoint": {"every": 10},
     "evaluate": {"at": [0], "every": 0, "limit": 2},
 }
+
+
+DEAREST = (
+    "test_ict_journey.py",
+    "test_a_killed_grid_finishes_only_what_is_missing",
+    "test_two_processes_train_what_one_does_killed_or_not",
+    "test_killed_and_resumed_equals_uninterrupted",
+    "test_they_are_installed_and_pass_their_own_tests_in_an_empty_directory",
+)
+"""Tests of many seconds each, which begin first, so that no worker is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the dearest tests first; the others stay in their order."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in DEAREST))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests live to the end: the garbage collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,5 +92,13 @@ def browser() -> Iterator[Any]:
         pytest.skip("there is no Chromium on this machine")
     with driver.sync_playwright() as started:
         made = started.chromium.launch(executable_path=path, args=list(SOFTWARE))
+        opened = made.new_page
+
+        def patient(**options: Any) -> Any:
+            page = opened(**options)
+            page.set_default_timeout(300_000)  # milliseconds, instead of 30 s: a busy machine may need them
+            return page
+
+        made.new_page = patient
         yield made
         made.close()

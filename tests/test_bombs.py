@@ -215,7 +215,7 @@ def measured(folder: Path) -> dict[str, tuple[str, float]]:
         [sys.executable, "-c", READ, *map(str, bombs(folder))],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )

@@ -33,7 +33,7 @@ from tests.plugins.formats.conftest import make_avatar
 from tests.plugins.formats.test_surfhead_avatar import flame_params, local_surfels
 
 FEW, MANY = 120, 2000
-SECONDS = 10.0  # no small damaged file may take longer
+SECONDS = 10.0  # of the processor; no small damaged file may take longer
 Read = Callable[[], object]
 Target = tuple[Path, Read]
 
@@ -345,11 +345,11 @@ def refusals(target: Target, count: int) -> int:
     def late(*_: object) -> None:
         raise TimeoutError(f"no answer after {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGPROF, late)
     try:
         for turn, damaged in enumerate(mutants(good, file.suffix, count)):
             file.write_bytes(damaged)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 read()
             except SurfheadError as error:
@@ -362,9 +362,9 @@ def refusals(target: Target, count: int) -> int:
                     f"copy {turn}, kept as {kept}: {type(error).__name__}: {error}"
                 ) from error
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
         file.write_bytes(good)
     read()
     assert long <= 2  # every message has three lines at most

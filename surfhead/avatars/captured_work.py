@@ -115,7 +115,8 @@ class CapturedWork(Generic[Inputs, Result]):
             self._failures += 1
             self._pool = self._keeper = None  # the broken capture may still hold it
             if self._failures == TRIES:
-                log.info("Work is done without CUDA graphs: %s", (str(failure).splitlines() or [""])[0])
+                reason = (str(failure).splitlines() or [""])[0]
+                log.warning("Work is done without CUDA graphs, several times slower: %s", reason)
             return False
         self._graph, self._inputs, self._result = graph, tensors_in(own), result
         self._captures += 1

@@ -15,10 +15,19 @@ from surfhead.files.writing import beside, open_text, write_text
 from surfhead.results.variants import Row
 from surfhead.terminal.figure_names import figure_name
 from surfhead.terminal.figure_table import FigureTable
+from surfhead.terminal.printable import one_line
 from surfhead.training.monitoring import COLUMNS
 
 WITHIN = "≈"
 LEGEND = "within the spread of the best"
+# What stands for letters that would be commands
+LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+MARKDOWN = {**{letter: f"\\{letter}" for letter in "|[`\\"}, "<": "&lt;"}
 FILES = ("table.csv", "table.md", "table.tex", "grid.png")
 
 
@@ -88,8 +97,8 @@ def write_tables(rows: Sequence[Row], folder: Path) -> list[Path]:
     body = [(_lead(row, several), cells) for row, cells in zip(rows, zip(*columns, strict=True), strict=True)]
     within = any(cell.within for column in columns for cell in column)
     head = ["split", "variant", *(["seeds"] if several else [])]
-    lines = [[*head, *(figure_name(key).heading for key in keys)]]
-    lines += [[*lead, *map(_marked, cells)] for lead, cells in body]
+    lines = [[*head, *(_markdown(figure_name(key).heading) for key in keys)]]
+    lines += [[*map(_markdown, lead), *map(_marked, cells)] for lead, cells in body]
     told = [f"| {' | '.join(line)} |\n" for line in lines]
     told.insert(1, f"|{'|'.join('---' for _ in lines[0])}|\n")
     text = "".join(told)
@@ -160,6 +169,10 @@ def _tex_cell(cell: Cell) -> str:
 
 
 def _latex(text: str) -> str:
-    for mark in "&%$#_{}":
-        text = text.replace(mark, f"\\{mark}")
-    return text
+    """A name as LaTeX prints it; none of its letters is a command."""
+    return "".join(LATEX.get(letter, letter) for letter in one_line(text))
+
+
+def _markdown(text: str) -> str:
+    """A name as Markdown shows it; none of its letters ends the cell, begins a link or an element."""
+    return "".join(MARKDOWN.get(letter, letter) for letter in one_line(text))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from surfhead.terminal.printable import printable
 
-PIPE_WIDTH = 140  # columns when the output is not a terminal; Rich would fold at 80
+PIPE_WIDTH = 100  # columns when the output is not a terminal and $COLUMNS does not say; Rich would fold at 80
 FILLED = re.compile(r"[ \t]+(?=\n)")  # blanks that fill a table's last column
 
 

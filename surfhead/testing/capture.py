@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -22,6 +23,7 @@ from surfhead.testing.values import tensors_in
 LOOKS = {"item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__"}
 # functions that make a tensor of what Python holds
 COPIES = {"tensor", "as_tensor", "asarray", "new_tensor", "from_numpy", "pin_memory"}
+INDEXING = {"__getitem__", "__setitem__"}
 # operations for which the host waits: for a value, an error code, or the size of the result
 WAITS = {
     "_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "nonzero_numpy", "argwhere",
@@ -29,6 +31,12 @@ WAITS = {
     "_linalg_check_errors",
 }  # fmt: skip
 HOST = "_made_on_the_host"  # marks tensors that would be on the CPU even if the inputs were on a GPU
+
+
+def _listed(index: Any) -> bool:
+    """Whether a list or an array of numpy's is among what a tensor is indexed with."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, (list, np.ndarray)) for part in parts)
 
 
 class _Functions(TorchFunctionMode):
@@ -49,6 +57,8 @@ class _Functions(TorchFunctionMode):
         data = named.get("data", args[0] if args else None)
         if name in COPIES and (name == "new_tensor" or not (only_host or isinstance(data, Tensor))):
             raise _refusal(f"copies from the host ({name})")
+        if name in INDEXING and not only_host and _listed(args[1]):
+            raise _refusal("copies from the host (a list as an index)")
         if any(tensor.ndim > 0 or name == "to" for tensor in hosts) and not only_host:
             raise _refusal(f"copies from the host ({name})")
         result = function(*args, **named)

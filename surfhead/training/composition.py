@@ -23,7 +23,7 @@ from surfhead.training.placement import scatter, shares
 from surfhead.training.settling import over_mesh
 
 log = logging.getLogger("surfhead")
-SHOWN = 0.02  # of the pictures, in which rays meet a triangle that is no hidden one
+INNER = ("face", "eyeballs", "teeth", "mouth", "tongue")
 SURE = 1000.0  # of a triangle whose pixels were seen, that its neighbours hardly count beside them
 
 
@@ -76,9 +76,10 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
     Args:
         avatar: changed in place.
         scene, views: the training pictures.
-        colours: start every surfel in the mean colour of the training pixels that show its triangle; where
-            hardly any do, in what the colours round about suggest (``over_mesh``).
-        hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows.
+        colours: start every surfel in the mean colour of the training pixels that show its triangle; hidden
+            ones in what the colours round about suggest (``over_mesh``).
+        hidden: name the region ``hidden``: surfels of triangles that no training picture shows, but those of
+            ``INNER`` regions, which come into sight as a face moves.
 
     Raises:
         UnavailableError: colours are wanted, and rays cannot be cast.
@@ -97,11 +98,13 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
             raise
         log.warning("What no training picture shows is not told from the rest: %s", error)
         return
-    dark = bare.shown < SHOWN
+    topology = avatar.rig.rest().topology.to("cpu")
+    dark = bare.shown == 0
+    for region in INNER:
+        dark &= ~topology.regions.get(region, torch.zeros_like(dark))
     if colours and name is not None:
-        known = torch.where(dark, 0.0, SURE)
-        neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
-        guess = over_mesh(bare.colours, known, torch.arange(len(known)), neighbours).float()
+        known = torch.where(bare.shown > 0, SURE, 0.0)
+        guess = over_mesh(bare.colours, known, torch.arange(len(known)), topology.neighbours.numpy())
         found = torch.where(dark[:, None], guess, bare.colours).to(avatar.device)
         with torch.no_grad():
             surfels.parameters[name].copy_(surfels.specs[name].encoded(found[surfels.triangle]))

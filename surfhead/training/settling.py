@@ -36,12 +36,14 @@ def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, r
 
     Of processes that train together the first one does it for all.
     """
-    if tie:
-        if ranks.first:
+    if ranks.first:
+        settle_hidden(avatar)
+        if tie:
             settle(avatar, scene, views)
+        else:
+            avatar.observed = observe(avatar, scene, views).known
+    if tie or "hidden" in avatar.surfels.regions:
         ranks.spread(list(avatar.surfels.parameters.values()))
-    elif ranks.first:
-        avatar.observed = observe(avatar, scene, views).known
 
 
 @torch.no_grad()
@@ -56,7 +58,7 @@ def settle(avatar: Avatar, scene: Scene, views: np.ndarray) -> None:
         seen = observe(avatar, scene, views)
     settle_directions(avatar, seen)
     if avatar.deformer.rig_bound:
-        settle_neighbours(avatar, seen)
+        settle_neighbours(avatar, seen.known)
     avatar.observed = seen.known
 
 
@@ -95,17 +97,42 @@ def settle_directions(avatar: Avatar, seen: Observation) -> None:
 
 
 @torch.no_grad()
-def settle_neighbours(avatar: Avatar, seen: Observation) -> None:
-    """Give surfels hardly seen what their surroundings on the rest mesh suggest, or their declared start."""
+def settle_hidden(avatar: Avatar) -> None:
+    """Give surfels of the region ``hidden``, which no training picture shows, what is seen round them.
+
+    What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
+    their like are continued from the seen surfels, by their opacity; sizes cover the triangle evenly, as at
+    the start: the seen ones beside them may be many and small.
+    """
     surfels = avatar.surfels
-    known = seen.known
+    hidden = surfels.regions.get("hidden")
+    if hidden is None or len(hidden) in (0, len(surfels)):
+        return
+    known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
+    sizes = surfels.parameters["log_scale"]
+    settle_neighbours(avatar, known, torch.sigmoid(surfels.parameters["opacity"]) * known)
+    host = surfels.triangle[hidden]
+    sizes[hidden] = -0.5 * torch.bincount(host)[host].to(sizes).log()[:, None]
+
+
+@torch.no_grad()
+def settle_neighbours(avatar: Avatar, known: Tensor, weight: Tensor | None = None) -> None:
+    """Give surfels hardly seen what their surroundings on the rest mesh suggest, or their declared start.
+
+    Args:
+        avatar: changed in place.
+        known: (N,) in [0, 1], how well each surfel is.
+        weight: (N,) in [0, 1], how much each tells of its surroundings; by default as much as it is known.
+    """
+    surfels = avatar.surfels
+    weight = known if weight is None else weight
     neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
     generator = torch.Generator().manual_seed(0)
     for name, spec in surfels.specs.items():
         value = surfels.parameters[name]
         if spec.unseen == "neighbours":
             flat = value.reshape(len(value), -1)
-            guess = over_mesh(flat, known, surfels.triangle, neighbours)[surfels.triangle].reshape(
+            guess = over_mesh(flat, weight, surfels.triangle, neighbours)[surfels.triangle].reshape(
                 value.shape
             )
         elif spec.unseen == "initial":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,11 @@ BACKGROUNDS: dict[str, tuple[float, float, float] | None] = {
 OWN = "own"
 SPREADS: dict[str, float | None] = {"the channel's own": None, "1 to 99 %": 1.0, "5 to 95 %": 5.0}
 SMOOTH = 0.9  # of the frame rate that is shown
+
+
+def plain(name: str) -> str:
+    """A name as Markdown that shows its letters: a stranger's run may be called like an element or a link."""
+    return re.sub(r"([^\w\s])", r"\\\1", " ".join(name.split()))
 
 
 class PicturePanel:
@@ -64,7 +70,7 @@ class PicturePanel:
         if visitor.page.painter.other is not None:
             beside = gui.add_dropdown("Two runs", WAYS, initial_value=visitor.shot.beside)
             when_changed(visitor, beside, lambda way: visitor.change(beside=way))
-            gui.add_markdown("Left {}, right {}.".format(*visitor.page.names))
+            gui.add_markdown("Left {}, right {}.".format(*map(plain, visitor.page.names)))
         self._pick = gui.add_checkbox(
             "Pick a surfel", False, hint="Click one in the picture to read its values."
         )

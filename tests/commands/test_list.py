@@ -21,7 +21,21 @@ def register_deformers(register):
 """
 
 
-def test_it_lists_every_registration_with_its_summary_and_origin(surfhead: Surfhead) -> None:
+def test_a_pipe_is_100_columns_wide_unless_it_is_said(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widest = max(map(len, surfhead("list").out.splitlines()))
+    assert 80 < widest <= 100
+    for width in (120, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = surfhead("list").out.splitlines()
+        assert 100 < max(map(len, lines)) <= width
+
+
+def test_it_lists_every_registration_with_its_summary_and_origin(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     listed = json.loads(surfhead("list", "--json").out)
     assert listed["problems"] == []
     rows = listed["components"]

@@ -43,13 +43,17 @@ def url(trained_run: Path) -> Iterator[str]:
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert found, line
-    yield found[0]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(300) == 0
-    process.stdout.close()
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        assert found, line
+        yield found[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(300) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 PATIENCE = 300.0  # seconds; only ends what hangs

@@ -74,6 +74,13 @@ class MeanOverVisible(Difference):
         return length[step.seen].mean()
 
 
+class PicksByList(Difference):
+    """A list as an index is made a tensor on the host at every step."""
+
+    def __call__(self, step: Step) -> Tensor:
+        return super().__call__(step) + step.binding.parameters["offset"][:, [0, 2]].square().mean()
+
+
 class NeedsMask(Difference):
     def __call__(self, step: Step) -> Tensor:
         foreground = step.batch.foreground
@@ -168,6 +175,7 @@ BUGS = [
     ("capturable", Asks, "reads values back (__bool__)"),
     ("capturable", MeanOverVisible, "indexing with a mask"),
     ("capturable", Weighs, "copies from the host (mul)"),
+    ("capturable", PicksByList, "copies from the host (a list as an index)"),
     ("capturable", Fades, "depends on the image count"),
     ("capturable", LooksBack, "waits for the GPU (_local_scalar_dense)"),
     ("capturable", LooksWhenPaired, "reads values back (__float__)"),

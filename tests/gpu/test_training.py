@@ -292,6 +292,26 @@ def test_graphs_change_nothing(tmp_path: Path) -> None:
     assert float(((mine - reference) / reference).abs()[:10].max()) < 1e-3
 
 
+@pytest.mark.parametrize("preset", ["fast", "quality", "monocular", "paper"])
+def test_every_preset_is_captured(preset: str, tmp_path: Path) -> None:
+    """At the start and at the end, when degree and highlight are those of a finished run."""
+    own = {"iterations": 240, "device": "cuda", "batch_size": 2, "surfels_per_triangle": 1}
+    own |= {"data": {"name": "synthetic", "width": 64, "height": 64, "timesteps": 4, "test_timesteps": 1}}
+    own |= {"evaluate": {"every": 0, "at": [], "limit": 0}, "checkpoint": {"every": 0}, "baseline": False}
+    config = configure(preset=preset, settings=own)
+    run = make_trainer(config, open_scene(config), tmp_path, torch.device("cuda"))
+    captured = 0
+    while run.images < run.length:
+        run.step()
+        assert run._captured is not None
+        assert run._captured.failure is None
+        captured += run._captured.captured
+    assert captured > 60
+    assert run._captured is not None
+    assert run._captured.captured
+    run.feed.close()
+
+
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_step_does_not_wait(tmp_path: Path) -> None:
     """Between two looks a replayed step never waits for the GPU."""

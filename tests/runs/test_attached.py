@@ -20,7 +20,7 @@ from surfhead.runs.attached import leave_with_parent
 leave_with_parent()
 pathlib.Path(sys.argv[1]).write_text("began")
 try:
-    time.sleep(60)
+    time.sleep(3600)
 except KeyboardInterrupt:
     pathlib.Path(sys.argv[1]).write_text("stopped")
     print("bye", file=sys.stderr)
@@ -56,7 +56,7 @@ def test_a_closed_input_interrupts(note: Path) -> None:
     assert process.stdin is not None
     wait_for(note, "began")
     process.stdin.close()
-    assert process.wait(30) == 7
+    assert process.wait(300) == 7
     assert note.read_text() == "stopped"
 
 
@@ -68,12 +68,12 @@ def test_a_process_is_asked_to_stop(note: Path, monkeypatch: pytest.MonkeyPatch)
     thread.start()
     wait_for(note, "began")
     stop.set()
-    thread.join(30)
+    thread.join(300)
     assert found == [(7, "bye\n")]
 
 
 def test_a_process_that_does_not_stop_is_ended(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stubborn = f"import pathlib, time; pathlib.Path({str(note)!r}).write_text('began'); time.sleep(60)"
+    stubborn = f"import pathlib, time; pathlib.Path({str(note)!r}).write_text('began'); time.sleep(3600)"
     monkeypatch.setattr(attached, "LAUNCH", stubborn)
     monkeypatch.setattr(attached, "PATIENCE", 0.1)
     stop = threading.Event()
@@ -82,5 +82,5 @@ def test_a_process_that_does_not_stop_is_ended(note: Path, monkeypatch: pytest.M
     thread.start()
     wait_for(note, "began")
     stop.set()
-    thread.join(30)
+    thread.join(300)
     assert found == [(-9, "")]

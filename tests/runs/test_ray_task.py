@@ -14,7 +14,7 @@ from surfhead.training import checkpoint
 
 TINY = Path(__file__).parents[1] / "commands" / "tiny_plugin.py"
 WORDS = (
-    *("--set", "data.name=tiny", "--preset", "static", "--set", "rasterizer=torch", "--device", "cpu"),
+    *("--set", "data.name=tiny", "--preset", "static", "--device", "cpu"),
     *("--set", "checkpoint.every=2", "--seed", "0"),
 )
 

@@ -157,5 +157,5 @@ def test_others_are_asked_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> N
         return 1.5
 
     with bars.polled(look, "Training", 3, " runs"):
-        assert asked.wait(10.0)
+        assert asked.wait(300.0)
     assert "0/3 runs" in terminal.getvalue()

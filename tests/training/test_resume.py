@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+from surfhead import kernels
 from surfhead.training import checkpoint
 from tests import warm
 
@@ -25,7 +26,10 @@ LAST = "00000090"
 
 
 def start(*arguments: str) -> warm.Process:
-    return warm.Process(["train", *arguments], {**os.environ, "OMP_NUM_THREADS": "2"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    if kernels.unavailable("cpu") is None:  # the reference rasterizer does need it
+        environment[warm.UNWANTED] = "torch._dynamo"  # takes as long to load as PyTorch itself
+    return warm.Process(["train", *arguments], environment)
 
 
 def finish(process: warm.Process) -> None:

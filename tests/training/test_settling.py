@@ -16,7 +16,7 @@ from surfhead.maths import harmonics
 from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar
 from surfhead.training.observation import HALF, Observation, observe
-from surfhead.training.settling import over_mesh, settle_directions, settle_neighbours
+from surfhead.training.settling import over_mesh, settle_directions, settle_hidden, settle_neighbours
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -178,7 +178,7 @@ def test_a_surfel_nothing_saw_takes_its_surroundings_colour_and_its_own_start() 
         raw["opacity"].fill_(3.0)
     weight = torch.full((8,), 1e6)
     weight[3] = 0.0
-    settle_neighbours(avatar, Observation(weight, None))
+    settle_neighbours(avatar, Observation(weight, None).known)
     torch.testing.assert_close(raw["sh_dc"][3].detach(), torch.tensor([1.0, 0.0, 0.0]), rtol=0, atol=1e-3)
     torch.testing.assert_close(raw["offset"][3].detach(), torch.tensor([0.4, 0.4, 0.0]))  # on its triangle
     others = [0, 1, 2, 4, 5, 6, 7]
@@ -196,7 +196,7 @@ def test_half_known_is_half_tied() -> None:
         raw["offset"].fill_(0.4)
     weight = torch.full((8,), 1e6)
     weight[2] = HALF
-    settle_neighbours(avatar, Observation(weight, None))
+    settle_neighbours(avatar, Observation(weight, None).known)
     torch.testing.assert_close(raw["offset"][2].detach(), torch.tensor([0.4, 0.4, 0.2]))
 
 
@@ -207,3 +207,42 @@ def test_small_pictures_of_many_surfels_make_none_unknown() -> None:
     even.weight[7] = 0.0
     assert float(even.known[7]) == 0.0
     assert Observation(torch.zeros(3), None).known.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_hidden_surfels_continue_what_is_seen_and_cover_their_triangles() -> None:
+    """The face from which all is taken away but one triangle's neighbours: their mean; the others stay."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    topology = avatar.rig.rest().topology
+    one = int(surfels.triangle[3])
+    inside = torch.arange(len(topology.triangles)) == one
+    surfels.mark("hidden", inside)
+    hidden = surfels.triangle == one
+    with torch.no_grad():
+        for value in surfels.parameters.values():
+            value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(4)))
+        surfels.parameters["opacity"].fill_(2.0)
+        surfels.parameters["opacity"][hidden] = -4.0
+        surfels.parameters["sh_dc"][~hidden] = 0.25
+    before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    settle_hidden(avatar)
+    after = {name: value.detach() for name, value in surfels.parameters.items()}
+    for name, value in after.items():
+        assert torch.equal(value[~hidden], before[name][~hidden]), name
+    count = int(hidden.sum())
+    torch.testing.assert_close(after["opacity"][hidden], torch.full((count,), 2.0))
+    assert float((after["sh_dc"][hidden] - 0.25).abs().max()) < 1e-4
+    assert float(after["offset"][hidden][:, 2].abs().max()) == 0.0
+    alone = torch.full((count, 2), -0.5 * float(np.log(count)))
+    torch.testing.assert_close(after["log_scale"][hidden], alone)
+
+
+def test_where_all_or_nothing_is_hidden_nothing_changes() -> None:
+    for everything in (False, True):
+        avatar = tiny_avatar()
+        before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
+        count = len(avatar.rig.rest().topology.triangles)
+        avatar.surfels.mark("hidden", torch.full((count,), everything))
+        settle_hidden(avatar)
+        for name, value in avatar.surfels.parameters.items():
+            assert torch.equal(value, before[name])

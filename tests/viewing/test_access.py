@@ -73,7 +73,7 @@ def test_the_server_refuses_pages_of_another_origin(page: Page) -> None:
     for origin in ("http://evil.example", "null"):
         with pytest.raises(InvalidStatus, match="403"):
             connect(page.url.replace("http", "ws", 1), origin=Origin(origin)).close()
-    link = http.client.HTTPConnection(parts.netloc, timeout=10)
+    link = http.client.HTTPConnection(parts.netloc, timeout=300)
     for name, status in (("evil.example", 403), (parts.netloc, 200)):
         link.request("GET", "/", headers={"Host": name})
         answer = link.getresponse()
@@ -87,7 +87,7 @@ def test_a_page_others_reach_asks_for_its_token(avatar: Any) -> None:  # noqa: F
     try:
         parts = urlsplit(page.url)
         assert page.access.token in parts.query
-        link = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=300)
         link.request("GET", "/")
         answer = link.getresponse()
         answer.read()

@@ -52,7 +52,7 @@ def client(page: Page) -> Iterator[PageClient]:
 
 
 def read(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         return str(answer.read().decode())
 
 

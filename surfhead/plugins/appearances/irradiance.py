@@ -40,5 +40,7 @@ def quadric_values(numbers: Tensor, vectors: Tensor) -> Tensor:
     x, y, z = planes.planes(vectors.reshape(-1, 3))
     terms = torch.stack((x, y, z, x * x, y * y, z * z, x * y, x * z, y * z))
     quadric = numbers[4:]  # symmetric: what is beside its diagonal counts twice
-    factors = torch.cat((numbers[1:4], quadric[0::4], 2.0 * quadric[[1, 2, 5]]))
+    # by slices, for a list as an index is copied to the device, which no CUDA graph can hold
+    beside = torch.cat((quadric[1:3], quadric[5:6]))
+    factors = torch.cat((numbers[1:4], quadric[0::4], 2.0 * beside))
     return torch.addmm(numbers[0][:, None], factors.T, terms).T.reshape(vectors.shape)

@@ -30,8 +30,8 @@ class Laplacian(Regularizer):
             return step.surfels.opacity.sum() * 0.0
         triangles = step.mesh.topology.triangles
         # each corner meets the two others: every edge is met once from each side by each triangle
-        corner = triangles[:, [0, 1, 2, 0, 1, 2]].reshape(-1)
-        other = triangles[:, [1, 2, 0, 2, 0, 1]].reshape(-1)
+        corner = torch.cat((triangles, triangles), dim=1).reshape(-1)
+        other = torch.cat((triangles.roll(-1, 1), triangles.roll(1, 1)), dim=1).reshape(-1)
         degree = offsets.new_zeros(offsets.shape[1]).index_add(0, corner, offsets.new_ones(len(corner)))
         around = torch.zeros_like(offsets).index_add(1, corner, offsets.index_select(1, other))
         mean = around / degree.clamp_min(1.0)[:, None]

@@ -18,8 +18,8 @@ what should fade.
 
 Behind the front of a head the pictures seem to say something: a front of many surfels lets a hundredth of the
 light through, and the surfels at the back learn from it to look like the face before them, at Adam's full
-rate. That outweighs a prior of 1e-4. So the term is ``hidden`` times as strong on surfels whose triangle
-rays of hardly any training picture meet first (the region ``hidden``).
+rate. That outweighs a prior of 1e-4. So the term is ``hidden`` times as strong on surfels of the region of
+that name: no training picture's rays meet their triangle first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Unseen(Regularizer):
 
         keep: tuple[str, ...] = option((), "Parameters that are left alone, such as log_scale.")
         hidden: float = option(
-            30.0, "Times as strong where hardly any training picture shows the triangle.", low=1.0, high=1e6
+            30.0, "Times as strong where no training picture shows the triangle.", low=1.0, high=1e6
         )
 
     options: Options

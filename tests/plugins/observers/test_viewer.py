@@ -51,8 +51,6 @@ class Running:
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
         self.observer: Any = trainer.events.manager.get_plugin("viewer")
-        self.wait(lambda: hasattr(self.observer, "page") and trainer.images > 2)
-        self.page = self.observer.page
 
     def _run(self) -> None:
         with (
@@ -67,17 +65,27 @@ class Running:
             assert time.monotonic() < ends, "It took too long."
             time.sleep(0.01)
 
+    def begun(self) -> None:
+        """Wait until its page is there and it trains."""
+        self.wait(lambda: hasattr(self.observer, "page") and self.trainer.images > 2)
+        self.page = self.observer.page
+
     def stop(self) -> None:
+        if self.thread.is_alive() and hasattr(self.observer, "training"):
+            self.observer.training.paused = False  # a run that a test left paused would wait for ever
         self.trainer._interrupted = True
-        self.thread.join(60)
+        self.thread.join(300)
         assert not self.thread.is_alive()
 
 
 @pytest.fixture
 def running(trainer: Trainer, capsys: pytest.CaptureFixture[str]) -> Iterator[Running]:
     made = Running(trainer)
-    yield made
-    made.stop()
+    try:
+        made.begun()
+        yield made
+    finally:  # whatever failed: its thread would train on below all later tests
+        made.stop()
 
 
 def test_a_page_follows_the_run(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
