@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from surfhead_video import windows
 from surfhead_video.fitted_head import TURNED, Detections, Fit, projections, reprojection
-from surfhead_video.head_fit import Priors, Problem, solve, starting_fit
+from surfhead_video.head_fit import Priors, Problem, descend, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
 from surfhead_video.masks import MaskMaker
 from surfhead_video.outline import outline_mask
@@ -108,6 +109,19 @@ def test_a_known_focal_length_is_kept(places: LandmarkPlaces, truth: Fit, found:
     priors = Priors(usual_focal=truth.focal / WIDTH, focal=1e-3)
     fit = solve(places, found, priors, starting_fit(places, found, priors), steps=8)
     assert abs(fit.focal / truth.focal - 1) < 0.01
+
+
+def test_known_poses_are_kept_while_expressions_are_found(
+    places: LandmarkPlaces, truth: Fit, found: Detections
+) -> None:
+    problem = Problem(places, found, Priors(), free=False)
+    problem.fixed[:6] = True
+    blank = replace(truth, expression=np.zeros_like(truth.expression), gaze=np.zeros_like(truth.gaze))
+    fit = descend(problem, blank, 8)
+    np.testing.assert_allclose(fit.rotation, truth.rotation, atol=1e-12)
+    np.testing.assert_allclose(fit.translation, truth.translation, atol=1e-12)
+    jaw = places.names.index("jawOpen")
+    assert np.corrcoef(fit.expression[:, jaw], truth.expression[:, jaw])[0, 1] > 0.9
 
 
 def test_long_clips_are_fitted_in_windows_with_one_identity(

@@ -225,7 +225,7 @@ class Problem:
         if frames > 1:
             band[size, :-1] -= self.tight_first * self.first[:, None] * live[1:] * live[:-1]
         if frames > 2:
-            w = self.tight_second * self.second[:, None]
+            w = self.tight_second * ~self.fixed * self.second[:, None]
             band[size, :-2] -= 2 * w
             band[size, 1:-1] -= 2 * w
             band[2 * size, :-2] += w
