@@ -32,6 +32,7 @@ from surfhead.runs.restoration import restore_avatar, same_rig
 from surfhead.runs.run import at_home, read_config
 from surfhead.runs.same_data import check_same_data, data_fingerprint
 from surfhead.training import checkpoint
+from surfhead.training.allocator import keep_freed_memory
 from surfhead.training.composition import look_at_data, make_avatar
 from surfhead.training.events import Events
 from surfhead.training.ranks import ALONE, Ranks, joined
@@ -79,6 +80,8 @@ def train(
     moved = resume and config.path != read_config(folder).path
     with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
+        if device.type == "cpu":
+            keep_freed_memory()
         if ranks.first:  # before data are opened: nobody else takes the folder meanwhile
             folder = held.enter_context(claimed(folder, resume=resume, numbered=out is None))
         folder = ranks.tell(folder)

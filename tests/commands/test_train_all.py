@@ -11,7 +11,7 @@ from surfhead.training import checkpoint
 from tests import warm
 from tests.commands.conftest import TINY, Surfhead
 
-BASE = ("--plugin", str(TINY), "--preset", "static", "--set", "rasterizer=torch", "--iterations", "2")
+BASE = ("--plugin", str(TINY), "--preset", "static", "--iterations", "2")
 
 
 def test_an_avatar_for_each_folder(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,9 @@ class Blender(Dataset):
     class Options(PointOptions):
         """How to read the pictures, and where surfels start."""
 
-        extent: float = option(1.3, "Half the side of the cube of random points, in the scene's unit.")
+        extent: float = option(
+            1.3, "Half the side of the cube of random points, in the scene's unit.", above=0, high=1e9
+        )
 
     options: Options
 

@@ -34,6 +34,7 @@ class ImageOptions:
         -1,
         "1, 2, 4, 8 divide the size; other values are a width in pixels; -1 limits the width to 1600.",
         low=-1,
+        high=1 << 14,
     )
     background: Colour | None = option(
         None, "RGB in [0, 1] behind the foreground; none: white.", low=0, high=1

@@ -19,11 +19,14 @@ UNIFORM = "random points"
 class PointOptions(ImageOptions):
     """How to read the pictures, and where surfels start."""
 
-    points: int = option(100_000, "Random starting points where the data set has none.", low=1)
+    points: int = option(100_000, "Random starting points where the data set has none.", low=1, high=10**7)
     extent: float = option(
-        0.0, "Half the side of the cube of random points, in the scene's unit; 0: by the cameras.", low=0
+        0.0,
+        "Half the side of the cube of random points, in the scene's unit; 0: by the cameras.",
+        low=0,
+        high=1e9,
     )
-    seed: int = option(0, "Seed of the random points.", low=0)
+    seed: int = option(0, "Seed of the random points.", low=0, high=2**63 - 1)
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,17 @@ class Adaptive(Densifier):
         large_radius: float = option(
             0.0, "Screen radius in pixels above which a surfel is too large; 0 = no limit.", low=0
         )
-        children: int = option(2, "Children of a split surfel.", low=2)
-        shrink: float = option(1.6, "A child's scale is its parent's divided by this.", low=1)
-        teeth_gain: float = option(1.0, "Factor on the gradients of the teeth (published final: 20).", low=0)
+        children: int = option(2, "Children of a split surfel.", low=2, high=64)
+        shrink: float = option(1.6, "A child's scale is its parent's divided by this.", low=1, high=1000)
+        teeth_gain: float = option(
+            1.0, "Factor on the gradients of the teeth (published final: 20).", low=0, high=1e6
+        )
         detach_eyeballs: bool = option(True, "Never clone or split on the eyeballs.")
         max_surfels: int = option(
-            0, "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit.", low=0
+            0,
+            "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit.",
+            low=0,
+            high=10**9,
         )
 
     options: Options

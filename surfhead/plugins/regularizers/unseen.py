@@ -25,9 +25,11 @@ that name: no training picture's rays meet their triangle first.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from surfhead.core.api import Regularizer, Step, option
 
@@ -59,7 +61,7 @@ class Unseen(Regularizer):
 
         Surfels of the region ``hidden`` count as many times as the option says.
         """
-        values, goals = [], []
+        parts: list[tuple[Tensor, Tensor]] = []  # values and what is suggested for them
         alike: list[Tensor] = []
         binding = step.binding
         count = len(binding.triangle)
@@ -72,35 +74,54 @@ class Unseen(Regularizer):
                 alike.append(value)
             elif spec.unseen == "initial" and not callable(spec.initial):
                 start = spec.start(1, generator).reshape(1, -1)
-                goals.append(_placed(start, value).expand_as(value))
-                values.append(value)
+                parts.append((value, _placed(start, value).expand_as(value)))
             elif spec.unseen == "surface":
-                values.append(value)
-                goals.append(_on_triangle(value.detach()))
+                parts.append((value, _on_triangle(value.detach())))
         if alike:
             own = torch.cat(alike, dim=1)
-            values.append(own)
-            goals.append(_surroundings(step, own.detach()))
-        if not values:
+            parts.append((own, _surroundings(step, own.detach())))
+        if not parts:
             return step.surfels.opacity.sum() * 0.0
-        each = (torch.cat(values, dim=1) - torch.cat(goals, dim=1)).square().sum(dim=1)
-        total, hidden = each.sum(), binding.regions.get("hidden")
+        weight, hidden = step.surfels.opacity.new_ones(count, 1), binding.regions.get("hidden")
         if hidden is not None and len(hidden):
-            total = total + (self.options.hidden - 1.0) * each.index_select(0, hidden).sum()
+            weight.index_fill_(0, hidden, self.options.hidden)
+        total = sum((_pull(value, goal, weight) for value, goal in parts), start=weight.new_zeros(()))
         return 0.5 * total / max(count, 1)
+
+
+class _Pull(torch.autograd.Function):
+    """The sum of weighted squared distances; its gradient is one pass over what the forward kept."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
+        distance = value - goal
+        pull = distance * weight
+        ctx.save_for_backward(pull)
+        return (distance * pull).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (pull,) = ctx.saved_tensors
+        return pull * (2.0 * gradient), None, None
+
+
+_pull: Any = _Pull.apply
 
 
 def _placed(start: Tensor, like: Tensor) -> Tensor:
     """A row of numbers on the device of ``like``, made there so that a graph can hold it."""
-    return torch.stack([torch.full((), number, device=like.device) for number in start[0].tolist()])[None]
+    numbers = start[0].tolist()
+    if len(set(numbers)) == 1:
+        return torch.full((1, 1), numbers[0], device=like.device)
+    return torch.stack([torch.full((), number, device=like.device) for number in numbers])[None]
 
 
 def _on_triangle(offset: Tensor) -> Tensor:
     """(N, 3) the nearest points in the triangle's plane, ``REACH`` from its middle at most."""
-    flat = offset[:, :2]
-    distance = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
-    near = flat * (REACH / distance.clamp_min(REACH))
-    return torch.cat((near, torch.zeros_like(near[:, :1])), dim=1)
+    x, y = offset[:, 0], offset[:, 1]
+    near = REACH / (x * x + y * y).sqrt().clamp_min(REACH)
+    return torch.stack((x * near, y * near, torch.zeros_like(x)), dim=1)
 
 
 def _surroundings(step: Step, values: Tensor) -> Tensor:

@@ -51,6 +51,16 @@ def test_the_quadric_is_the_harmonics() -> None:
     torch.testing.assert_close(quadric_values(quadric_map() @ coefficients, vectors), exact)
 
 
+def test_a_quadric_has_the_derivatives_of_its_harmonics() -> None:
+    generator = torch.Generator().manual_seed(5)
+    coefficients = torch.randn(9, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    vectors = torch.randn(2, 7, 3, generator=generator, dtype=torch.float64)
+    vectors = torch.nn.functional.normalize(vectors, dim=-1).requires_grad_()
+    numbers = quadric_map().double()
+    assert torch.autograd.gradcheck(lambda c, v: quadric_values(numbers @ c, v), (coefficients, vectors))
+    assert torch.autograd.gradcheck(lambda c: quadric_values(numbers @ c, vectors.detach()), coefficients)
+
+
 def test_shading_is_the_light_over_the_half_sphere() -> None:
     light = torch.randn(8, 3, generator=tiny.generator(5)) * 0.3
     look = made()

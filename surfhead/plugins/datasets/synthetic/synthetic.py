@@ -77,7 +77,7 @@ class Synthetic(Dataset):
         rig: str = option("procedural", "Registered name of the rig to draw.")
         rig_options: dict[str, Any] = option({}, "Options of that rig, such as the path of its files.")
         identity: dict[str, list[float]] = option({}, "The rig's identity, as lists of coefficients.")
-        seed: int = option(0, "Seed of motion, texture and relief.", low=0)
+        seed: int = option(0, "Seed of motion, texture and relief.", low=0, high=2**63 - 1)
         height: int = option(256, "Height of the pictures, pixels.", low=1, high=4096)
         width: int = option(256, "Width of the pictures, pixels.", low=1, high=4096)
         cameras: int = option(16, "Cameras on the arc; one of them is held out.", low=2, high=1024)

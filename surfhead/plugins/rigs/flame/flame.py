@@ -79,7 +79,10 @@ class Flame(Rig):
             True, "Move the rest mesh by the identity's static offsets, where given."
         )
         rest_jaw: float = option(
-            0.0, "Opening of the jaw at rest, radians; 0.3 is the canonical pose of VHAP's files."
+            0.0,
+            "Opening of the jaw at rest, radians; 0.3 is the canonical pose of VHAP's files.",
+            low=-1,
+            high=1,
         )
 
     options: Options
