@@ -23,6 +23,7 @@ from surfhead.training.placement import scatter, shares
 from surfhead.training.settling import over_mesh
 
 log = logging.getLogger("surfhead")
+SHOWN = 0.03  # of the pictures: a triangle that fewer show, and those aslant, is hidden
 INNER = ("face", "eyeballs", "teeth", "mouth", "tongue")
 SURE = 1000.0  # of a triangle whose pixels were seen, that its neighbours hardly count beside them
 
@@ -78,8 +79,8 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         scene, views: the training pictures.
         colours: start every surfel in the mean colour of the training pixels that show its triangle; hidden
             ones in what the colours round about suggest (``over_mesh``).
-        hidden: name the region ``hidden``: surfels of triangles that no training picture shows, but those of
-            ``INNER`` regions, which come into sight as a face moves.
+        hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows, but
+            those of ``INNER`` regions, which come into sight as a face moves.
 
     Raises:
         UnavailableError: colours are wanted, and rays cannot be cast.
@@ -99,11 +100,11 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         log.warning("What no training picture shows is not told from the rest: %s", error)
         return
     topology = avatar.rig.rest().topology.to("cpu")
-    dark = bare.shown == 0
+    dark = bare.shown < SHOWN
     for region in INNER:
         dark &= ~topology.regions.get(region, torch.zeros_like(dark))
     if colours and name is not None:
-        known = torch.where(bare.shown > 0, SURE, 0.0)
+        known = torch.where(dark | (bare.shown == 0), 0.0, SURE)
         guess = over_mesh(bare.colours, known, torch.arange(len(known)), topology.neighbours.numpy())
         found = torch.where(dark[:, None], guess, bare.colours).to(avatar.device)
         with torch.no_grad():

@@ -22,7 +22,7 @@ NAMES = [*([name] for name in cli.COMMANDS), ["data", "check"], ["rig", "import"
 
 
 def words(text: str) -> set[str]:
-    return {word.strip(",:") for word in FRAMES.sub(" ", text).split()}
+    return {word.strip(",:[]") for word in FRAMES.sub(" ", text).split()}
 
 
 @pytest.mark.parametrize("names", NAMES, ids=" ".join)

@@ -19,7 +19,7 @@ what should fade.
 Behind the front of a head the pictures seem to say something: a front of many surfels lets a hundredth of the
 light through, and the surfels at the back learn from it to look like the face before them, at Adam's full
 rate. That outweighs a prior of 1e-4. So the term is ``hidden`` times as strong on surfels of the region of
-that name: no training picture's rays meet their triangle first.
+that name: rays of hardly any training picture meet their triangle first.
 """
 
 from __future__ import annotations

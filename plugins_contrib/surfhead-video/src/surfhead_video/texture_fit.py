@@ -4,7 +4,7 @@ A detector's landmarks err by patterns that change as the head turns, so that a 
 under its own skin, by 1 % of the distance between the eyes on drawn clips. Here small patches of skin, cut
 from a few frames that show the head from different sides, are looked up in the others. In some hundred frames
 poses, focal length and the patches' places are adjusted together; then each frame's pose is moved to where
-its patches and landmarks are, and last the expression to where the landmarks are, the pose being known.
+its patches and landmarks are.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def refine_poses(
 ) -> Fit:
     """The fit with the poses and the focal length that suit landmarks and pictures together.
 
-    Expressions and gaze are fitted once more to the landmarks, with these known; the identity stays.
+    Identity, expressions and gaze stay.
 
     The clip is read twice: once for some hundred frames that are adjusted together, and once for every
     frame's pose, in windows; memory does not grow with its length.
@@ -158,17 +158,14 @@ def refine_poses(
         if len(held) < LONGEST and row + 1 < count:
             continue
         window = slice(begin, row + 1)
-        problem: Problem = PatchProblem(places, found.part(window), priors, lying, held)
+        problem = PatchProblem(places, found.part(window), priors, lying, held)
         refined = descend(problem, start.part(window), STEPS)
-        problem = Problem(places, found.part(window), priors, free=False)
-        problem.fixed[:6] = True
-        refined = descend(problem, refined, STEPS)
         end = row + 1 if row + 1 == count else row + 1 - OVERLAP // 2
         parts.append(refined.part(slice(done - begin, end - begin)))
         begin, done, held = row + 1 - OVERLAP, end, held[-OVERLAP:]
         if report is not None:
             report(done, count)
-    names = ("rotation", "translation", "expression", "gaze")
+    names = ("rotation", "translation")
     return replace(start, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
