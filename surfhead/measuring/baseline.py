@@ -15,12 +15,14 @@ from torch import Tensor
 
 from surfhead.core.components import Rig
 from surfhead.core.scene import Scene
+from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.triangles import vertex_normals
 from surfhead.measuring.evaluation import Drawing, Evaluation, evaluate_drawings, spread
 from surfhead.meshes.meshcaster import MeshCaster, MeshHits
 from surfhead.terminal.bars import watched
 
+BEHIND = 0.01  # metres: less than a head is thick, more than a pixel of a small picture is wide
 TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
 
 
@@ -35,7 +37,8 @@ class TriangleBaseline:
 
     Attributes:
         colours: (F, 3) RGB in [0, 1].
-        shown: (F,) in how many of the pictures looked at a ray meets the triangle first, as a share of them.
+        shown: (F,) in how many of the pictures looked at the triangle is in sight, as a share of them: its
+            middle lies no further behind the first surface on its pixel than ``BEHIND``.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class TriangleBaseline:
         chosen = scene.views.of("train") if views is None else views
         looked = spread(chosen, TRAINING_VIEWS).tolist()
         for view in watched(looked, "Colouring the bare mesh", len(looked)):
-            index = self._cast(view)[0].triangle[0].flatten()
+            found, vertices = self._cast(view)
+            index = found.triangle[0].flatten()
             image = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).reshape(-1, 3)
             met = index >= 0
             total.index_add_(0, index[met], image[met].double() / 255.0)
             hits.index_add_(0, index[met], torch.ones(int(met.sum()), dtype=torch.float64))
-            pictures[torch.unique(index[met])] += 1.0
+            middles = vertices[self.triangles].mean(dim=1)
+            pictures += _in_sight(middles, cameras_of(scene, [view], "cpu"), found)
         overall = total.sum(0) / hits.sum().clamp_min(1)
         # triangles no training ray met take the mean of all
         mean = torch.where(hits[:, None] > 0, total / hits[:, None].clamp_min(1), overall)
@@ -93,6 +98,20 @@ class TriangleBaseline:
             facing = normal * mask[..., None]
             pictures.append((rgb, mask.float(), facing, hits.depth[0]))
         return Drawing(*(torch.stack(group) for group in zip(*pictures, strict=True)))
+
+
+def _in_sight(points: Tensor, cameras: Cameras, hits: MeshHits) -> Tensor:
+    """(F,) bool: points (F, 3) that the first camera sees, to within ``BEHIND`` of what its rays met."""
+    pose, intrinsics = cameras.camera_from_world[0].float(), cameras.intrinsics[0].float()
+    x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).unbind(-1)
+    ahead = z > 1e-6
+    column, row = (
+        (intrinsics[i, i] * along / z.clamp_min(1e-6) + intrinsics[i, 2]).floor().long()
+        for i, along in ((0, x), (1, y))
+    )
+    inside = ahead & (column >= 0) & (row >= 0) & (column < cameras.width) & (row < cameras.height)
+    depth = hits.depth[0][row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)]
+    return inside & (depth > 0) & (z < depth + BEHIND)
 
 
 def evaluate_baseline(

@@ -27,6 +27,7 @@ from surfhead.training.ranks import ALONE, Ranks
 
 STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
+OPAQUE = 0.05  # at least, of the surfels of a triangle together
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
@@ -101,18 +102,22 @@ def settle_hidden(avatar: Avatar) -> None:
     """Give surfels of the region ``hidden``, which no training picture shows, what is seen round them.
 
     What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
-    their like are continued from the seen surfels, by their opacity; sizes cover the triangle evenly, as at
-    the start: the seen ones beside them may be many and small.
+    their like are continued from the seen surfels, by their opacity. Of their sizes it is the area that a
+    triangle's surfels cover together, in units of the triangle: the seen ones may be many and small.
     """
     surfels = avatar.surfels
     hidden = surfels.regions.get("hidden")
     if hidden is None or len(hidden) in (0, len(surfels)):
         return
     known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
-    sizes = surfels.parameters["log_scale"]
+    sizes, host = surfels.parameters["log_scale"], surfels.triangle
     settle_neighbours(avatar, known, torch.sigmoid(surfels.parameters["opacity"]) * known)
-    host = surfels.triangle[hidden]
-    sizes[hidden] = -0.5 * torch.bincount(host)[host].to(sizes).log()[:, None]
+    opacity = torch.sigmoid(surfels.parameters["opacity"])
+    many = torch.zeros(int(host.max()) + 1, device=host.device).index_add(0, host, opacity)[host]
+    alone = sizes + 0.5 * many.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
+    neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
+    found = over_mesh(alone, opacity * known, host, neighbours)[host] - (alone - sizes)
+    sizes[hidden] = found[hidden]
 
 
 @torch.no_grad()
