@@ -37,9 +37,9 @@ def check(
         raise ContractError(f"There are no checks for a {kind}.")
     out = console()
     for result in results:
-        out.print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.promise}")
+        out.print(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.promise}", soft_wrap=True)
         if result.error is not None:
-            out.print(f"      {type(result.error).__name__}: {result.error}")
+            out.print(f"      {type(result.error).__name__}: {result.error}", soft_wrap=True)
             if debug >= 0:
                 traceback.print_exception(result.error)
     failed = sum(not result.passed for result in results)

@@ -91,8 +91,10 @@ def run_together(arguments: Sequence[str], count: int) -> int:
             elastic_launch(config, sys.executable)("-u", "-c", LAUNCH, *arguments)
         except ChildFailedError as failure:
             number, first = failure.get_first_failure()
-            if number > 0:
-                _repeat(Path(folder), number)
+            # a process that fails takes others with it, and torchrun may meet both at one look
+            for other, how in sorted(failure.failures.items()):
+                if other > 0 and (other == number or how.exitcode > 0):
+                    _repeat(Path(folder), other)
             if first.exitcode < 0:  # it could say nothing itself
                 print(f"Process {number} was ended by signal {-first.exitcode}.", file=sys.stderr)
             return INTERRUPTED if first.exitcode == INTERRUPTED else max(first.exitcode, 1)

@@ -200,6 +200,10 @@ def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
         _join(chosen)
     try:
         yield Ranks(number, count, chosen), chosen
+    except Exception as error:
+        # else the others notice, fail and end before this process has said why
+        ours = ours and isinstance(error, SurfheadError)
+        raise
     finally:
         if ours:
             dist.destroy_process_group()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -193,3 +194,29 @@ def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
     with pytest.raises(SurfheadError, match="without torch.distributed"):
         launch.run_together(["train"], 2)
+
+
+def test_what_a_process_said_is_printed_though_it_took_the_first_one_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Torchrun may find both ended at one look, and then names the first of them."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+    from torch.distributed.launcher import api
+
+    def failing(config: Any, *_: Any) -> Any:
+        def started(*_: Any) -> None:
+            logs = Path(config.logs_specs.root_log_dir) / "attempt_0"
+            for number in range(3):
+                (logs / str(number)).mkdir(parents=True)
+                (logs / str(number) / "stderr.log").write_text(f"words of {number}")
+            codes = {0: 1, 1: 1, 2: -15}  # the third was only ended with them
+            failures = {n: ProcessFailure(n, 10 + n, code, "") for n, code in codes.items()}
+            raise ChildFailedError("surfhead", failures)
+
+        return started
+
+    monkeypatch.setattr(api, "elastic_launch", failing)
+    assert launch.run_together(["train"], 3) == 1
+    said = capsys.readouterr().err
+    assert "words of 1" in said
+    assert "words of 2" not in said
