@@ -89,7 +89,7 @@ class Tab:
         raise AssertionError("The picture does not come to rest.")
 
     def until(
-        self, shown: Callable[[np.ndarray], bool], again: Callable[[], None] | None = None
+        self, shown: Callable[[np.ndarray], bool], again: Callable[[], Any] | None = None
     ) -> np.ndarray:
         """The picture once ``shown`` is true of it, however long that takes; else one at rest.
 
@@ -117,7 +117,7 @@ class Tab:
         field.fill(value)
         field.press("Enter")
 
-    def shows(self, picture: np.ndarray, again: Callable[[], None] | None = None) -> np.ndarray:
+    def shows(self, picture: np.ndarray, again: Callable[[], Any] | None = None) -> np.ndarray:
         """The picture once it is this whole one (H, W, 3), as it is drawn; ``again`` as of ``until``."""
         left, top, right, bottom = BOX
         wanted = picture[top:bottom, left:right].astype(int)
@@ -170,7 +170,7 @@ def test_what_one_sees_is_the_rasterizers_picture(tab: Tab, painter: Painter) ->
     whole = painter.picture(shot, HEIGHT, WIDTH)
     drawn = whole[top:bottom, left:right].astype(int)
     # once in a run on a busy machine the page kept another picture; what a user would do then
-    assert np.abs(tab.shows(whole, lambda: tab.page.reload()) - drawn).max() <= 8
+    assert np.abs(tab.shows(whole, tab.page.reload) - drawn).max() <= 8
     assert (np.abs(drawn - 255).max(axis=-1) > 8).mean() > 0.2  # there is a head
     assert tab.errors == []
 
