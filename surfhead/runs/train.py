@@ -152,11 +152,11 @@ def make_trainer(
     if newest is not None:
         tensors, meta = checkpoint.read(newest, device)
         avatar = restore_avatar(config, tensors, meta, device, newest)
-        look_at_data(avatar, scene, views, False, hidden)
         with checkpoint.intact(newest):
             place_then = meta.get("config", {}).get("path", config.path)
         if config.path and place_then != config.path:
             check_same_data(scene, meta.get("data"), config.path, folder)
+        look_at_data(avatar, scene, views, False, hidden)
     else:
         avatar = make_avatar(config, scene, device)
         look_at_data(avatar, scene, views, config.initial_colours == "mean", hidden)

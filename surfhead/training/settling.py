@@ -99,7 +99,7 @@ def settle_directions(avatar: Avatar, seen: Observation) -> None:
 
 @torch.no_grad()
 def settle_hidden(avatar: Avatar) -> None:
-    """Give surfels of the region ``hidden``, which no training picture shows, what is seen round them.
+    """Give surfels of the region ``hidden``, which hardly a training picture shows, what is seen round.
 
     What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
     their like are continued from the seen surfels, by their opacity. Of their sizes it is the area that a

@@ -70,7 +70,7 @@ class Presupposed:
         }
 
     def original(self, what: str) -> Path:
-        """The one of this session; read only."""
+        """The one that all commands share; read only."""
         if what not in self._made:
             path = self.folder / what.replace(" ", "-")
             self._makers[what](path)
