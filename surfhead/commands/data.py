@@ -76,7 +76,7 @@ def check_data(
     table = Listing(["", ""], [*report.facts.items()])
     if report.iou is not None:
         table.rows.append(("rig over masks", f"IoU {report.iou:.3f} on average"))
-    console().print(table)
+    table.print()
     if report.samples:
         said = f"{len(report.samples)} overlays in {out}; all on one sheet, the worst first: {out / SHEET}"
         say(said)

@@ -12,7 +12,7 @@ from surfhead import __version__
 from surfhead.commands.list import broken
 from surfhead.commands.parameters import Debug, ReportedPlugins
 from surfhead.terminal.bars import watched
-from surfhead.terminal.console import console, say
+from surfhead.terminal.console import say
 from surfhead.terminal.sizes import size_text
 
 PACKAGES = (
@@ -35,14 +35,13 @@ def doctor(plugin: ReportedPlugins = None, debug: Debug = -1) -> None:
     table = Listing(["", ""])
     for section in watched((versions, devices, kernels, rasterizers, folders), "Looking around", 5):
         table.rows += section()
-    out = console()
-    out.print(table)
+    table.print()
     problems = broken()
     for problem in problems:
         say(f'Broken plugin "{problem["plugin"]}": {problem["reason"]}')
         say(f"  at {problem['file']}")
     if not problems:
-        out.print("Every plugin could be loaded.")
+        say("Every plugin could be loaded.")
 
 
 def versions() -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from surfhead.commands.parameters import Debug, Plugins
-from surfhead.terminal.console import console, say
+from surfhead.terminal.console import say
 
 
 def flags(
@@ -27,7 +27,7 @@ def flags(
     table = Listing(["flag", "default there", "here"], faint=frozenset((1,)))
     for row in rows:
         table.rows.append([row[key] for key in ("flag", "default", "here")])
-    console().print(table)
+    table.print()
     say(
         "Underscores or dashes, = or a space. A later word on the command line overrides an earlier one.",
     )

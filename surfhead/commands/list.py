@@ -9,7 +9,7 @@ import typer
 
 from surfhead.commands.command import completion, kinds
 from surfhead.commands.parameters import Debug, ReportedPlugins
-from surfhead.terminal.console import console, say
+from surfhead.terminal.console import say
 
 PRESET = "preset"
 
@@ -41,8 +41,7 @@ def list_components(
         origin = f"{row['package']} {row['version']}" if row["package"] else row["file"]
         table.rows.append([row["kind"] if row["kind"] != shown else "", row["name"], row["summary"], origin])
         shown = row["kind"]
-    out = console()
-    out.print(table)
+    table.print()
     if kind is None:
         say("Configurations by name: surfhead list preset. More on one: surfhead show KIND NAME.")
     for problem in problems:

@@ -65,7 +65,10 @@ def show_component(kind: str, name: str) -> None:
         )
     table = options_table(cls)
     out.print()
-    out.print("It has no options." if table is None else table)
+    if table is None:
+        out.print("It has no options.")
+    else:
+        table.print()
     if kind == "rig" and reason is None:
         out.print(_identity_words(cls))
     say(f"Source: {inspect.getsourcefile(cls)}")

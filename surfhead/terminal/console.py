@@ -43,8 +43,13 @@ def is_quiet() -> bool:
     return _Voice.quiet
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console on standard output or error as they are now; it prints text as it is, without markup."""
+def console(*, stderr: bool = False, room: int = 0) -> Console:
+    """A console on standard output or error as they are now; it prints text as it is, without markup.
+
+    Args:
+        stderr: standard error.
+        room: columns something wants to be printed whole. A file and a pipe give them, a terminal has what it has.
+    """
     stream = sys.stderr if stderr else sys.stdout
     if _Voice.display is not None and on_terminal(stream):
         return _Voice.display
@@ -53,7 +58,7 @@ def console(*, stderr: bool = False) -> Console:
         highlight=False,
         markup=False,
         emoji=False,
-        width=None if told else PIPE_WIDTH,
+        width=None if told else max(PIPE_WIDTH, room),
         file=None if on_terminal(stream) else cast("IO[str]", _Trimmed(stream)),
         stderr=stderr,
         quiet=is_quiet() and not stderr,

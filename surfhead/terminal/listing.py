@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from surfhead.terminal.console import console
 from surfhead.terminal.printable import printable
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Listing:
     rows: list[Sequence[str]] = field(default_factory=list)
     lead: int = 1
     faint: frozenset[int] = frozenset()
+
+    def print(self) -> None:
+        """Print it on standard output. What reads a file or a pipe finds every word whole, a long path as well."""
+        console(room=self.least() + 1).print(self)
 
     def least(self) -> int:
         """Columns below which a word would be broken, or a column of sentences be a tower."""

@@ -91,6 +91,18 @@ def test_a_path_longer_than_the_terminal_stays_whole(monkeypatch: pytest.MonkeyP
     assert wrapped("word " * 20, io.StringIO()) == "word " * 20
 
 
+@pytest.mark.parametrize("letters", [3, 81, 82, 83, 300])
+def test_in_a_pipe_a_row_is_a_line_however_long_its_path_is(
+    letters: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 columns less the names' 18 leave 82: where something is installed must not change the form of all."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    path = "/" + "p" * (letters - 1)
+    Listing(["", ""], [("cpu library", path), ("rasterizer torch", "available on cpu")]).print()
+    said = capsys.readouterr().out
+    assert said == f"cpu library       {path}\nrasterizer torch  available on cpu\n"
+
+
 def test_figures_say_their_unit_and_which_way_is_better() -> None:
     psnr, error = figure_name("psnr"), figure_name("angular_error")
     assert (psnr.heading, error.heading) == ("PSNR ↑ dB", "normals ↓ °")
