@@ -48,7 +48,7 @@ def console(*, stderr: bool = False, room: int = 0) -> Console:
 
     Args:
         stderr: standard error.
-        room: columns something wants to be printed whole. A file and a pipe give them, a terminal has what it has.
+        room: columns something wants to be printed whole. A file and a pipe give them.
     """
     stream = sys.stderr if stderr else sys.stdout
     if _Voice.display is not None and on_terminal(stream):

@@ -41,7 +41,7 @@ class Listing:
     faint: frozenset[int] = frozenset()
 
     def print(self) -> None:
-        """Print it on standard output. What reads a file or a pipe finds every word whole, a long path as well."""
+        """Print it on standard output. In a file and in a pipe every word stays whole, a long path too."""
         console(room=self.least() + 1).print(self)
 
     def least(self) -> int:

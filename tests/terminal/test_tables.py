@@ -95,7 +95,7 @@ def test_a_path_longer_than_the_terminal_stays_whole(monkeypatch: pytest.MonkeyP
 def test_in_a_pipe_a_row_is_a_line_however_long_its_path_is(
     letters: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """100 columns less the names' 18 leave 82: where something is installed must not change the form of all."""
+    """100 columns less the names' 18 leave 82: an installation's path must not change the form of all."""
     monkeypatch.delenv("COLUMNS", raising=False)
     path = "/" + "p" * (letters - 1)
     Listing(["", ""], [("cpu library", path), ("rasterizer torch", "available on cpu")]).print()
