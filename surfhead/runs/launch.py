@@ -21,7 +21,8 @@ LAUNCH = (
 INTERRUPTED = 130
 MOST = 256  # processes; each loads PyTorch
 LEAVE = 120  # seconds for a step in hand and a checkpoint; newer PyTorch's 30 are few on a busy machine
-LATER = 3.0  # seconds for the first process to word an error that all meet
+LATER = {2: 60.0}  # exit code: seconds for the first process to word an error that all meet, on a busy machine
+SOON = 3.0  # seconds, for any other exit code
 
 
 def started_together() -> int:
@@ -44,7 +45,7 @@ def take_part(main: Callable[[list[str]], int]) -> int:
         code = main(sys.argv[1:])
     finally:
         if code not in (0, INTERRUPTED) and not started_first():
-            time.sleep(LATER)
+            time.sleep(LATER.get(code, SOON))  # torchrun ends this process once the first one has left
     return code
 
 

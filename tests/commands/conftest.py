@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,32 @@ def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     return run
 
 
+TRAIN = (
+    *("train", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static"),
+    *("--iterations", "3", "--device", "cpu", "--rasterizer", "torch", "--out", "run"),
+)
+
+
 @pytest.fixture
 def train_tiny(surfhead: Surfhead) -> Surfhead:
     """``train_tiny(...)`` trains three images of the tiny static scene in folder ``run``."""
+    return lambda *arguments: surfhead(*TRAIN, *arguments)
 
-    def run(*arguments: str) -> Said:
-        return surfhead(
-            *("train", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static"),
-            *("--iterations", "3", "--device", "cpu", "--rasterizer", "torch", "--out", "run", *arguments),
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the tiny static scene; read only."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_current", None)
+        patch.delenv("SURFHEAD_PLUGINS", raising=False)
+        patch.chdir(folder)
+        assert cli.main([*TRAIN, "--quiet"]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def trained(surfhead: Surfhead, tiny_run: Path) -> Surfhead:
+    """The command line, where ``run`` holds a run on the tiny static scene."""
+    shutil.copytree(tiny_run, "run")
+    return surfhead
