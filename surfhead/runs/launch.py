@@ -21,7 +21,7 @@ LAUNCH = (
 INTERRUPTED = 130
 MOST = 256  # processes; each loads PyTorch
 LEAVE = 120  # seconds for a step in hand and a checkpoint; newer PyTorch's 30 are few on a busy machine
-LATER = {2: 60.0}  # exit code: seconds for the first process to word an error that all meet, on a busy machine
+LATER = {2: 60.0}  # exit code: seconds the first process has to word an error that all meet
 SOON = 3.0  # seconds, for any other exit code
 
 

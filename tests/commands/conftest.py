@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,28 +34,11 @@ def _said_once() -> None:
     load_lpips("alex")
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder for all these tests and workers, so that the built-in head is made once."""
-    here = tmp_path_factory.getbasetemp()
-    made = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "cache"
-    made.mkdir(exist_ok=True)
-    return made
-
-
-@pytest.fixture
-def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shared cache folder, in use."""
-    monkeypatch.setenv("SURFHEAD_CACHE", str(shared_cache))
-    return shared_cache
-
-
 @pytest.fixture
 def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
     """``surfhead("train", "--iterations", "3")`` gives exit code, standard output and standard error."""
     monkeypatch.setattr(registry, "_current", None)
     monkeypatch.delenv("SURFHEAD_PLUGINS", raising=False)
-    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist tells its workers 80
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Said:
