@@ -25,11 +25,11 @@ SETTINGS = (
 LAST = "00000090"
 
 
-def start(*arguments: str) -> warm.Process:
+def start(*arguments: str, program: str = "surfhead.cli") -> warm.Process:
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     if kernels.unavailable("cpu") is None:  # the reference rasterizer does need it
         environment[warm.UNWANTED] = "torch._dynamo"  # takes as long to load as PyTorch itself
-    return warm.Process(["train", *arguments], environment)
+    return warm.Process(["train", *arguments], environment, program)
 
 
 def finish(process: warm.Process) -> None:
