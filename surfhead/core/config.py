@@ -82,6 +82,7 @@ class RunConfig:
     scale_momenta: bool = True
     graphs: bool = True
     surfels_per_triangle: int = option(1, "Surfels a triangle at the start.", low=1, high=256)
+    max_initial_surfels: int = option(0, "But so many in all at most; 0: no limit.", low=0, high=10**8)
     initial_surfels: int = option(0, "Or about so many in all, by area; 0: not.", low=0, high=10**8)
     baseline: bool = False
     initial_colours: Literal["declared", "mean"] = "declared"
@@ -191,8 +192,7 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
             tables[item.name] = rates
             for group, rate in value.items():
                 above, _, name = group.rpartition(".")  # those of the rig: rig.NAME
-                table = rates.setdefault(above, {}) if above else rates
-                table[name] = _without_none(dataclasses.asdict(rate))
+                (rates.setdefault(above, {}) if above else rates)[name] = _without_none(dataclasses.asdict(rate))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             tables[item.name] = _without_none(dataclasses.asdict(value))
         elif value is not None and item.name not in ("train_rig", "train_identity"):
