@@ -188,11 +188,11 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
                 for name, t in value.items()
             }
         elif item.name == "rate":
-            rates: dict[str, Any] = {}
-            tables[item.name] = rates
+            rates: dict[str, Any] = tables.setdefault(item.name, {})
             for group, rate in value.items():
                 above, _, name = group.rpartition(".")  # those of the rig: rig.NAME
-                (rates.setdefault(above, {}) if above else rates)[name] = _without_none(dataclasses.asdict(rate))
+                table = rates.setdefault(above, {}) if above else rates
+                table[name] = _without_none(dataclasses.asdict(rate))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             tables[item.name] = _without_none(dataclasses.asdict(value))
         elif value is not None and item.name not in ("train_rig", "train_identity"):
