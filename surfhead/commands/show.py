@@ -76,7 +76,7 @@ def show_component(kind: str, name: str) -> None:
 
 
 def flowing(manual: str) -> str:
-    """A docstring with each paragraph and each point of a list on one line, and indented lines as they are."""
+    """A docstring with a paragraph and a point of a list on one line each, indented lines as they are."""
     lines: list[str] = []
     for line in (
         re.sub("^::\n\n", "", manual, flags=re.M).replace("::\n", ":\n").replace("``", "`").splitlines()
