@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import sys
 from typing import Annotated, Any, get_type_hints
 
@@ -57,7 +58,7 @@ def show_component(kind: str, name: str) -> None:
     state = "can run here" if reason is None else f"cannot run here: {reason}"
     out.print(f"from {origin} ({source.origin}); {state}\n", style="dim")
     manual = inspect.getdoc(sys.modules[cls.__module__]) or inspect.getdoc(cls) or ""
-    out.print(manual)
+    say(flowing(manual))
     if kind == "regularizer":
         out.print(
             f"\nPublished weight {cls.weight:g}, from {cls.start:.0%} of the run on; "
@@ -72,6 +73,20 @@ def show_component(kind: str, name: str) -> None:
     if kind == "rig" and reason is None:
         out.print(_identity_words(cls))
     say(f"Source: {inspect.getsourcefile(cls)}")
+
+
+def flowing(manual: str) -> str:
+    """A docstring with a paragraph and a point of a list on one line each, indented lines as they are."""
+    lines: list[str] = []
+    for line in (
+        re.sub("^::\n\n", "", manual, flags=re.M).replace("::\n", ":\n").replace("``", "`").splitlines()
+    ):
+        apart = not line or line.startswith(("- ", " " * 4))
+        if apart or not lines or not lines[-1] or lines[-1].startswith(" " * 4):
+            lines.append(line)
+        else:
+            lines[-1] += f" {line.strip()}"
+    return "\n".join(lines)
 
 
 def _identity_words(cls: Any) -> str:

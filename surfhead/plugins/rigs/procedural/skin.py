@@ -66,7 +66,7 @@ def column_angles() -> Array:
 def columns_on_plane() -> Array:
     """Where the columns cross the plane in front of the face, mm; beyond the face, continued.
 
-    Those of the face are the table's own numbers. Tangents of their angles are a last bit off either way, as the
+    Those of the face are the table's own numbers. Tangents of their angles are a last bit off, as the
     version of numpy will have it, and with it a corner of an eye is in its slit or not.
     """
     beyond = PLANE * np.tan(np.clip(np.radians(SIDE_COLUMNS), None, 1.2))
