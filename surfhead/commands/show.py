@@ -36,8 +36,9 @@ def show_preset(name: str) -> None:
     """Print a preset as the TOML it amounts to."""
     import tomli_w
 
-    from surfhead.runs.layers import preset, preset_description
+    from surfhead.runs.layers import present_preset, preset, preset_description
 
+    name = present_preset(name)
     tables = preset(name)
     typer.echo(f"preset {name}: {preset_description(name)}\n")
     typer.echo(tomli_w.dumps(dict(sorted(tables.items(), key=lambda row: isinstance(row[1], dict)))))
@@ -49,6 +50,7 @@ def show_component(kind: str, name: str) -> None:
 
     first_word("show")  # most components need PyTorch
     cls: Any = registry().get(kind, name)
+    name = cls.name  # an old name may have been given
     end_waiting()
     source = registry().registration(kind, name).source
     out = console()
