@@ -16,8 +16,8 @@ def lit_colours(
 ) -> Tensor | None:
     """(B, N, 3) a o S(n) + r(d) + F s R(m), not clamped, in one pass; None where no kernel serves.
 
-    Unlike the other operations it does not stand beside a plain form: that is the appearance model `lit`, which
-    also names the parts. m and F carry no gradient.
+    Unlike the other operations it does not stand beside its plain form: that is the appearance model `lit`,
+    which also names the parts. m and F carry no gradient.
 
     Args:
         raw: of each surfel, before the sigmoid but for the residual: albedo (N, 3), residual (N, K, 3) or

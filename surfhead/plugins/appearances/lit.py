@@ -318,12 +318,13 @@ class Lit(Appearance):
         rotation: Tensor,
         surface: Surface,
     ) -> Tensor | None:
-        """(B, N, 3) the colours without the eyes, not clamped; None where operations must follow each other."""
+        """(B, N, 3) the colours without the eyes, not clamped; None where one operation cannot do it."""
         network = self.network()
         if network.relit or network.degree != 2:  # relit, eyes want to know where they look
             return None
         used, gloss = self._residual.active, self.options.gloss
-        shading = mirror = network.shading_numbers()
+        shading = network.shading_numbers()
+        mirror = shading.detach()  # nobody looks at it
         if gloss:
             mirror = network.quadric @ network.smooth(network.coefficients())
         return ops.lit_colours(
@@ -337,10 +338,7 @@ class Lit(Appearance):
             normals,
             rotation,
             surface.world_normals,
-            (
-                shading,
-                network.quadric @ network.smooth(network.coefficients()) if gloss else shading.detach(),
-            ),
+            (shading, mirror),
             used,
         )
 
