@@ -201,10 +201,24 @@ def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
         launch.run_together(["train"], 2)
 
 
-def test_what_a_process_said_is_printed_though_it_took_the_first_one_with_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("codes", "repeated"),
+    [
+        ({0: 1, 1: 1, 2: -15}, True),  # the third was only ended with them
+        (
+            {0: 2, 1: 1, 2: -15},
+            False,
+        ),  # the first has worded what is wrong, and by leaving broke the second's
+        ({1: 2, 0: -15}, True),
+    ],
+)
+def test_what_a_process_said_is_printed_unless_the_first_has_worded_it(
+    codes: dict[int, int],
+    repeated: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Torchrun may find both ended at one look, and then names the first of them."""
+    """Torchrun may find several ended at one look, and then names the first of them."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
     from torch.distributed.launcher import api
 
@@ -214,14 +228,13 @@ def test_what_a_process_said_is_printed_though_it_took_the_first_one_with_it(
             for number in range(3):
                 (logs / str(number)).mkdir(parents=True)
                 (logs / str(number) / "stderr.log").write_text(f"words of {number}")
-            codes = {0: 1, 1: 1, 2: -15}  # the third was only ended with them
             failures = {n: ProcessFailure(n, 10 + n, code, "") for n, code in codes.items()}
             raise ChildFailedError("surfhead", failures)
 
         return started
 
     monkeypatch.setattr(api, "elastic_launch", failing)
-    assert launch.run_together(["train"], 3) == 1
+    assert launch.run_together(["train"], 3) == max(codes.values())
     said = capsys.readouterr().err
-    assert "words of 1" in said
+    assert ("words of 1" in said) == repeated
     assert "words of 2" not in said
