@@ -18,6 +18,7 @@ from surfhead.runs import launch
 from surfhead.training import checkpoint, ranks
 from surfhead.training.ranks import ALONE
 from tests import warm
+from tests.training import dying
 from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
@@ -35,23 +36,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_each(processes: int, *arguments: str, program: str = "surfhead.cli") -> list[warm.Process]:
-    """As torchrun starts them, but each is ours to kill."""
+def start_each(
+    processes: int, *arguments: str, program: str = "surfhead.cli", **variables: str
+) -> list[warm.Process]:
+    """As torchrun starts them, but without it."""
     shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
         warm.Process(
             arguments,
-            {**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
+            {
+                **os.environ,
+                **variables,
+                **shared,
+                "RANK": str(i),
+                "LOCAL_RANK": str(i),
+                "OMP_NUM_THREADS": "1",
+            },
             program,
         )
         for i in range(processes)
     ]
-
-
-def wait_for(folder: Path, images: int, process: warm.Process) -> None:
-    limit = time.monotonic() + 300
-    while count(folder) < images and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
 
 
 def test_exchanges() -> None:
@@ -97,13 +101,11 @@ def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None
     assert 1.2 * begun < counts[0] < 3.0 * begun, "none or all were densified: the test proved too little"
     assert abs(counts[1] - counts[0]) < 0.01 * counts[0]
 
-    running = start_each(2, "train", *WORDS, "--out", str(broken))
-    wait_for(broken, 20, running[0])
-    assert running[0].poll() is None, "the run ended before it could be killed: nothing was tested"
-    for process in running:
-        process.kill()
-        process.communicate()
-    assert 20 <= count(broken) < 40
+    words = ("train", *WORDS, "--out", str(broken))
+    for process in start_each(2, *words, program=dying.PROGRAM, **{dying.VARIABLE: "step 26"}):
+        process.communicate(timeout=600)
+        assert process.returncode == -signal.SIGKILL
+    assert count(broken) == 20
     for process in start_each(2, "train", "--out", str(broken), "--resume", "--quiet"):
         finish(process)
     first, meta = checkpoint.read(together / "checkpoints" / "00000040")
