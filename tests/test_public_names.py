@@ -84,8 +84,12 @@ def test_a_run_is_opened_and_measured(trained_run: Path, tmp_path: Path) -> None
     run = surfhead.open_run(trained_run)
     assert run.config.deformer.name == "jbs"
     assert len(run.avatar("cpu").surfels) > 100
-    found = surfhead.evaluate(run, splits=("val",), limit=1, device="cpu", out=tmp_path)
+    found = surfhead.evaluate(run, splits="val", limit=1, device="cpu", out=tmp_path)
     assert found.keys() == {"val"}
+    assert repr(run) == f'Run("{trained_run}")'
+    for wrong in ({"limit": -1}, {"splits": ()}, {"splits": "vall"}):
+        with pytest.raises(surfhead.SurfheadError, match=r"limit|No split was named|vall"):
+            surfhead.evaluate(run, device="cpu", out=tmp_path, **wrong)  # type: ignore[arg-type]
     assert found["val"].means["psnr"] > 10.0
     assert json.loads((tmp_path / "val.json").read_text())["views"] == 1
 
