@@ -86,6 +86,10 @@ SURFEL_LANE_OPERATOR(-)
 SURFEL_LANE_OPERATOR(*)
 SURFEL_LANE_OPERATOR(/)
 #undef SURFEL_LANE_OPERATOR
+template <class S>
+SURFEL_FN Lanes<S>& operator+=(Lanes<S>& a, Lanes<S> b) { return a = a + b; }
+template <class S>
+SURFEL_FN Lanes<S>& operator-=(Lanes<S>& a, Lanes<S> b) { return a = a - b; }
 #define SURFEL_LANE_COMPARISON(op)                              \
   template <class S>                                            \
   SURFEL_FN LaneInt<S> operator op(Lanes<S> a, Lanes<S> b) {    \
