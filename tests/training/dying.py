@@ -1,4 +1,4 @@
-"""The command line, in a process that ends itself with what cannot be caught; ``$SURFHEAD_TESTS_DIES`` says where.
+"""The command line, in a process that ends itself with what cannot be caught where a variable says.
 
 ``step 24``: in the midst of the step that begins after 24 images. ``write 40``: while the checkpoint after 40
 images is written. A test that kills from outside depends on how fast the machine is.

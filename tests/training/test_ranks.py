@@ -40,18 +40,12 @@ def start_each(
     processes: int, *arguments: str, program: str = "surfhead.cli", **variables: str
 ) -> list[warm.Process]:
     """As torchrun starts them, but without it."""
-    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    shared = {**os.environ, **variables, **place, "WORLD_SIZE": str(processes)}
     return [
         warm.Process(
             arguments,
-            {
-                **os.environ,
-                **variables,
-                **shared,
-                "RANK": str(i),
-                "LOCAL_RANK": str(i),
-                "OMP_NUM_THREADS": "1",
-            },
+            {**shared, "RANK": str(i), "LOCAL_RANK": str(i)},
             program,
         )
         for i in range(processes)
