@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../harmonics.h"
+#include "../lit.h"
 #include "buffer.h"
 #include "interface.h"
 #include "lanes.h"
@@ -10,9 +11,6 @@
 namespace SURFEL_NAMESPACE {
 
 constexpr int kLitRun = 512;     // surfels of a job: its sums do not depend on the number of threads
-constexpr int kMonomials = 10;   // 1, x, y, z, their squares, xy, xz, yz
-constexpr int kLightSums = 2 * 3 * kMonomials;  // of the shading's quadric and the mirror's, by channel
-constexpr double kNormalIncidence = 0.028;      // Schlick's F0 of skin
 
 // kernels/cpu_lit.py, Lit.
 struct Lit {
@@ -55,42 +53,12 @@ SURFEL_FN LitLanes sigmoid(LitLanes x) {
   return pick(positive, inverse, e * inverse);
 }
 
-SURFEL_FN void monomials(const LitLanes* v, LitLanes* out) {
-  out[0] = LitLanes(1.0f);
-  for (int i = 0; i < 3; ++i) {
-    out[1 + i] = v[i];
-    out[4 + i] = v[i] * v[i];
-  }
-  out[7] = v[0] * v[1];
-  out[8] = v[0] * v[2];
-  out[9] = v[1] * v[2];
-}
-// The quadric's factor of each monomial; Q by rows, symmetric.
-struct Quadric {
-  float factor[3][kMonomials];
-  explicit Quadric(const float* numbers) {
-    for (int c = 0; c < 3; ++c) {
-      const auto at = [&](int row) { return numbers[3 * row + c]; };
-      for (int i = 0; i < 4; ++i) factor[c][i] = at(i);
-      for (int i = 0; i < 3; ++i) factor[c][4 + i] = at(4 + 4 * i);
-      factor[c][7] = 2.0f * at(5);
-      factor[c][8] = 2.0f * at(6);
-      factor[c][9] = 2.0f * at(9);
-    }
-  }
-  SURFEL_FN LitLanes value(int c, const LitLanes* terms) const {
-    LitLanes sum(factor[c][0]);
-    for (int i = 1; i < kMonomials; ++i) sum = fused(LitLanes(factor[c][i]), terms[i], sum);
-    return sum;
-  }
-  // The derivative by the vector, in channel c.
-  SURFEL_FN void slope(int c, const LitLanes* v, LitLanes* out) const {
-    const float* f = factor[c];
-    const auto mixed = [&](int one, LitLanes a, int two, LitLanes b) {
-      return fused(LitLanes(f[one]), a, LitLanes(f[two]) * b);
-    };
-    const LitLanes across[3] = {mixed(7, v[1], 8, v[2]), mixed(7, v[0], 9, v[2]), mixed(8, v[0], 9, v[1])};
-    for (int i = 0; i < 3; ++i) out[i] = fused(LitLanes(2.0f * f[4 + i]), v[i], LitLanes(f[1 + i])) + across[i];
+// Both quadrics' factors of each monomial.
+struct Light {
+  float factors[6][kMonomials];
+  explicit Light(const Lit& p) {
+    for (int c = 0; c < 6; ++c)
+      for (int k = 0; k < kMonomials; ++k) factors[c][k] = quadric_factor(c < 3 ? p.shading : p.mirror, k, c % 3);
   }
 };
 
@@ -100,27 +68,21 @@ struct Gloss {
 };
 SURFEL_FN Gloss gloss_of(const Lit& p, int64_t view, int64_t first, int64_t end, const LitLanes* d) {
   const int64_t n = p.surfels;
-  LitLanes normal[3], rotation[9], local[3], mirrored[3];
+  LitLanes normal[3], rotation[9], o[3];
   take_rows<3>(p.normals + 3 * n * view, 3, first, end, normal);
   take_rows<9>(p.rotation + 9 * n * view, 9, first, end, rotation);
-  const LitLanes facing = -fused(d[0], normal[0], fused(d[1], normal[1], d[2] * normal[2]));
-  const LitLanes zero(0.0f), one(1.0f), twice = facing + facing;
-  for (int i = 0; i < 3; ++i) local[i] = fused(twice, normal[i], d[i]);
-  for (int r = 0; r < 3; ++r)
-    mirrored[r] =
-        fused(rotation[3 * r], local[0], fused(rotation[3 * r + 1], local[1], rotation[3 * r + 2] * local[2]));
+  const LitLanes facing = mirrored(d, normal, rotation, o), zero(0.0f), one(1.0f);
   Gloss g;
-  monomials(mirrored, g.terms);
+  monomials(o, g.terms);
   LitLanes away = one - facing;
   away = pick(away > zero, away, zero);
   away = pick(away < one, away, one);
-  const LitLanes square = away * away;
-  g.fresnel = fused(LitLanes(float(1.0 - kNormalIncidence)), square * square * away, LitLanes(float(kNormalIncidence)));
+  g.fresnel = fresnel(away);
   return g;
 }
 
 template <int kDegree>
-static void lit_run(const Lit& p, const Quadric& shading, const Quadric& mirror, int64_t begin, int64_t end) {
+static void lit_run(const Lit& p, const Light& light, int64_t begin, int64_t end) {
   constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
   const int64_t n = p.surfels;
   const LitLanes zero(0.0f), one(1.0f);
@@ -136,7 +98,7 @@ static void lit_run(const Lit& p, const Quadric& shading, const Quadric& mirror,
       take_rows<3>(p.directions + 3 * n * view, 3, first, end, d);
       take_rows<3>(p.world_normals + 3 * n * view, 3, first, end, normal);
       monomials(normal, terms);
-      for (int c = 0; c < 3; ++c) colour[c] = albedo[c] * open * shading.value(c, terms);
+      for (int c = 0; c < 3; ++c) colour[c] = albedo[c] * open * quadric_value(light.factors[c], terms);
       harmonics<kDegree>(d, values);
       for (int k = 0; k < kCount; ++k)
         for (int c = 0; c < 3; ++c) colour[c] = fused(values[k], residual[3 * k + c], colour[c]);
@@ -144,8 +106,8 @@ static void lit_run(const Lit& p, const Quadric& shading, const Quadric& mirror,
         const Gloss g = gloss_of(p, view, first, end, d);
         const LitLanes weight = g.fresnel * share;
         for (int c = 0; c < 3; ++c) {
-          const LitLanes light = mirror.value(c, g.terms);
-          colour[c] = fused(weight, pick(light > zero, light, zero), colour[c]);
+          const LitLanes mirror = quadric_value(light.factors[3 + c], g.terms);
+          colour[c] = fused(weight, pick(mirror > zero, mirror, zero), colour[c]);
         }
       }
       put_rows<3>(colour, p.colour + 3 * n * view, 3, first, end);
@@ -154,7 +116,7 @@ static void lit_run(const Lit& p, const Quadric& shading, const Quadric& mirror,
 }
 
 template <int kDegree>
-static void lit_backward_run(const Lit& p, const Quadric& shading, const Quadric& mirror, int64_t begin, int64_t end,
+static void lit_backward_run(const Lit& p, const Light& light, int64_t begin, int64_t end,
                              float* totals) {
   constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
   const int64_t n = p.surfels;
@@ -184,12 +146,12 @@ static void lit_backward_run(const Lit& p, const Quadric& shading, const Quadric
       take_rows<3>(p.world_normals + 3 * n * view, 3, first, end, normal);
       monomials(normal, terms);
       for (int c = 0; c < 3; ++c) {
-        const LitLanes shade = shading.value(c, terms), lit = g[c] * shade;
+        const LitLanes shade = quadric_value(light.factors[c], terms), lit = g[c] * shade;
         g_albedo[c] = fused(lit, open, g_albedo[c]);
         g_open = fused(lit, albedo[c], g_open);
         const LitLanes g_shade = g[c] * albedo[c] * open;
         LitLanes slope[3];
-        shading.slope(c, normal, slope);
+        quadric_slope(light.factors[c], normal, slope);
         for (int i = 0; i < 3; ++i) g_normal[i] = fused(g_shade, slope[i], g_normal[i]);
         for (int k = 0; k < kMonomials; ++k)
           sums[kMonomials * c + k] = fused(g_shade, terms[k], sums[kMonomials * c + k]);
@@ -205,9 +167,9 @@ static void lit_backward_run(const Lit& p, const Quadric& shading, const Quadric
       if (p.gloss) {
         const Gloss gloss = gloss_of(p, view, first, end, d);
         for (int c = 0; c < 3; ++c) {
-          const LitLanes light = mirror.value(c, gloss.terms), weighted = g[c] * gloss.fresnel;
-          const LaneInt<float> shines = light >= zero;
-          g_share = fused(weighted, pick(shines, light, zero), g_share);
+          const LitLanes mirror = quadric_value(light.factors[3 + c], gloss.terms), weighted = g[c] * gloss.fresnel;
+          const LaneInt<float> shines = mirror >= zero;
+          g_share = fused(weighted, pick(shines, mirror, zero), g_share);
           const LitLanes g_light = pick(shines, weighted * share, zero);
           LitLanes* to = sums + kMonomials * (3 + c);
           for (int k = 0; k < kMonomials; ++k) to[k] = fused(g_light, gloss.terms[k], to[k]);
@@ -234,15 +196,14 @@ static void lit_backward_run(const Lit& p, const Quadric& shading, const Quadric
 
 // The gradient of the 13 numbers of a quadric from the sums by monomial; Q's entries beside the diagonal are two.
 static inline void put_quadric(const double* sums, float* to) {
-  static const int monomial[13] = {0, 1, 2, 3, 4, 7, 8, 7, 5, 9, 8, 9, 6};
-  for (int row = 0; row < 13; ++row)
-    for (int c = 0; c < 3; ++c) to[3 * row + c] = float(sums[kMonomials * c + monomial[row]]);
+  for (int row = 0; row < kQuadricRows; ++row)
+    for (int c = 0; c < 3; ++c) to[3 * row + c] = float(sums[kMonomials * c + quadric_monomial(row)]);
 }
 
 static int lit_colours(const SurfheadRows& given, bool backward) {
   if (given.grid[0] <= 0) return kSurfheadOk;  // only asked for whether it is there
   const Lit& p = *static_cast<const Lit*>(given.arguments);
-  const Quadric shading(p.shading), mirror(p.mirror);
+  const Light light(p);
   const int64_t jobs = (int64_t(p.surfels) + kLitRun - 1) / kLitRun;
   Buffer<float> totals;
   if (backward && !totals.reserve(jobs * kLightSums)) return kSurfheadOutOfMemory;
@@ -254,10 +215,10 @@ static int lit_colours(const SurfheadRows& given, bool backward) {
                  : p.degree == 1 ? lit_backward_run<1>
                  : p.degree == 2 ? lit_backward_run<2>
                                  : lit_backward_run<3>;
-      run(p, shading, mirror, begin, end, totals.data() + job * kLightSums);
+      run(p, light, begin, end, totals.data() + job * kLightSums);
     } else {
       auto run = p.degree == 0 ? lit_run<0> : p.degree == 1 ? lit_run<1> : p.degree == 2 ? lit_run<2> : lit_run<3>;
-      run(p, shading, mirror, begin, end);
+      run(p, light, begin, end);
     }
   }
   if (backward) {

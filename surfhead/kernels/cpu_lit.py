@@ -55,17 +55,22 @@ def serves(tensor: Tensor) -> bool:
     return cpu_rows.serves(tensor) and cpu_rows.knows(MODULE)
 
 
+def check_degree(name: str, degree: int, count: int) -> None:
+    """Raise ShapeError for a degree that there is not, or that a residual has no coefficients for."""
+    if not 0 <= degree <= harmonics.MAX_DEGREE or count < harmonics.size(degree) - 1:
+        raise ShapeError(
+            f'"residual" of kernel "{name}" has {count} coefficients for degree {degree}.',
+            f"Expected 0 to {harmonics.MAX_DEGREE}, and (degree + 1)² - 1 coefficients or more.",
+            "Lower the degree.",
+        )
+
+
 def _run(name: str, given: dict[str, Tensor | None], made: dict[str, Tensor], degree: int) -> None:
     """Point the structure at the tensors, and run a kernel. Raises ShapeError."""
     sizes = Lit.of(name, given, degree=degree)
     if given["residual"] is None:
         sizes.count = 0
-    if not 0 <= degree <= harmonics.MAX_DEGREE or sizes.count < harmonics.size(degree) - 1:
-        raise ShapeError(
-            f'"residual" of kernel "{name}" has {sizes.count} coefficients for degree {degree}.',
-            f"Expected 0 to {harmonics.MAX_DEGREE}, and (degree + 1)² - 1 coefficients or more.",
-            "Lower the degree.",
-        )
+    check_degree(name, degree, sizes.count)
     kept = {key: value.contiguous() for key, value in given.items() if value is not None} | made
     for field, value in kept.items():
         setattr(sizes, field, value.data_ptr())
@@ -95,12 +100,14 @@ def _backward(g_colour: Tensor, *arguments: Any) -> list[Tensor]:
     return [found[name] for name in LEARNT]
 
 
-def _fake(*arguments: Any) -> Tensor:
+def fake(*arguments: Any) -> Tensor:
+    """The colours' shape."""
     directions: Tensor = arguments[INPUTS.index("directions")]
     return directions.new_empty(directions.shape)
 
 
-def _fake_backward(g_colour: Tensor, *arguments: Any) -> list[Tensor]:
+def fake_backward(g_colour: Tensor, *arguments: Any) -> list[Tensor]:
+    """The shapes of the gradients of ``LEARNT``."""
     given = dict(zip(INPUTS, arguments[:-1], strict=True))
     return [
         g_colour.new_empty(0) if given[name] is None else given[name].new_empty(given[name].shape)
@@ -108,7 +115,8 @@ def _fake_backward(g_colour: Tensor, *arguments: Any) -> list[Tensor]:
     ]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Save what the gradient needs."""
     *tensors, ctx.degree = inputs
     ctx.given = [tensor is not None for tensor in tensors]
     ctx.save_for_backward(*(tensor for tensor in tensors if tensor is not None))
@@ -123,18 +131,18 @@ def _autograd(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
     return (*(found.get(name) if given else None for name, given in there), None)
 
 
-_ARGUMENTS = (
+ARGUMENTS = (
     "Tensor albedo, Tensor? residual, Tensor? gloss, Tensor? occlusion, Tensor directions, Tensor normals, "
     "Tensor rotation, Tensor world_normals, Tensor shading, Tensor mirror, int degree"
 )
-register("lit_colours_cpu", f"({_ARGUMENTS}) -> Tensor", _colours, _fake, ("CPU",))
+register("lit_colours_cpu", f"({ARGUMENTS}) -> Tensor", _colours, fake, ("CPU",))
 register(
     "lit_colours_cpu_backward",
-    f"(Tensor g_colour, {_ARGUMENTS}) -> Tensor[]",
+    f"(Tensor g_colour, {ARGUMENTS}) -> Tensor[]",
     _backward,
-    _fake_backward,
+    fake_backward,
     ("CPU",),
 )
-differentiate("lit_colours_cpu", _autograd, _keep)
+differentiate("lit_colours_cpu", _autograd, keep)
 lit_colours = torch.ops.surfhead.lit_colours_cpu
 """``_colours`` as an operator of PyTorch, with gradients."""

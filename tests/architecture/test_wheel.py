@@ -59,7 +59,7 @@ def test_the_wheel_holds_everything_that_is_no_python(bare_wheel: Path) -> None:
     folder = ROOT / "surfhead" / "plugins" / "formats" / "html" / "web"
     web = {f"surfhead/plugins/formats/html/web/{p.name}" for p in folder.iterdir()}
     assert len(web) > 10
-    typed = {"surfhead/py.typed", "surfhead/__init__.pyi"}
+    typed = {"surfhead/py.typed", "surfhead/__init__.pyi", "surfhead/core/api.pyi"}
     assert kernels | presets | templates | web | typed <= held
     assert bare_wheel.name.startswith(f"surfhead-{surfhead.__version__}-py3-none-")
     assert any(name.endswith(".dist-info/entry_points.txt") for name in held)

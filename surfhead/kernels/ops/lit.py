@@ -28,14 +28,11 @@ def lit_colours(
         quadrics: (13, 3) c, b and Q by rows of S and of R.
         degree: of the residual in use, 0 to 3.
     """
+    given = (*raw, directions, normals, rotation, world_normals, *quadrics, degree)
     if directions.is_cuda:
-        return None
+        from surfhead.kernels import cuda
+
+        return cuda.lit_colours(*given) if cuda.serves_lit(directions) else None
     from surfhead.kernels import cpu_lit
 
-    if not cpu_lit.serves(directions):
-        return None
-    albedo, residual, gloss, occlusion = raw
-    found: Tensor = cpu_lit.lit_colours(
-        albedo, residual, gloss, occlusion, directions, normals, rotation, world_normals, *quadrics, degree
-    )
-    return found
+    return cpu_lit.lit_colours(*given) if cpu_lit.serves(directions) else None
