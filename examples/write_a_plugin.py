@@ -28,6 +28,8 @@ class Stretched(Deformer):
 
         share: float = option(0.5, "0 is a rotation alone, 1 the whole affine map.")
 
+    options: Options
+
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """Blend the triangle's affine map with its rotation."""
         assert mesh is not None  # rig_bound is True
@@ -51,6 +53,8 @@ class Charbonnier(Regularizer):
         """Where it turns from squared to absolute."""
 
         limit: float = option(0.01, "Colour error.")
+
+    options: Options
 
     def __call__(self, step: Step) -> torch.Tensor:
         """The mean over all pixels and colours."""

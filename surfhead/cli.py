@@ -18,6 +18,7 @@ from surfhead.commands.on_demand import CommandsOnDemand
 from surfhead.core.errors import SurfheadError
 from surfhead.terminal.console import be_quiet, wrapped
 from surfhead.terminal.printable import printable
+from surfhead.terminal.renamed import noted
 from surfhead.terminal.waited import end_waiting
 
 # module and function below surfhead.commands, in the order of the help
@@ -132,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     be_quiet(False)
     try:
         command = typer.main.get_command(app)
-        command(args=given, prog_name="surfhead", obj=given)
+        with noted():
+            command(args=given, prog_name="surfhead", obj=given)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
     except SurfheadError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.captured_drawing import CapturedDrawing
-from surfhead.avatars.posing import PoseValue, checked, pose_of, same_count, timesteps_of
+from surfhead.avatars.posing import (
+    PoseValue,
+    background_of,
+    cameras_of,
+    checked,
+    pose_of,
+    poses_of_views,
+    same_count,
+    timesteps_of,
+)
 from surfhead.avatars.rendering import Rendering, Sight
 from surfhead.avatars.state import ABSURD, AvatarState
 from surfhead.avatars.surface import colours_of, surface_of
@@ -67,6 +76,10 @@ class Avatar:
         self.observed: Tensor | None = None
         self.graphs = True
         self._drawing = CapturedDrawing(self)
+
+    def __repr__(self) -> str:
+        parts = f"{self.rig.name} {self.deformer.name} {self.appearance.name}"
+        return f"<Avatar {parts}: {len(self.surfels)} surfels, {self.timesteps} timesteps, {self.device}>"
 
     @property
     def device(self) -> torch.device:
@@ -135,7 +148,9 @@ class Avatar:
             return {}
         return {name: values[timesteps] for name, values in self.motion.items()}
 
-    def pose(self, timestep: Tensor | int | None = None, /, **parameters: PoseValue) -> dict[str, Tensor]:
+    def pose(
+        self, timestep: Tensor | int | Sequence[int] | None = None, /, **parameters: PoseValue
+    ) -> dict[str, Tensor]:
         """Rig parameters to render: a timestep of its own motion, or the neutral pose, changed by name.
 
         ``avatar.pose(3, jaw=[0.2, 0, 0])`` is the fourth timestep with the jaw 0.2 radians open, and
@@ -161,10 +176,10 @@ class Avatar:
     def render(
         self,
         cameras: Cameras,
-        timesteps: Tensor | int | Mapping[str, Tensor],
+        timesteps: Tensor | int | Sequence[int] | Mapping[str, PoseValue],
         *,
-        pose_of_view: Tensor | None = None,
-        background: Tensor | None = None,
+        pose_of_view: Tensor | Sequence[int] | None = None,
+        background: Tensor | Sequence[float] | None = None,
         parts: bool = False,
         opacity_scale: Tensor | None = None,
         borrow: bool = False,
@@ -175,7 +190,7 @@ class Avatar:
             cameras: B cameras.
             timesteps: timesteps of the avatar's own motion, an int or (P,) integers, or rig parameters
                 name -> (P, d) such as ``pose`` makes.
-            pose_of_view: (B,) index of each view's pose; by default view b shows pose b, or the only one.
+            pose_of_view: (B,) integers, each view's pose; by default view b shows pose b, or the only one.
             background: (3,) or (B, 3) RGB; by default the avatar's own.
             parts: also draw the colour's parts.
             opacity_scale: (N,) factor of each surfel's opacity; 0 hides it.
@@ -183,10 +198,12 @@ class Avatar:
                 whoever draws in one thread and looks at each picture before the next.
 
         Raises:
-            ShapeError: cameras or parameters hold NaN, or the numbers of poses and views do not fit.
-            OptionError: a timestep outside the motion.
+            ShapeError: cameras, parameters or the background have another shape or hold NaN, or poses and
+                views do not fit each other.
+            UnknownNameError: the rig has no such parameter.
+            OptionError: a timestep outside the motion, or no whole number.
         """
-        cameras = cameras.validate().to(self.device, self.background.dtype)  # looking at a GPU's would wait
+        cameras = cameras_of(cameras).to(self.device, self.background.dtype)  # looking at a GPU's would wait
         if isinstance(timesteps, Mapping):
             parameters = checked(self.rig, timesteps, self.background)
             same_count(parameters)
@@ -194,22 +211,13 @@ class Avatar:
             parameters = self.poses(timesteps_of(self.motion, timesteps, self.timesteps))
         poses = max((len(v) for v in parameters.values()), default=1)
         paired = pose_of_view is None and poses == len(cameras)
-        if pose_of_view is None:
-            if poses not in (1, len(cameras)):
-                raise ShapeError(
-                    f"{poses} poses do not fit {len(cameras)} cameras.",
-                    "Expected one pose, or one for each camera.",
-                    "Give pose_of_view.",
-                )
-            pose_of_view = torch.arange(len(cameras), device=self.device) % poses
-        chosen = self.background if background is None else background.to(self.background)
+        shown = poses_of_views(pose_of_view, len(cameras), poses, self.background)
+        behind = background_of(background, len(cameras), self.background)
         if opacity_scale is not None:
             check_shape("opacity_scale", opacity_scale, len(self.surfels))
             opacity_scale = opacity_scale.to(self.background)
         self.shape()
-        sight = Sight(
-            cameras, parameters, pose_of_view, chosen.expand(len(cameras), -1), opacity_scale, paired, parts
-        )
+        sight = Sight(cameras, parameters, shown, behind, opacity_scale, paired, parts)
         return self._drawing(sight, borrow)
 
     def draw(
@@ -227,10 +235,15 @@ class Avatar:
         """The differentiable way from parameters to pictures; inputs are trusted.
 
         Args:
+            cameras: B cameras, on the avatar's device.
+            parameters: rig parameters name -> (P, d).
+            pose_of_view: (B,) int64, the pose that each view shows.
+            background: (B, 3) RGB.
             paired: every view has a pose of its own, in order (``pose_of_view`` is 0, 1, ..., B - 1), so
                 that nothing is gathered.
             track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
                 the rasterizer alone, without the part that flows through view directions.
+            parts: also draw the colour's parts.
             opacity_scale: (N,) factor of each surfel's opacity.
         """
         if self.shaping and torch.is_grad_enabled():

@@ -11,7 +11,7 @@ from torch import Tensor
 from surfhead.core.components import Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
-from surfhead.core.types import check_all_finite, check_shape
+from surfhead.core.types import Cameras, check_all_finite, check_finite, check_shape
 
 PoseValue = Tensor | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, float]
 """One rig parameter: (d,) or (P, d) numbers, or label -> number for those that have labels."""
@@ -49,18 +49,19 @@ def pose_of(
     return _alike({**whole, **checked(rig, rows, like)})
 
 
-def checked(rig: Rig, given: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
+def checked(rig: Rig, given: Mapping[str, PoseValue], like: Tensor) -> dict[str, Tensor]:
     """Rig parameters name -> (d,) or (P, d) as name -> (P, d) on the device and of the dtype of ``like``.
 
     Raises:
         UnknownNameError: the rig has no such parameter.
-        ShapeError: a wrong shape, or NaN or infinity.
+        ShapeError: a wrong shape, no numbers, or NaN or infinity.
     """
     known = rig.parameters()
     found = {}
     for name, value in given.items():
         if name not in known:
             raise unknown_name("rig parameter", name, known, "Rename or drop it.")
+        value = _numbers(name, value, like)
         rows = value[None] if value.ndim == 1 else value
         check_shape(name, rows, None, known[name].size)
         found[name] = rows.to(like)
@@ -79,10 +80,20 @@ def same_count(parameters: Mapping[str, Tensor]) -> None:
         )
 
 
-def timesteps_of(motion: Mapping[str, Tensor], timesteps: Tensor | int, count: int) -> Tensor:
-    """(P,) int64 indices into a motion of ``count`` timesteps. Raises OptionError for one outside of it."""
+def timesteps_of(motion: Mapping[str, Tensor], timesteps: object, count: int) -> Tensor:
+    """(P,) int64 indices into a motion of ``count`` timesteps.
+
+    Raises:
+        OptionError: one is outside of it, or no whole number.
+    """
     device = next((rows.device for rows in motion.values()), None)
-    index = torch.as_tensor(timesteps, device=device).reshape(-1).long()
+    try:
+        index = torch.as_tensor(timesteps, device=device).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_timesteps(timesteps) from error
+    if index.dtype.is_floating_point and index.numel():
+        raise _no_timesteps(timesteps)
+    index = index.long()
     outside = [i for i in index.tolist() if not 0 <= i < count]
     if motion and (outside or not len(index)):
         raise OptionError(
@@ -91,6 +102,66 @@ def timesteps_of(motion: Mapping[str, Tensor], timesteps: Tensor | int, count: i
             "Choose one of these or give rig parameters.",
         )
     return index
+
+
+def _no_timesteps(given: object) -> OptionError:
+    return OptionError(
+        f'Timesteps "{given}" are no whole numbers.',
+        "Expected an index into the avatar's motion, integers (P,), or rig parameters by name.",
+        "Give such as 3, torch.arange(8) or avatar.pose(jaw=[0.3, 0, 0]).",
+    )
+
+
+def cameras_of(given: object) -> Cameras:
+    """``given``, checked. Raises ShapeError for anything but cameras, and for some that cannot draw."""
+    if not isinstance(given, Cameras):
+        raise ShapeError(
+            f"A {type(given).__name__} is not cameras.",
+            "Expected a surfhead.Cameras, which holds any number of them.",
+            "surfhead.orbit makes some; cameras[0] is the first of them, as a batch of one.",
+        )
+    return given.validate()
+
+
+def poses_of_views(given: Tensor | Sequence[int] | None, views: int, poses: int, like: Tensor) -> Tensor:
+    """(B,) int64: the pose that each view shows, by default its own or the only one.
+
+    Raises:
+        ShapeError: not one whole number a view, or one without a pose (of a GPU's, the kernel says so).
+    """
+    if given is None:
+        if poses not in (1, views):
+            raise ShapeError(
+                f"{poses} poses do not fit {views} cameras.",
+                "Expected one pose, or one for each camera.",
+                "Give pose_of_view.",
+            )
+        return torch.arange(views, device=like.device) % poses
+    index = torch.as_tensor(given)
+    check_shape("pose_of_view", index, views)
+    if index.dtype.is_floating_point or (
+        not index.is_cuda and views and not 0 <= index.min() <= index.max() < poses
+    ):
+        raise ShapeError(
+            f'"pose_of_view" is {index.tolist()}.',
+            f"Expected whole numbers from 0 to {poses - 1}, as there are {poses} poses.",
+            "Check how views and poses were paired.",
+        )
+    return index.to(like.device, torch.int64)
+
+
+def background_of(given: Tensor | Sequence[float] | None, views: int, usual: Tensor) -> Tensor:
+    """(B, 3) RGB; by default the avatar's. Raises ShapeError for another shape, and for NaN."""
+    if given is None:
+        return usual.expand(views, -1)
+    colour = _numbers("background", given, usual)
+    if colour.ndim == 2 and len(colour) == views:
+        check_shape("background", colour, views, 3)
+    else:
+        check_shape("background", colour, 3)
+    if not colour.is_cuda:
+        check_finite("background", colour)
+    return colour.expand(views, -1)
 
 
 def _alike(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -119,5 +190,5 @@ def _labelled(name: str, parameter: RigParameter, values: Mapping[str, float], b
         if label not in parameter.labels:
             remedy = "Rename or drop it." if parameter.labels else "Give all its values by their places."
             raise unknown_name(f'value of rig parameter "{name}"', label, parameter.labels, remedy)
-        rows[:, parameter.labels.index(label)] = float(value)
+        rows[:, parameter.labels.index(label)] = _numbers(f"{name}: {label}", value, base)
     return rows

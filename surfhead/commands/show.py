@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import sys
 from typing import Annotated, Any, get_type_hints
 
@@ -35,8 +36,9 @@ def show_preset(name: str) -> None:
     """Print a preset as the TOML it amounts to."""
     import tomli_w
 
-    from surfhead.runs.layers import preset, preset_description
+    from surfhead.runs.layers import present_preset, preset, preset_description
 
+    name = present_preset(name)
     tables = preset(name)
     typer.echo(f"preset {name}: {preset_description(name)}\n")
     typer.echo(tomli_w.dumps(dict(sorted(tables.items(), key=lambda row: isinstance(row[1], dict)))))
@@ -48,6 +50,7 @@ def show_component(kind: str, name: str) -> None:
 
     first_word("show")  # most components need PyTorch
     cls: Any = registry().get(kind, name)
+    name = cls.name  # an old name may have been given
     end_waiting()
     source = registry().registration(kind, name).source
     out = console()
@@ -57,7 +60,7 @@ def show_component(kind: str, name: str) -> None:
     state = "can run here" if reason is None else f"cannot run here: {reason}"
     out.print(f"from {origin} ({source.origin}); {state}\n", style="dim")
     manual = inspect.getdoc(sys.modules[cls.__module__]) or inspect.getdoc(cls) or ""
-    out.print(manual)
+    say(flowing(manual))
     if kind == "regularizer":
         out.print(
             f"\nPublished weight {cls.weight:g}, from {cls.start:.0%} of the run on; "
@@ -72,6 +75,20 @@ def show_component(kind: str, name: str) -> None:
     if kind == "rig" and reason is None:
         out.print(_identity_words(cls))
     say(f"Source: {inspect.getsourcefile(cls)}")
+
+
+def flowing(manual: str) -> str:
+    """A docstring with a paragraph and a point of a list on one line each, indented lines as they are."""
+    lines: list[str] = []
+    for line in (
+        re.sub("^::\n\n", "", manual, flags=re.M).replace("::\n", ":\n").replace("``", "`").splitlines()
+    ):
+        apart = not line or line.startswith(("- ", " " * 4))
+        if apart or not lines or not lines[-1] or lines[-1].startswith(" " * 4):
+            lines.append(line)
+        else:
+            lines[-1] += f" {line.strip()}"
+    return "\n".join(lines)
 
 
 def _identity_words(cls: Any) -> str:

@@ -82,6 +82,7 @@ class RunConfig:
     scale_momenta: bool = True
     graphs: bool = True
     surfels_per_triangle: int = option(1, "Surfels a triangle at the start.", low=1, high=256)
+    max_initial_surfels: int = option(0, "But so many in all at most; 0: no limit.", low=0, high=10**8)
     initial_surfels: int = option(0, "Or about so many in all, by area; 0: not.", low=0, high=10**8)
     baseline: bool = False
     initial_colours: Literal["declared", "mean"] = "declared"
@@ -187,8 +188,7 @@ def as_tables(config: RunConfig) -> dict[str, Any]:
                 for name, t in value.items()
             }
         elif item.name == "rate":
-            rates: dict[str, Any] = {}
-            tables[item.name] = rates
+            rates: dict[str, Any] = tables.setdefault(item.name, {})
             for group, rate in value.items():
                 above, _, name = group.rpartition(".")  # those of the rig: rig.NAME
                 table = rates.setdefault(above, {}) if above else rates

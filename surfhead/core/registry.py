@@ -31,6 +31,7 @@ from surfhead.core.errors import (
     unknown_name,
 )
 from surfhead.core.hookspecs import KINDS
+from surfhead.terminal import renamed
 
 if TYPE_CHECKING:
     from surfhead.core.component import Component
@@ -99,21 +100,15 @@ class Registry:
 
     def discover(self) -> Registry:
         """Load the built-in catalogues, the entry points and the files of ``$SURFHEAD_PLUGINS``."""
-        package = importlib.import_module("surfhead.plugins")
+        built_in = importlib.import_module("surfhead.plugins")
         version = importlib.import_module("surfhead").__version__
-        for found in pkgutil.iter_modules(package.__path__, "surfhead.plugins."):
+        for found in pkgutil.iter_modules(built_in.__path__, "surfhead.plugins."):
             module = importlib.import_module(found.name)
-            source = Source("built-in", "surfhead", module.__file__ or "", "surfhead", version)
-            self.add(module, source)
+            self.add(module, Source("built-in", "surfhead", module.__file__ or "", "surfhead", version))
         for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
-            distribution = point.dist
-            source = Source(
-                "entry point",
-                distribution.name if distribution else point.name,
-                point.value,
-                distribution.name if distribution else "",
-                distribution.version if distribution else "",
-            )
+            package = point.dist.name if point.dist else ""
+            version = point.dist.version if point.dist else ""
+            source = Source("entry point", package or point.name, point.value, package, version)
             try:
                 module = point.load()
                 self.add(module, _located(source, module))
@@ -131,8 +126,8 @@ class Registry:
             self.load_file(path)
         except SurfheadError as error:
             source = Source("file", str(path), str(path))
-            self.problems = [problem for problem in self.problems if problem.source != source]
-            self.problems.append(Problem(source, error.what, error))
+            others = [problem for problem in self.problems if problem.source != source]
+            self.problems = [*others, Problem(source, error.what, error)]
 
     def load_file(self, path: Path, expected: str = "") -> None:
         """Load a plugin from a file that the user named or trusts, if ``expected`` is its SHA-256, or empty.
@@ -183,8 +178,7 @@ class Registry:
                 "Correct the name or the arguments of the hook.",
             ) from error
         found: list[Registration] = []
-        callers = self.manager.get_hookcallers(plugin) or []
-        for caller in callers:
+        for caller in self.manager.get_hookcallers(plugin) or []:
             kind = caller.name.removeprefix("register_").removesuffix("s")
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is plugin:
@@ -232,6 +226,8 @@ class Registry:
                 "Uninstall one of them or rename its component.",
             )
         if not rows:
+            if (new := renamed.component(kind, name)) != name:
+                return self.registration(kind, new)
             known = self.names(kind)
             for problem in self.problems:
                 if name in (problem.source.label, Path(problem.source.file).stem):
@@ -246,7 +242,7 @@ class Registry:
     def get(self, kind: str, name: str) -> type[Component]:
         """The class of a registered component, imported now if need be."""
         registration = self.registration(kind, name)
-        target = registration.target
+        target, name = registration.target, registration.name
         if isinstance(target, str):
             module_name, _, attribute = target.partition(":")
             try:
@@ -301,7 +297,7 @@ class Registry:
                 f"Available: {', '.join(self.usable(kind, device)) or 'none'}.",
                 "Choose one of these, or see `surfhead doctor`.",
             )
-        chosen = options or {}
+        chosen = renamed.options(kind, cls.name, options or {})
         return cls(build_options(cls, chosen if length is None else options_in_images(cls, chosen, length)))
 
     def usable(self, kind: str, device: str = "cpu") -> list[str]:

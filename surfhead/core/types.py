@@ -84,6 +84,8 @@ class Cameras:
 
     def __getitem__(self, index: slice | Tensor | list[int] | int) -> Cameras:
         if isinstance(index, int):
+            if not -len(self) <= index < len(self):  # which also ends a loop over them
+                raise IndexError(f"there is no camera {index} of {len(self)}")
             index = slice(index, index + 1) if index != -1 else slice(-1, None)
         return replace(
             self,

@@ -52,8 +52,10 @@ def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
         OptionError: an angle outside 0 to 180 degrees, or an empty picture.
     """
     for name, value in (("height", height), ("width", width)):
-        if value < 1:
-            raise OptionError(f'"{name}" is {value}.', "Expected at least 1.", f"Mend --size, or --{name}.")
+        if not (isinstance(value, int) and value >= 1):
+            raise OptionError(
+                f'"{name}" is {value}.', "Expected a whole number, at least 1.", f"Mend --size, or --{name}."
+            )
     if not 0.0 < field_of_view < 180.0:
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."

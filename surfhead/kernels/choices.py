@@ -12,11 +12,13 @@ WANTED = "SURFHEAD_FUSED"
 ENVIRONMENT = "SURFHEAD_PLAIN"
 """Names, between commas, of fused forms that PyTorch's operations take instead."""
 
-ON_GPU = ("rig", "highlight", "blocks")
-"""A rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics.
+ON_GPU = ("rig", "highlight", "blocks", "lit")
+"""A rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics; colours
+under distant light.
 
-They are right (tests/gpu) but not used unless asked for: on the first GPU they met, pictures and steps with
-them were not captured in CUDA graphs any more, which costs more than they save (benchmarks/NOTES.md)."""
+Not used unless asked for. The first three are right (tests/gpu), but on the first GPU they met, pictures and
+steps with them were not captured in CUDA graphs any more, which costs more than they save
+(benchmarks/NOTES.md). The last ran on no GPU yet, only in the tests' emulator."""
 
 ON_CPU = "cpu"
 """All fused forms on a CPU; its rasterizer is chosen by its own name."""

@@ -44,6 +44,17 @@ def serves(tensor: torch.Tensor) -> bool:
     )
 
 
+@cache
+def knows(module: str, name: str = "") -> bool:
+    """Whether the loaded library has a kernel; asks by a launch over nothing."""
+    nothing = Rows()
+    nothing.block = nothing.threads = 1
+    found: int = cpu.library().surfhead_rows(
+        cpu.instruction_set(), module.encode(), (name or module).encode(), ctypes.byref(nothing)
+    )
+    return found == 0
+
+
 def run(module: str, name: str, structure: ctypes.Structure, grid: tuple[int, ...], threads: int) -> None:
     """Run a kernel over its grid. Raises UnavailableError without the library."""
     if min(grid) <= 0:

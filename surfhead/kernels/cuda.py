@@ -16,6 +16,7 @@ from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions
 from surfhead.kernels.cuda_driver import unavailable
 from surfhead.kernels.cuda_highlight import lobe_inputs
 from surfhead.kernels.cuda_highlight import serves as _knows_lobes
+from surfhead.kernels.cuda_lit import lit_colours
 from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
 from surfhead.kernels.cuda_pictures import picture_losses
@@ -38,6 +39,7 @@ __all__ = [
     "compile_kernels",
     "harmonic_colours",
     "length_term",
+    "lit_colours",
     "lobe_inputs",
     "normal_term",
     "overflows",
@@ -51,6 +53,7 @@ __all__ = [
     "screen_gradients",
     "serves",
     "serves_joints",
+    "serves_lit",
     "serves_lobes",
     "skin_vertices",
     "unavailable",
@@ -65,6 +68,11 @@ def serves(tensor: torch.Tensor) -> bool:
 def serves_joints(tensor: torch.Tensor, joints: int) -> bool:
     """Whether a rig of so many joints is posed by the kernels."""
     return chosen("rig") and _knows_joints(joints) and serves(tensor)
+
+
+def serves_lit(tensor: torch.Tensor) -> bool:
+    """Whether colours under distant light have a kernel here."""
+    return chosen("lit") and serves(tensor)
 
 
 def serves_lobes(tensor: torch.Tensor, lobes: int) -> bool:

@@ -14,7 +14,7 @@ from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
 from surfhead.files.places import resolved
 from surfhead.runs import trust
-from surfhead.runs.layers import configured, merge, read_file, with_optional_rates
+from surfhead.runs.layers import configured, merge, present_preset, read_file, with_optional_rates
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.restoration import RIG_FILES
 from surfhead.training.weighted_term import make_terms
@@ -40,6 +40,7 @@ def configure(
     """
     tables: dict[str, Any] = {}
     if preset:
+        preset = present_preset(preset)
         tables = merge(tables, {**with_optional_rates(preset_tables(preset), True), "preset": preset})
     if file is not None:
         tables = merge(tables, with_optional_rates(read_file(file), False))

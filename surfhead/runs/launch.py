@@ -18,10 +18,11 @@ LAUNCH = (
     "import sys; from surfhead.runs.launch import take_part; from surfhead.cli import main; "
     "sys.exit(take_part(main))"
 )
-INTERRUPTED = 130
+BAD_INPUT, INTERRUPTED = 2, 130  # as the command line's own
 MOST = 256  # processes; each loads PyTorch
 LEAVE = 120  # seconds for a step in hand and a checkpoint; newer PyTorch's 30 are few on a busy machine
-LATER = 3.0  # seconds for the first process to word an error that all meet
+LATER = 30.0  # seconds for the first process to word an error that all meet; its end is theirs
+SOON = 3.0  # the same for what one met alone, on whose end the others may wait
 
 
 def started_together() -> int:
@@ -44,7 +45,7 @@ def take_part(main: Callable[[list[str]], int]) -> int:
         code = main(sys.argv[1:])
     finally:
         if code not in (0, INTERRUPTED) and not started_first():
-            time.sleep(LATER)
+            time.sleep(LATER if code == BAD_INPUT else SOON)
     return code
 
 
@@ -90,6 +91,9 @@ def run_together(arguments: Sequence[str], count: int) -> int:
         try:
             elastic_launch(config, sys.executable)("-u", "-c", LAUNCH, *arguments)
         except ChildFailedError as failure:
+            worded = failure.failures.get(0)
+            if worded is not None and worded.exitcode == BAD_INPUT:
+                return BAD_INPUT  # the others met the same, or only that it left
             number, first = failure.get_first_failure()
             # a process that fails takes others with it, and torchrun may meet both at one look
             for other, how in sorted(failure.failures.items()):

@@ -15,6 +15,8 @@ from typing import Any
 from surfhead.core.config import COMPONENTS, RunConfig, resolve
 from surfhead.core.errors import DataError, OptionError, unknown_name
 from surfhead.files.bounds import regular
+from surfhead.runs.new_names import with_new_names
+from surfhead.terminal import renamed
 
 # the lowest layer: what a run is made of where nothing else is said
 USUAL = {
@@ -37,8 +39,14 @@ def preset_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
+def present_preset(name: str) -> str:
+    """What a preset is called now."""
+    return name if name in preset_names() else renamed.preset(name)
+
+
 def preset(name: str) -> dict[str, Any]:
     """A preset's tables; a preset may build on another through its key ``base``."""
+    name = present_preset(name)
     if name not in preset_names():
         raise unknown_name("preset", name, preset_names(), "See `surfhead list preset`.")
     text = (resources.files("surfhead") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
@@ -80,8 +88,9 @@ def _holds_nul(value: Any) -> bool:
 
 
 def merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of a lower layer overridden by those of a higher one."""
-    merged = dict(low)
+    """Tables of a lower layer overridden by those of a higher one; old names become the present ones."""
+    merged = with_new_names(low, {})
+    high = with_new_names(high, merged)
     for key, value in high.items():
         old, value = _written_out(key, merged.get(key)), _written_out(key, value)
         if not (isinstance(old, Mapping) and isinstance(value, Mapping)):

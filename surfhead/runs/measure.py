@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surfhead.avatars.scene_motion import motion_for
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, OptionError
 from surfhead.runs.run import Run
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def evaluate_run(
     run: Run | Path | str,
     *,
     data: str | None = None,
-    splits: tuple[str, ...] = ("val", "test"),
+    splits: Sequence[str] = ("val", "test"),
     device: str = "auto",
     out: Path | str | None = None,
     limit: int = 0,
@@ -29,7 +30,8 @@ def evaluate_run(
     Args:
         run: a run, opened or its folder.
         data: another data set's folder.
-        splits: which splits; empty ones are left out.
+        splits: which splits, or one; empty ones are left out.
+        device: ``auto``, ``cpu``, ``cuda``.
         out: where to write; by default eval/ in the run.
         limit: at most this many views a split; 0 means all.
         moved: where the run's own data are now.
@@ -41,7 +43,11 @@ def evaluate_run(
     Raises:
         DataError: no run, no checkpoint, or no views in these splits.
         UnknownNameError: there is no such split.
+        OptionError: a negative limit.
     """
+    splits = (splits,) if isinstance(splits, str) else tuple(splits)
+    if limit < 0:
+        raise OptionError(f'"limit" is {limit}.', "Expected at least 0, which is all.", "Mend --limit.")
     from surfhead.measuring.evaluation import evaluate
 
     read = (run if isinstance(run, Run) else Run(run, moved)).on(data)
@@ -63,5 +69,6 @@ def evaluate_run(
             found.write(target)
             results[split] = found
     if not results:
-        raise DataError(f"The data set has no views in: {', '.join(splits)}.", "", "Choose another --split.")
+        said = f"The data set has no views in: {', '.join(splits)}." if splits else "No split was named."
+        raise DataError(said, "Known: train, val, test, all.", "Choose another --split.")
     return results

@@ -12,6 +12,7 @@ from surfhead.core.errors import ContractError
 from surfhead.core.registry import registry
 from surfhead.files.places import is_file
 from surfhead.runs import trust
+from surfhead.runs.new_names import present_name
 
 
 def component_versions(config: RunConfig, avatar: Avatar) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def check_components(meta: Mapping[str, Any], where: Path) -> None:
         kind, name = row["kind"], row["name"]
         if row["sha256"] and not trust.loaded(row["sha256"]):
             trust.load_foreign(Path(row["file"]), where / "state.json")
-        if name not in found.names(kind):
+        if present_name(kind, name) not in found.names(kind):
             package = row["package"] or "the plugin that provides it"
             version = f"=={row['version']}" if row["version"] else ""
             raise ContractError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from surfhead.avatars.state import AvatarState
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.runs.folder import CONFIG
+from surfhead.runs.new_names import present_name
 from surfhead.runs.provenance import check_components
 from surfhead.training import checkpoint
 
@@ -102,6 +103,7 @@ def _at_hand(rig: RigRecord, config: RunConfig, path: Path) -> Choice:
         DataError: one is missing; says how to tell its present place.
     """
     options = dict(rig.options)
+    rig = replace(rig, name=present_name("rig", rig.name))
     if config.rig.name in ("auto", rig.name):
         options |= {key: config.rig.options[key] for key in RIG_FILES if config.rig.options.get(key)}
     for key in RIG_FILES:

@@ -39,6 +39,9 @@ class Run:
         self.data = data
         self.other_data = False
 
+    def __repr__(self) -> str:
+        return f'Run("{self.folder}")'
+
     def on(self, data: str | None) -> Run:
         """The same run with another data set of the same rig; None: with its own."""
         made = Run(self.folder)

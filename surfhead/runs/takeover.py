@@ -26,7 +26,7 @@ from surfhead.data.opening import data_choice, open_scene
 from surfhead.files.places import resolved
 from surfhead.runs.claim import claimed
 from surfhead.runs.folder import CONFIG, run_folder
-from surfhead.runs.layers import configured, merge
+from surfhead.runs.layers import configured, merge, present_preset
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.train import make_trainer
@@ -95,7 +95,8 @@ def _configuration(
     tables["data"] = {"name": stored.dataset or _any_reader()}
     if data is not None:
         tables |= {"path": str(resolved(data)), "data": {"name": data_choice(data).name}}
-    return configured(merge(merge({**preset_tables(preset), "preset": preset}, tables), settings))
+    name = present_preset(preset)
+    return configured(merge(merge({**preset_tables(name), "preset": name}, tables), settings))
 
 
 def _any_reader() -> str:

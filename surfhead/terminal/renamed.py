@@ -1,13 +1,16 @@
 """Public names that have another name now: the old ones work on, say so, and say until when.
 
-The policy is in docs/reference/compatibility.md; a test holds every row of the tables to it.
+The policy is in docs/reference/compatibility.md; a test holds every row of the tables to it. Plugins
+add names of their own with ``rename``.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TextIO
 
 
 class Renamed(NamedTuple):
@@ -17,16 +20,93 @@ class Renamed(NamedTuple):
     gone: str
 
 
+class RenamedWarning(DeprecationWarning):
+    """A name, an option or a setting has another name now. The command line shows it as a note."""
+
+
 # old name -> what it is called now, of `surfhead` and of `surfhead.core.api`
 OF_PACKAGE: dict[str, Renamed] = {}
 OF_PLUGINS: dict[str, Renamed] = {}
 # command -> the same of its options
 OF_OPTIONS: dict[str, dict[str, Renamed]] = {}
+# kind -> the same of its components; (kind, component) -> of that one's options
+OF_COMPONENTS: dict[str, dict[str, Renamed]] = {}
+OF_COMPONENT_OPTIONS: dict[tuple[str, str], dict[str, Renamed]] = {}
+OF_PRESETS: dict[str, Renamed] = {}
+# a run's own settings as --set has them, such as ``evaluate.every``, and of a rate's group, ``rate.position``
+OF_SETTINGS: dict[str, Renamed] = {}
 
 
-def sentence(old: str, row: Renamed, place: str = "") -> str:
-    """What a user of an old name is told; ``place`` stands before both names."""
-    return f'"{place}{old}" is called "{place}{row.new}" now; the old name is gone with version {row.gone}.'
+def rename(kind: str, old: str, new: str, gone: str, *, of: str = "") -> None:
+    """Let a plugin's component, or an option of it, be called by its old name, too.
+
+    Users of the old name get the new one and are told; configurations of older runs open. A name that
+    somebody has registered is never taken for an old one.
+
+    Args:
+        kind: such as ``deformer``.
+        old, new: the component's names, or the option's.
+        gone: the version that the old name is gone with, and whose, such as ``2.0 of surfhead-mine``.
+        of: the component whose option it is, by its new name; empty: a component.
+    """
+    table = OF_COMPONENT_OPTIONS.setdefault((kind, of), {}) if of else OF_COMPONENTS.setdefault(kind, {})
+    table[old] = Renamed(new, gone)
+
+
+def sentence(old: str, row: Renamed, place: str = "", noun: str = "", of: str = "") -> str:
+    """What a user of an old name is told: ``noun`` "``place`` old" of ``of`` is called "``place`` new"."""
+    said = f'{noun} "{place}{old}"'.lstrip() + (f" of {of}" if of else "")
+    return f'{said} is called "{place}{row.new}" now; the old name is gone with version {row.gone}.'
+
+
+def tell(text: str) -> None:
+    """Warn of an old name with a ``RenamedWarning``, at the place outside of the package that used it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("surfhead."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, RenamedWarning, stacklevel=level)
+
+
+@contextmanager
+def noted(stream: TextIO | None = None) -> Iterator[None]:
+    """Within it, each old name is a note on standard error, once, instead of a warning."""
+    usual, said = warnings.showwarning, set()
+
+    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+        if not issubclass(category, RenamedWarning):
+            usual(message, category, *place, **more)
+        elif str(message) not in said:
+            said.add(str(message))
+            print(f"note: {message}", file=stream or sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RenamedWarning)
+        warnings.showwarning = show
+        yield
+
+
+def component(kind: str, name: str) -> str:
+    """What a component is called now; tells whoever used another name."""
+    return _now(OF_COMPONENTS.get(kind, {}), name, kind)
+
+
+def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's options by what they are called now; ``name`` is the component's present one."""
+    table = OF_COMPONENT_OPTIONS.get((kind, name), {})
+    new = {_now(table, key, "option", f'{kind} "{name}"'): value for key, value in given.items()}
+    return {**new, **{key: value for key, value in given.items() if key not in table}}  # new names count
+
+
+def preset(name: str) -> str:
+    """What a preset is called now."""
+    return _now(OF_PRESETS, name, "preset")
+
+
+def _now(table: Mapping[str, Renamed], name: str, noun: str, of: str = "") -> str:
+    if name not in table:
+        return name
+    tell(sentence(name, table[name], noun=noun, of=of))
+    return table[name].new
 
 
 def present(module: str, name: str, table: Mapping[str, Renamed], up: int = 2) -> str:

@@ -50,7 +50,10 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
                 "Add --deformer static, or give data tracked with a head model.",
             )
         rest = rig.rest()
-        counts = torch.full((len(rest.topology.triangles),), config.surfels_per_triangle)
+        triangles, each = len(rest.topology.triangles), config.surfels_per_triangle
+        if config.max_initial_surfels > 0:
+            each = max(min(each, config.max_initial_surfels // triangles), 1)
+        counts = torch.full((triangles,), each)
         if config.initial_surfels > 0:
             counts = shares(rest, config.initial_surfels)
         triangle, offset, log_scale = scatter(rest, counts, generator)

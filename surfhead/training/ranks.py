@@ -240,3 +240,4 @@ def _join(device: torch.device) -> None:
         dist.init_process_group("nccl", timeout=PATIENCE, device_id=device)
     else:
         dist.init_process_group("gloo", timeout=PATIENCE)
+        dist.barrier()  # one that met an error and left would break the connections others are still making

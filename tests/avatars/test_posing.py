@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,3 +71,56 @@ def test_what_a_rig_lacks_or_a_pose_cannot_be_is_refused_by_name(avatar: surfhea
         avatar.pose(jaw=torch.zeros(2, 3), neck=torch.zeros(3, 3))
     with pytest.raises(OptionError, match="Timestep 99 is outside"):
         avatar.pose(99)
+
+
+def views(avatar: surfhead.Avatar, count: int) -> surfhead.Cameras:
+    return surfhead.orbit(avatar, count, height=8, width=8)
+
+
+@pytest.mark.parametrize("given", [1.5, [0.5], None, "a", torch.tensor([1.0])])
+def test_timesteps_are_whole_numbers(avatar: surfhead.Avatar, given: Any) -> None:
+    with pytest.raises(OptionError, match="no whole numbers"):
+        avatar.render(views(avatar, 1), given)
+
+
+@pytest.mark.parametrize("given", [[0, 1], [0, 1, 2], [0, 1, -1], [0.0, 1.0, 1.0], torch.tensor([[0, 1, 1]])])
+def test_every_view_shows_a_pose_that_is_there(avatar: surfhead.Avatar, given: Any) -> None:
+    with pytest.raises(ShapeError, match="pose_of_view"):
+        avatar.render(views(avatar, 3), [0, 1], pose_of_view=given)
+    one = avatar.render(views(avatar, 3), [0, 1], pose_of_view=[0, 1, 1]).output.rgb
+    two = avatar.render(views(avatar, 3), torch.tensor([0, 1, 1])).output.rgb
+    torch.testing.assert_close(one, two)
+
+
+def test_a_background_is_a_colour(avatar: surfhead.Avatar) -> None:
+    for wrong in ([0.0, 0.0], [[0.0, 0.0, 0.0]] * 3, [0.0, 0.0, float("nan")], "blue"):
+        with pytest.raises(ShapeError, match="background"):
+            avatar.render(views(avatar, 2), 0, background=wrong)  # type: ignore[arg-type]
+    camera = views(avatar, 1)
+    red = avatar.render(camera, 0, background=(1, 0, 0), opacity_scale=torch.zeros(len(avatar.surfels)))
+    assert torch.equal(red.output.rgb[0, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
+
+
+def test_what_is_no_camera_or_number_is_named(avatar: surfhead.Avatar) -> None:
+    with pytest.raises(ShapeError, match="A list is not cameras"):
+        avatar.render([views(avatar, 1)], 0)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match='"expression: smile_left" is no table of numbers'):
+        avatar.pose(expression={"smile_left": "wide"})  # type: ignore[dict-item]
+    pose = avatar.pose(jaw=[0.1, 0.0, 0.0])["jaw"]
+    drawn = avatar.render(views(avatar, 1), {"jaw": [0.1, 0.0, 0.0]}).rig_parameters["jaw"]
+    assert torch.equal(drawn, pose)
+    with pytest.raises(OptionError, match="whole number"):
+        surfhead.orbit(avatar, 2, height=8.5, width=8)  # type: ignore[arg-type]
+
+
+def test_cameras_are_counted(avatar: surfhead.Avatar) -> None:
+    cameras = views(avatar, 3)
+    assert [len(camera) for camera in cameras] == [1, 1, 1]  # a loop over them ends
+    assert torch.equal(cameras[-1].camera_from_world, cameras[2].camera_from_world)
+    for wrong in (3, -4):
+        with pytest.raises(IndexError, match="no camera"):
+            _ = cameras[wrong]
+
+
+def test_an_avatar_says_what_it_is(avatar: surfhead.Avatar) -> None:
+    assert repr(avatar).startswith("<Avatar procedural jbs ")

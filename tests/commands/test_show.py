@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 
+from surfhead.commands.show import flowing
 from surfhead.core.hookspecs import KINDS
 from surfhead.core.registry import registry
 from surfhead.runs.layers import merge, preset, preset_names
@@ -44,6 +45,11 @@ def test_the_manual_is_the_modules_docstring(surfhead: Surfhead) -> None:
     out = surfhead("show", "dataset", "tiny", "--plugin", str(TINY)).out
     assert "a static scene of 80 points seen by four cameras" in out
     assert out.splitlines()[-1] == f"Source: {TINY}"
+
+
+def test_a_manual_flows_and_keeps_lists_and_examples() -> None:
+    manual = "One\ntwo.\n\n::\n\n    a  b\n    c\n\nPoints::\n- ``x``, which\n  is long\n- y\n\nEnd."
+    assert flowing(manual) == "One two.\n\n    a  b\n    c\n\nPoints:\n- `x`, which is long\n- y\n\nEnd."
 
 
 @pytest.mark.parametrize("name", preset_names())

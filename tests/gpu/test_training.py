@@ -184,11 +184,19 @@ def test_statistics() -> None:
         torch.testing.assert_close(value.double(), found[1][name], rtol=1e-4, atol=1e-6)
 
 
+def lit() -> list[Tensor]:
+    """Nine surfels in two views, and two quadrics."""
+    surfels = many((9, 3), (9, 15, 3), (9, 1), (9, 1), (2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 9, 3))
+    return [*surfels, *many((13, 3), (13, 3))]
+
+
 OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "rest_directions_cuda": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
     "rest_directions_cuda_backward": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
     "harmonic_colours_cuda": lambda: (*many((9, 3), (9, 15, 3), (2, 9, 3)), 3),
     "harmonic_colours_cuda_backward": lambda: (*many((2, 9, 3), (9, 3), (9, 15, 3), (2, 9, 3)), 2, True),
+    "lit_colours_cuda": lambda: (*lit(), 2),
+    "lit_colours_cuda_backward": lambda: (*many((2, 9, 3)), *lit(), 2),
     "normal_term_cuda": lambda: (*many((1, 9, 9), (1, 9, 9), (1, 9, 9, 3), (1, 3, 3)), None),
     "normal_term_cuda_backward": lambda: (
         *many((), (1, 9, 9), (1, 9, 9), (1, 9, 9, 3), (1, 3, 3)), None,

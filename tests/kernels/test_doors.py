@@ -13,9 +13,12 @@ from surfhead.core.errors import ShapeError
 from surfhead.kernels import (
     choices,
     cpu,
+    cpu_lit,
+    cpu_rows,
     cuda_colours,
     cuda_driver,
     cuda_highlight,
+    cuda_lit,
     cuda_optimiser,
     cuda_pictures,
     cuda_rasterizer,
@@ -36,6 +39,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cuda_driver, "run", launched)
     monkeypatch.setattr(cuda_driver, "kernels", launched)
+    monkeypatch.setattr(cpu_rows, "run", launched)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
 
 
@@ -52,6 +56,9 @@ BLEND = ((9, 4), (2, 4, 4), (2, 12, 3), (2, 4, 6), (4, 3, 3))
 DRAWN = [*many((1, 9, 3), (1, 9, 3, 2), (1, 9, 3), (9,), (2, 9, 3), (2, 4, 4), (2, 3, 3)), index(2)]
 SURFELS = [*many((1, 9, 3), (1, 9, 3, 2), (1, 9, 3), (9,), (2, 9, 3), (2, 3))]
 PACKED = torch.ones(2, 16, dtype=torch.float64)
+LIT = many(
+    (9, 3), (9, 15, 3), (9, 1), (9, 1), (2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 9, 3), (13, 3), (13, 3)
+)  # fmt: skip
 KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "rest_directions": (cuda_colours._directions, many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3))),
     "rest_directions_backward": (
@@ -87,6 +94,10 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         cuda_highlight._inputs_backward,
         [*many((2, 9, 48), (9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True],
     ),
+    "lit_colours": (cuda_lit._colours, [*LIT, 3]),
+    "lit_colours_backward": (cuda_lit._backward, [*many((2, 9, 3)), *LIT, 3]),
+    "lit_colours_cpu": (cpu_lit._colours, [*LIT, 3]),
+    "lit_colours_cpu_backward": (cpu_lit._backward, [*many((2, 9, 3)), *LIT, 3]),
     "pose_triangles": (cuda_triangles._pose, [*many((2, 6, 3)), index(4, 3), *many((4, 14))]),
     "pose_triangles_backward": (
         cuda_triangles._pose_backward,
@@ -138,7 +149,7 @@ def test_every_tensor_is_checked(name: str) -> None:
                 continue  # another number of vertices is no fault
             if (name, place) == ("pose_triangles_backward", 3) and value.shape == (2, 7, 3):
                 continue
-            if name.startswith("harmonic_colours") and value.shape == (9, 16, 3):
+            if name.startswith(("harmonic_colours", "lit_colours")) and value.shape == (9, 16, 3):
                 continue  # more coefficients than the degree needs are none either
             with pytest.raises(ShapeError, match=r"(?s)kernel.*Expected"):
                 call(*given[:place], value, *given[place + 1 :])

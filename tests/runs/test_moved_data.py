@@ -17,7 +17,7 @@ from surfhead.training import checkpoint
 
 
 def test_moved_data_continue_a_run_if_they_are_the_same(
-    small_settings: dict[str, Any], tmp_path: Path
+    small_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cls: Any = type(create("dataset", "blender"))
     old = tmp_path / "old"
@@ -45,8 +45,11 @@ def test_moved_data_continue_a_run_if_they_are_the_same(
 
     for picture in other.rglob("*.png"):
         Image.open(picture).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(picture)
+    looks: list[Any] = []
+    monkeypatch.setattr("surfhead.runs.train.look_at_data", lambda *args: looks.append(args))
     with pytest.raises(DataError, match="are not those that"):
         train(str(other), out=run, resume=True)
+    assert looks == []  # what is not the run's own is compared before anything else is done with it
     assert read_config(run).path == str(new)
 
 

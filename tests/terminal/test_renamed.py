@@ -13,6 +13,9 @@ import typer
 import surfhead as package
 from surfhead import cli
 from surfhead.core import api
+from surfhead.core.config import RIG_KEYS, Exports, Freeze, Occasions, RunConfig
+from surfhead.core.registry import registry
+from surfhead.runs.layers import preset_names
 from surfhead.terminal import renamed
 from surfhead.terminal.renamed import Renamed
 from tests.commands.conftest import surfhead
@@ -78,6 +81,20 @@ def test_the_tables_keep_the_policy() -> None:
     for command, table in renamed.OF_OPTIONS.items():
         parameters = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
         check(table, [name for parameter in parameters for name in parameter.opts], changes)
+    for kind, table in renamed.OF_COMPONENTS.items():
+        check(table, registry().names(kind), changes)
+    for (kind, name), table in renamed.OF_COMPONENT_OPTIONS.items():
+        component: Any = registry().get(kind, name)
+        check(table, [*component.Options.__dataclass_fields__], changes)
+    check(renamed.OF_PRESETS, preset_names(), changes)
+    check(renamed.OF_SETTINGS, settings(), changes)
+
+
+def settings() -> list[str]:
+    """A run's own settings, as --set has them."""
+    sections = {"freeze": Freeze, "evaluate": Occasions, "checkpoint": Occasions, "export": Exports}
+    inner = [f"{name}.{key}" for name, section in sections.items() for key in section.__dataclass_fields__]
+    return [*RunConfig.__dataclass_fields__, *inner, *(f"rig.{key}" for key in RIG_KEYS)]
 
 
 def check(table: dict[str, Renamed], there: list[str], changes: str) -> None:
@@ -87,6 +104,19 @@ def check(table: dict[str, Renamed], there: list[str], changes: str) -> None:
         assert old not in there, old
         assert tuple(map(int, gone.split("."))) > version, f"{old} should be gone"
         assert f"`{old}`" in changes, old
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"old": Renamed("evaluate.never", "0.4")}, "never"),
+        ({"rig.train": Renamed("baseline", "0.4")}, "rig.train"),
+        ({"evaluate.often": Renamed("evaluate.every", "0.4")}, "often"),
+    ],
+)
+def test_a_setting_against_the_policy_is_found(row: dict[str, Renamed], fault: str) -> None:
+    with pytest.raises(AssertionError, match=fault):
+        check(row, settings(), "- `old` is called `iterations` now.")
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,15 @@ def test_the_back_that_no_picture_shows_is_hidden_and_starts_as_what_is_round_it
     assert float(colours[hair].mean()) < 0.6 * float(bare.colours[bare.shown == 0].mean())
 
 
+@pytest.mark.parametrize(("most", "each"), [(0, 11), (11 * 9140, 11), (11 * 9140 - 1, 10), (1, 1)])
+def test_a_head_of_many_triangles_starts_with_fewer_surfels_on_each(
+    opened: Opened, most: int, each: int
+) -> None:
+    settings = {**SETTINGS, "surfels_per_triangle": 11, "max_initial_surfels": most}
+    avatar = make_avatar(configure(preset="tiny", settings=settings), opened.scene, torch.device("cpu"))
+    assert avatar.surfels.triangle.bincount().unique().tolist() == [each]
+
+
 def test_a_share_is_of_the_pictures_looked_at(opened: Opened) -> None:
     scene = opened.scene
     avatar = make_avatar(configure(preset="tiny", settings=SETTINGS), scene, torch.device("cpu"))

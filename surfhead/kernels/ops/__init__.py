@@ -12,6 +12,7 @@ from surfhead.kernels.ops.blending import relative_logarithms as relative_logari
 from surfhead.kernels.ops.colours import harmonic_colours as harmonic_colours
 from surfhead.kernels.ops.colours import rest_directions as rest_directions
 from surfhead.kernels.ops.colours import to_rest as to_rest
+from surfhead.kernels.ops.lit import lit_colours as lit_colours
 from surfhead.kernels.ops.lobes import lobe_inputs as lobe_inputs
 from surfhead.kernels.ops.screen import screen_gradients as screen_gradients
 from surfhead.kernels.ops.skinning import pose_joints as pose_joints

@@ -57,6 +57,7 @@ from surfhead.core.api import (
     option,
     planes,
 )
+from surfhead.kernels import ops
 from surfhead.maths.light import Light
 from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.appearances.diffuse import RATE, Diffuse
@@ -112,16 +113,22 @@ class LitNetwork(nn.Module):
         """(K, 3) the light that is drawn under."""
         return self.given if self.relit else self.learnt()
 
+    def shading_numbers(self) -> Tensor:
+        """(13, 3) the quadric S; the third band adds nothing to it."""
+        return self.quadric @ (self.cosine * self.coefficients())[: harmonics.size(2)]
+
     def shading(self, normals: Tensor) -> Tensor:
-        """(B, N, 3) S at unit world normals (B, N, 3); the third band adds nothing to it."""
-        count = harmonics.size(2)
-        numbers = self.quadric @ (self.cosine * self.coefficients())[:count]
-        return quadric_values(numbers, normals)
+        """(B, N, 3) S at unit world normals (B, N, 3)."""
+        return quadric_values(self.shading_numbers(), normals)
+
+    def smooth(self, coefficients: Tensor) -> Tensor:
+        """(K, 3) a light through the gloss's lobe."""
+        lobe = torch.exp(self.squares * (-0.5 / EXPONENT) * torch.exp(-self.sharpness))
+        return lobe * coefficients
 
     def mirrored(self, directions: Tensor, coefficients: Tensor) -> Tensor:
         """(B, N, 3) R at unit world directions (B, N, 3), not below 0."""
-        lobe = torch.exp(self.squares * (-0.5 / EXPONENT) * torch.exp(-self.sharpness))
-        smooth = lobe * coefficients
+        smooth = self.smooth(coefficients)
         if self.degree == 2:
             values = quadric_values(self.quadric @ smooth, directions)
         else:
@@ -263,6 +270,14 @@ class Lit(Appearance):
                 "Call it through `surfhead.core.surface.colours_of`.",
             )
         raw, network = binding.parameters, self.network()
+        if not parts:
+            total = self._at_once(raw, directions, normals, rotation, surface)
+            if total is not None:
+                if self._eyes.on:
+                    index = self._eyes.surfels(binding)
+                    shine = self._eyes.highlight_of(index, raw["specular"], directions, normals, rotation)
+                    total = total.index_add(1, index, shine)
+                return Colour(total.clamp_min(0.0))
         albedo = torch.sigmoid(raw["albedo"])
         shading = network.shading(surface.world_normals)
         if self.options.occlusion:
@@ -294,6 +309,38 @@ class Lit(Appearance):
         matte = plain.clamp_min(0.0)
         named = {"diffuse": matte, "specular": rgb - matte}
         return Colour(rgb, {**named, "albedo": albedo.expand_as(rgb), "shading": shading.clamp_min(0.0)})
+
+    def _at_once(
+        self,
+        raw: Mapping[str, Tensor],
+        directions: Tensor,
+        normals: Tensor,
+        rotation: Tensor,
+        surface: Surface,
+    ) -> Tensor | None:
+        """(B, N, 3) the colours without the eyes, not clamped; None where one operation cannot do it."""
+        network = self.network()
+        if network.relit or network.degree != 2:  # relit, eyes want to know where they look
+            return None
+        used, gloss = self._residual.active, self.options.gloss
+        shading = network.shading_numbers()
+        mirror = shading.detach()  # nobody looks at it
+        if gloss:
+            mirror = network.quadric @ network.smooth(network.coefficients())
+        return ops.lit_colours(
+            (
+                raw["albedo"],
+                raw["residual"] if used > 0 else None,
+                raw["gloss"] if gloss else None,
+                raw["occlusion"] if self.options.occlusion else None,
+            ),
+            directions,
+            normals,
+            rotation,
+            surface.world_normals,
+            (shading, mirror),
+            used,
+        )
 
     def _dimming(self, network: LitNetwork, mirror: Tensor) -> Tensor:
         """(B, M, 3) how much more of the new light than of the learnt one comes from where eyes mirror it."""

@@ -224,9 +224,20 @@ def test_another_light_is_kept_apart_and_the_studio_where_it_was(tmp_path):
 
     assert folder("studio") != folder("noon")
     table = dataclasses.asdict(options(tmp_path, timesteps=1)) | {"version": VERSION}
-    table = {name: value for name, value in table.items() if name not in ("cache", "light")}
+    table = {name: value for name, value in table.items() if name not in ("cache", "light", "strength")}
     fingerprint = create("rig", "procedural").fingerprint()
     assert folder("studio") == tmp_path / cache_key(table | {"fingerprint": fingerprint})
+
+
+def test_strength_stretches_the_face_and_leaves_poses_alone(tmp_path):
+    parameters = SyntheticScene(options(tmp_path, timesteps=1))._posable.parameters()
+    plain, strong = (motion(parameters, 20, 6, 0, strength) for strength in (1.0, 2.0))
+    for name, values in plain.items():
+        factor = 2 if name in ("expression", "jaw") else 1
+        assert torch.equal(strong[name], factor * values)
+    assert float(strong["expression"][20:].max()) > 1.8
+    folders = {SyntheticScene(options(tmp_path, timesteps=1, strength=s)).folder for s in (1, 1.0, 2.0, 1.5)}
+    assert len(folders) == 3
 
 
 def test_an_unknown_light_is_refused(tmp_path):

@@ -20,6 +20,7 @@ REACH = {
     "neck": ((0.10, 0.14, 0.05), (0.14, 0.22, 0.08)),
     "translation": ((0.004, 0.003, 0.004), (0.006, 0.005, 0.006)),
 }
+STRETCHING = ("expression", "jaw")
 GAZE = ((0.16, 0.32), (0.22, 0.42))
 JAW = (0.24, 0.40)
 
@@ -59,19 +60,25 @@ def pulses(
 
 
 def motion(
-    parameters: Mapping[str, RigParameter], timesteps: int, test_timesteps: int, seed: int
+    parameters: Mapping[str, RigParameter],
+    timesteps: int,
+    test_timesteps: int,
+    seed: int,
+    strength: float = 1.0,
 ) -> dict[str, Tensor]:
     """Rig parameters of the training motion, then of the held-out one, as name -> (T, d) float32.
 
-    The first timestep is the rest pose.
+    The first timestep is the rest pose. Expressions and the jaw's rotation are multiplied by ``strength``.
     """
     parts = []
     for split, count in enumerate((timesteps, test_timesteps)):
         generator = np.random.default_rng([seed, split])
         parts.append({name: _curve(name, spec, count, split, generator) for name, spec in parameters.items()})
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parameters}
-    for values in joined.values():
+    for name, values in joined.items():
         values[0] = 0.0
+        if name in STRETCHING:
+            values *= strength
     return {name: torch.from_numpy(values.astype(np.float32)) for name, values in joined.items()}
 
 

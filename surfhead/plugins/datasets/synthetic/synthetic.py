@@ -91,6 +91,9 @@ class Synthetic(Dataset):
         views_per_timestep: int = option(10, "Training cameras that see each timestep.", low=1, high=1024)
         test_timesteps: int = option(12, "Timesteps of the held-out motion.", low=1, high=100_000)
         test_cameras: int = option(4, "Cameras that see the held-out motion.", low=1, high=1024)
+        strength: float = option(
+            1.0, "Factor of all expressions and of the jaw's rotation; 2 stretches a face.", low=0, high=10
+        )
         supersampling: int = option(2, "Rays along each side of a pixel.", low=1, high=8)
         detail: int = option(
             4, "Parts into which each triangle's edges are split for relief.", low=1, high=16
@@ -178,7 +181,9 @@ class SyntheticScene(Scene):
                 "Mend --set data.identity.NAME=[...], or leave it out for the average head.",
             ) from error
         self._posable = rig
-        parameters = motion(rig.parameters(), options.timesteps, options.test_timesteps, options.seed)
+        parameters = motion(
+            rig.parameters(), options.timesteps, options.test_timesteps, options.seed, options.strength
+        )
         ring = camera_ring(self._rest, options.cameras, options.height, options.width, options.arc)
         rows = _rows(options)
         numbers = np.asarray([camera for _, _, camera in rows])
@@ -204,6 +209,8 @@ class SyntheticScene(Scene):
         description.pop("cache")
         if options.light == lamps.STUDIO.name:  # frames made before there was a choice are still right
             description.pop("light")
+        if options.strength == 1:
+            description.pop("strength")
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "synthetic"
         self.folder = root / cache_key(description)
         self._store = FrameStore(self.folder, options.height, options.width)

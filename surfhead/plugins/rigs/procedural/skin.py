@@ -63,6 +63,17 @@ def column_angles() -> Array:
     return np.concatenate([-left[-2:0:-1], left])
 
 
+def columns_on_plane() -> Array:
+    """Where the columns cross the plane in front of the face, mm; beyond the face, continued.
+
+    Those of the face are the table's own numbers. Tangents of their angles are a last bit off, as the
+    version of numpy will have it, and with it a corner of an eye is in its slit or not.
+    """
+    beyond = PLANE * np.tan(np.clip(np.radians(SIDE_COLUMNS), None, 1.2))
+    left = np.concatenate([FACE_COLUMNS, beyond])
+    return np.concatenate([-left[-2:0:-1], left])
+
+
 def row_rays() -> Array:
     """(R, 4) per row: front height, elevation (radians), back height, axis distance; bottom row first."""
     rows: list[tuple[float, float, float, float]] = list(THROAT_ROWS)
@@ -79,7 +90,7 @@ class SkinGrid:
     """The rays of the skin's grid, and which of its vertices border the openings."""
 
     def __init__(self) -> None:
-        self.angles = column_angles()
+        self.angles, self.columns = column_angles(), columns_on_plane()
         self.rows = row_rays()
         columns, faces = len(self.angles), len(THROAT_ROWS)
         self.shape = (len(self.rows), columns)
@@ -99,8 +110,7 @@ class SkinGrid:
 
     def front_coordinates(self) -> Array:
         """(R, C, 2) where each ray crosses the plane in front of the face; beyond the face, continued."""
-        angle = np.clip(self.angles, -1.2, 1.2)
-        x = np.broadcast_to(PLANE * np.tan(angle), self.shape)
+        x = np.broadcast_to(self.columns, self.shape)
         y = np.broadcast_to(self.rows[:, :1], self.shape)
         return np.stack([x, y], axis=-1)
 
