@@ -43,22 +43,26 @@ log = logging.getLogger("surfhead")
 
 
 def train(
-    data: str | None = None,
+    data: Path | str | None = None,
     *,
     preset: str | None = "fast",
-    file: Path | None = None,
+    file: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     quiet: bool = False,
     debug: int = -1,
 ) -> Path:
     """Train an avatar and evaluate it.
 
     Args:
-        data, preset, file, settings: see ``configure``; ignored with ``resume``, where ``data`` is the place
-            to which the run's data were moved.
+        data: folder or file of the data set; None is the built-in head, or what ``file`` says. With
+            ``resume`` the place to which the run's data were moved.
+        preset: what to start from, such as ``paper``; None: the usual components and nothing else.
+        file: a TOML file over the preset, such as a run's config.toml.
+        settings: nested tables over both, such as ``{"iterations": 3000, "deformer": {"name": "jbs"}}``. Of
+            these four only ``data`` counts with ``resume``.
         out: run folder; by default a new one below ``runs``.
         resume: continue the run in ``out`` as if it had not stopped.
         start_from: checkpoint folder (or run) whose surfels a new run starts from.
@@ -72,10 +76,13 @@ def train(
         The run folder.
 
     Raises:
-        OptionError: the processes cannot share the batches equally.
-        DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
+        UnknownNameError: there is no such preset or component.
+        OptionError: no such setting, a value out of any sense, or batches that the processes cannot share.
+        DataError: the data cannot be read, or ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
-    config, folder = _chosen(data, preset, file, settings, out, resume, debug)
+    source = None if data is None else str(data)
+    config, folder = _chosen(source, preset, file, settings, out, resume, debug)
+    start_from = None if start_from is None else place(start_from)
     moved = resume and config.path != read_config(folder).path
     with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
@@ -103,7 +110,7 @@ def train(
 def _chosen(
     data: str | None,
     preset: str | None,
-    file: Path | None,
+    file: Path | str | None,
     settings: Mapping[str, Any] | None,
     out: Path | str | None,
     resume: bool,
@@ -116,7 +123,7 @@ def _chosen(
         folder = place(out)
         config = at_home(read_config(folder), data)
         return replace(config, debug=max(debug, config.debug)), folder
-    config = configure(data, preset=preset, file=file, settings=settings)
+    config = configure(data, preset=preset, file=None if file is None else place(file), settings=settings)
     folder = place(out) if out is not None else default_stem(config)
     if (folder / CONFIG).exists():
         raise holds_a_run(folder)
