@@ -120,7 +120,8 @@ def with_new_names(ctx: Any, args: Sequence[str]) -> list[str]:
     for word in args:
         name, equals, value = word.partition("=")
         if name in table:
-            typer.echo(f"note: {sentence(name, table[name])}", err=True)
+            if "--quiet" not in args:
+                typer.echo(f"note: {sentence(name, table[name])}", err=True)
             name = table[name].new
         words.append(f"{name}{equals}{value}")
     return words
