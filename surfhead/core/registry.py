@@ -217,7 +217,7 @@ class Registry:
 
     def registration(self, kind: str, name: str) -> Registration:
         """The one registration of this name. Raises UnknownNameError, or PluginLoadError if two claim it."""
-        rows = self._table.get((kind, name), [])
+        rows = self._table.get((kind, str(name)), [])
         if len(rows) > 1:
             places = " and ".join(f"{r.source.label} ({r.source.file})" for r in rows)
             raise PluginLoadError(

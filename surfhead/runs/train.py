@@ -46,11 +46,11 @@ def train(
     data: str | None = None,
     *,
     preset: str | None = "fast",
-    file: Path | None = None,
+    file: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     quiet: bool = False,
     debug: int = -1,
 ) -> Path:
@@ -85,7 +85,8 @@ def train(
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
             check_held_out(opened.scene)
-        how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
+        start = None if start_from is None else place(start_from)
+        how: dict[str, Any] = {"resume": resume, "start_from": start, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
         if ranks.first:
             warn_of_masks(opened.scene, trainer.order.views)
@@ -103,7 +104,7 @@ def train(
 def _chosen(
     data: str | None,
     preset: str | None,
-    file: Path | None,
+    file: Path | str | None,
     settings: Mapping[str, Any] | None,
     out: Path | str | None,
     resume: bool,

@@ -89,7 +89,7 @@ def noted(stream: TextIO | None = None) -> Iterator[None]:
 
 def component(kind: str, name: str, registered: Collection[str] = ()) -> str:
     """What a component is called now; a registered name is its own. Tells whoever used another."""
-    return _now(OF_COMPONENTS.get(kind, {}), name, registered, kind)
+    return _now(OF_COMPONENTS.get(kind, {}), str(name), registered, kind)
 
 
 def options(kind: str, name: str, given: Mapping[str, Any], declared: Collection[str] = ()) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def by_present_names(given: Mapping[str, Any], present: Callable[[str], str]) ->
 
 def preset(name: str) -> str:
     """What a preset is called now."""
-    return _now(OF_PRESETS, name, (), "preset")
+    return _now(OF_PRESETS, str(name), (), "preset")
 
 
 def _now(table: Mapping[str, Renamed], name: str, known: Collection[str], noun: str, of: str = "") -> str:
