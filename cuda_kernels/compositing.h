@@ -144,8 +144,8 @@ SURFEL_FN Upstream<T> upstream(const T* g_rgb, T g_alpha, const T* g_normal, T g
   return r;
 }
 
-// h = dL/d(omega) of a pair (README, equation 11).
-template <bool kNormal, bool kDepth, class T, class S>
+// h = dL/d(omega) of a pair (README, equation 11). kDistortion: whether any gradient comes from the distortion.
+template <bool kNormal, bool kDepth, bool kDistortion = kDepth, class T, class S>
 SURFEL_FN T weight_gradient(const Upstream<T>& up, const Surfel<S>& g, const S* rgb, T depth, T m) {
   T h = up.weight;
   for (int c = 0; c < 3; ++c) h = fused(up.rgb[c], T(rgb[c]), h);
@@ -153,7 +153,7 @@ SURFEL_FN T weight_gradient(const Upstream<T>& up, const Surfel<S>& g, const S* 
     for (int c = 0; c < 3; ++c) h = fused(up.normal[c], T(g.normal[c]), h);
   if (kDepth) {
     h = fused(up.depth, depth, h);
-    h = fused(up.distortion, fused(m, fused(m, up.a, T(S(-2)) * up.d1), up.d2), h);
+    if (kDistortion) h = fused(up.distortion, fused(m, fused(m, up.a, T(S(-2)) * up.d1), up.d2), h);
   }
   return h;
 }
@@ -175,7 +175,7 @@ struct PairGradient {
 // In lanes that skipped the pair the caller passes w.alpha = 0, w.counts and is_median false, and any finite
 // depth > 0 and m: all members are 0 there.
 // kDepth: whether any gradient comes from depth, median depth or distortion.
-template <bool kDepth, class T, class Mask, class S>
+template <bool kDepth, bool kDistortion = kDepth, class T, class Mask, class S>
 SURFEL_FN PairGradient<T> pair_gradient(const Upstream<T>& up, const Surfel<S>& g, const Hit<T, Mask>& hit,
                                         const Weight<T, Mask>& w, T depth, T m, T h, T transmittance,
                                         T suffix, Mask is_median, S scale) {
@@ -198,9 +198,12 @@ SURFEL_FN PairGradient<T> pair_gradient(const Upstream<T>& up, const Surfel<S>& 
   r.z = zero;
   if (kDepth) {
     // Equation 14: depth = z - z s q, and m' = kDistortionScale / depth^2.
-    const T inverse = reciprocal(depth);
-    const T g_m = T(S(2)) * up.distortion * r.omega * fused(m, up.a, -up.d1);
-    T g_depth = fused(up.depth, r.omega, g_m * (T(scale) * inverse * inverse));
+    T g_depth = up.depth * r.omega;
+    if (kDistortion) {
+      const T inverse = reciprocal(depth);
+      const T g_m = T(S(2)) * up.distortion * r.omega * fused(m, up.a, -up.d1);
+      g_depth = fused(up.depth, r.omega, g_m * (T(scale) * inverse * inverse));
+    }
     g_depth = pick(w.counts, g_depth, zero) + pick(is_median, up.median, zero);
     const T sq = hit.s * hit.q;
     r.z = g_depth * (T(S(1)) - sq);
@@ -214,12 +217,12 @@ SURFEL_FN PairGradient<T> pair_gradient(const Upstream<T>& up, const Surfel<S>& 
 
 // Add one pair's gradients to `out` (arguments as of pair_gradient).
 // kNormal: whether any gradient comes from the normal.
-template <bool kNormal, bool kDepth, class T, class Mask, class S>
+template <bool kNormal, bool kDepth, bool kDistortion = kDepth, class T, class Mask, class S>
 SURFEL_FN void pair_backward(const Upstream<T>& up, const Surfel<S>& g, const Hit<T, Mask>& hit,
                              const Weight<T, Mask>& w, T depth, T m, T h, T transmittance, T suffix,
                              Mask is_median, S scale, SurfelGradient<T>& out) {
   const PairGradient<T> r =
-      pair_gradient<kDepth>(up, g, hit, w, depth, m, h, transmittance, suffix, is_median, scale);
+      pair_gradient<kDepth, kDistortion>(up, g, hit, w, depth, m, h, transmittance, suffix, is_median, scale);
   for (int c = 0; c < 3; ++c) out.rgb[c] = fused(r.omega, up.rgb[c], out.rgb[c]);
   if (kNormal)
     for (int c = 0; c < 3; ++c) out.normal[c] = fused(r.omega, up.normal[c], out.normal[c]);

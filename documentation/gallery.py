@@ -86,7 +86,7 @@ GALLERY = (
         "A clip of one person, tracked ([your own video](monocular.md)).",
     ),
     Shown(
-        "ablation/grid.png",
+        "ablation/grid.jpg",
         "Variants of the method side by side",
         "Variants side by side: `surfhead ablate` ([ablations](guides/ablations.md)).",
     ),

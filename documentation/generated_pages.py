@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -141,7 +140,6 @@ def command_line() -> str:
 
     from surfhead.cli import app
 
-    os.environ["TERMINAL_WIDTH"] = "100"
     command = typer.main.get_command(app)
     context: Any = typer.Context(command)
     text = get_docs_for_click(obj=command, ctx=context, name="surfhead")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# Tests begin without what people and machines say about colours, widths and plugins; some say it themselves.
+# Typer looks once, when it is imported; pytest-xdist tells its workers 80 columns.
+for _name in (
+    *("COLUMNS", "LINES", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"),
+    *("CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "SURFHEAD_PLUGINS"),
+):
+    os.environ.pop(_name, None)
+os.environ["TERM"] = "xterm-256color"
+# what a script starts in the background ignores Ctrl-C, as do the processes it starts; tests send it to some
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL: dict[str, Any] = {
     "device": "cpu",
@@ -55,12 +68,37 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session that all workers share."""
+    here = tmp_path_factory.getbasetemp()
+    return here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder of this name that ``make`` has filled, once for all workers; read only."""
+    from filelock import FileLock  # PyTorch brings it
+
+    folder = of_all_workers(tmp_path_factory) / f"shared-{name}"
+    with FileLock(f"{folder}.lock"):
+        if not (made := Path(f"{folder}.made")).exists():
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_configuration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests, and the processes they start, write nothing into the configuration folder of the user."""
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests, and the processes they start, neither read nor write what the user has configured and kept.
+
+    All workers keep the built-in head and its pictures in one cache, so that each is made once.
+    """
+    cache = of_all_workers(tmp_path_factory) / "cache"
+    cache.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("XDG_CONFIG_HOME", "APPDATA"):
             patch.setenv(name, str(tmp_path_factory.mktemp("configuration")))
+        patch.setenv("SURFHEAD_CACHE", str(cache))
         yield
 
 
@@ -75,8 +113,14 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished small run on the built-in head; read only."""
     from surfhead.runs.train import train
 
-    out = tmp_path_factory.mktemp("trained") / "run"
-    return train(preset="tiny", settings=SMALL, out=out)
+    return (
+        once(
+            tmp_path_factory,
+            "trained",
+            lambda folder: train(preset="tiny", settings=SMALL, out=folder / "run"),
+        )
+        / "run"
+    )
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -6,6 +6,7 @@ Only the seconds that PyTorch takes to load are spent once. What is about starti
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -25,9 +26,20 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 
 
 class Process:
-    """A command line that has been started, with a part of what ``subprocess.Popen`` offers."""
+    """A command line that has been started, with a part of what ``subprocess.Popen`` offers.
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    Args:
+        arguments: of the command line.
+        environment: all of its environment variables; by default those of this process.
+        program: the module whose ``main`` takes the arguments and gives an exit code.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        program: str = "surfhead.cli",
+    ) -> None:
         self._said = Path(tempfile.mkdtemp(prefix="warm-"))
         self._clean = weakref.finalize(self, shutil.rmtree, self._said, True)
         context = multiprocessing.get_context(METHOD)
@@ -35,7 +47,7 @@ class Process:
             multiprocessing.set_forkserver_preload(list(LOADED))
         values = dict(os.environ if environment is None else environment)
         places = str(Path.cwd()), str(self._said)
-        self._process = context.Process(target=_main, args=([*arguments], values, *places))
+        self._process = context.Process(target=_main, args=(program, [*arguments], values, *places))
         self._process.start()
 
     @property
@@ -85,18 +97,16 @@ def run(
     return process.returncode, said.decode("utf-8", "replace")
 
 
-def _main(arguments: list[str], environment: dict[str, str], folder: str, said: str) -> None:
+def _main(program: str, arguments: list[str], environment: dict[str, str], folder: str, said: str) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     import torch
 
-    from surfhead.cli import main
-
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", "1")))
     for place, name in enumerate(STREAMS, 1):
         os.dup2(os.open(Path(said) / name, os.O_WRONLY | os.O_CREAT), place)
-    code = main(arguments)
+    code = importlib.import_module(program).main(arguments)
     assert environment.get(UNWANTED, "") not in sys.modules
     sys.stdout.flush()
     sys.stderr.flush()

@@ -10,7 +10,7 @@ namespace SURFEL_NAMESPACE {
 constexpr int kGradients = 17;  // values of a SurfelGradient
 constexpr int kRow = 20;        // their stride in the rows
 
-template <bool kNormal, bool kDepth, class T>
+template <bool kNormal, bool kDepth, bool kDistortion, class T>
 inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, const SurfheadGradients& given,
                           const View<T>& view, int64_t b, int64_t tile, const CellOffsets<T>& offsets, T* rows) {
   using Tile = TileLanes<T>;
@@ -52,10 +52,12 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       if (kDepth) {
         to.depth.v[lane] = read(given.depth, i);
         to.median.v[lane] = read(given.median_depth, i);
-        to.distortion.v[lane] = read(given.distortion, i);
-        to.out_distortion.v[lane] = read(out.distortion, i);
-        to.d1.v[lane] = read(out.d1, i);
-        to.d2.v[lane] = read(out.d2, i);
+        if (kDistortion) {
+          to.distortion.v[lane] = read(given.distortion, i);
+          to.out_distortion.v[lane] = read(out.distortion, i);
+          to.d1.v[lane] = read(out.d1, i);
+          to.d2.v[lane] = read(out.d2, i);
+        }
         to.d0.v[lane] = read(out.d0, i);
       }
       to.out_alpha.v[lane] = read(out.alpha, i);
@@ -77,11 +79,11 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         mean = fused(from.rgb[c], from.out_rgb[c] - transmittance[v] * L(background[c]), mean);
       if (kNormal)
         for (int c = 0; c < 3; ++c) mean = fused(from.normal[c], from.out_normal[c], mean);
-      if (kDepth) mean = fused(L(T(2)) * from.distortion, from.out_distortion, mean);
+      if (kDistortion) mean = fused(L(T(2)) * from.distortion, from.out_distortion, mean);
       const LaneInt<T> covered = from.out_alpha > zero;
       mean = pick(covered, mean * reciprocal(pick(covered, from.out_alpha, one)), zero);
       if (kDepth) mean = fused(up[v].depth, from.d0, mean);
-      if (kDepth) {
+      if (kDistortion) {
         // The distortion's m counted from the pixel's own mean: its pairs may be close together and far from the
         // tile's middle surfel.
         centre[v] = pick(covered, from.d1 * reciprocal(pick(covered, from.out_alpha, one)), zero);
@@ -127,11 +129,11 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
         if (kDepth) {
           depth = pick(w.counts, depth, L(middle.z));
           relative = pick(w.counts, L(place.z_offset) + offset, zero);
-          m = relative_m(relative, depth, middle.z, T(kDistortionScale)) - centre[v];
+          if (kDistortion) m = relative_m(relative, depth, middle.z, T(kDistortionScale)) - centre[v];
         }
         const L before = transmittance[v] * reciprocal(one - w.alpha);
-        const L h = weight_gradient<kNormal, kDepth>(up[v], g, rgb, relative, m);
-        pair_backward<kNormal, kDepth>(up[v], g, hit, w, depth, m, h, before, suffix[v], here == median_at[v],
+        const L h = weight_gradient<kNormal, kDepth, kDistortion>(up[v], g, rgb, relative, m);
+        pair_backward<kNormal, kDepth, kDistortion>(up[v], g, hit, w, depth, m, h, before, suffix[v], here == median_at[v],
                                        T(kDistortionScale), sum);
         suffix[v] = fused(w.alpha * before, h, suffix[v]);
         transmittance[v] = before;
@@ -161,6 +163,14 @@ inline void backward_surfels(const SurfheadInputs& in, const SurfheadGradients& 
   T* g_colour = static_cast<T*>(given.g_colour) + 3 * n * b;
 #pragma omp parallel for schedule(static) num_threads(int(in.threads))
   for (int64_t i = 0; i < view.seen; ++i) {
+    if (i + kAhead < view.seen) {  // rows and surfels lie anywhere in memory
+      const int64_t next = view.order[i + kAhead].surfel, from = view.first_emitted[i + kAhead];
+      for (int64_t e = from; e < view.first_emitted[i + kAhead + 1] && e < from + 4; ++e)
+        prefetch(rows + int64_t(view.place[e]) * kRow, kRow * sizeof(T));
+      prefetch(mean + 3 * next, 1);
+      prefetch(tangents + 6 * next, 1);
+      prefetch(normal + 3 * next, 1);
+    }
     SurfelGradient<double> total;
     double* sum = &total.x;
     for (int k = 0; k < kGradients; ++k) sum[k] = 0;
@@ -181,31 +191,44 @@ inline void backward_surfels(const SurfheadInputs& in, const SurfheadGradients& 
   }
 }
 
-template <bool kNormal, bool kDepth, class T>
+template <bool kNormal, bool kDepth, bool kDistortion, class T>
 inline void backward_tiles(const SurfheadInputs& in, const SurfheadOutputs& out, const SurfheadGradients& given,
                            const View<T>& view, int64_t b, const CellOffsets<T>& offsets, T* rows) {
 #pragma omp parallel for schedule(dynamic) num_threads(int(in.threads))
   for (int64_t tile = 0; tile < view.columns * view.rows; ++tile)
-    backward_tile<kNormal, kDepth>(in, out, given, view, b, tile, offsets, rows);
+    backward_tile<kNormal, kDepth, kDistortion>(in, out, given, view, b, tile, offsets, rows);
 }
 
 template <class T>
 inline int backward(const SurfheadInputs& in, const SurfheadOutputs& out, const SurfheadGradients& given) {
   static_assert(sizeof(SurfelGradient<T>) == kGradients * sizeof(T), "rows hold a SurfelGradient");
-  View<T> view;
-  Buffer<T> rows;
+  KeptView<T>* kept = take_kept<T>();
+  if (kept == nullptr) return kSurfheadOutOfMemory;
+  View<T>& view = kept->view;
   const CellOffsets<T> offsets;
   const bool normal = given.normal != nullptr, depth = given.depth != nullptr;
-  for (int64_t b = 0; b < in.views; ++b) {
-    const int status = make_view<T>(in, b, view, nullptr);
-    if (status != kSurfheadOk) return status;
-    if (!rows.reserve(view.intersections * kRow)) return kSurfheadOutOfMemory;
-    auto tiles = depth ? (normal ? backward_tiles<true, true, T> : backward_tiles<false, true, T>)
-                       : (normal ? backward_tiles<true, false, T> : backward_tiles<false, false, T>);
-    tiles(in, out, given, view, b, offsets, rows.data());
-    backward_surfels(in, given, view, b, rows.data());
+  const bool distortion = depth && given.distortion != nullptr;
+  int status = kSurfheadOk;
+  // from the last view on: it is the one that is kept
+  for (int64_t b = in.views; b-- > 0 && status == kSurfheadOk;) {
+    if (!is_of(*kept, in, b)) {
+      kept->key_bytes = 0;
+      status = make_view<T>(in, b, view, nullptr);
+      if (status == kSurfheadOk) mark(*kept, in, b);
+    }
+    if (status == kSurfheadOk && !kept->rows.reserve(view.intersections * kRow)) status = kSurfheadOutOfMemory;
+    if (status != kSurfheadOk) break;
+    auto tiles = distortion ? (normal ? backward_tiles<true, true, true, T> : backward_tiles<false, true, true, T>)
+                 : depth    ? (normal ? backward_tiles<true, true, false, T> : backward_tiles<false, true, false, T>)
+                            : (normal ? backward_tiles<true, false, false, T> : backward_tiles<false, false, false, T>);
+    tiles(in, out, given, view, b, offsets, kept->rows.data());
+    backward_surfels(in, given, view, b, kept->rows.data());
   }
-  return kSurfheadOk;
+  if (status == kSurfheadOk)
+    put_kept(kept);
+  else
+    delete kept;
+  return status;
 }
 
 }  // namespace SURFEL_NAMESPACE

@@ -3,7 +3,7 @@
 
 #include "../compositing.h"
 #include "lanes.h"
-#include "tiles.h"
+#include "kept.h"
 
 namespace SURFEL_NAMESPACE {
 

@@ -57,6 +57,10 @@ const SurfheadKernels& chosen(int set) {
 // Raised with every change of the structs of interface.h; the loader refuses another number.
 SURFHEAD_EXPORT int surfhead_interface(void) { return 2; }
 
+// Raised with every new thing a caller may ask for that an older library of the same structs does not know: 1: no
+// gradient of the distortion beside one of the depth.
+SURFHEAD_EXPORT int surfhead_revision(void) { return 1; }
+
 // Name of the instruction set number `set`, best first; null past the last this processor can run.
 SURFHEAD_EXPORT const char* surfhead_instruction_set(int set) {
   Set sets[3];

@@ -105,15 +105,23 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
 
 template <class T>
 inline int forward(const SurfheadInputs& in, const SurfheadOutputs& out) {
-  View<T> view;
+  KeptView<T>* kept = take_kept<T>();
+  if (kept == nullptr) return kSurfheadOutOfMemory;
+  View<T>& view = kept->view;
   const CellOffsets<T> offsets;
   for (int64_t b = 0; b < in.views; ++b) {
+    kept->key_bytes = 0;
     const int status = make_view(in, b, view, &out);
-    if (status != kSurfheadOk) return status;
+    if (status != kSurfheadOk) {
+      delete kept;
+      return status;
+    }
     const int64_t tiles = view.columns * view.rows;
 #pragma omp parallel for schedule(dynamic) num_threads(int(in.threads))
     for (int64_t tile = 0; tile < tiles; ++tile) composite_tile(in, out, view, b, tile, offsets);
   }
+  if (in.views > 0) mark(*kept, in, in.views - 1);
+  put_kept(kept);
   return kSurfheadOk;
 }
 

@@ -37,7 +37,8 @@ struct SurfheadOutputs {
 };
 
 struct SurfheadGradients {
-  // Given; normal may be null, and so may depth, median_depth and distortion together: they then cost nothing.
+  // Given; normal may be null, and so may distortion, or depth, median_depth and distortion together: they then cost
+  // nothing.
   const void* rgb;
   const void* alpha;
   const void* normal;

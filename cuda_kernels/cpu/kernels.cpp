@@ -4,6 +4,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "lit_colours.h"
+#include "normal_term.h"
 #include "picture_losses.h"
 #include "rows.h"
 
@@ -27,6 +28,8 @@ int backward_f64(const SurfheadInputs* in, const SurfheadOutputs* out, const Sur
 int rows(const char* module, const char* name, const SurfheadRows* given) {
   if (strcmp(module, "picture_losses") == 0)
     return picture_losses(*given, strcmp(name, "picture_losses_backward") == 0);
+  if (strcmp(module, "surface_terms") == 0 && strncmp(name, "normal_term", 11) == 0)
+    return normal_term(*given, strcmp(name, "normal_term_backward") == 0);
   if (strcmp(module, "lit_colours") == 0) return lit_colours(*given, strcmp(name, "lit_colours_backward") == 0);
   for (const RowKernel& kernel : row_kernels)
     if (strcmp(kernel.module, module) == 0 && strcmp(kernel.name, name) == 0) {

@@ -55,6 +55,8 @@ struct LaneInt {
 template <class S>
 SURFEL_FN LaneInt<S> operator&(LaneInt<S> a, LaneInt<S> b) { return LaneInt<S>(a.v & b.v); }
 template <class S>
+SURFEL_FN LaneInt<S> operator|(LaneInt<S> a, LaneInt<S> b) { return LaneInt<S>(a.v | b.v); }
+template <class S>
 SURFEL_FN LaneInt<S> operator!(LaneInt<S> a) { return LaneInt<S>(~a.v); }
 template <class S>
 SURFEL_FN LaneInt<S> operator<=(LaneInt<S> a, LaneInt<S> b) {
@@ -141,6 +143,23 @@ SURFEL_FN Lanes<S> fused(Lanes<S> a, Lanes<S> b, Lanes<S> c) {
     return Lanes<S>((typename Lanes<S>::V)_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v));
 #else
   return Lanes<S>(a.v * b.v + c.v);
+#endif
+}
+template <class S>
+SURFEL_FN Lanes<S> square_root(Lanes<S> x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(S) == 4)
+    return Lanes<S>((typename Lanes<S>::V)_mm512_sqrt_ps((__m512)x.v));
+  else
+    return Lanes<S>((typename Lanes<S>::V)_mm512_sqrt_pd((__m512d)x.v));
+#elif defined(__AVX2__)
+  if constexpr (sizeof(S) == 4)
+    return Lanes<S>((typename Lanes<S>::V)_mm256_sqrt_ps((__m256)x.v));
+  else
+    return Lanes<S>((typename Lanes<S>::V)_mm256_sqrt_pd((__m256d)x.v));
+#else
+  for (int i = 0; i < Lanes<S>::count; ++i) x.v[i] = square_root(S(x.v[i]));
+  return x;
 #endif
 }
 template <class S>

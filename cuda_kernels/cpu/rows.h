@@ -105,8 +105,6 @@ static const RowKernel row_kernels[] = {
     SURFEL_ROWS(skinning, apply_field_backward, Field),
     SURFEL_ROWS(skinning, blend_triangles, Blend),
     SURFEL_ROWS(skinning, blend_triangles_backward, Blend),
-    SURFEL_ROWS(surface_terms, normal_term, NormalTerm),
-    SURFEL_ROWS(surface_terms, normal_term_backward, NormalTerm),
     SURFEL_ROWS(surface_terms, length_term, LengthTerm),
     SURFEL_ROWS(surface_terms, length_term_backward, LengthTerm),
     SURFEL_ROWS(triangles, pose_triangles, Triangles),

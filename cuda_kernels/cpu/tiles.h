@@ -9,6 +9,7 @@
 #include "../projection.h"
 #include "buffer.h"
 #include "interface.h"
+#include "lanes.h"
 
 namespace SURFEL_NAMESPACE {
 
@@ -41,6 +42,10 @@ struct Keyed {
   uint32_t surfel;
 };
 
+constexpr int kAhead = 8;  // surfels between one that is asked for from memory and one that is worked on
+SURFEL_FN void prefetch(const void* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
+}
 SURFEL_FN int thread_number() {
 #if defined(_OPENMP)
   return omp_get_thread_num();
@@ -82,12 +87,44 @@ struct View {
   Buffer<int64_t> thread_total;       // (threads + 1)
 };
 
+// Rows of cells that are looked at together: a register, and whole tiles.
+template <class T>
+constexpr int kSpans = Lanes<T>::count > kCellsPerTile ? Lanes<T>::count : kCellsPerTile;
+
+// `footprint_span` of many rows of cells at once, a lane a row, without branches. Columns of pixels relative to the
+// centre; high < low in rows that the surfel does not touch.
+template <class T>
+SURFEL_FN void spans(const Outline<T>& o, double y, int64_t row, T* low, T* high) {
+  using L = Lanes<T>;
+  using Mask = LaneInt<T>;
+  const L zero(T(0)), far(T(1e30)), disc(o.disc), squared(o.disc * o.disc), hx(o.hx), hy(o.hy), tip(o.tip);
+  for (int k = 0; k < kSpans<T>; k += L::count) {
+    L top;
+    for (int i = 0; i < L::count; ++i) top.v[i] = T(double((row + k + i) * kCell) + 0.5 - y);
+    const L y0 = top - L(o.slack), y1 = top + L(T(kCell - 1)) + L(o.slack);
+    const L t = pick(y0 > zero, y0, pick(y1 < zero, y1, zero));
+    const Mask in_disc = (y0 <= disc) & (y1 >= -disc);
+    const L half = pick(in_disc, square_root(greater(squared - t * t, zero)), -far);
+    const L e0 = y0 - L(o.ey), e1 = y1 - L(o.ey);
+    const Mask in_ellipse = (e0 <= hy) & (e1 >= -hy);
+    const L t0 = greater(e0, -hy), t1 = lesser(e1, hy), one(T(1));
+    const L w0 = L(o.rest) * square_root(greater(one - t0 * t0 * L(o.inverse), zero));
+    const L w1 = L(o.rest) * square_root(greater(one - t1 * t1 * L(o.inverse), zero));
+    const L m0 = L(o.slope) * t0, m1 = L(o.slope) * t1;
+    const L right = pick((tip >= t0) & (tip <= t1), hx, greater(m0 + w0, m1 + w1));
+    const L left = pick((-tip >= t0) & (-tip <= t1), -hx, lesser(m0 - w0, m1 - w1));
+    const L x0 = lesser(-half, pick(in_ellipse, L(o.ex) + left, far)) - L(o.widen);
+    const L x1 = greater(half, pick(in_ellipse, L(o.ex) + right, -far)) + L(o.widen);
+    memcpy(low + k, &x0.v, sizeof(x0.v));
+    memcpy(high + k, &x1.v, sizeof(x1.v));
+  }
+}
+
 // The cells of one surfel, tile by tile: emit(tile, cells).
 template <class T, class Emit>
 SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, const Surfel<T>& g,
                           const Footprint<T>& f, Emit emit) {
   const int64_t cell_rows = (height + kCell - 1) / kCell, cell_columns = (width + kCell - 1) / kCell;
-  // Pixel centres of cell c lie at 4 c + 0.5 ... 4 c + 3.5.
   const double x = double(g.x) + double(g.x_low), y = double(g.y) + double(g.y_low);
   double low = 0, high = double(height);
   if (!f.whole) {
@@ -99,21 +136,30 @@ SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, co
   const int64_t first = low > 0 ? int64_t(low / kCell) : 0;
   const int64_t end = high < double(height) ? (high > 0 ? int64_t(high / kCell) + 1 : 0) : cell_rows;
   const int64_t last = (end < cell_rows ? end : cell_rows) - 1;
+  T x0[kSpans<T>], x1[kSpans<T>];
+  if (edge.whole)
+    for (int r = 0; r < kSpans<T>; ++r) x0[r] = T(-1e30), x1[r] = T(1e30);
   for (int64_t tile_row = first / kCellsPerTile; tile_row <= last / kCellsPerTile && last >= first; ++tile_row) {
-    int64_t c0[kCellsPerTile], c1[kCellsPerTile], from = cell_columns, to = -1;
+    const int ahead = int(tile_row - first / kCellsPerTile) * kCellsPerTile % kSpans<T>;
+    if (ahead == 0 && !edge.whole) spans(edge, y, tile_row * kCellsPerTile, x0, x1);
+    int64_t c0[kCellsPerTile], c1[kCellsPerTile];
+    // Pixel centres of cell c lie at 4 c + 0.5 ... 4 c + 3.5.
     for (int r = 0; r < kCellsPerTile; ++r) {
       const int64_t row = tile_row * kCellsPerTile + r;
-      c0[r] = 0;
+      c0[r] = cell_columns;
       c1[r] = -1;
-      T x0, x1;
-      const double top = double(row * kCell) + 0.5 - y;
-      if (row < first || row > last || !footprint_span(edge, T(top), T(top + (kCell - 1)), x0, x1)) continue;
-      const double left = (x + double(x0) - (kCell - 0.5)) / kCell, right = (x + double(x1) - 0.5) / kCell;
-      if (!(right >= 0 && left <= double(cell_columns - 1))) continue;
+      const double left = (x + double(x0[ahead + r]) - (kCell - 0.5)) / kCell;
+      const double right = (x + double(x1[ahead + r]) - 0.5) / kCell;
+      if (row < first || row > last || !(right >= 0 && left <= double(cell_columns - 1))) continue;
       const int64_t floor_left = int64_t(left > 0 ? left : 0);
-      c0[r] = left > double(floor_left) ? floor_left + 1 : floor_left;
-      c1[r] = right < double(cell_columns - 1) ? int64_t(right) : cell_columns - 1;
-      if (c0[r] > c1[r]) continue;
+      const int64_t begin = left > double(floor_left) ? floor_left + 1 : floor_left;
+      const int64_t end = right < double(cell_columns - 1) ? int64_t(right) : cell_columns - 1;
+      if (begin > end) continue;
+      c0[r] = begin;
+      c1[r] = end;
+    }
+    int64_t from = cell_columns, to = -1;
+    for (int r = 0; r < kCellsPerTile; ++r) {
       from = c0[r] < from ? c0[r] : from;
       to = c1[r] > to ? c1[r] : to;
     }
@@ -205,6 +251,11 @@ inline int make_view(const SurfheadInputs& in, int64_t b, View<T>& view, const S
     bool enough = true;
     for (int64_t i = begin; i < end && enough; ++i) {
       const uint32_t id = view.order[i].surfel;
+      if (i + kAhead < end) {  // they lie anywhere in memory
+        const uint32_t next = view.order[i + kAhead].surfel;
+        prefetch(&view.surfel[next], sizeof(Surfel<T>));
+        prefetch(&view.footprint[next], sizeof(Footprint<T>));
+      }
       view.first_emitted[i] = made;  // made absolute below
       emit_cells(view, in.width, in.height, view.surfel[id], view.footprint[id], [&](uint32_t tile, uint16_t cells) {
         if (made == emitted.capacity()) enough = enough && emitted.reserve(made + 4 * (end - begin) + 64);

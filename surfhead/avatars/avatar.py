@@ -230,10 +230,15 @@ class Avatar:
         """The differentiable way from parameters to pictures; inputs are trusted.
 
         Args:
+            cameras: B cameras, on the avatar's device.
+            parameters: rig parameters name -> (P, d).
+            pose_of_view: (B,) int64, the pose that each view shows.
+            background: (B, 3) RGB.
             paired: every view has a pose of its own, in order (``pose_of_view`` is 0, 1, ..., B - 1), so
                 that nothing is gathered.
             track: retain the rasterizer's gradient on ``surfels.mean`` for the densifier. It is that of
                 the rasterizer alone, without the part that flows through view directions.
+            parts: also draw the colour's parts.
             opacity_scale: (N,) factor of each surfel's opacity.
         """
         if self.shaping and torch.is_grad_enabled():

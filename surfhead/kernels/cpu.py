@@ -290,8 +290,8 @@ def _rasterize_backward(
 ) -> tuple[Tensor, ...]:
     """Gradients of mean, tangents, normal, opacity and colour.
 
-    ``outputs`` are READ of the forward. An upstream
-    gradient that is None costs nothing where it can be left out (normal; depth, median and distortion).
+    ``outputs`` are READ of the forward. An upstream gradient that is None costs nothing where it can be left
+    out (normal; distortion; depth, median and distortion).
     """
     tensors = _named(mean, tangents, normal, opacity, colour, background, cameras, pose_of_view)
 
@@ -308,7 +308,7 @@ def _rasterize_backward(
         given(g_normal, (*picture, 3), needed=False),
         given(g_depth, picture, geometry),
         given(g_median_depth, picture, geometry),
-        given(g_distortion, picture, geometry),
+        given(g_distortion, picture, geometry and not hasattr(library(), "surfhead_revision")),
     )
     made = tuple(
         torch.zeros_like(tensors[name]) for name in ("mean", "tangents", "normal", "opacity", "colour")

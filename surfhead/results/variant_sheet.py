@@ -48,7 +48,7 @@ def variant_sheet(runs: Mapping[str, Path], views: int = 4, device: str = "auto"
                 rows[name] = [frame.image]
                 rows[f"{name}, error, white {FULL_ERROR:g}"] = [np.full_like(frame.image, 255)]
                 rows[f"{name}, close-up"] = []
-                rows[f"{name}, normals"] = [_true_normals(frame)]
+                rows[f"{name}, normals"] = [_true_normals(frame, background_of(scene))]
         elif not _same_views(scene, opened):
             raise DataError(
                 f'Runs "{first}" and "{label}" have other views.',
@@ -100,9 +100,9 @@ def _same_views(one: Scene, other: Scene) -> bool:
     )
 
 
-def _true_normals(frame: Frame) -> np.ndarray:
+def _true_normals(frame: Frame, background: torch.Tensor) -> np.ndarray:
     if frame.normal is None:
         return np.full_like(frame.image, 255)
     normal = torch.from_numpy(np.ascontiguousarray(frame.normal)).float()
     there = normal.square().sum(dim=-1, keepdim=True) > 0
-    return to_bytes(normal_colours(normal) * there)
+    return to_bytes(torch.where(there, normal_colours(normal), background.to(normal)))

@@ -25,6 +25,7 @@ LAUNCH = (
 
 def leave_with_parent() -> None:
     """Interrupt this process once its standard input closes."""
+    _listen()
 
     def watch() -> None:
         while os.read(0, 1024):  # not sys.stdin, whose lock would be held when the interpreter ends
@@ -36,6 +37,7 @@ def leave_with_parent() -> None:
 
 def leave_with_starter() -> None:
     """Interrupt this process once the one that started it is gone; its standard input may be a terminal."""
+    _listen()
     starter = os.getppid()
 
     def watch() -> None:
@@ -44,6 +46,12 @@ def leave_with_starter() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _listen() -> None:
+    """Let an interruption stop this process, also where a script's background has it ignore them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,28 +34,11 @@ def _said_once() -> None:
     load_lpips("alex")
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder for all these tests and workers, so that the built-in head is made once."""
-    here = tmp_path_factory.getbasetemp()
-    made = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "cache"
-    made.mkdir(exist_ok=True)
-    return made
-
-
-@pytest.fixture
-def cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shared cache folder, in use."""
-    monkeypatch.setenv("SURFHEAD_CACHE", str(shared_cache))
-    return shared_cache
-
-
 @pytest.fixture
 def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Surfhead:
     """``surfhead("train", "--iterations", "3")`` gives exit code, standard output and standard error."""
     monkeypatch.setattr(registry, "_current", None)
     monkeypatch.delenv("SURFHEAD_PLUGINS", raising=False)
-    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist tells its workers 80
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Said:
@@ -67,14 +50,32 @@ def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     return run
 
 
+TRAIN = (
+    *("train", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static"),
+    *("--iterations", "3", "--device", "cpu", "--rasterizer", "torch", "--out", "run"),
+)
+
+
 @pytest.fixture
 def train_tiny(surfhead: Surfhead) -> Surfhead:
     """``train_tiny(...)`` trains three images of the tiny static scene in folder ``run``."""
+    return lambda *arguments: surfhead(*TRAIN, *arguments)
 
-    def run(*arguments: str) -> Said:
-        return surfhead(
-            *("train", "--plugin", str(TINY), "--set", "data.name=tiny", "--preset", "static"),
-            *("--iterations", "3", "--device", "cpu", "--rasterizer", "torch", "--out", "run", *arguments),
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the tiny static scene; read only."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_current", None)
+        patch.delenv("SURFHEAD_PLUGINS", raising=False)
+        patch.chdir(folder)
+        assert cli.main([*TRAIN, "--quiet"]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def trained(surfhead: Surfhead, tiny_run: Path) -> Surfhead:
+    """The command line, where ``run`` holds a run on the tiny static scene."""
+    shutil.copytree(tiny_run, "run")
+    return surfhead

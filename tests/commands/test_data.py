@@ -24,7 +24,7 @@ SMALL = {
 
 
 @pytest.fixture
-def scene(cache: Path) -> Scene:
+def scene() -> Scene:
     """Seven views of the built-in head."""
     opened: Scene = create("dataset", "synthetic", SMALL).open(None)
     return opened
@@ -38,7 +38,7 @@ def rig(scene: Scene) -> Rig:
     return made
 
 
-def test_good_data_has_no_problem_and_the_rig_lies_on_the_head(surfhead: Surfhead, cache: Path) -> None:
+def test_good_data_has_no_problem_and_the_rig_lies_on_the_head(surfhead: Surfhead) -> None:
     small = [f"--set=data.{key}={value}" for key, value in SMALL.items()]
     said = surfhead("data", "check", *small, "--out", "overlays")
     assert said.code == 0, said.out

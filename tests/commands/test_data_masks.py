@@ -21,7 +21,7 @@ from tests.commands.test_data import SMALL, opengl, vhap
 
 
 @pytest.fixture
-def scene(cache: Path) -> Scene:
+def scene() -> Scene:
     """Seven views of the built-in head."""
     opened: Scene = create("dataset", "synthetic", SMALL).open(None)
     return opened

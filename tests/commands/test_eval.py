@@ -5,16 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.commands.conftest import Surfhead
-
-
-@pytest.fixture
-def trained(train_tiny: Surfhead, surfhead: Surfhead) -> Surfhead:
-    """The command line, where ``run`` holds a run."""
-    assert train_tiny("--quiet").code == 0
-    return surfhead
 
 
 def test_it_measures_the_held_out_views_and_writes_tables_and_pictures(trained: Surfhead) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from surfhead.core.registry import create
@@ -20,7 +19,6 @@ SMALL = {
 }
 
 
-@pytest.mark.usefixtures("cache")
 def test_import_synth_train_eval_export_import(surfhead: Surfhead, tmp_path: Path) -> None:
     model = write_example(tmp_path / "published")
     assert surfhead("rig", "import", "flame", str(model), "flame.safetensors").code == 0

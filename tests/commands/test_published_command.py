@@ -51,7 +51,6 @@ SMALL = {
 }
 
 
-@pytest.mark.usefixtures("cache")
 def test_it_runs_as_it_is_without_the_viewer(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [f"--set=data.{name}={value}" for name, value in SMALL.items()]
     said = surfhead("synth", "data", "--format", "vhap", *settings)

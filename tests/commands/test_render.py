@@ -14,13 +14,6 @@ from PIL import Image
 from tests.commands.conftest import Surfhead
 
 
-@pytest.fixture
-def trained(train_tiny: Surfhead, surfhead: Surfhead) -> Surfhead:
-    """The command line, where ``run`` holds a run."""
-    assert train_tiny("--quiet").code == 0
-    return surfhead
-
-
 def frames_of(video: Path) -> int:
     count: int = imageio_ffmpeg.count_frames_and_secs(str(video))[0]
     return count

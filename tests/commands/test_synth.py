@@ -19,7 +19,7 @@ SMALL = {
 
 
 @pytest.fixture
-def synth(surfhead: Surfhead, cache: Path) -> Surfhead:
+def synth(surfhead: Surfhead) -> Surfhead:
     """``synth(...)`` of a few small frames."""
     small = [f"--set=data.{key}={value}" for key, value in SMALL.items()]
     return lambda *arguments: surfhead("synth", *arguments, "--plugin", str(TINY), *small)

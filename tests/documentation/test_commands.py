@@ -117,10 +117,8 @@ def _a_registry_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 
 @pytest.fixture(scope="session")
-def given(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Presupposed]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SURFHEAD_CACHE", str(shared_cache))
-        yield Presupposed(tmp_path_factory.mktemp("presupposed"))
+def given(tmp_path_factory: pytest.TempPathFactory) -> Presupposed:
+    return Presupposed(tmp_path_factory.mktemp("presupposed"))
 
 
 @pytest.fixture
@@ -250,9 +248,7 @@ for page in sorted(PAGES, key=lambda page: name(page) == "docs/plugins/index.md"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name)
-def test_every_command_runs(
-    page: Path, surfhead: Surfhead, given: Presupposed, cache: Path, in_tiny_form: None
-) -> None:
+def test_every_command_runs(page: Path, surfhead: Surfhead, given: Presupposed, in_tiny_form: None) -> None:
     plugin = plugin_of(page)
     if plugin:
         Path(plugin[0]).write_text(plugin[1], encoding="utf-8")

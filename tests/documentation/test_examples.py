@@ -46,7 +46,7 @@ def tiles(path: Path) -> list[bytes]:
 
 
 @pytest.fixture(autouse=True)
-def _a_registry_of_its_own(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+def _a_registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_current", None)
 
 

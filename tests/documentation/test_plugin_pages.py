@@ -26,7 +26,7 @@ def test_there_is_a_page_for_every_kind() -> None:
     assert PROJECT in (PAGES / "index.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_train_together(surfhead: Surfhead, cache: Path, tmp_path: Path) -> None:
+def test_the_examples_train_together(surfhead: Surfhead, tmp_path: Path) -> None:
     """Those that take part in a run, in one."""
     kinds = ("deformer", "appearance", "regularizer", "densifier", "observer")
     plugins = [f"--plugin={saved(f'{kind}.md', tmp_path)}" for kind in kinds]

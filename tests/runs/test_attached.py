@@ -49,9 +49,12 @@ def test_exit_code_and_errors_come_back() -> None:
     assert attached.run(["--version"], ENVIRONMENT) == (0, "")
 
 
-def test_a_closed_input_interrupts(note: Path) -> None:
+@pytest.mark.parametrize("ignoring", [False, True])
+def test_a_closed_input_interrupts(note: Path, ignoring: bool) -> None:
+    """Also in a script's background, where processes begin with Ctrl-C ignored."""
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" if ignoring else ""
     process = subprocess.Popen(
-        [sys.executable, "-c", SLEEPER, str(note)], stdin=subprocess.PIPE, env=ENVIRONMENT
+        [sys.executable, "-c", deaf + SLEEPER, str(note)], stdin=subprocess.PIPE, env=ENVIRONMENT
     )
     assert process.stdin is not None
     wait_for(note, "began")

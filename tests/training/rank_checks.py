@@ -58,7 +58,7 @@ def check(ranks: Ranks) -> None:
     assert statistics.seen.tolist() == [count * (me == 0)] * 2
 
 
-def main() -> None:
+def main(_: object = None) -> int:
     """Join the others, check, leave."""
     with pytest.raises(OptionError, match="one device for several"), joined("cuda:1"):
         pass
@@ -67,7 +67,4 @@ def main() -> None:
         assert device.type == "cpu"
         check(ranks)
     print(f"process {os.environ['RANK']} is content", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

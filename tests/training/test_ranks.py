@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,14 @@ import torch
 from surfhead.cli import main
 from surfhead.core.errors import SurfheadError
 from surfhead.runs import launch
-from surfhead.training import checkpoint
+from surfhead.training import checkpoint, ranks
 from surfhead.training.ranks import ALONE
 from tests import warm
+from tests.training import dying
 from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
-    *(*SETTINGS, "--iterations", "60", "--set", "densifier.threshold=1e-4"),
+    *(*SETTINGS, "--iterations", "40", "--set", "densifier.threshold=1e-4"),
     *("--set", "densifier.max_surfels=100000"),
     # means over the surfels that a batch shows are taken by each process over its own part
     *("--regularizer", "scale=0", "--regularizer", "offset=0", "--regularizer", "normal_length=0"),
@@ -37,38 +36,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_each(processes: int, *arguments: str) -> list[warm.Process]:
-    """As torchrun starts them, but each is ours to kill."""
-    shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+def start_each(
+    processes: int, *arguments: str, program: str = "surfhead.cli", **variables: str
+) -> list[warm.Process]:
+    """As torchrun starts them, but without it."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    shared = {**os.environ, **variables, **place, "WORLD_SIZE": str(processes)}
     return [
         warm.Process(
-            ["train", *arguments],
-            {**os.environ, **shared, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
+            arguments,
+            {**shared, "RANK": str(i), "LOCAL_RANK": str(i)},
+            program,
         )
         for i in range(processes)
     ]
 
 
-def wait_for(folder: Path, images: int, process: warm.Process) -> None:
-    limit = time.monotonic() + 300
-    while count(folder) < images and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
-
-
 def test_exchanges() -> None:
-    """Every exchange between three processes, under torchrun itself."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"),
-            *("-m", "tests.training.rank_checks"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert all(f"process {i} is content" in done.stdout for i in range(3))
+    """Every exchange between three processes."""
+    for number, process in enumerate(start_each(3, program="tests.training.rank_checks")):
+        said, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors.decode()
+        assert f"process {number} is content" in said.decode()
 
 
 def test_alone_exchanges_nothing() -> None:
@@ -87,7 +76,7 @@ def test_alone_exchanges_nothing() -> None:
 def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None:
     """The same avatar as one up to rounding, densified alike; and bit for bit as if never killed."""
     alone, together, broken = (tmp_path / name for name in ("alone", "together", "broken"))
-    for process in start_each(2, *WORDS, "--out", str(together)):
+    for process in start_each(2, "train", *WORDS, "--out", str(together)):
         finish(process)
 
     finish(start(*WORDS, "--out", str(alone)))
@@ -102,21 +91,19 @@ def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None
             assert float(error) < 2e-3, f"{name}: {float(error):.1e}"
     # rounding decides about a few surfels, after which rows are others
     begun = len(first["triangle"])
-    counts = [len(checkpoint.read(f / "checkpoints" / "00000060")[0]["triangle"]) for f in (alone, together)]
+    counts = [len(checkpoint.read(f / "checkpoints" / "00000040")[0]["triangle"]) for f in (alone, together)]
     assert 1.2 * begun < counts[0] < 3.0 * begun, "none or all were densified: the test proved too little"
     assert abs(counts[1] - counts[0]) < 0.01 * counts[0]
 
-    running = start_each(2, *WORDS, "--out", str(broken))
-    wait_for(broken, 30, running[0])
-    assert running[0].poll() is None, "the run ended before it could be killed: nothing was tested"
-    for process in running:
-        process.kill()
-        process.communicate()
-    assert 30 <= count(broken) < 60
-    for process in start_each(2, "--out", str(broken), "--resume", "--quiet"):
+    words = ("train", *WORDS, "--out", str(broken))
+    for process in start_each(2, *words, program=dying.PROGRAM, **{dying.VARIABLE: "step 26"}):
+        process.communicate(timeout=600)
+        assert process.returncode == -signal.SIGKILL
+    assert count(broken) == 20
+    for process in start_each(2, "train", "--out", str(broken), "--resume", "--quiet"):
         finish(process)
-    first, meta = checkpoint.read(together / "checkpoints" / "00000060")
-    second, other = checkpoint.read(broken / "checkpoints" / "00000060")
+    first, meta = checkpoint.read(together / "checkpoints" / "00000040")
+    second, other = checkpoint.read(broken / "checkpoints" / "00000040")
     assert meta["config"] == other["config"]
     for name, value in first.items():
         assert value.view(-1).numpy().tobytes() == second[name].view(-1).numpy().tobytes(), name
@@ -166,7 +153,7 @@ def test_a_failing_process_ends_all(tmp_path: Path) -> None:
     plugin.write_text(FAILING)
     words = [*SETTINGS, "--processes", "2", "--out", str(tmp_path / "run")]
     words += ["--plugin", str(plugin), "--regularizer", "failing=1"]
-    process = start(*words)
+    process = start(*words, program="tests.training.forked_ranks")
     _, errors = process.communicate(timeout=300)
     assert process.returncode not in (0, 130)
     said = errors.decode()
@@ -174,9 +161,23 @@ def test_a_failing_process_ends_all(tmp_path: Path) -> None:
     assert "ChildFailedError" not in said
 
 
+def test_nobody_goes_on_before_all_are_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that leaves at once, with an error that all meet, would break what others are still connecting."""
+    did: list[str] = []
+    monkeypatch.setattr(ranks.dist, "init_process_group", lambda *_, **__: did.append("init"))
+    monkeypatch.setattr(ranks.dist, "barrier", lambda: did.append("barrier"))
+    monkeypatch.setattr(ranks.dist, "destroy_process_group", lambda: did.append("leave"))
+    for name, value in zip(ranks.VARIABLES, ("0", "2", "0", "127.0.0.1", "1"), strict=False):
+        monkeypatch.setenv(name, value)
+    with ranks.joined("cpu"):
+        did.append("go")
+    assert did == ["init", "barrier", "go", "leave"]
+
+
 def test_errors_are_said_once(tmp_path: Path) -> None:
     """By the first process; nothing is made."""
-    process = start(*SETTINGS, "--out", str(tmp_path / "run"), "--processes", "2", "--batch-size", "3")
+    words = [*SETTINGS, "--out", str(tmp_path / "run"), "--processes", "2", "--batch-size", "3"]
+    process = start(*words, program="tests.training.forked_ranks")
     _, errors = process.communicate(timeout=300)
     said = errors.decode()
     assert process.returncode == 2, said

@@ -1,19 +1,18 @@
-"""A run killed at random moments and resumed equals one that never stopped, bit for bit (CPU)."""
+"""A run killed in a step and in a checkpoint and resumed equals one that never stopped, bit for bit."""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
-import time
 from pathlib import Path
 
 from surfhead import kernels
 from surfhead.training import checkpoint
 from tests import warm
+from tests.training import dying
 
 SETTINGS = (
-    *("--preset", "tiny", "--iterations", "90", "--device", "cpu", "--quiet", "--batch-size", "2"),
+    *("--preset", "tiny", "--iterations", "60", "--device", "cpu", "--quiet", "--batch-size", "2"),
     *("--set", "checkpoint.every=10", "--set", "evaluate.at=[]", "--set", "evaluate.limit=1"),
     *("--set", "evaluate.final=1", "--set", "baseline=false"),
     *("--set", "densifier.start=20", "--set", "densifier.stop=80"),
@@ -22,14 +21,14 @@ SETTINGS = (
     *("--set", "data.width=48", "--set", "data.height=48", "--set", "data.timesteps=4"),
     *("--set", "data.test_timesteps=1", "--set", "data.cameras=3"),
 )
-LAST = "00000090"
+LAST = "00000060"
 
 
-def start(*arguments: str) -> warm.Process:
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+def start(*arguments: str, program: str = "surfhead.cli", **variables: str) -> warm.Process:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", **variables}
     if kernels.unavailable("cpu") is None:  # the reference rasterizer does need it
         environment[warm.UNWANTED] = "torch._dynamo"  # takes as long to load as PyTorch itself
-    return warm.Process(["train", *arguments], environment)
+    return warm.Process(["train", *arguments], environment, program)
 
 
 def finish(process: warm.Process) -> None:
@@ -45,21 +44,13 @@ def count(folder: Path) -> int:
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     finish(start(*SETTINGS, "--out", str(whole)))
-    moments = random.Random(7)
     arguments = [*SETTINGS, "--out", str(broken)]
-    kills = 0
-    for goal in (10, 40):
-        process = start(*arguments)
-        limit = time.monotonic() + 300
-        while count(broken) < goal and process.poll() is None and time.monotonic() < limit:
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0.0, 0.4))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.communicate()
+    for where, left in (("step 24", 20), ("write 40", 30), ("step 52", 50)):
+        process = start(*arguments, program=dying.PROGRAM, **{dying.VARIABLE: where})
+        process.communicate(timeout=600)
+        assert process.returncode == -signal.SIGKILL
+        assert count(broken) == left
         arguments = ["--out", str(broken), "--resume", "--quiet"]
-    assert kills >= 1, "the run ended before it could be killed: nothing was tested"
     finish(start(*arguments))
 
     first, _ = checkpoint.read(whole / "checkpoints" / LAST)

@@ -12,11 +12,9 @@ from surfhead.viewing.gaze import MOST, eyes_towards, rotation_between
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Rig:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SURFHEAD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        rig: Rig = create("rig", "procedural")
-        rig.prepare({})
+def head() -> Rig:
+    rig: Rig = create("rig", "procedural")
+    rig.prepare({})
     return rig
 
 
