@@ -57,8 +57,12 @@ def train(
     """Train an avatar and evaluate it.
 
     Args:
-        data, preset, file, settings: see ``configure``; ignored with ``resume``, where ``data`` is the place
-            to which the run's data were moved.
+        data: folder or file of the data set; None is the built-in head, or what ``file`` says. With
+            ``resume`` the place to which the run's data were moved.
+        preset: what to start from, such as ``paper``; None: the usual components and nothing else.
+        file: a TOML file over the preset, such as a run's config.toml.
+        settings: nested tables over both, such as ``{"iterations": 3000, "deformer": {"name": "jbs"}}``. Of
+            these four only ``data`` counts with ``resume``.
         out: run folder; by default a new one below ``runs``.
         resume: continue the run in ``out`` as if it had not stopped.
         start_from: checkpoint folder (or run) whose surfels a new run starts from.
@@ -72,8 +76,9 @@ def train(
         The run folder.
 
     Raises:
-        OptionError: the processes cannot share the batches equally.
-        DataError: ``out`` holds a run and ``resume`` is not set, or the reverse.
+        UnknownNameError: there is no such preset or component.
+        OptionError: no such setting, a value out of any sense, or batches that the processes cannot share.
+        DataError: the data cannot be read, or ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
     config, folder = _chosen(data, preset, file, settings, out, resume, debug)
     moved = resume and config.path != read_config(folder).path

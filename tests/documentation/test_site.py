@@ -116,6 +116,15 @@ def test_attributes_of_a_docstring_are_found() -> None:
     }
 
 
+def test_names_that_share_a_line_get_a_row_each() -> None:
+    pytest.importorskip("griffe", reason="the extra docs is not installed")
+    from documentation.split_names import with_a_row_each
+
+    text = "It.\n\nArgs:\n    low, high: bounds,\n        in metres.\n    c: more, too.\n\nText, too: it.\n"
+    bounds = "low: bounds,\n        in metres.\n    high: bounds,\n        in metres.\n"
+    assert with_a_row_each(text) == f"It.\n\nArgs:\n    {bounds}    c: more, too.\n\nText, too: it.\n"
+
+
 def test_the_python_page_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     text = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")

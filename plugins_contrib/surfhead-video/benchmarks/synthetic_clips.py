@@ -4,9 +4,10 @@
 
 A clip lasts 10 s, 512 pixels a side: the head turns by ±30° and nods, speaks in syllables, blinks, frowns and
 smiles. Pictures have a wall behind, motion blur (along the head's motion, half a frame's time), a soft lens
-and noise, and are coded as H.264. None of these identities, textures or motions is in the drawings the
-landmarks' table is made from. OUT gets PERSON.mp4 and PERSON.npz: the focal length in pixels, the skull's
-rotation and translation (OpenCV axes), the identity and the rig's parameters.
+and noise, and are coded as H.264. With ``--motion wander`` the head looks here and there instead of to and
+fro. None of these identities, textures or motions is in the drawings the landmarks' table is made from.
+OUT gets PERSON.mp4 and PERSON.npz: the focal length in pixels, the skull's rotation and translation (OpenCV
+axes), the identity and the rig's parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from drawn_heads import TURNED, Person, camera, random_shape
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-FOCALS = (0.85, 1.15, 1.5)  # of the picture's side, one a person in turn
+FOCALS = [0.85, 1.15, 1.5]  # of the picture's side, one a person in turn
 
 
 def smooth_noise(generator: np.random.Generator, time: np.ndarray, seconds: float) -> np.ndarray:
@@ -67,10 +68,15 @@ def speech(generator: np.random.Generator, names: tuple[str, ...], time: np.ndar
     return made
 
 
-def motion(generator: np.random.Generator, names: tuple[str, ...], time: np.ndarray) -> dict[str, np.ndarray]:
+def motion(
+    generator: np.random.Generator, names: tuple[str, ...], time: np.ndarray, kind: str = "swing"
+) -> dict[str, np.ndarray]:
     """The rig's parameters, name -> (T, size)."""
     phase = generator.uniform(0, 2 * np.pi)
-    yaw = np.radians(30) * np.sin(2 * np.pi * time / 5.0 + phase)
+    if kind == "swing":
+        yaw = np.radians(30) * np.sin(2 * np.pi * time / 5.0 + phase)
+    else:
+        yaw = np.radians(30) * np.tanh(smooth_noise(generator, time, 0.8))
     pitch = np.radians(6) * smooth_noise(generator, time, 0.5)
     roll = np.radians(3) * smooth_noise(generator, time, 0.6)
     whole = Rotation.from_euler("YXZ", np.stack([yaw, pitch, roll], axis=1))
@@ -113,17 +119,16 @@ def blurred(picture: np.ndarray, move: np.ndarray) -> np.ndarray:
     return np.mean([shift(picture, (y, x, 0), order=1, mode="nearest") for x, y in steps], axis=0)
 
 
-def draw(job: tuple[Path, Path, int, int, int, int, float]) -> None:
+def draw(job: tuple[Path, Path, int, float, int, int, float, str]) -> None:
     """One clip."""
     import imageio_ffmpeg
 
-    head, out, seed, order, frames, size, rate = job
+    head, out, seed, ratio, frames, size, rate, kind = job
     generator = np.random.default_rng([4711, seed])
     shape = random_shape(generator, 20, 0.9)
     person = Person(head, shape, seed, detail=1, steady_light=True)
     names = person.rig.expressions()
-    rows = motion(generator, names, np.arange(frames) / rate)
-    ratio = FOCALS[order % len(FOCALS)]
+    rows = motion(generator, names, np.arange(frames) / rate, kind)
     focal = ratio * size
     distance = 0.36 * ratio + 0.06  # metres: the head fills the picture's height by two thirds
     rotation, translation = TURNED, np.array([0.0, -0.02, distance + 0.08])
@@ -173,6 +178,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=25)
     parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--focals", type=float, nargs="+", default=FOCALS, help="of the side, in turn")
+    parser.add_argument("--motion", choices=("swing", "wander"), default="swing")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -181,10 +188,11 @@ def main() -> None:
             options.head,
             options.out,
             seed,
-            order,
+            options.focals[order % len(options.focals)],
             round(options.seconds * options.rate),
             options.size,
             options.rate,
+            options.motion,
         )
         for order, seed in enumerate(options.people)
     ]

@@ -68,6 +68,13 @@ def test_what_is_no_film_is_named(tmp_path: Path, content: bytes) -> None:
         list(Clip(path).frames())
 
 
+def test_a_film_of_sound_alone_is_said_to_hold_no_picture(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mp4"
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=0.3", "-c:a", "aac", sound)
+    with pytest.raises(DataError, match=r'Video ".*sound.mp4" cannot be decoded: it holds no picture'):
+        list(Clip(sound).frames())
+
+
 def test_a_film_cut_short_gives_the_frames_it_has(film: Any, tmp_path: Path) -> None:
     whole = film(
         "whole.mkv", [np.random.default_rng(t).integers(0, 255, (64, 64, 3), np.uint8) for t in range(40)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from surfhead_video.clip import ClipFrame
+from surfhead_video.confidence import doubts
 from surfhead_video.detection import chosen, detect
 from surfhead_video.landmarker import Face, find_model
 from surfhead_video.scores import above_rest, arkit_name, as_coefficients
@@ -76,6 +78,23 @@ def test_blurred_frames_are_left_out() -> None:
     made = chosen(found(20, {}, soft=(6, 11)))
     assert made.number.tolist() == [number for number in range(20) if number not in (6, 11)]
     assert "2 blurred frames are left out." in made.notes
+
+
+def test_a_face_that_leaves_the_picture_is_left_out_where_too_little_is_seen() -> None:
+    made = chosen(found(12, {4: [face(-3, 20, 60)], 5: [face(-20, 20, 60)], 6: [face(115, 20, 60)]}))
+    assert made.number.tolist() == [0, 1, 2, 3, 4, 7, 8, 9, 10, 11]
+    assert "2 frames show only a part of the face and are left out." in made.notes
+
+
+def test_a_dark_face_is_known_and_said() -> None:
+    light, dim = found(8, {}), found(8, {}, dark=range(8))
+    assert 0.4 < light.brightness < 0.6
+    assert dim.brightness == pytest.approx(light.brightness / 3, abs=0.01)
+    error = np.zeros(8)
+    fit: Any = SimpleNamespace(rotation=np.tile(np.eye(3), (8, 1, 1)))
+    dim.brightness = 0.05
+    assert any("The face is dark, 5 % of white" in note for note in doubts(dim, fit, error))
+    assert not any("dark" in note for note in doubts(light, fit, error))
 
 
 def test_scores_go_to_both_halves_of_split_shapes() -> None:

@@ -146,7 +146,7 @@ class Clip:
                 "Run `pip install imageio-ffmpeg`.",
             ) from error
         command = [program, "-nostdin", "-hide_banner", "-loglevel", "info", *LIMITED, "-i", str(self.path)]
-        command += ["-map", "0:v:0", "-vf", "showinfo", "-fps_mode", "passthrough"]
+        command += ["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         shown: Queue[tuple[float, int, int] | None] = Queue()
@@ -185,7 +185,8 @@ class Clip:
             stderr.close()
         self.faults = lines
         if not number:
-            raise self._damaged(lines[-1] if lines else "it holds no picture")
+            silent = any("matches no streams" in line for line in lines)
+            raise self._damaged(lines[-1] if lines and not silent else "it holds no picture")
 
     def _damaged(self, reason: str, file: Path | None = None) -> DataError:
         what = "Video" if file is None else "Picture"
@@ -207,6 +208,8 @@ def _listen(stream: IO[bytes] | None, shown: Queue[Any], lines: list[str]) -> No
             except ValueError:  # NOPTS
                 time = float("nan")
             shown.put((time, int(found[2]), int(found[3])))
-        elif re.search(rb"error|invalid|corrupt|not found|no such|could not|does not", line, re.IGNORECASE):
+        elif re.search(
+            rb"error|invalid|corrupt|not found|no such|could not|does not|matches no", line, re.IGNORECASE
+        ):
             lines.append(line.decode(errors="replace").strip())
     shown.put(None)

@@ -3,6 +3,7 @@
 - No face: the frame is left out.
 - Two or more faces: the largest of the first frame is followed, by the overlap of its box; where it is lost,
   the largest again.
+- A face of which more than a tenth of the landmarks lie outside the picture: the frame is left out.
 - Blur: the sharpness of a frame is the variance of the face's Laplacian at a fixed size. A frame below
   ``BLURRED`` of the median of its neighbours (31 frames) is left out.
 - A cut: neighbouring frames whose small grey pictures differ by more than ``CUT`` of the full range and six
@@ -26,6 +27,7 @@ BLURRED = 0.3
 NEIGHBOURS = 15  # frames to each side
 CUT, USUAL = 0.12, 6.0
 THUMBNAIL, FACE = 32, 96  # pixels
+OUTSIDE = 0.1  # share of the landmarks
 LARGEST = 1280  # pixels of the longer side in which faces are looked for
 
 
@@ -46,6 +48,7 @@ class Found:
         frames: how many the clip has.
         faceless: frames without a face.
         crowded: frames with more than one face.
+        brightness: median of the faces' mean grey value, in [0, 1].
     """
 
     number: np.ndarray
@@ -61,6 +64,7 @@ class Found:
     frames: int = 0
     faceless: int = 0
     crowded: int = 0
+    brightness: float = 0.5
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -78,7 +82,7 @@ class _Row:
     frame: int
     time: float
     faces: list[Face]
-    sharpness: list[float]
+    sharpness: list[tuple[float, float]]
     change: np.ndarray
     size: tuple[int, int]
 
@@ -96,6 +100,7 @@ def detect(
         report: called with the number of frames looked at.
     """
     kept: list[tuple[_Row, Face, float, float]] = []
+    brightness: list[float] = []
     names: tuple[str, ...] = ()
     count = faceless = crowded = 0
     size = (0, 0)
@@ -117,7 +122,8 @@ def detect(
         at = _followed(row.faces, before)
         before = row.faces[at]
         names = before.names
-        kept.append((row, before, row.sharpness[at], change))
+        kept.append((row, before, row.sharpness[at][0], change))
+        brightness.append(row.sharpness[at][1])
         change = 0.0
     shape = {"landmarks": (478, 2), "scores": (len(names),), "pose": (4, 4)}
 
@@ -139,6 +145,7 @@ def detect(
         frames=count,
         faceless=faceless,
         crowded=crowded,
+        brightness=float(np.median(brightness)) if brightness else 0.5,
     )
 
 
@@ -183,16 +190,16 @@ def _look(frame: ClipFrame, landmarker: Landmarker) -> _Row:
     )
 
 
-def _sharpness(image: Image.Image, face: Face) -> float:
-    """Variance of the face's Laplacian at a fixed size, over its grey values' variance."""
+def _sharpness(image: Image.Image, face: Face) -> tuple[float, float]:
+    """Variance of the face's Laplacian at a fixed size over its grey values', and their mean (of 1)."""
     low, high = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
     box = (*np.maximum(low, 0).tolist(), *np.minimum(high, image.size).tolist())
     if box[2] - box[0] < 4 or box[3] - box[1] < 4:
-        return 0.0
+        return 0.0, 0.5
     grey = np.asarray(image.resize((FACE, FACE), Image.Resampling.BILINEAR, box, 2).convert("L"), np.float32)
     inner = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
-    return float(laplacian.var() / max(float(inner.var()), 1.0))
+    return float(laplacian.var() / max(float(inner.var()), 1.0)), float(grey.mean()) / 255
 
 
 def _followed(faces: list[Face], before: Face | None) -> int:
@@ -235,6 +242,11 @@ def chosen(found: Found) -> Found:
         notes.append(
             f"{found.crowded} frames show more than one face; the largest one of the first frame is followed."
         )
+    size = [found.width, found.height]
+    outside = ((found.landmarks < 0) | (found.landmarks > size)).any(axis=2).mean(axis=1) > OUTSIDE
+    if outside.any():
+        notes.append(f"{int(outside.sum())} frames show only a part of the face and are left out.")
+        found = found.keep(np.flatnonzero(~outside))
     starts = cuts(found)
     if len(starts):
         parts = np.split(np.arange(len(found)), starts)

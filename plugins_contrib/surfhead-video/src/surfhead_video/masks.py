@@ -4,6 +4,7 @@ By colour: what lies deep inside the outline shows the head's colours, what lies
 (two histograms, averaged over the frames before). Between them, above the chin, a cell of the picture belongs
 to the head where its colour and its distance from the outline together speak for it; what hangs together with
 the inside is kept. Below the chin nothing outside the outline counts, as clothes are no part of the head.
+The cells' edge is then put where the picture's is.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from scipy.ndimage import (
 
 from surfhead.core.api import DataError
 from surfhead_video.clip import read_picture
+from surfhead_video.matting import guided
 
 if TYPE_CHECKING:
     from surfhead_video.tracking import Tracked
 
 CELLS = 200  # along the longer side of the picture, in which colours are compared
 BINS = 12  # a colour channel
+WINDOW = 7  # cells along the side of those in which the edge is looked for
 KEPT = 0.9  # share of the frames before in the histograms
 DEEP, FAR, REACH = 0.05, 0.14, 0.035  # distances as fractions of the outline's size
 
@@ -96,10 +99,7 @@ class MaskMaker:
             head = np.isin(parts, np.unique(parts[deep])[np.unique(parts[deep]) > 0])
         head = binary_fill_holes(head)
         soft = gaussian_filter(head.astype(np.float32), 0.9)
-        grey = Image.fromarray((soft * 255).astype(np.uint8)).resize(
-            (width, height), Image.Resampling.BICUBIC
-        )
-        return np.asarray(((np.asarray(grey, np.float32) - 63.75) * 2).clip(0, 255).astype(np.uint8))
+        return np.asarray((guided(cells, soft, picture, WINDOW) * 255).astype(np.uint8))
 
     def _learn(self, index: np.ndarray, deep: np.ndarray, far: np.ndarray) -> None:
         for kept, where in ((self._inside, deep), (self._outside, far)):

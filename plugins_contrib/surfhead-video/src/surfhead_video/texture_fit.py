@@ -22,6 +22,7 @@ from surfhead_video.head_fit import Priors, Problem, descend
 from surfhead_video.landmark_places import OUTER_CORNERS, LandmarkPlaces
 from surfhead_video.skin_patches import Patches, Sightings, cut_patches, joined, look_up
 from surfhead_video.skin_points import SkinPoints
+from surfhead_video.two_at_once import mapped
 from surfhead_video.windows import LONGEST, OVERLAP
 
 SOME = 120  # frames that are adjusted together
@@ -139,13 +140,14 @@ def refine_poses(
     if len(patches) < FEWEST:
         return fit
 
-    def sight(row: int, contrast: Contrast) -> Sightings:
-        return look_up(contrast, patches, points, fit.part(slice(row, row + 1)), found)
+    def sight(look: tuple[int, Contrast]) -> tuple[int, Sightings]:
+        row, contrast = look
+        return row, look_up(contrast, patches, points, fit.part(slice(row, row + 1)), found)
 
     lying = PatchPlaces(points, patches, fit.shape)
     apart = max((count - 1) / max(len(some) - 1, 1), 1.0)  # frames from one to the next
     looser = replace(priors, turn=priors.turn * apart**2, move=priors.move * apart**2)
-    sights = [sight(row, looks[row]) for row in some.tolist()]
+    sights = [found_there for _, found_there in mapped(sight, ((row, looks[row]) for row in some.tolist()))]
     together = bundle(places, found.part(some), looser, fit.part(some), lying, sights)
     del looks, sights
     zoom = together.focal / fit.focal
@@ -153,8 +155,8 @@ def refine_poses(
     parts: list[Fit] = []
     held: list[Sightings] = []
     begin = done = 0
-    for row, contrast in contrasts(set(range(count))):
-        held.append(sight(row, contrast))
+    for row, found_there in mapped(sight, contrasts(set(range(count)))):
+        held.append(found_there)
         if len(held) < LONGEST and row + 1 < count:
             continue
         window = slice(begin, row + 1)

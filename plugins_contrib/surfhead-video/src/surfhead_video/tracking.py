@@ -24,6 +24,7 @@ from PIL import Image
 from surfhead.core.api import DataError, OptionError
 from surfhead.files import bounds
 from surfhead_video.clip import Clip, ClipFrame
+from surfhead_video.confidence import doubts
 from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Detections, Fit, reprojection
 from surfhead_video.head_fit import Priors
@@ -37,7 +38,7 @@ from surfhead_video.surface import Surface
 from surfhead_video.texture_fit import refine_poses
 from surfhead_video.windows import fit_clip
 
-VERSION = 4
+VERSION = 5
 """Counts changes of what tracking gives: what another version kept is made anew."""
 POINTS = 1500  # of the skin, that are looked up in the pictures
 LEAST = 5  # frames without which nothing can be learnt
@@ -306,32 +307,6 @@ def cut_out(frame: ClipFrame, tracked: Tracked) -> Image.Image:
 
 def _extent(box: tuple[int, int, int, int]) -> tuple[int, int]:
     return box[2] - box[0], box[3] - box[1]
-
-
-def doubts(found: Found, fit: Fit, error: np.ndarray) -> list[str]:
-    """Reasons for low confidence, and what to film better."""
-    from scipy.spatial.transform import Rotation
-
-    turns = Rotation.from_matrix(fit.rotation)
-    swing = np.degrees((turns.mean().inv() * turns).as_rotvec())
-    reach = np.percentile(swing[:, 1], 97.5) - np.percentile(swing[:, 1], 2.5)
-    notes = []
-    if reach < 20:
-        notes.append(
-            f"The head turns by {reach:.0f}° from side to side: focal length and the face's depth are "
-            "guesses. Turn the head slowly from shoulder to shoulder."
-        )
-    if float(np.median(error)) > 0.03:
-        notes.append(
-            f"Landmarks miss the fitted head by {100 * np.median(error):.1f} % of the eyes' distance. Film "
-            "in more light, nearer, without glasses or hair over the face."
-        )
-    side = float(np.median(np.sqrt(np.prod(np.ptp(found.landmarks, axis=1), axis=1))))
-    if side < 100:
-        notes.append(f"The face is {side:.0f} pixels large. Go nearer, or film in a higher resolution.")
-    if len(found) < 100:
-        notes.append(f"Only {len(found)} frames are used. Film half a minute or more.")
-    return notes
 
 
 def write_tracking(path: Path, tracked: Tracked) -> None:
