@@ -19,13 +19,18 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("goal", ["none", "row", "each"])
+@pytest.mark.parametrize("goal", ["none", "one", "row", "each"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("width", [1, 45, 9000])
 def test_weighted_squares(goal: str, weighted: bool, width: int) -> None:
     """The sum and its gradient; double precision is PyTorch's operations, single the kernel's."""
     rows = 700 if width < 100 else 3  # several jobs, the last not full
-    towards = {"none": None, "row": draw(1, width, seed=1), "each": draw(rows, width, seed=1)}[goal]
+    towards = {
+        "none": None,
+        "one": draw(1, 1, seed=1),
+        "row": draw(1, width, seed=1),
+        "each": draw(rows, width, seed=1),
+    }[goal]
     weight = torch.rand(rows, generator=torch.Generator().manual_seed(2)) if weighted else None
     found: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
     for dtype in (torch.float32, torch.float64):

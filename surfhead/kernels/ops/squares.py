@@ -14,14 +14,15 @@ def weighted_squares(value: Tensor, goal: Tensor | None = None, weight: Tensor |
 
     Args:
         value: (N, D).
-        goal: (N, D), (1, D) or None for 0; a constant.
+        goal: (N, D), (1, D), (1, 1) or None for 0; a constant.
         weight: (N,) w, or None for 1; a constant.
     """
     if not value.is_cuda:
         from surfhead.kernels import cpu_parameters
 
         if cpu_parameters.serves(value) and len(value) > 1:
-            found: Tensor = cpu_parameters.squares(value, goal, weight)
+            wide = None if goal is None else goal.expand(-1, value.shape[1])
+            found: Tensor = cpu_parameters.squares(value, wide, weight)
             return found
     if goal is None and weight is None:
         return torch.nn.functional.mse_loss(value, value.new_zeros(()).expand_as(value), reduction="sum")
