@@ -97,3 +97,14 @@ def test_a_run_is_opened_and_measured(trained_run: Path, tmp_path: Path) -> None
 def test_a_folder_that_is_no_run_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a run"):
         surfhead.open_run(tmp_path)
+
+
+def test_places_may_be_texts_or_paths(trained_run: Path, tmp_path: Path) -> None:
+    settings = {"iterations": 1, "device": "cpu"}
+    for kind in (str, Path):
+        with pytest.raises(DataError, match="lost"):
+            surfhead.train(kind(tmp_path / "lost"), settings=settings)
+        with pytest.raises(DataError, match="lost"):
+            surfhead.train(file=kind(tmp_path / "lost.toml"), settings=settings)
+        with pytest.raises(DataError, match="lost"):
+            surfhead.evaluate(kind(trained_run), data=kind(tmp_path / "lost"), device="cpu")

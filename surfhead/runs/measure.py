@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def evaluate_run(
     run: Run | Path | str,
     *,
-    data: str | None = None,
+    data: Path | str | None = None,
     splits: Sequence[str] = ("val", "test"),
     device: str = "auto",
     out: Path | str | None = None,
     limit: int = 0,
     own_motion: bool = False,
-    moved: str | None = None,
+    moved: Path | str | None = None,
 ) -> dict[str, Evaluation]:
     """Measure a run on its data (or other data of the same rig); writes tables and pictures.
 
@@ -50,7 +50,8 @@ def evaluate_run(
         raise OptionError(f'"limit" is {limit}.', "Expected at least 0, which is all.", "Mend --limit.")
     from surfhead.measuring.evaluation import evaluate
 
-    read = (run if isinstance(run, Run) else Run(run, moved)).on(data)
+    other = None if data is None else str(data)
+    read = (run if isinstance(run, Run) else Run(run, None if moved is None else str(moved))).on(other)
     scene, avatar = read.scene, read.avatar(device)
     motion = motion_for(avatar, scene, own_motion) if read.other_data else None
     target = Path(out) if out else read.folder / "eval" / f"{avatar.images:08d}"

@@ -43,14 +43,14 @@ log = logging.getLogger("surfhead")
 
 
 def train(
-    data: str | None = None,
+    data: Path | str | None = None,
     *,
     preset: str | None = "fast",
-    file: Path | None = None,
+    file: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     quiet: bool = False,
     debug: int = -1,
 ) -> Path:
@@ -80,7 +80,9 @@ def train(
         OptionError: no such setting, a value out of any sense, or batches that the processes cannot share.
         DataError: the data cannot be read, or ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
-    config, folder = _chosen(data, preset, file, settings, out, resume, debug)
+    source = None if data is None else str(data)
+    config, folder = _chosen(source, preset, file, settings, out, resume, debug)
+    start_from = None if start_from is None else place(start_from)
     moved = resume and config.path != read_config(folder).path
     with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
@@ -108,7 +110,7 @@ def train(
 def _chosen(
     data: str | None,
     preset: str | None,
-    file: Path | None,
+    file: Path | str | None,
     settings: Mapping[str, Any] | None,
     out: Path | str | None,
     resume: bool,
@@ -121,7 +123,7 @@ def _chosen(
         folder = place(out)
         config = at_home(read_config(folder), data)
         return replace(config, debug=max(debug, config.debug)), folder
-    config = configure(data, preset=preset, file=file, settings=settings)
+    config = configure(data, preset=preset, file=None if file is None else place(file), settings=settings)
     folder = place(out) if out is not None else default_stem(config)
     if (folder / CONFIG).exists():
         raise holds_a_run(folder)
