@@ -161,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         end_waiting()
         log.removeHandler(handler)
         log.setLevel(level)  # --quiet is of this command alone
+        be_quiet(False)
     return 0
 
 

@@ -14,6 +14,7 @@ from surfhead import cli
 from surfhead.commands import command
 from surfhead.commands import mesh as mesh_command
 from surfhead.commands import render as render_command
+from surfhead.terminal.console import is_quiet
 from tests.commands.conftest import Surfhead
 
 ROOT = Path(cli.__file__).parents[1]
@@ -101,6 +102,7 @@ def test_choices_are_those_of_what_they_choose() -> None:
 def test_quiet_is_quiet(train_tiny: Surfhead, surfhead: Surfhead) -> None:
     said = train_tiny("--quiet")
     assert (said.code, said.out, said.err) == (0, "", "")
+    assert not is_quiet()  # what this process prints next is another matter
     said = surfhead("eval", "run", "--split", "train", "--quiet")
     assert (said.code, said.out, said.err) == (0, "", "")
     said = surfhead("eval", "nowhere", "--quiet")

@@ -75,17 +75,30 @@ def static_avatar():
     return make_avatar("none", "static", "sh", None)
 
 
-@pytest.fixture
-def opened(browser, tmp_path):
-    """``opened(avatar, **options)`` exports the avatar and opens the page."""
-    pages = []
+@pytest.fixture(scope="package")
+def tabs(browser):
+    """Tabs that no page is open in: a new one takes a second."""
+    free = []
+    yield free
+    for tab in free:
+        tab.close()
 
-    def make(avatar, **options):
-        pages.append(Page(browser, avatar, tmp_path, **options))
-        return pages[-1]
+
+@pytest.fixture
+def opened(browser, tabs, tmp_path):
+    """``opened(avatar, **options)`` exports the avatar and opens the page; a script gets a tab of its own."""
+    pages, own = [], []
+
+    def make(avatar, script="", **options):
+        tab = tabs.pop() if tabs and not script else browser.new_page()
+        (own if script else pages).append(page := Page(tab, avatar, tmp_path, script, **options))
+        return page
 
     yield make
     for page in pages:
+        page.leave()
+        tabs.append(page.tab)
+    for page in own:
         page.tab.close()
 
 
@@ -98,6 +111,6 @@ def head(trained_run):
 @pytest.fixture(scope="package")
 def head_page(browser, head, tmp_path_factory):
     """The head's page with its rig, open during all tests of this folder: also one at rest takes time."""
-    page = Page(browser, head, tmp_path_factory.mktemp("head"))
+    page = Page(browser.new_page(), head, tmp_path_factory.mktemp("head"))
     yield page
     page.tab.close()

@@ -20,17 +20,29 @@ READY = "surfhead.ready.then(() => true)"
 class Page:
     """An open exported page, and everything it said or asked for."""
 
-    def __init__(self, browser, avatar, folder, script="", **options):
+    def __init__(self, tab, avatar, folder, script="", **options):
         (self.file,) = Html(Html.Options(**options)).write(avatar, folder / "page.html")
         self.avatar = avatar
-        self.tab = browser.new_page(viewport={"width": 700, "height": 420})
+        self.tab = tab
+        self.tab.set_viewport_size({"width": 700, "height": 420})
         self.said, self.asked = [], []
-        self.tab.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.tab.on("pageerror", lambda error: self.said.append(f"error: {error}"))
-        self.tab.on("request", lambda request: self.asked.append(request.url))
-        self.tab.add_init_script(script)
+        self._heard = {
+            "console": lambda message: self.said.append(f"{message.type}: {message.text}"),
+            "pageerror": lambda error: self.said.append(f"error: {error}"),
+            "request": lambda request: self.asked.append(request.url),
+        }
+        for event, hear in self._heard.items():
+            self.tab.on(event, hear)
+        if script:
+            self.tab.add_init_script(script)
         self.tab.goto(self.file.as_uri())
         assert self.call(READY)
+
+    def leave(self):
+        """Let another page have the tab."""
+        for event, hear in self._heard.items():
+            self.tab.remove_listener(event, hear)
+        self.tab.goto("about:blank")
 
     def call(self, script, argument=None):
         return self.tab.evaluate(script, argument)

@@ -38,7 +38,7 @@ def lit():
 @pytest.fixture(scope="module")
 def page(browser, lit, tmp_path_factory):
     """Its page, open during all tests of this file."""
-    made = Page(browser, lit, tmp_path_factory.mktemp("lit"))
+    made = Page(browser.new_page(), lit, tmp_path_factory.mktemp("lit"))
     yield made
     made.tab.close()
 
