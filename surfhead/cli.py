@@ -16,7 +16,7 @@ from surfhead import __version__
 from surfhead.commands.command import Group
 from surfhead.commands.on_demand import CommandsOnDemand
 from surfhead.core.errors import SurfheadError
-from surfhead.terminal.console import be_quiet, wrapped
+from surfhead.terminal.console import be_quiet, forget_absurd_sizes, wrapped
 from surfhead.terminal.printable import printable
 from surfhead.terminal.renamed import noted
 from surfhead.terminal.waited import end_waiting
@@ -124,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code; 2 for every error a user can mend."""
     given = with_debug_value(sys.argv[1:] if arguments is None else arguments)
     _printable()
+    forget_absurd_sizes()
     debug = any(argument.partition("=")[0] == "--debug" for argument in given)
     log = logging.getLogger("surfhead")
     level = log.level

@@ -74,10 +74,7 @@ SURFEL_FN Gloss gloss_of(const Lit& p, int64_t view, int64_t first, int64_t end,
   const LitLanes facing = mirrored(d, normal, rotation, o), zero(0.0f), one(1.0f);
   Gloss g;
   monomials(o, g.terms);
-  LitLanes away = one - facing;
-  away = pick(away > zero, away, zero);
-  away = pick(away < one, away, one);
-  g.fresnel = fresnel(away);
+  g.fresnel = fresnel(lesser(one, greater(one - facing, zero)));  // in this order both keep what is not a number
   return g;
 }
 
@@ -107,7 +104,7 @@ static void lit_run(const Lit& p, const Light& light, int64_t begin, int64_t end
         const LitLanes weight = g.fresnel * share;
         for (int c = 0; c < 3; ++c) {
           const LitLanes mirror = quadric_value(light.factors[3 + c], g.terms);
-          colour[c] = fused(weight, pick(mirror > zero, mirror, zero), colour[c]);
+          colour[c] = fused(weight, greater(mirror, zero), colour[c]);
         }
       }
       put_rows<3>(colour, p.colour + 3 * n * view, 3, first, end);
@@ -168,9 +165,8 @@ static void lit_backward_run(const Lit& p, const Light& light, int64_t begin, in
         const Gloss gloss = gloss_of(p, view, first, end, d);
         for (int c = 0; c < 3; ++c) {
           const LitLanes mirror = quadric_value(light.factors[3 + c], gloss.terms), weighted = g[c] * gloss.fresnel;
-          const LaneInt<float> shines = mirror >= zero;
-          g_share = fused(weighted, pick(shines, mirror, zero), g_share);
-          const LitLanes g_light = pick(shines, weighted * share, zero);
+          g_share = fused(weighted, greater(mirror, zero), g_share);
+          const LitLanes g_light = pick(mirror >= zero, weighted * share, zero);
           LitLanes* to = sums + kMonomials * (3 + c);
           for (int k = 0; k < kMonomials; ++k) to[k] = fused(g_light, gloss.terms[k], to[k]);
         }

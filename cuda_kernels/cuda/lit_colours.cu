@@ -60,7 +60,7 @@ __device__ __forceinline__ Gloss gloss_of(const Lit& p, size_t at, const float* 
   const float facing = mirrored(d, normal, rotation, o);
   Gloss g;
   monomials(o, g.terms);
-  g.fresnel = fresnel(fminf(fmaxf(1.0f - facing, 0.0f), 1.0f));
+  g.fresnel = fresnel(lesser(1.0f, greater(1.0f - facing, 0.0f)));  // in this order both keep what is not a number
   return g;
 }
 
@@ -86,7 +86,7 @@ __device__ __forceinline__ void colour_of(const Lit& p, const float* light, int 
     if (p.gloss) {
       const Gloss g = gloss_of(p, at, d);
       for (int c = 0; c < 3; ++c)
-        colour[c] = fused(g.fresnel * m.share, fmaxf(quadric_value(light + kMonomials * (3 + c), g.terms), 0.0f), colour[c]);
+        colour[c] = fused(g.fresnel * m.share, greater(quadric_value(light + kMonomials * (3 + c), g.terms), 0.0f), colour[c]);
     }
     store<3>(colour, at, p.colour);
   }
@@ -128,7 +128,7 @@ __device__ __forceinline__ void colour_backward(const Lit& p, const float* light
     if (p.gloss) {
       const Gloss gloss = gloss_of(p, at, d);
       for (int c = 0; c < 3; ++c)
-        g_share = fused(g[c] * gloss.fresnel, fmaxf(quadric_value(light + kMonomials * (3 + c), gloss.terms), 0.0f), g_share);
+        g_share = fused(g[c] * gloss.fresnel, greater(quadric_value(light + kMonomials * (3 + c), gloss.terms), 0.0f), g_share);
     }
     store<3>(g_d, at, p.g_directions);
     store<3>(g_normal, at, p.g_world_normals);

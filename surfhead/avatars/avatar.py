@@ -16,6 +16,7 @@ from surfhead.avatars.posing import (
     background_of,
     cameras_of,
     checked,
+    factors_of,
     pose_of,
     poses_of_views,
     same_count,
@@ -27,11 +28,7 @@ from surfhead.avatars.surface import colours_of, surface_of
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
-from surfhead.core.types import (
-    Cameras,
-    WorldSurfels,
-    check_shape,
-)
+from surfhead.core.types import Cameras, WorldSurfels
 from surfhead.kernels import ops
 
 
@@ -181,7 +178,7 @@ class Avatar:
         pose_of_view: Tensor | Sequence[int] | None = None,
         background: Tensor | Sequence[float] | None = None,
         parts: bool = False,
-        opacity_scale: Tensor | None = None,
+        opacity_scale: Tensor | Sequence[float] | None = None,
         borrow: bool = False,
     ) -> Rendering:
         """Draw B views without gradients.
@@ -213,9 +210,7 @@ class Avatar:
         paired = pose_of_view is None and poses == len(cameras)
         shown = poses_of_views(pose_of_view, len(cameras), poses, self.background)
         behind = background_of(background, len(cameras), self.background)
-        if opacity_scale is not None:
-            check_shape("opacity_scale", opacity_scale, len(self.surfels))
-            opacity_scale = opacity_scale.to(self.background)
+        opacity_scale = factors_of(opacity_scale, len(self.surfels), self.background)
         self.shape()
         sight = Sight(cameras, parameters, shown, behind, opacity_scale, paired, parts)
         return self._drawing(sight, borrow)

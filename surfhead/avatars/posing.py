@@ -13,6 +13,7 @@ from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras, check_all_finite, check_finite, check_shape
 
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 PoseValue = Tensor | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, float]
 """One rig parameter: (d,) or (P, d) numbers, or label -> number for those that have labels."""
 
@@ -91,7 +92,7 @@ def timesteps_of(motion: Mapping[str, Tensor], timesteps: object, count: int) ->
         index = torch.as_tensor(timesteps, device=device).reshape(-1)
     except (TypeError, ValueError, RuntimeError) as error:
         raise _no_timesteps(timesteps) from error
-    if index.dtype.is_floating_point and index.numel():
+    if index.dtype not in WHOLE and index.numel():  # booleans would be a mask, and are not meant as 0 and 1
         raise _no_timesteps(timesteps)
     index = index.long()
     outside = [i for i in index.tolist() if not 0 <= i < count]
@@ -137,17 +138,35 @@ def poses_of_views(given: Tensor | Sequence[int] | None, views: int, poses: int,
                 "Give pose_of_view.",
             )
         return torch.arange(views, device=like.device) % poses
-    index = torch.as_tensor(given)
+    try:
+        index = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_poses(given, poses) from error
     check_shape("pose_of_view", index, views)
-    if index.dtype.is_floating_point or (
+    if (index.dtype not in WHOLE and views) or (
         not index.is_cuda and views and not 0 <= index.min() <= index.max() < poses
     ):
-        raise ShapeError(
-            f'"pose_of_view" is {index.tolist()}.',
-            f"Expected whole numbers from 0 to {poses - 1}, as there are {poses} poses.",
-            "Check how views and poses were paired.",
-        )
+        raise _no_poses(index.tolist(), poses)
     return index.to(like.device, torch.int64)
+
+
+def _no_poses(given: object, poses: int) -> ShapeError:
+    return ShapeError(
+        f'"pose_of_view" is {given}.',
+        f"Expected whole numbers from 0 to {poses - 1}, as there are {poses} poses.",
+        "Check how views and poses were paired.",
+    )
+
+
+def factors_of(given: Tensor | Sequence[float] | None, count: int, like: Tensor) -> Tensor | None:
+    """(N,) factors of the surfels' opacities. Raises ShapeError for another shape, and for NaN."""
+    if given is None:
+        return None
+    factors = _numbers("opacity_scale", given, like)
+    check_shape("opacity_scale", factors, count)
+    if not factors.is_cuda:
+        check_finite("opacity_scale", factors)
+    return factors
 
 
 def background_of(given: Tensor | Sequence[float] | None, views: int, usual: Tensor) -> Tensor:

@@ -7,11 +7,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from surfhead.core.errors import OptionError
 from surfhead.terminal.console import is_quiet, on_terminal
 from surfhead.terminal.renamed import OF_OPTIONS, sentence
 from surfhead.terminal.waited import end_waiting
@@ -89,7 +91,28 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read its words, of which old names of options are taken for the new ones, with a note."""
-        return super().parse_args(ctx, with_new_names(ctx, args))
+        words = with_new_names(ctx, args)
+        rest: list[str] = super().parse_args(ctx, list(words))
+        self._refuse_empty_places(ctx, words)
+        return rest
+
+    def _refuse_empty_places(self, ctx: Any, words: list[str]) -> None:
+        """Raise OptionError for an empty word in a path's place, which would mean the folder we are in."""
+        if ctx.resilient_parsing or "" not in "=".join(words).split("="):
+            return
+        given = self.make_parser(ctx).parse_args(args=list(words))[0]
+        for parameter in self.get_params(ctx):
+            said, value = given.get(parameter.name), ctx.params.get(parameter.name)
+            values = value if isinstance(value, (list, tuple)) else [value]
+            place = parameter.name == "data" or any(isinstance(each, Path) for each in values)
+            if place and (said == "" or (isinstance(said, (list, tuple)) and "" in said)):
+                option = parameter.param_type_name == "option"
+                name = parameter.opts[0] if option else str(parameter.name).upper()
+                raise OptionError(
+                    f"{name} is empty.",
+                    "Expected a path; a shell variable that is not set gives none.",
+                    'Write "." for the folder you are in.',
+                )
 
     def invoke(self, ctx: Any) -> Any:
         """Run it."""
@@ -120,7 +143,8 @@ def with_new_names(ctx: Any, args: Sequence[str]) -> list[str]:
     for word in args:
         name, equals, value = word.partition("=")
         if name in table:
-            typer.echo(f"note: {sentence(name, table[name])}", err=True)
+            if "--quiet" not in args:
+                typer.echo(f"note: {sentence(name, table[name])}", err=True)
             name = table[name].new
         words.append(f"{name}{equals}{value}")
     return words

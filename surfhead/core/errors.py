@@ -93,7 +93,7 @@ def unknown_name(
         error: the class to build.
     """
     names = sorted(candidates)
-    guess = nearest(name, names)
+    guess = nearest(str(name), names)
     hint = f' Did you mean "{guess}"?' if guess else ""
     exists = f"Known: {', '.join(names)}." if names else "None is registered."
     return error(

@@ -158,7 +158,7 @@ class Registry:
             # the very bytes that were hashed: no cached bytecode, no file that changed since
             exec(compile(content, str(path), "exec"), module.__dict__)
         except (Exception, SystemExit) as error:
-            del sys.modules[module_name]
+            sys.modules.pop(module_name, None)
             raise Problem(source, f"{type(error).__name__}: {error}", error).error() from error
         self.add(module, source)
 
@@ -217,7 +217,7 @@ class Registry:
 
     def registration(self, kind: str, name: str) -> Registration:
         """The one registration of this name. Raises UnknownNameError, or PluginLoadError if two claim it."""
-        rows = self._table.get((kind, name), [])
+        rows = self._table.get((kind, str(name)), [])
         if len(rows) > 1:
             places = " and ".join(f"{r.source.label} ({r.source.file})" for r in rows)
             raise PluginLoadError(
@@ -226,7 +226,7 @@ class Registry:
                 "Uninstall one of them or rename its component.",
             )
         if not rows:
-            if (new := renamed.component(kind, name)) != name:
+            if (new := renamed.component(kind, name, self.names(kind))) != name:
                 return self.registration(kind, new)
             known = self.names(kind)
             for problem in self.problems:
@@ -297,7 +297,7 @@ class Registry:
                 f"Available: {', '.join(self.usable(kind, device)) or 'none'}.",
                 "Choose one of these, or see `surfhead doctor`.",
             )
-        chosen = renamed.options(kind, cls.name, options or {})
+        chosen = renamed.options(kind, cls.name, options or {}, cls.Options.__dataclass_fields__)
         return cls(build_options(cls, chosen if length is None else options_in_images(cls, chosen, length)))
 
     def usable(self, kind: str, device: str = "cpu") -> list[str]:
@@ -358,7 +358,8 @@ def registry() -> Registry:
     """The process's registry, discovered at the first call."""
     global _current  # noqa: PLW0603 - one registry a process
     if _current is None:
-        _current = Registry().discover()
+        _current = Registry()
+        _current.discover()  # what asks for components while it loads finds those that are known by then
     return _current
 
 

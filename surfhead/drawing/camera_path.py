@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import torch
 from torch import Tensor
@@ -52,16 +53,24 @@ def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
         OptionError: an angle outside 0 to 180 degrees, or an empty picture.
     """
     for name, value in (("height", height), ("width", width)):
-        if not (isinstance(value, int) and value >= 1):
-            raise OptionError(
-                f'"{name}" is {value}.', "Expected a whole number, at least 1.", f"Mend --size, or --{name}."
-            )
-    if not 0.0 < field_of_view < 180.0:
+        _whole(name, value, f"Mend --size, or --{name}.")
+    if not (isinstance(field_of_view, (int, float)) and 0.0 < field_of_view < 180.0):
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
         )
     focal = min(height, width) / 2 / math.tan(math.radians(field_of_view) / 2)
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
+
+
+def _whole(name: str, value: object, remedy: str) -> int:
+    """A whole number of at least 1, numpy's too. Raises OptionError for anything else."""
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+        if isinstance(value, bool) or found < 1:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise OptionError(f'"{name}" is {value}.', "Expected a whole number, at least 1.", remedy) from error
+    return found
 
 
 def orbit(
@@ -89,7 +98,8 @@ def orbit(
     Raises:
         OptionError: no frames, an empty picture, an impossible angle, or a camera that looks along ``up``.
     """
-    phase = torch.arange(max(frames, 0), dtype=torch.float64) / max(frames, 1)
+    frames = _checked(frames, turn, elevation)
+    phase = torch.arange(frames, dtype=torch.float64) / frames
     angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
     height_angle = torch.full_like(angle, elevation)
     lens = intrinsics_of(field_of_view, height, width)
@@ -117,11 +127,20 @@ def spiral(
     Raises:
         OptionError: as ``orbit`` raises.
     """
-    phase = torch.linspace(-0.5, 0.5, max(frames, 0), dtype=torch.float64)
+    frames = _checked(frames, turn, elevation)
+    phase = torch.linspace(-0.5, 0.5, frames, dtype=torch.float64)
     phase = phase if frames > 1 else torch.zeros_like(phase)
     lens = intrinsics_of(field_of_view, height, width)
     height_angle = 2 * elevation * phase
     return _around(avatar, turn * phase, height_angle, lens, height, width, field_of_view, up)
+
+
+def _checked(frames: int, turn: float, elevation: float) -> int:
+    """The number of frames. Raises OptionError for one or angles that a path cannot have."""
+    for name, angle in (("turn", turn), ("elevation", elevation)):
+        if not (isinstance(angle, (int, float)) and math.isfinite(angle)):
+            raise OptionError(f'"{name}" is {angle}.', "Expected a number of degrees.", f"Mend --{name}.")
+    return _whole("frames", frames, "Mend --frames.")
 
 
 def _around(
@@ -135,8 +154,6 @@ def _around(
     up: tuple[float, float, float],
 ) -> Cameras:
     """Cameras (M,) degrees to the side and above, at the distance at which the avatar fills the picture."""
-    if len(angle) < 1:
-        raise OptionError(f'"frames" is {len(angle)}.', "Expected at least 1.", "Mend --frames.")
     if avatar.deformer.rig_bound:
         rest = avatar.rig.rest()
         points, front = rest.vertices, rest.topology.front
@@ -161,7 +178,13 @@ def _on_sphere(
     """Cameras (M,) degrees to the side of a box's front and above; its bounding sphere fills the picture."""
     target = (low + high) / 2
     distance = MARGIN * float((high - low).norm()) / 2 / math.sin(math.radians(field_of_view) / 2)
-    axis = torch.nn.functional.normalize(torch.tensor(up, dtype=torch.float64), dim=0)
+    try:
+        axis = torch.tensor(tuple(up), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        axis = torch.zeros(0)
+    if axis.shape != (3,) or not 0.0 < float(axis.norm()) < math.inf:
+        raise OptionError(f'"up" is {up}.', "Expected three numbers, not all 0.", "Give such as (0, 1, 0).")
+    axis = torch.nn.functional.normalize(axis, dim=0)
     ahead = torch.tensor(front, dtype=torch.float64)
     ahead = ahead - (ahead @ axis) * axis
     if float(ahead.norm()) < 1e-6:

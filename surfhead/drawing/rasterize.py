@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from surfhead.avatars.posing import cameras_of
 from surfhead.core.components import Rasterizer
 from surfhead.core.errors import ShapeError, SurfheadError
 from surfhead.core.registry import registry
@@ -39,8 +40,10 @@ def rasterize(
         ShapeError: a wrong shape, device or dtype, a pose that does not exist, or NaN or infinity.
         UnknownNameError, UnavailableError: the rasterizer does not exist, or cannot run here.
     """
-    views, (poses, count) = len(cameras), surfels.mean.shape[:2]
-    cameras.validate()
+    views, (poses, count) = len(cameras_of(cameras)), surfels.mean.shape[:2]
+    for name, given in (("colour", colour), ("pose_of_view", pose_of_view), ("background", background)):
+        if not (isinstance(given, Tensor) or (given is None and name != "colour")):
+            raise _mismatch(name, f"a {type(given).__name__}", "a tensor", "Convert it with torch.tensor.")
     device, dtype = surfels.mean.device, surfels.mean.dtype
     if dtype not in (torch.float32, torch.float64):
         raise _mismatch("mean", dtype, "float32 or float64", "Convert the surfels with .float().")

@@ -14,10 +14,12 @@ def place(path: Path | str) -> Path:
     """The path, with ``~`` filled in; whether anything is there, the caller sees.
 
     Raises:
-        DataError: nothing can be looked up by it: it holds NUL, is too long, leads round in circles or
-            through a folder that may not be entered.
+        DataError: nothing can be looked up by it: it is empty, holds NUL, is too long, leads round in circles
+            or through a folder that may not be entered.
     """
     try:
+        if path == "":  # a variable that was not set; it would mean the folder we are in
+            raise ValueError("it is empty")
         found = Path(path).expanduser()
         found.stat()
     except (ValueError, RuntimeError) as error:  # NUL; a home of nobody

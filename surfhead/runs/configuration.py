@@ -9,10 +9,11 @@ from typing import Any
 
 from surfhead.core.component import Component, build_options
 from surfhead.core.config import Choice, RunConfig
+from surfhead.core.errors import OptionError
 from surfhead.core.moments import options_in_images
 from surfhead.core.registry import registry
 from surfhead.data.opening import data_choice
-from surfhead.files.places import resolved
+from surfhead.files.places import place, resolved
 from surfhead.runs import trust
 from surfhead.runs.layers import configured, merge, present_preset, read_file, with_optional_rates
 from surfhead.runs.layers import preset as preset_tables
@@ -24,7 +25,7 @@ def configure(
     data: str | None = None,
     *,
     preset: str | None = "fast",
-    file: Path | None = None,
+    file: Path | str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The configuration of a run: defaults < preset < file < settings.
@@ -38,6 +39,8 @@ def configure(
     Raises:
         UnknownNameError, OptionError, DataError: naming what is wrong and what exists.
     """
+    _check_keys(settings or {})
+    file = None if file is None else place(file)
     tables: dict[str, Any] = {}
     if preset:
         preset = present_preset(preset)
@@ -65,6 +68,19 @@ def configure(
     config = configured(tables)
     check_choices(config)
     return config
+
+
+def _check_keys(settings: Any, where: str = "settings") -> None:
+    """Raise OptionError for settings from Python that are no tables of names."""
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        raise OptionError(
+            f'"{where}" is {settings!r:.200}.',
+            "Expected a table whose keys are names.",
+            'Give such as {"iterations": 5000, "deformer": {"name": "jbs"}}.',
+        )
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            _check_keys(value, f"{where}.{key}")
 
 
 def _absolute(rig: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def evaluate_run(
         UnknownNameError: there is no such split.
         OptionError: a negative limit.
     """
-    splits = (splits,) if isinstance(splits, str) else tuple(splits)
+    splits = (splits,) if isinstance(splits, str) or not isinstance(splits, Iterable) else tuple(splits)
     if limit < 0:
         raise OptionError(f'"limit" is {limit}.', "Expected at least 0, which is all.", "Mend --limit.")
     from surfhead.measuring.evaluation import evaluate

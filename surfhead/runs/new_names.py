@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from surfhead.core.config import COMPONENTS, TRAINER_KEYS
+from surfhead.core.registry import registry
 from surfhead.terminal import renamed
 
 KINDS = {"data": "dataset"}  # tables that are not called as the kind of what they name
@@ -18,6 +20,7 @@ def with_new_names(tables: Mapping[str, Any], below: Mapping[str, Any]) -> dict[
         tables: the layer, such as a preset's or those of the command line.
         below: what it is laid on, which knows components that the layer gives options without a name.
     """
+    registry()  # plugins that are installed say here what they have renamed
     found = dict(tables)
     for old, row in renamed.OF_SETTINGS.items():
         found = _moved(found, old, row)
@@ -26,7 +29,7 @@ def with_new_names(tables: Mapping[str, Any], below: Mapping[str, Any]) -> dict[
             found[key] = _component(KINDS.get(key, key), found[key], below.get(key))
     for key, kind in (("regularizers", "regularizer"), ("observers", "observer")):
         if isinstance(found.get(key), Mapping):
-            rows = {present_name(kind, name): row for name, row in found[key].items()}
+            rows = renamed.by_present_names(found[key], partial(present_name, kind))
             found[key] = {name: _options(kind, name, row) for name, row in rows.items()}
     export = found.get("export")
     if isinstance(export, Mapping) and isinstance(export.get("format"), str):
@@ -53,16 +56,16 @@ def _options(kind: str, name: str, row: Any) -> Any:
     whose = {
         key: value for key, value in row.items() if key in ("name", *TRAINER_KEYS)
     }  # never the component's
-    return whose | renamed.options(kind, name, {k: v for k, v in row.items() if k not in whose})
+    others = {key: value for key, value in row.items() if key not in whose}
+    known = name in registry().names(kind)
+    declared = registry().get(kind, name).Options.__dataclass_fields__ if known else ()
+    return whose | renamed.options(kind, name, others, declared)
 
 
 def present_name(kind: str, name: str) -> str:
     """What a component is called now; a name that is registered is its own."""
-    if name not in renamed.OF_COMPONENTS.get(kind, {}):
-        return name
-    from surfhead.core.registry import registry
-
-    return name if name in registry().names(kind) else renamed.component(kind, name)
+    known = registry().names(kind) if name in renamed.OF_COMPONENTS.get(kind, {}) else ()
+    return renamed.component(kind, name, known)
 
 
 def _moved(tables: Mapping[str, Any], old: str, row: renamed.Renamed) -> dict[str, Any]:
@@ -74,18 +77,23 @@ def _moved(tables: Mapping[str, Any], old: str, row: renamed.Renamed) -> dict[st
     if not isinstance(inner, Mapping) or last not in inner:
         return dict(tables)
     renamed.tell(renamed.sentence(old, row, noun="setting"))
-    return _set(_set(tables, old.split("."), None), row.new.split("."), inner[last])
+    return _set(_without(tables, [*parents, last]), row.new.split("."), inner[last])
+
+
+def _without(tables: Mapping[str, Any], path: list[str]) -> dict[str, Any]:
+    """Tables without what is at a path, and without tables that nothing else is in."""
+    first, *rest = path
+    left = {key: value for key, value in tables.items() if key != first}
+    under = _without(tables[first], rest) if rest else {}
+    return {**left, first: under} if under else left
 
 
 def _set(tables: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
-    """Tables with a value at a path that is free; None: without what is there."""
+    """Tables with a value at a path that is free; what is in the way, and no table, stays for who checks."""
     first, *rest = path
-    made = dict(tables)
-    if rest:
-        under = made.get(first)
-        made[first] = _set(under if isinstance(under, Mapping) else {}, rest, value)
-    elif value is None:
-        del made[first]
-    else:
-        made.setdefault(first, value)
-    return made
+    under = tables.get(first, {})
+    if isinstance(under, str) and first in COMPONENTS:
+        under = {"name": under}
+    if not rest:
+        return {first: value, **tables}
+    return {**tables, first: _set(under, rest, value)} if isinstance(under, Mapping) else dict(tables)

@@ -92,7 +92,8 @@ def train(
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
             check_held_out(opened.scene)
-        how: dict[str, Any] = {"resume": resume, "start_from": start_from, "quiet": quiet, "ranks": ranks}
+        start = None if start_from is None else place(start_from)
+        how: dict[str, Any] = {"resume": resume, "start_from": start, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
         if ranks.first:
             warn_of_masks(opened.scene, trainer.order.views)

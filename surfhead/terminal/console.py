@@ -13,6 +13,7 @@ from rich.console import Console
 from surfhead.terminal.printable import printable
 
 PIPE_WIDTH = 100  # columns when the output is not a terminal and $COLUMNS does not say; Rich would fold at 80
+WIDEST = 10_000  # columns, and lines, beyond which $COLUMNS and $LINES are believed no more
 FILLED = re.compile(r"[ \t]+(?=\n)")  # blanks that fill a table's last column
 
 
@@ -43,6 +44,17 @@ def is_quiet() -> bool:
     return _Voice.quiet
 
 
+def forget_absurd_sizes() -> None:
+    """Drop $COLUMNS and $LINES where no screen is of that size, so that the usual ones count.
+
+    Terminals without a size say 0, into which Rich would print nothing, not even an error.
+    """
+    for name in ("COLUMNS", "LINES"):
+        said = os.environ.get(name, "1")
+        if not (said.isdecimal() and len(said) < 9 and 0 < int(said) <= WIDEST):
+            del os.environ[name]
+
+
 def console(*, stderr: bool = False, room: int = 0) -> Console:
     """A console on standard output or error as they are now; it prints text as it is, without markup.
 
@@ -51,6 +63,7 @@ def console(*, stderr: bool = False, room: int = 0) -> Console:
         room: columns something wants to be printed whole. A file and a pipe give them.
     """
     stream = sys.stderr if stderr else sys.stdout
+    forget_absurd_sizes()
     if _Voice.display is not None and on_terminal(stream):
         return _Voice.display
     told = on_terminal(stream) or "COLUMNS" in os.environ
@@ -94,6 +107,7 @@ def wrapped(text: str, stream: object) -> str:
     """Text whose lines end between words where ``stream`` is a terminal; as it is elsewhere."""
     if not on_terminal(stream):
         return text
+    forget_absurd_sizes()
     width = max(Console(file=stream, markup=False, emoji=False).width - 1, 20)  # type: ignore[arg-type]
     return "\n".join(
         textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TextIO
 
@@ -69,13 +69,15 @@ def tell(text: str) -> None:
 
 @contextmanager
 def noted(stream: TextIO | None = None) -> Iterator[None]:
-    """Within it, each old name is a note on standard error, once, instead of a warning."""
+    """Within it, each old name is a note on standard error, once, instead of a warning; none with --quiet."""
+    from surfhead.terminal.console import is_quiet  # Rich, which importing this package need not wait for
+
     usual, said = warnings.showwarning, set()
 
     def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
         if not issubclass(category, RenamedWarning):
             usual(message, category, *place, **more)
-        elif str(message) not in said:
+        elif str(message) not in said and not is_quiet():
             said.add(str(message))
             print(f"note: {message}", file=stream or sys.stderr)
 
@@ -85,28 +87,47 @@ def noted(stream: TextIO | None = None) -> Iterator[None]:
         yield
 
 
-def component(kind: str, name: str) -> str:
-    """What a component is called now; tells whoever used another name."""
-    return _now(OF_COMPONENTS.get(kind, {}), name, kind)
+def component(kind: str, name: str, registered: Collection[str] = ()) -> str:
+    """What a component is called now; a registered name is its own. Tells whoever used another."""
+    return _now(OF_COMPONENTS.get(kind, {}), str(name), registered, kind)
 
 
-def options(kind: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A component's options by what they are called now; ``name`` is the component's present one."""
+def options(kind: str, name: str, given: Mapping[str, Any], declared: Collection[str] = ()) -> dict[str, Any]:
+    """A component's options by what they are called now.
+
+    Args:
+        name: the component's present one.
+        declared: the options it has, whose names are their own.
+    """
     table = OF_COMPONENT_OPTIONS.get((kind, name), {})
-    new = {_now(table, key, "option", f'{kind} "{name}"'): value for key, value in given.items()}
-    return {**new, **{key: value for key, value in given.items() if key not in table}}  # new names count
+    return by_present_names(given, lambda key: _now(table, key, declared, "option", f'{kind} "{name}"'))
+
+
+def by_present_names(given: Mapping[str, Any], present: Callable[[str], str]) -> dict[str, Any]:
+    """A table by what its keys are called now. Where an old and a new name are given, the new one counts."""
+    names = {key: present(key) for key in given}
+    new = {names[key]: value for key, value in given.items()}
+    return {**new, **{key: value for key, value in given.items() if names[key] == key}}
 
 
 def preset(name: str) -> str:
     """What a preset is called now."""
-    return _now(OF_PRESETS, name, "preset")
+    return _now(OF_PRESETS, str(name), (), "preset")
 
 
-def _now(table: Mapping[str, Renamed], name: str, noun: str, of: str = "") -> str:
-    if name not in table:
+def _now(table: Mapping[str, Renamed], name: str, known: Collection[str], noun: str, of: str = "") -> str:
+    """What an old name is called now, through all the names it had; one that is known is its own."""
+    row, passed = None, [name]
+    while passed[-1] in table and passed[-1] not in known:
+        new, gone = table[passed[-1]]
+        if new in passed:  # it is called itself in the end
+            return name
+        row = Renamed(new, row.gone if row else gone)  # it is gone when it said
+        passed.append(new)
+    if row is None:
         return name
-    tell(sentence(name, table[name], noun=noun, of=of))
-    return table[name].new
+    tell(sentence(name, row, noun=noun, of=of))
+    return row.new
 
 
 def present(module: str, name: str, table: Mapping[str, Renamed], up: int = 2) -> str:

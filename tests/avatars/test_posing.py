@@ -77,7 +77,7 @@ def views(avatar: surfhead.Avatar, count: int) -> surfhead.Cameras:
     return surfhead.orbit(avatar, count, height=8, width=8)
 
 
-@pytest.mark.parametrize("given", [1.5, [0.5], None, "a", torch.tensor([1.0])])
+@pytest.mark.parametrize("given", [1.5, [0.5], None, "a", torch.tensor([1.0]), torch.tensor([True, False])])
 def test_timesteps_are_whole_numbers(avatar: surfhead.Avatar, given: Any) -> None:
     with pytest.raises(OptionError, match="no whole numbers"):
         avatar.render(views(avatar, 1), given)
@@ -111,6 +111,22 @@ def test_what_is_no_camera_or_number_is_named(avatar: surfhead.Avatar) -> None:
     assert torch.equal(drawn, pose)
     with pytest.raises(OptionError, match="whole number"):
         surfhead.orbit(avatar, 2, height=8.5, width=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["a", [None, 0], torch.tensor([True, False])])
+def test_poses_of_views_are_whole_numbers(avatar: surfhead.Avatar, given: Any) -> None:
+    with pytest.raises(ShapeError, match='"pose_of_view" is .*\\nExpected whole numbers from 0 to 1'):
+        avatar.render(views(avatar, 2), [0, 1], pose_of_view=given)
+
+
+@pytest.mark.parametrize("given", [0.5, [1.0], "a", "nan"])
+def test_opacities_have_a_factor_each(avatar: surfhead.Avatar, given: Any) -> None:
+    """A list of as many as there are surfels will do."""
+    camera, count = views(avatar, 1), len(avatar.surfels)
+    given = [float("nan")] * count if given == "nan" else given
+    with pytest.raises(ShapeError, match='"opacity_scale" (has shape|is no table|holds NaN)'):
+        avatar.render(camera, 0, opacity_scale=given)
+    assert float(avatar.render(camera, 0, opacity_scale=[0.0] * count).output.alpha.max()) == 0.0
 
 
 def test_cameras_are_counted(avatar: surfhead.Avatar) -> None:

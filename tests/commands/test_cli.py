@@ -118,6 +118,31 @@ def test_an_error_is_three_lines_and_a_traceback_only_on_request(surfhead: Surfh
     assert debug.err.endswith(plain.err)
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["train", ""], "DATA"),
+        (["train", "--preset", "tiny", "--out", ""], "--out"),
+        (["train", "--out=", "--preset=tiny"], "--out"),
+        (["eval", ""], "RUN"),
+        (["compare", "a", ""], "RUNS"),
+        (["synth", ""], "OUT"),
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set_names_no_folder(
+    surfhead: Surfhead, words: list[str], named: str
+) -> None:
+    """An empty word would mean the folder we are in."""
+    said = surfhead(*words)
+    assert said.code == 2
+    assert said.err.splitlines()[-3:] == [
+        f"{named} is empty.",
+        "Expected a path; a shell variable that is not set gives none.",
+        'Write "." for the folder you are in.',
+    ]
+    assert list(Path().iterdir()) == []
+
+
 def test_an_interruption_exits_with_130(surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(**_: object) -> None:
         raise KeyboardInterrupt

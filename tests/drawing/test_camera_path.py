@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,3 +57,37 @@ def test_the_field_of_view_is_that_of_the_shorter_side() -> None:
 def test_a_path_needs_frames(path: object, frames: int) -> None:
     with pytest.raises(OptionError, match='"frames" is'):
         path(tiny_avatar(), frames, **SIZE)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("path", [orbit, spiral])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frames": 2.5},
+        {"frames": "4"},
+        {"frames": math.nan},
+        {"frames": True},
+        {"height": 40.0},
+        {"turn": math.nan},
+        {"elevation": math.inf},
+        {"turn": "90"},
+        {"field_of_view": None},
+        {"field_of_view": math.nan},
+        {"up": (0, 1)},
+        {"up": (0, 0, 0)},
+        {"up": (math.nan, 0, 0)},
+        {"up": "up"},
+        {"up": None},
+    ],
+)
+def test_a_path_without_sense_is_refused_by_name(path: Any, wrong: dict[str, Any]) -> None:
+    """Not drawn with another number of frames, nor with cameras that are nowhere."""
+    (name,) = wrong
+    with pytest.raises(OptionError, match=f'"{name.replace("_", " ")}" is '):
+        path(tiny_avatar(), **{"frames": 2, **SIZE, **wrong})
+
+
+def test_numbers_of_numpy_will_do() -> None:
+    sizes = {name: np.int64(size) for name, size in SIZE.items()}
+    found = orbit(tiny_avatar(), np.int64(2), turn=np.float64(30.0), up=np.array([0.0, 1.0, 0.0]), **sizes)  # type: ignore[arg-type]
+    assert torch.equal(found.camera_from_world, orbit(tiny_avatar(), 2, turn=30.0, **SIZE).camera_from_world)

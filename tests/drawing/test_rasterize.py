@@ -95,6 +95,21 @@ def test_refuses(build: Any, message: str) -> None:
         surfhead.rasterize(**build())
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"colour": None}, '"colour" is a NoneType.'),
+        ({"colour": [[0.0] * 3] * 6}, '"colour" is a list.'),
+        ({"background": [0.0, 0.0, 0.0]}, '"background" is a list.'),
+        ({"pose_of_view": [0]}, '"pose_of_view" is a list.'),
+        ({"cameras": None}, "A NoneType is not cameras."),
+    ],
+)
+def test_what_is_no_tensor_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        surfhead.rasterize(**{**make(), **wrong})
+
+
 def test_unknown_rasterizer() -> None:
     """A name nobody registered, with a suggestion."""
     with pytest.raises(UnknownNameError, match='Unknown rasterizer "touch". Did you mean "torch"'):

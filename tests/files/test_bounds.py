@@ -132,6 +132,13 @@ def test_links_that_lead_round_are_declared_errors(
         assert "Traceback" not in capsys.readouterr().err
 
 
+def test_an_empty_name_is_no_place() -> None:
+    """It would be the folder we are in: a run was written among whatever lay there."""
+    with pytest.raises(DataError, match="it is empty"):
+        place("")
+    assert place(Path()) == Path()
+
+
 def test_a_place_is_looked_up_not_made(tmp_path: Path) -> None:
     assert place(tmp_path / "new") == tmp_path / "new"
     assert not (tmp_path / "new").exists()

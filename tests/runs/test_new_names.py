@@ -12,11 +12,13 @@ import safetensors.torch
 import torch
 
 from surfhead import open_run
+from surfhead.core import registry as registry_module
 from surfhead.core.api import create
 from surfhead.core.errors import OptionError, UnknownNameError
 from surfhead.data.feed import cameras_of
 from surfhead.runs.configuration import configure
 from surfhead.runs.layers import configured, preset
+from surfhead.runs.new_names import with_new_names
 from surfhead.runs.train import train
 from surfhead.terminal import renamed
 from surfhead.terminal.renamed import Renamed, RenamedWarning, rename
@@ -89,6 +91,86 @@ def test_a_name_that_is_registered_is_never_an_old_one() -> None:
         warnings.simplefilter("error")
         assert create("deformer", "jbs").name == "jbs"
         assert configure(settings={"deformer": "jbs"}).deformer.name == "jbs"
+
+
+def test_names_that_changed_twice_lead_to_the_present_one() -> None:
+    """The first name is told with the version that it is gone with, once."""
+    for old, new, gone in (("a", "b", "0.4"), ("b", "jbs", "0.5")):
+        rename("deformer", old, new, gone)
+    for old, new, gone in (("o", "order", "0.4"), ("order", "degree", "0.5")):
+        rename("appearance", old, new, gone, of="sh")
+    with pytest.warns(RenamedWarning, match='"a" is called "jbs" now; .* version 0.4') as heard:
+        assert create("deformer", "a").name == "jbs"
+    assert len(heard) == 1
+    with pytest.warns(RenamedWarning, match='"o" of appearance "sh" is called "degree" now; .* version 0.4'):
+        assert create("appearance", "sh", {"o": 1}).options.degree == 1
+
+
+def test_names_in_a_circle_are_no_names() -> None:
+    for old, new in (("a", "b"), ("b", "a"), ("own", "own")):
+        rename("deformer", old, new, "0.4")
+        rename("appearance", old, new, "0.4", of="sh")
+    for name in ("a", "own"):
+        with pytest.raises(UnknownNameError, match=f'deformer "{name}"'):
+            create("deformer", name)
+        with pytest.raises(UnknownNameError, match=f'deformer "{name}"'):
+            configure(settings={"deformer": name})
+        with pytest.raises(OptionError, match=f'"sh" "{name}"'):
+            create("appearance", "sh", {name: 1})
+
+
+def test_an_option_that_is_there_is_never_an_old_one() -> None:
+    """A plugin that wants to rename an option and left it declared: its value must not vanish."""
+    rename("appearance", "degree", "interval", "0.4", of="sh")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert create("appearance", "sh", {"degree": 1}).options.degree == 1
+        config = configure(settings={"appearance": {"name": "sh", "degree": 1}})
+    assert config.appearance.options == {"degree": 1}
+
+
+@pytest.mark.parametrize("names", [("l1", "mean_error"), ("mean_error", "l1")])
+def test_of_an_old_and_a_new_name_of_a_term_the_new_one_counts(names: tuple[str, str]) -> None:
+    rename("regularizer", "mean_error", "l1", "0.4")
+    weights = {"l1": 0.5, "mean_error": 0.3}
+    with pytest.warns(RenamedWarning):
+        config = configure(settings={"regularizers": {name: weights[name] for name in names}})
+    assert config.regularizers["l1"].weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "given", "found"),
+    [
+        ("measure.often", "evaluate.every", {"measure": {"often": 3}}, {"evaluate": {"every": 3}}),
+        (
+            "blend",
+            "deformer.rotation_blend",
+            {"deformer": "lbs", "blend": 3},
+            {"deformer": {"name": "lbs", "rotation_blend": 3}},
+        ),
+        ("images", "iterations", {"images": None}, {"iterations": None}),
+        ("images", "evaluate.every", {"images": 3, "evaluate": [1]}, {"evaluate": [1]}),
+    ],
+)
+def test_a_setting_moves_with_nothing_left_and_nothing_lost(
+    old: str, new: str, given: Any, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty table would be an unknown setting; another component's name must stay."""
+    monkeypatch.setitem(renamed.OF_SETTINGS, old, Renamed(new, "0.4"))
+    with pytest.warns(RenamedWarning):
+        assert with_new_names(given, {}) == found
+
+
+def test_what_installed_plugins_renamed_is_known_before_anything_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = tmp_path / "rigid.py"
+    plugin.write_text(PLUGIN)
+    monkeypatch.setenv("SURFHEAD_PLUGINS", str(plugin))
+    monkeypatch.setattr(registry_module, "_current", None)
+    with pytest.warns(RenamedWarning):
+        config = configure(settings={"deformer": {"name": "stiff", "softness": 0.3}})
+    assert (config.deformer.name, config.deformer.options) == ("rigid", {"blend": 0.3})
 
 
 @pytest.mark.parametrize("table", [{"name": "harmonics", "order": 1}, "harmonics"])
@@ -213,3 +295,12 @@ def test_the_command_line_notes_each_old_name_once(surfhead: Any, tmp_path: Path
     assert said.err.count(note) == 1
     assert said.err.count("note:") == 2
     assert not Path("run").exists()
+
+
+def test_quiet_commands_say_nothing_of_old_names(surfhead: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename("deformer", "blended", "jbs", "0.4")
+    monkeypatch.setitem(renamed.OF_OPTIONS, "train", {"--images": Renamed("--iterations", "0.4")})
+    said = surfhead("train", "nowhere", "--quiet", "--images", "4", "--deformer", "blended")
+    assert said.code == 2
+    assert "nowhere" in said.err
+    assert "note:" not in said.err

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from surfhead.core.api import create
 from surfhead.core.config import RunConfig, dump
-from surfhead.core.errors import UnknownNameError
+from surfhead.core.errors import OptionError, UnknownNameError
 from surfhead.core.registry import registry
 from surfhead.core.types import Batch, Step
 from surfhead.runs.configuration import configure
@@ -54,6 +56,25 @@ def build(config: RunConfig) -> Optimiser:
 @pytest.mark.parametrize(("kind", "name"), CHOICES)
 def test_a_choice_goes_with_a_preset(preset: str, kind: str, name: str) -> None:
     build(configure(preset=preset, settings={kind: {"name": name}}))
+
+
+@pytest.mark.parametrize("settings", [3, "jbs", [1], {3: 4}, {"deformer": {3: 4}}])
+def test_settings_from_python_are_tables_of_names(settings: Any) -> None:
+    with pytest.raises(OptionError, match=r"(?s)settings.*Expected a table whose keys are names"):
+        configure(settings=settings)
+
+
+@pytest.mark.parametrize("name", [3, ["tiny"]])
+def test_what_is_no_name_is_unknown(name: Any) -> None:
+    with pytest.raises(UnknownNameError, match="Unknown preset"):
+        configure(preset=name)
+    with pytest.raises(UnknownNameError, match="Unknown deformer"):
+        create("deformer", name)
+
+
+def test_a_configuration_file_may_be_named_by_a_string(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("iterations = 7\n")
+    assert configure(file=str(tmp_path / "mine.toml")).iterations == 7
 
 
 @pytest.mark.parametrize("name", registry().names("regularizer"))

@@ -103,6 +103,18 @@ def test_in_a_pipe_a_row_is_a_line_however_long_its_path_is(
     assert said == f"cpu library       {path}\nrasterizer torch  available on cpu\n"
 
 
+@pytest.mark.parametrize("said", ["0", "", "-5", "²", "nonsense", "1e9", "10001", "9" * 20])
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+def test_a_size_that_no_screen_has_is_not_believed(
+    name: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal without a size, as containers have, says 0: then nothing was printed."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv(name, said)
+    Listing(["", ""], [("word", "w" * 90)]).print()
+    assert capsys.readouterr().out == f"word  {'w' * 90}\n"
+
+
 def test_figures_say_their_unit_and_which_way_is_better() -> None:
     psnr, error = figure_name("psnr"), figure_name("angular_error")
     assert (psnr.heading, error.heading) == ("PSNR ↑ dB", "normals ↓ °")

@@ -76,6 +76,31 @@ def test_native_colours(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
         assert worst < 2e-5, f"{name}: {worst}"
 
 
+NOT_FINITE = {
+    "direction": lambda look, given: given[0].view(-1)[4].fill_(torch.nan),
+    "normal": lambda look, given: given[1].view(-1)[4].fill_(torch.nan),
+    "rotation": lambda look, given: given[2].view(-1)[4].fill_(torch.nan),
+    "sharpness": lambda look, given: look.network().sharpness.fill_(torch.nan),
+    "light": lambda look, given: look.network().light[1].fill_(torch.inf),
+}
+
+
+@pytest.mark.parametrize("where", [*NOT_FINITE])
+def test_what_is_not_finite_is_not_hidden(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must come out where PyTorch's operations show it, for training stops there and says so."""
+    torch.manual_seed(2)
+    look, binding, given = learnt(degree=1)
+    given = tuple(tensor.clone() for tensor in given)
+    with torch.no_grad():
+        NOT_FINITE[where](look, given)
+    found = graded(look, binding, given, torch.float32)
+    monkeypatch.setattr(cpu_lit, "serves", lambda tensor: False)
+    plain = graded(look, binding, given, torch.float32)
+    assert not all(bool(value.isfinite().all()) for value in plain.values())
+    for name, wanted in plain.items():
+        assert torch.equal(found[name].isfinite(), wanted.isfinite()), name
+
+
 def test_as_many_threads_as_you_like_give_the_same_bits() -> None:
     before, found = torch.get_num_threads(), []
     count = 1500  # several jobs, the last not full
