@@ -186,6 +186,18 @@ def test_errors_are_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("port", ["abc", "", "65536", "-1"])
+def test_a_port_that_cannot_be_is_said(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in zip(ranks.VARIABLES, ("0", "2", "0", "127.0.0.1", port), strict=True):
+        monkeypatch.setenv(name, value)
+    assert main(["train", "--preset", "tiny", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "$MASTER_PORT is" in said
+    assert "a port below 65536" in said
+
+
 def test_no_processes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--processes", "0"]) == 2
     assert "--processes is 0" in capsys.readouterr().err
