@@ -5,6 +5,7 @@
 #include "forward.h"
 #include "lit_colours.h"
 #include "normal_term.h"
+#include "parameters.h"
 #include "picture_losses.h"
 #include "rows.h"
 
@@ -30,6 +31,8 @@ int rows(const char* module, const char* name, const SurfheadRows* given) {
     return picture_losses(*given, strcmp(name, "picture_losses_backward") == 0);
   if (strcmp(module, "surface_terms") == 0 && strncmp(name, "normal_term", 11) == 0)
     return normal_term(*given, strcmp(name, "normal_term_backward") == 0);
+  if (strcmp(module, "squares") == 0) return squares(*given, strcmp(name, "squares_backward") == 0);
+  if (strcmp(module, "parameters") == 0) return parameters(*given, strcmp(name, "adam") == 0);
   if (strcmp(module, "lit_colours") == 0) return lit_colours(*given, strcmp(name, "lit_colours_backward") == 0);
   for (const RowKernel& kernel : row_kernels)
     if (strcmp(kernel.module, module) == 0 && strcmp(kernel.name, name) == 0) {

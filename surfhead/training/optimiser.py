@@ -134,14 +134,7 @@ class Optimiser:
         """
         if self.adam.by_kernel and not now:
             return
-        # an extreme is NaN or infinite where any element is; `isfinite` itself makes four tensors as large
-        extremes = [
-            torch.stack(torch.aminmax(value.grad.detach()))
-            if value.grad is not None and value.grad.numel()
-            else torch.zeros(2, device=value.device)
-            for _, value in self.named()
-        ]
-        finite = torch.isfinite(torch.stack(extremes)).all(1)
+        finite = ops.finite([value.grad for _, value in self.named()], self.avatar.device)
         self._finite = finite if self._finite is None else self._finite & finite
 
     def blame(self, images: int) -> None:

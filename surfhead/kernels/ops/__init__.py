@@ -12,11 +12,13 @@ from surfhead.kernels.ops.blending import relative_logarithms as relative_logari
 from surfhead.kernels.ops.colours import harmonic_colours as harmonic_colours
 from surfhead.kernels.ops.colours import rest_directions as rest_directions
 from surfhead.kernels.ops.colours import to_rest as to_rest
+from surfhead.kernels.ops.finite import finite as finite
 from surfhead.kernels.ops.lit import lit_colours as lit_colours
 from surfhead.kernels.ops.lobes import lobe_inputs as lobe_inputs
 from surfhead.kernels.ops.screen import screen_gradients as screen_gradients
 from surfhead.kernels.ops.skinning import pose_joints as pose_joints
 from surfhead.kernels.ops.skinning import skin_vertices as skin_vertices
+from surfhead.kernels.ops.squares import weighted_squares as weighted_squares
 from surfhead.kernels.ops.surfels import apply_field as apply_field
 from surfhead.kernels.ops.terms import length_term as length_term
 from surfhead.kernels.ops.terms import normal_term as normal_term

@@ -61,13 +61,42 @@ class Adam:
                 self.state[value] = {"step": torch.zeros((), device=value.device), **start}
         if self.by_kernel:
             self._launch()
-        else:
+        elif not self._natively():
             self._plain()
 
     def drop_gradients(self) -> None:
         """Forget all gradients."""
         for value in self.values():
             value.grad = None
+
+    @torch.no_grad()
+    def _natively(self) -> bool:
+        """The step by the native library of a CPU; False where it cannot take it."""
+        rows = [
+            (value, row) for row in self.param_groups for value in row["params"] if value.grad is not None
+        ]
+        values = [value for value, _ in rows]
+        if not values or values[0].is_cuda:
+            return False
+        from surfhead.kernels import cpu_parameters
+
+        if not all(cpu_parameters.serves(value) and value.is_contiguous() for value in values):
+            return False
+        state = [self.state[value] for value in values]
+        if not all(each[key].is_contiguous() for each in state for key in MOMENTS):
+            return False
+        for each in state:
+            each["step"] += 1.0
+        cpu_parameters.adam_step(
+            values,
+            [each[MOMENTS[0]] for each in state],
+            [each[MOMENTS[1]] for each in state],
+            [int(each["step"]) for each in state],
+            [row["lr"] for _, row in rows],
+            rows[0][1]["betas"],
+            rows[0][1]["eps"],
+        )
+        return True
 
     @torch.no_grad()
     def _plain(self) -> None:

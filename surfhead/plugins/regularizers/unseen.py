@@ -25,13 +25,12 @@ that name: rays of hardly any training picture meet their triangle first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from surfhead.core.api import Regularizer, Step, option
+from surfhead.kernels import ops
 
 REACH = 2.0 / 3.0  # of a triangle's middle to its corners, in units of its scale, about
 
@@ -74,7 +73,7 @@ class Unseen(Regularizer):
                 alike.append(value)
             elif spec.unseen == "initial" and not callable(spec.initial):
                 start = spec.start(1, generator).reshape(1, -1)
-                parts.append((value, _placed(start, value).expand_as(value)))
+                parts.append((value, _placed(start, value)))
             elif spec.unseen == "surface":
                 parts.append((value, _on_triangle(value.detach())))
         if alike:
@@ -82,31 +81,13 @@ class Unseen(Regularizer):
             parts.append((own, _surroundings(step, own.detach())))
         if not parts:
             return step.surfels.opacity.sum() * 0.0
-        weight, hidden = step.surfels.opacity.new_ones(count, 1), binding.regions.get("hidden")
+        weight, hidden = step.surfels.opacity.new_ones(count), binding.regions.get("hidden")
         if hidden is not None and len(hidden):
             weight.index_fill_(0, hidden, self.options.hidden)
-        total = sum((_pull(value, goal, weight) for value, goal in parts), start=weight.new_zeros(()))
+        total = sum(
+            (ops.weighted_squares(value, goal, weight) for value, goal in parts), start=weight.new_zeros(())
+        )
         return 0.5 * total / max(count, 1)
-
-
-class _Pull(torch.autograd.Function):
-    """The sum of weighted squared distances; its gradient is one pass over what the forward kept."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
-        distance = value - goal
-        pull = distance * weight
-        ctx.save_for_backward(pull)
-        return (distance * pull).sum()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (pull,) = ctx.saved_tensors
-        return pull * (2.0 * gradient), None, None
-
-
-_pull: Any = _Pull.apply
 
 
 def _placed(start: Tensor, like: Tensor) -> Tensor:
