@@ -18,7 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # Tests begin without what people and machines say about colours, widths and plugins; some say it themselves.
-# Typer looks once, when it is imported; pytest-xdist tells its workers 80 columns.
+# Typer looks once, when it is imported.
 for _name in (
     *("COLUMNS", "LINES", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"),
     *("CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "SURFHEAD_PLUGINS"),
@@ -99,6 +99,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_CONFIG_HOME", "APPDATA"):
             patch.setenv(name, str(tmp_path_factory.mktemp("configuration")))
         patch.setenv("SURFHEAD_CACHE", str(cache))
+        patch.delenv("COLUMNS", raising=False)  # pytest-xdist tells its workers 80, after this file is read
         yield
 
 

@@ -39,6 +39,7 @@ def surfhead(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     """``surfhead("train", "--iterations", "3")`` gives exit code, standard output and standard error."""
     monkeypatch.setattr(registry, "_current", None)
     monkeypatch.delenv("SURFHEAD_PLUGINS", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> Said:
