@@ -96,9 +96,12 @@ def run_together(arguments: Sequence[str], count: int) -> int:
                 return BAD_INPUT  # the others met the same, or only that it left
             number, first = failure.get_first_failure()
             # a process that fails takes others with it, and torchrun may meet both at one look
-            for other, how in sorted(failure.failures.items()):
-                if other > 0 and (other == number or how.exitcode > 0):
-                    _repeat(Path(folder), other)
+            codes = {other: how.exitcode for other, how in failure.failures.items()}
+            failed = {other for other, code in codes.items() if other > 0 and (other == number or code > 0)}
+            if not failed:  # the one that took the first with it had said why, and was ended as it left
+                failed = {other for other in range(1, count) if "Traceback" in _said(Path(folder), other)}
+            for other in sorted(failed):
+                print(f"Process {other} failed:\n{_said(Path(folder), other)}", file=sys.stderr)
             if first.exitcode < 0:  # it could say nothing itself
                 print(f"Process {number} was ended by signal {-first.exitcode}.", file=sys.stderr)
             return INTERRUPTED if first.exitcode == INTERRUPTED else max(first.exitcode, 1)
@@ -107,13 +110,12 @@ def run_together(arguments: Sequence[str], count: int) -> int:
     return 0
 
 
-def _repeat(folder: Path, number: int) -> None:
-    """Print what a process that does not display said before it failed."""
-    said = "\n".join(
+def _said(folder: Path, number: int) -> str:
+    """What a process that does not display said."""
+    return "\n".join(
         file.read_text(encoding="utf-8", errors="replace").strip()
         for file in sorted(folder.glob(f"**/{number}/stderr.log"))
     )
-    print(f"Process {number} failed:\n{said}", file=sys.stderr)
 
 
 def check_count(count: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from surfhead.avatars.precision import single_precision
 from surfhead.avatars.scene_motion import motion_for
 from surfhead.core.errors import DataError, OptionError
 from surfhead.runs.run import Run
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from surfhead.measuring.evaluation import Evaluation
 
 
+@single_precision()
 def evaluate_run(
     run: Run | Path | str,
     *,

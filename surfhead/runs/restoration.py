@@ -13,6 +13,7 @@ from torch import Tensor
 
 from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.precision import single_precision
 from surfhead.avatars.state import AvatarState
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
@@ -64,6 +65,7 @@ RIG_FILES = ("path", "masks", "template")  # options of rigs that name files
 _DESCRIPTION = pydantic.TypeAdapter(Description)
 
 
+@single_precision()
 def restore_avatar(
     config: RunConfig,
     tensors: Mapping[str, Tensor],

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surfhead.avatars.assembly import Parts, assemble, make_parts, make_rig
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.precision import single_precision
 from surfhead.avatars.scene_motion import motion_on, sized
 from surfhead.avatars.state import AvatarState, absurd
 from surfhead.core.config import RunConfig, as_tables
@@ -105,6 +106,7 @@ def _any_reader() -> str:
     return next(name for name, reader in readers.items() if reader.on_disk)
 
 
+@single_precision()
 def make_avatar_of(stored: StoredAvatar, config: RunConfig, scene: Scene | None) -> Avatar:
     """An avatar with the stored parameters; what the file lacks comes from the data set, or starts anew.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.precision import single_precision
 from surfhead.avatars.state import AvatarState
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.config import RunConfig, dump
@@ -42,6 +43,7 @@ from surfhead.training.weighted_term import make_terms
 log = logging.getLogger("surfhead")
 
 
+@single_precision()
 def train(
     data: Path | str | None = None,
     *,

@@ -156,6 +156,9 @@ def told() -> tuple[int, int, int] | None:
     if not all(name in os.environ for name in VARIABLES):
         return None
     number, count, local = (_whole(name) for name in VARIABLES[:3])
+    port = _whole(VARIABLES[-1])
+    if not 0 <= port < 1 << 16:
+        raise _mistold(f"$MASTER_PORT is {port}.")
     if not (0 <= number < count and 0 <= local < count):
         raise _mistold(f"$RANK is {number} and $LOCAL_RANK is {local} of $WORLD_SIZE {count}.")
     return number, count, local
@@ -172,7 +175,7 @@ def _whole(name: str) -> int:
 def _mistold(what: str) -> OptionError:
     return OptionError(
         what,
-        "Expected whole numbers as torchrun sets them, those of a process below $WORLD_SIZE.",
+        "Expected whole numbers as torchrun sets them: a process below $WORLD_SIZE, a port below 65536.",
         f"Start with `surfhead train --processes N`, or unset {', '.join(VARIABLES)}.",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,29 @@ def test_an_old_checkpoint_draws_what_it_drew(old_run: Path) -> None:
     assert avatar.images == 4
     assert float(expected["rgb"].std()) > 0.05
     assert torch.allclose(drawn, expected["rgb"], atol=1e-4)
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """A script that computes in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_a_script_of_double_precision_draws_and_goes_on_alike(
+    old_run: Path, trained_run: Path, double: None
+) -> None:
+    """It was told that its checkpoint is damaged, and to remove it."""
+    avatar = surfhead.load_avatar(trained_run, device="cpu")
+    camera = surfhead.orbit(avatar, 1, height=16, width=16)
+    drawn = avatar.render(camera, 0).output.rgb
+    train(out=old_run, resume=True, quiet=True)
+    assert torch.get_default_dtype() is torch.float64
+    tensors, _ = checkpoint.read(old_run / "checkpoints" / "00000006")
+    assert {value.dtype for value in tensors.values() if value.is_floating_point()} == {torch.float32}
+    torch.set_default_dtype(torch.float32)
+    assert torch.equal(surfhead.load_avatar(trained_run, device="cpu").render(camera, 0).output.rgb, drawn)
 
 
 def test_an_old_checkpoint_goes_on_as_it_did(old_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,18 @@ def test_errors_are_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("port", ["abc", "", "65536", "-1"])
+def test_a_port_that_cannot_be_is_said(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in zip(ranks.VARIABLES, ("0", "2", "0", "127.0.0.1", port), strict=True):
+        monkeypatch.setenv(name, value)
+    assert main(["train", "--preset", "tiny", "--out", "run"]) == 2
+    said = capsys.readouterr().err
+    assert "$MASTER_PORT is" in said
+    assert "a port below 65536" in said
+
+
 def test_no_processes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--processes", "0"]) == 2
     assert "--processes is 0" in capsys.readouterr().err
@@ -206,6 +218,7 @@ def test_without_torch_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
             False,
         ),  # the first has worded what is wrong, and by leaving broke the second's
         ({1: 2, 0: -15}, True),
+        ({0: 1}, True),  # met before the second, whose error it was, had left
     ],
 )
 def test_what_a_process_said_is_printed_unless_the_first_has_worded_it(
@@ -218,12 +231,14 @@ def test_what_a_process_said_is_printed_unless_the_first_has_worded_it(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
     from torch.distributed.launcher import api
 
+    said = ("", "Traceback", "a warning")
+
     def failing(config: Any, *_: Any) -> Any:
         def started(*_: Any) -> None:
             logs = Path(config.logs_specs.root_log_dir) / "attempt_0"
             for number in range(3):
                 (logs / str(number)).mkdir(parents=True)
-                (logs / str(number) / "stderr.log").write_text(f"words of {number}")
+                (logs / str(number) / "stderr.log").write_text(f"{said[number]} words of {number}")
             failures = {n: ProcessFailure(n, 10 + n, code, "") for n, code in codes.items()}
             raise ChildFailedError("surfhead", failures)
 
@@ -231,6 +246,6 @@ def test_what_a_process_said_is_printed_unless_the_first_has_worded_it(
 
     monkeypatch.setattr(api, "elastic_launch", failing)
     assert launch.run_together(["train"], 3) == max(codes.values())
-    said = capsys.readouterr().err
-    assert ("words of 1" in said) == repeated
-    assert "words of 2" not in said
+    printed = capsys.readouterr().err
+    assert ("words of 1" in printed) == repeated
+    assert "words of 2" not in printed
