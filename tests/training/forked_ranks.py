@@ -1,7 +1,7 @@
 """The command line, where processes that train together are forked: PyTorch need not be loaded by each.
 
-For tests in which the first process ends first. Others start them as they are started elsewhere: torchrun sees
-only one end where several forked processes fail at once.
+For tests in which the first process ends first. Others start them as they are started elsewhere, as torchrun
+sees only one end where several forked processes fail at once.
 """
 
 from __future__ import annotations
