@@ -84,7 +84,7 @@ def train(
     """
     source = None if data is None else str(data)
     config, folder = _chosen(source, preset, file, settings, out, resume, debug)
-    start_from = None if start_from is None else place(start_from)
+    start = None if start_from is None else place(start_from)
     moved = resume and config.path != read_config(folder).path
     with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
@@ -94,7 +94,6 @@ def train(
         with ranks.in_turn():  # the first process draws or converts data that the others then read
             opened = open_scene(config)
             check_held_out(opened.scene)
-        start = None if start_from is None else place(start_from)
         how: dict[str, Any] = {"resume": resume, "start_from": start, "quiet": quiet, "ranks": ranks}
         trainer = make_trainer(config, opened, folder, device, **how)
         if ranks.first:
