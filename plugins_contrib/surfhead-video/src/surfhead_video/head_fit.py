@@ -45,7 +45,8 @@ class Priors:
         correlated: factor on all spreads, as neighbouring landmarks err together.
         cut: spreads at which a landmark loses most of its say.
         expression: from the ARKit score.
-        identity: in units of the identity's coefficients.
+        identity: in units of the identity's coefficients. Less than their deviation among people, as
+            landmarks err by a pattern of each person, which the identity would follow.
         focal: of the focal length's logarithm.
         usual_focal: usual focal length, fraction of the picture's longer side.
         gaze: radians.
@@ -57,7 +58,7 @@ class Priors:
     correlated: float = 8.0
     cut: float = 3.0
     expression: float = 0.12
-    identity: float = 1.0
+    identity: float = 0.5
     focal: float = 0.2
     usual_focal: float = 1.1
     gaze: float = 0.3
