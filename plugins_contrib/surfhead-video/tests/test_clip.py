@@ -171,3 +171,9 @@ def test_a_clip_ends_somewhere(film: Any, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(DataError, match="more than 3 frames"):
         list(clip.frames())
     assert clip.expected() == 3
+
+
+def test_what_cannot_be_there_is_no_clip(tmp_path: Path) -> None:
+    assert not is_clip(tmp_path / ("x" * 300))
+    assert not is_clip(tmp_path / "nul\0")
+    assert not is_clip(tmp_path / "none")

@@ -20,7 +20,7 @@ from PIL import Image
 
 from surfhead.core.api import DataError, UnavailableError
 from surfhead.files import bounds
-from surfhead.files.places import is_file
+from surfhead.files.places import found_in, is_file
 
 VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg"})
@@ -64,9 +64,7 @@ def is_clip(path: Path) -> bool:
     """Whether this is a video file by its name, or a folder of nothing but two or more pictures."""
     if is_file(path):
         return path.suffix.lower() in VIDEOS
-    if not path.is_dir():
-        return False
-    kinds = [inside.suffix.lower() for inside in path.iterdir() if not inside.name.startswith(".")]
+    kinds = [inside.suffix.lower() for inside in found_in(path, "*") if not inside.name.startswith(".")]
     return len(kinds) > 1 and set(kinds) <= PICTURES
 
 
