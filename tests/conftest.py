@@ -69,7 +69,7 @@ def pytest_collection_finish() -> None:
 
 
 def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this session that all workers share."""
+    """A folder of this run of the tests that all workers share."""
     here = tmp_path_factory.getbasetemp()
     return here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
 

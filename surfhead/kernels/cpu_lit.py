@@ -5,6 +5,7 @@ Twin: ``surfhead.kernels.ops.lit`` (docs/method.md, section 6).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -122,13 +123,18 @@ def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*(tensor for tensor in tensors if tensor is not None))
 
 
-def _autograd(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
-    saved = iter(ctx.saved_tensors)
-    tensors = [next(saved) if there else None for there in ctx.given]
-    made = torch.ops.surfhead.lit_colours_cpu_backward(g_colour, *tensors, ctx.degree)
-    found = dict(zip(LEARNT, made, strict=True))
-    there = zip(INPUTS, ctx.given, strict=True)
-    return (*(found.get(name) if given else None for name, given in there), None)
+def gradient_by(name: str) -> Callable[..., tuple[Tensor | None, ...]]:
+    """The gradient of all arguments by the operator of this name, which gives those of ``LEARNT``."""
+
+    def gradient(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
+        saved = iter(ctx.saved_tensors)
+        tensors = [next(saved) if there else None for there in ctx.given]
+        made = getattr(torch.ops.surfhead, name)(g_colour, *tensors, ctx.degree)
+        found = dict(zip(LEARNT, made, strict=True))
+        there = zip(INPUTS, ctx.given, strict=True)
+        return (*(found.get(name) if given else None for name, given in there), None)
+
+    return gradient
 
 
 ARGUMENTS = (
@@ -143,6 +149,6 @@ register(
     fake_backward,
     ("CPU",),
 )
-differentiate("lit_colours_cpu", _autograd, keep)
+differentiate("lit_colours_cpu", gradient_by("lit_colours_cpu_backward"), keep)
 lit_colours = torch.ops.surfhead.lit_colours_cpu
 """``_colours`` as an operator of PyTorch, with gradients."""

@@ -11,7 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surfhead.kernels.cpu_lit import ARGUMENTS, INPUTS, LEARNT, Lit, check_degree, fake, fake_backward, keep
+from surfhead.kernels.cpu_lit import (
+    ARGUMENTS,
+    INPUTS,
+    LEARNT,
+    Lit,
+    check_degree,
+    fake,
+    fake_backward,
+    gradient_by,
+    keep,
+)
 from surfhead.kernels.cuda_operators import differentiate, register
 from surfhead.kernels.cuda_structures import run_over, structure_fields
 
@@ -65,17 +75,8 @@ def _backward(g_colour: Tensor, *arguments: Any) -> list[Tensor]:
     return [found[n] for n in LEARNT]
 
 
-def _autograd(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
-    saved = iter(ctx.saved_tensors)
-    tensors = [next(saved) if there else None for there in ctx.given]
-    made = torch.ops.surfhead.lit_colours_cuda_backward(g_colour, *tensors, ctx.degree)
-    found = dict(zip(LEARNT, made, strict=True))
-    there = zip(INPUTS, ctx.given, strict=True)
-    return (*(found.get(name) if given else None for name, given in there), None)
-
-
 register("lit_colours_cuda", f"({ARGUMENTS}) -> Tensor", _colours, fake)
 register("lit_colours_cuda_backward", f"(Tensor g_colour, {ARGUMENTS}) -> Tensor[]", _backward, fake_backward)
-differentiate("lit_colours_cuda", _autograd, keep)
+differentiate("lit_colours_cuda", gradient_by("lit_colours_cuda_backward"), keep)
 lit_colours = torch.ops.surfhead.lit_colours_cuda
 """``_colours`` as an operator of PyTorch, with gradients."""
