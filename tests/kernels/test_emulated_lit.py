@@ -12,7 +12,7 @@ from torch import Tensor
 from surfhead.core.errors import ShapeError
 from surfhead.kernels import cpu_lit, cuda_lit
 from tests.kernels.emulation import close, emulated_kernels
-from tests.plugins.appearances.test_lit_native import graded, learnt
+from tests.plugins.appearances.test_lit_native import single_and_double
 
 KERNELS = {
     "lit_colours": dict.fromkeys(
@@ -39,24 +39,9 @@ def emulated() -> Iterator[None]:
 )
 def test_colours_and_gradients(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Values and gradients of all that learns, through the model."""
-    calls = []
-
-    def kernel(*arguments: Any) -> Tensor:
-        calls.append(1)
-        found: Tensor = cuda_lit.lit_colours(*arguments)
-        return found
-
     monkeypatch.setattr(cpu_lit, "serves", lambda tensor: tensor.dtype == torch.float32)
-    monkeypatch.setattr(cpu_lit, "lit_colours", kernel)
-    torch.manual_seed(2)
-    look, binding, given = learnt(**options)
-    exact = graded(look, binding, given, torch.float64)
-    assert not calls
-    found = graded(look, binding, given, torch.float32)
-    assert calls
-    assert found.keys() == exact.keys()
-    for name, wanted in exact.items():
-        close(found[name], wanted, name, 3e-5)
+    for name, found, wanted in single_and_double(options, cuda_lit.lit_colours, monkeypatch):
+        close(found, wanted, name, 3e-5)
 
 
 @pytest.mark.parametrize("most", [1, 2, 528])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,22 @@ def graded(look: Lit, binding: Binding, given: tuple[Tensor, ...], dtype: torch.
     return {"rgb": rgb.detach().double(), **grads}
 
 
+def single_and_double(
+    options: dict[str, Any], kernel: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Colours and gradients by a kernel, by name, with those of the model's own operations in double."""
+    calls = []
+    monkeypatch.setattr(cpu_lit, "lit_colours", lambda *a: (calls.append(1), kernel(*a))[1])
+    torch.manual_seed(2)
+    look, binding, given = learnt(**options)
+    exact = graded(look, binding, given, torch.float64)
+    assert not calls
+    found = graded(look, binding, given, torch.float32)
+    assert calls
+    assert found.keys() == exact.keys()
+    return ((name, found[name], wanted) for name, wanted in exact.items())
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -61,18 +78,8 @@ def graded(look: Lit, binding: Binding, given: tuple[Tensor, ...], dtype: torch.
     ],
 )
 def test_native_colours(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    kernel = cpu_lit.lit_colours
-    monkeypatch.setattr(cpu_lit, "lit_colours", lambda *a: (calls.append(1), kernel(*a))[1])
-    torch.manual_seed(2)
-    look, binding, given = learnt(**options)
-    exact = graded(look, binding, given, torch.float64)
-    assert not calls
-    found = graded(look, binding, given, torch.float32)
-    assert calls
-    assert found.keys() == exact.keys()
-    for name, wanted in exact.items():
-        worst = float((found[name] - wanted).abs().max()) / max(float(wanted.abs().max()), 1e-3)
+    for name, found, wanted in single_and_double(options, cpu_lit.lit_colours, monkeypatch):
+        worst = float((found - wanted).abs().max()) / max(float(wanted.abs().max()), 1e-3)
         assert worst < 2e-5, f"{name}: {worst}"
 
 
