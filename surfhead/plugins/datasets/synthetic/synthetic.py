@@ -30,6 +30,7 @@ import torch
 
 from surfhead.core.api import (
     Cameras,
+    DataError,
     Dataset,
     Frame,
     OptionError,
