@@ -12,7 +12,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
-from surfhead.files.places import place, resolved
+from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 
 log = logging.getLogger("surfhead")
 
@@ -41,6 +41,16 @@ def data_choice(data: str | None) -> Choice:
         cls: Any = found.get("dataset", name)
         if recognised(cls, path):
             return Choice(name)
+    if is_file(path / "config.toml") and is_dir(path / "checkpoints"):
+        raise DataError(
+            f'"{data}" is a run, not a data set.',
+            "Expected the folder that a run was trained on, or another data set's.",
+            f"The run's own data need no naming; its configuration, {path / 'config.toml'}, has their path.",
+        )
+    if is_dir(path) and not found_in(path, "*"):
+        raise DataError(
+            f'"{data}" is an empty folder.', "Expected a data set.", "Check the path, and what was unpacked."
+        )
     readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
     reasons = [_declined(reader, path) for reader in readers]
     said = " ".join(dict.fromkeys(reason for reason in reasons if reason))
