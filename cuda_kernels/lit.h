@@ -11,6 +11,19 @@ constexpr int kQuadricRows = 13;                // c, b and Q by rows, a column 
 constexpr int kLightSums = 2 * 3 * kMonomials;  // of the shading's quadric and of the mirror's, by channel
 constexpr double kNormalIncidence = 0.028;      // Schlick's F0 of skin
 
+// kernels/cpu_lit.py, Lit.
+struct Lit {
+  int views, surfels, degree, count;  // degree of the residual in use; count: rows of `residual`
+  const float *albedo, *residual, *gloss, *occlusion;  // raw: (N, 3), (N, count, 3), (N, 1), (N, 1); the last three or null
+  const float *directions, *normals, *rotation;        // (B, N, 3) in rest space, (B, N, 3, 3) world from rest
+  const float* world_normals;                          // (B, N, 3)
+  const float *shading, *mirror;                       // (13, 3) c, b and Q of both quadrics
+  float* colour;                                       // (B, N, 3), not clamped
+  const float* g_colour;
+  float *g_albedo, *g_residual, *g_gloss, *g_occlusion, *g_directions, *g_world_normals, *g_shading, *g_mirror;
+  float* sums;  // (blocks, kLightSums) of a GPU's blocks; null on a CPU
+};
+
 template <class T>
 SURFEL_FN void monomials(const T* v, T* out) {
   out[0] = T(1.0f);

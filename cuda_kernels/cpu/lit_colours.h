@@ -12,18 +12,6 @@ namespace SURFEL_NAMESPACE {
 
 constexpr int kLitRun = 512;     // surfels of a job: its sums do not depend on the number of threads
 
-// kernels/cpu_lit.py, Lit.
-struct Lit {
-  int views, surfels, degree, count;  // degree of the residual in use; count: rows of `residual`
-  const float *albedo, *residual, *gloss, *occlusion;  // raw: (N, 3), (N, count, 3), (N, 1), (N, 1); the last two or null
-  const float *directions, *normals, *rotation;        // (B, N, 3) in rest space, (B, N, 3, 3) world from rest
-  const float *world_normals;                          // (B, N, 3)
-  const float *shading, *mirror;                       // (13, 3) c, b and Q of both quadrics
-  float* colour;                                       // (B, N, 3), not clamped
-  const float* g_colour;
-  float *g_albedo, *g_residual, *g_gloss, *g_occlusion, *g_directions, *g_world_normals, *g_shading, *g_mirror;
-};
-
 using LitLanes = Lanes<float>;
 
 // k values of each of a register's surfels, rows `stride` apart; those past the last are the last's again.

@@ -11,19 +11,6 @@ namespace {
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
 
-// kernels/cpu_lit.py, Lit; what follows `g_mirror` is of this file alone.
-struct Lit {
-  int views, surfels, degree, count;  // degree of the residual in use; count: rows of `residual`
-  const float *albedo, *residual, *gloss, *occlusion;  // raw: (N, 3), (N, count, 3), (N, 1), (N, 1); the last three or null
-  const float *directions, *normals, *rotation;        // (B, N, 3) in rest space, (B, N, 3, 3) world from rest
-  const float* world_normals;                          // (B, N, 3)
-  const float *shading, *mirror;                       // (13, 3) c, b and Q of both quadrics
-  float* colour;                                       // (B, N, 3), not clamped
-  const float* g_colour;
-  float *g_albedo, *g_residual, *g_gloss, *g_occlusion, *g_directions, *g_world_normals, *g_shading, *g_mirror;
-  float* sums;  // (blocks, kLightSums)
-};
-
 // Both quadrics' factors in shared memory, the shading's first.
 __device__ __forceinline__ void take_light(const Lit& p, float* factors) {
   const int at = threadIdx.x;

@@ -12,6 +12,7 @@ from surfhead.core.components import Rig
 from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras, check_all_finite, check_finite, check_shape
+from surfhead.files.given import instance_of
 
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 PoseValue = Tensor | Sequence[float] | Sequence[Sequence[float]] | Mapping[str, float]
@@ -115,13 +116,9 @@ def _no_timesteps(given: object) -> OptionError:
 
 def cameras_of(given: object) -> Cameras:
     """``given``, checked. Raises ShapeError for anything but cameras, and for some that cannot draw."""
-    if not isinstance(given, Cameras):
-        raise ShapeError(
-            f"A {type(given).__name__} is not cameras.",
-            "Expected a surfhead.Cameras, which holds any number of them.",
-            "surfhead.orbit makes some; cameras[0] is the first of them, as a batch of one.",
-        )
-    return given.validate()
+    expected = "a surfhead.Cameras, which holds any number of them"
+    remedy = "surfhead.orbit makes some; cameras[0] is the first of them, as a batch of one."
+    return instance_of(given, Cameras, "cameras", expected, remedy, ShapeError).validate()
 
 
 def poses_of_views(given: Tensor | Sequence[int] | None, views: int, poses: int, like: Tensor) -> Tensor:
@@ -209,5 +206,9 @@ def _labelled(name: str, parameter: RigParameter, values: Mapping[str, float], b
         if label not in parameter.labels:
             remedy = "Rename or drop it." if parameter.labels else "Give all its values by their places."
             raise unknown_name(f'value of rig parameter "{name}"', label, parameter.labels, remedy)
-        rows[:, parameter.labels.index(label)] = _numbers(f"{name}: {label}", value, base)
+        shown = f"{name}: {label}"
+        column = _numbers(shown, value, base)
+        if column.ndim:
+            check_shape(shown, column, len(rows))
+        rows[:, parameter.labels.index(label)] = column
     return rows

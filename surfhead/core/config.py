@@ -82,7 +82,7 @@ class RunConfig:
     scale_momenta: bool = True
     graphs: bool = True
     surfels_per_triangle: int = option(1, "Surfels a triangle at the start.", low=1, high=256)
-    max_initial_surfels: int = option(0, "But so many in all at most; 0: no limit.", low=0, high=10**8)
+    max_initial_surfels: int = option(0, "But at most so many (or one each); 0: no limit.", low=0, high=10**8)
     initial_surfels: int = option(0, "Or about so many in all, by area; 0: not.", low=0, high=10**8)
     baseline: bool = False
     initial_colours: Literal["declared", "mean"] = "declared"

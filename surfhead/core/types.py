@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 def check_shape(name: str, tensor: Tensor, *shape: int | None) -> None:
     """Raise ShapeError unless ``tensor`` has ``shape`` (None matches any size)."""
+    if not isinstance(tensor, Tensor):
+        what = f'"{name}" is a {type(tensor).__name__}.'
+        raise ShapeError(what, "Expected a tensor.", "Convert it with torch.as_tensor.")
     actual = tuple(tensor.shape)
     if len(actual) != len(shape) or any(
         want is not None and want != got for want, got in zip(shape, actual, strict=False)
@@ -39,11 +42,8 @@ def check_finite(name: str, tensor: Tensor, remedy: str = "Check where it comes 
     """Raise ShapeError when ``tensor`` holds NaN or infinity (reads the values: synchronises)."""
     if not bool(torch.isfinite(tensor).all()):
         bad = (~torch.isfinite(tensor)).nonzero()[0].tolist()
-        raise ShapeError(
-            f'"{name}" holds NaN or infinity, first at index {bad}.',
-            "Expected finite numbers.",
-            remedy,
-        )
+        what = f'"{name}" holds NaN or infinity, first at index {bad}.'
+        raise ShapeError(what, "Expected finite numbers.", remedy)
 
 
 def check_all_finite(tensors: Mapping[str, Tensor]) -> None:
@@ -87,11 +87,10 @@ class Cameras:
             if not -len(self) <= index < len(self):  # which also ends a loop over them
                 raise IndexError(f"there is no camera {index} of {len(self)}")
             index = slice(index, index + 1) if index != -1 else slice(-1, None)
-        return replace(
-            self,
-            camera_from_world=self.camera_from_world[index],
-            intrinsics=self.intrinsics[index],
-        )
+        if isinstance(index, Cameras):  # PyTorch would look into them without end
+            raise ShapeError("Cameras are no index.", "Expected whole numbers or a mask.", "Give such as 0.")
+        poses, intrinsics = self.camera_from_world[index], self.intrinsics[index]
+        return replace(self, camera_from_world=poses, intrinsics=intrinsics)
 
     @property
     def centre(self) -> Tensor:
@@ -116,12 +115,12 @@ class Cameras:
             what = '"camera_from_world" is not rigid: its upper 3x3 block is not a rotation.'
             expected = "Expected an orthonormal rotation and a translation in metres."
             raise ShapeError(what, expected, "Remove scale and shear from the camera poses.")
-        if bool((intrinsics[:, [0, 1], [0, 1]] <= 0).any()) or self.height < 1 or self.width < 1:
-            raise ShapeError(
-                '"intrinsics" has a focal length <= 0, or the picture is empty.',
-                "Expected fx > 0 and fy > 0 in pixels, height and width >= 1.",
-                "Check the camera file.",
-            )
+        size = (self.height, self.width)
+        whole = all(isinstance(side, (int, np.integer)) and side >= 1 for side in size)
+        if bool((intrinsics[:, [0, 1], [0, 1]] <= 0).any()) or not whole:
+            what = f'"intrinsics" has a focal length <= 0, or {size} is no picture\'s size.'
+            expected = "Expected fx > 0 and fy > 0 in pixels, height and width whole and >= 1."
+            raise ShapeError(what, expected, "Check the camera file.")
         return self
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.errors import OptionError
 from surfhead.core.types import Cameras
+from surfhead.files.given import instance_of, whole_number
 
 FULL_TURN = 360.0
 MARGIN = 1.0  # distance over that at which the bounding sphere fills the picture
@@ -53,24 +53,13 @@ def intrinsics_of(field_of_view: float, height: int, width: int) -> Tensor:
         OptionError: an angle outside 0 to 180 degrees, or an empty picture.
     """
     for name, value in (("height", height), ("width", width)):
-        _whole(name, value, f"Mend --size, or --{name}.")
+        whole_number(name, value, 1, f"Mend --size, or --{name}.")
     if not (isinstance(field_of_view, (int, float)) and 0.0 < field_of_view < 180.0):
         raise OptionError(
             f'"field of view" is {field_of_view}.', "Expected degrees between 0 and 180.", "Mend --fov."
         )
     focal = min(height, width) / 2 / math.tan(math.radians(field_of_view) / 2)
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
-
-
-def _whole(name: str, value: object, remedy: str) -> int:
-    """A whole number of at least 1, numpy's too. Raises OptionError for anything else."""
-    try:
-        found = operator.index(value)  # type: ignore[arg-type]
-        if isinstance(value, bool) or found < 1:
-            raise ValueError
-    except (TypeError, ValueError) as error:
-        raise OptionError(f'"{name}" is {value}.', "Expected a whole number, at least 1.", remedy) from error
-    return found
 
 
 def orbit(
@@ -96,9 +85,11 @@ def orbit(
         up: direction that is up in the pictures.
 
     Raises:
-        OptionError: no frames, an empty picture, an impossible angle, or a camera that looks along ``up``.
+        OptionError: no avatar, no frames, an empty picture, an impossible angle, or a camera that looks along
+            ``up``.
     """
-    frames = _checked(frames, turn, elevation)
+    frames = whole_number("frames", frames, 1, "Mend --frames.")
+    turn, elevation = _angle("turn", turn), _angle("elevation", elevation)
     phase = torch.arange(frames, dtype=torch.float64) / frames
     angle = FULL_TURN * phase if turn >= FULL_TURN else turn / 2 * torch.sin(2 * math.pi * phase)
     height_angle = torch.full_like(angle, elevation)
@@ -127,7 +118,8 @@ def spiral(
     Raises:
         OptionError: as ``orbit`` raises.
     """
-    frames = _checked(frames, turn, elevation)
+    frames = whole_number("frames", frames, 1, "Mend --frames.")
+    turn, elevation = _angle("turn", turn), _angle("elevation", elevation)
     phase = torch.linspace(-0.5, 0.5, frames, dtype=torch.float64)
     phase = phase if frames > 1 else torch.zeros_like(phase)
     lens = intrinsics_of(field_of_view, height, width)
@@ -135,12 +127,14 @@ def spiral(
     return _around(avatar, turn * phase, height_angle, lens, height, width, field_of_view, up)
 
 
-def _checked(frames: int, turn: float, elevation: float) -> int:
-    """The number of frames. Raises OptionError for one or angles that a path cannot have."""
-    for name, angle in (("turn", turn), ("elevation", elevation)):
-        if not (isinstance(angle, (int, float)) and math.isfinite(angle)):
-            raise OptionError(f'"{name}" is {angle}.', "Expected a number of degrees.", f"Mend --{name}.")
-    return _whole("frames", frames, "Mend --frames.")
+def _angle(name: str, given: object) -> float:
+    """An angle in degrees. Raises OptionError for anything else."""
+    try:
+        if not isinstance(given, (str, bytes)) and math.isfinite(found := float(given)):  # type: ignore[arg-type]
+            return found
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: a tensor of more than one
+        pass
+    raise OptionError(f'"{name}" is {given!s:.200}.', "Expected a number of degrees.", f"Mend --{name}.")
 
 
 def _around(
@@ -154,6 +148,13 @@ def _around(
     up: tuple[float, float, float],
 ) -> Cameras:
     """Cameras (M,) degrees to the side and above, at the distance at which the avatar fills the picture."""
+    instance_of(
+        avatar,
+        Avatar,
+        "an avatar",
+        "a surfhead.Avatar",
+        "Open one: surfhead.load_avatar(RUN), or run.avatar().",
+    )
     if avatar.deformer.rig_bound:
         rest = avatar.rig.rest()
         points, front = rest.vertices, rest.topology.front

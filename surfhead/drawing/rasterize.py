@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,7 @@ from surfhead.core.components import Rasterizer
 from surfhead.core.errors import ShapeError, SurfheadError
 from surfhead.core.registry import registry
 from surfhead.core.types import Cameras, RenderOutput, WorldSurfels, check_finite, check_shape
+from surfhead.files.given import instance_of
 
 
 def rasterize(
@@ -37,9 +40,14 @@ def rasterize(
         Pictures, alpha, normals, depths, distortion; visibility and radius of each surfel.
 
     Raises:
+        OptionError: what is given is no surfels, or no rasterizer.
         ShapeError: a wrong shape, device or dtype, a pose that does not exist, or NaN or infinity.
         UnknownNameError, UnavailableError: the rasterizer does not exist, or cannot run here.
     """
+    remedy = (
+        "An avatar's are avatar.render(...).surfels; others are made of their means, tangents and normals."
+    )
+    instance_of(surfels, WorldSurfels, "surfels", "a surfhead.WorldSurfels", remedy)
     views, (poses, count) = len(cameras_of(cameras)), surfels.mean.shape[:2]
     for name, given in (("colour", colour), ("pose_of_view", pose_of_view), ("background", background)):
         if not (isinstance(given, Tensor) or (given is None and name != "colour")):
@@ -67,8 +75,9 @@ def rasterize(
         cameras = cameras.to(device)
     pose_of_view = _poses(pose_of_view, views, poses, device)
     if isinstance(rasterizer, str):
-        rasterizer = registry().create("rasterizer", rasterizer, device=device.type)
-        assert isinstance(rasterizer, Rasterizer)
+        rasterizer = cast(Rasterizer, registry().create("rasterizer", rasterizer, device=device.type))
+    expected, remedy = "a name, or a rasterizer that was made", "See `surfhead list rasterizer`."
+    instance_of(rasterizer, Rasterizer, "a rasterizer", expected, remedy)  # type: ignore[type-abstract]
     if not rasterizer.supports(device.type):
         raise SurfheadError(
             f'Rasterizer "{rasterizer.name}" cannot draw tensors on "{device.type}".',

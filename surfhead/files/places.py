@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from surfhead.core.errors import DataError, cause
+from surfhead.files.given import instance_of
 
 NO_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ, errno.EACCES, errno.EPERM)
+
+
+def path_text(path: object) -> str:
+    """A path as text. Raises DataError for what is none, such as a number or a run."""
+    expected = "the path of a file or folder"
+    remedy = "Give a str or a pathlib.Path; a run has its `folder`."
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    return instance_of(text, str, "a path", expected, remedy, DataError)
 
 
 def place(path: Path | str) -> Path:
     """The path, with ``~`` filled in; whether anything is there, the caller sees.
 
     Raises:
-        DataError: nothing can be looked up by it: it is empty, holds NUL, is too long, leads round in circles
-            or through a folder that may not be entered.
+        DataError: nothing can be looked up by it: it is no path, is empty, holds NUL, is too long, leads
+            round in circles or through a folder that may not be entered.
     """
+    text = path_text(path)
     try:
-        if path == "":  # a variable that was not set; it would mean the folder we are in
+        if not text:  # a variable that was not set; it would mean the folder we are in
             raise ValueError("it is empty")
-        found = Path(path).expanduser()
+        found = Path(text).expanduser()
         found.stat()
     except (ValueError, RuntimeError) as error:  # NUL; a home of nobody
         raise _no_name(path, error) from error

@@ -21,12 +21,13 @@ MODULE = "lit_colours"
 
 
 class Lit(Sizes):
-    """struct Lit of lit_colours.h."""
+    """struct Lit of lit.h."""
 
     _fields_ = structure_fields(
         "views surfels degree count",
         "albedo residual gloss occlusion directions normals rotation world_normals shading mirror colour "
-        "g_colour g_albedo g_residual g_gloss g_occlusion g_directions g_world_normals g_shading g_mirror",
+        "g_colour g_albedo g_residual g_gloss g_occlusion g_directions g_world_normals g_shading g_mirror "
+        "sums",
     )
     rules: ClassVar[dict[str, str]] = {
         "albedo": "surfels 3", "residual": "surfels count 3", "gloss": "surfels 1",

@@ -23,7 +23,7 @@ from surfhead.kernels.cpu_lit import (
     keep,
 )
 from surfhead.kernels.cuda_operators import differentiate, register
-from surfhead.kernels.cuda_structures import run_over, structure_fields
+from surfhead.kernels.cuda_structures import run_over
 
 MODULE = "lit_colours"
 THREADS = 128  # of lit_colours.cu
@@ -31,14 +31,8 @@ MOST_BLOCKS = 528  # that sum what the light gathers: four for each multiprocess
 SUMS = 60  # of a block: two quadrics, three channels, ten monomials
 
 
-class LitOnGpu(Lit):
-    """struct Lit of lit_colours.cu."""
-
-    _fields_ = structure_fields("", "sums")
-
-
-def _sizes(name: str, given: dict[str, Tensor | None], degree: int) -> LitOnGpu:
-    sizes = LitOnGpu.of(name, given, degree=degree)
+def _sizes(name: str, given: dict[str, Tensor | None], degree: int) -> Lit:
+    sizes = Lit.of(name, given, degree=degree)
     if given["residual"] is None:
         sizes.count = 0
     check_degree(name, degree, sizes.count)

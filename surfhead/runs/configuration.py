@@ -39,18 +39,19 @@ def configure(
     Raises:
         UnknownNameError, OptionError, DataError: naming what is wrong and what exists.
     """
-    _check_keys(settings or {})
+    settings = {} if settings is None else settings
+    _check_keys(settings)
     file = None if file is None else place(file)
     tables: dict[str, Any] = {}
-    if preset:
+    if preset is not None and not (isinstance(preset, str) and not preset):
         preset = present_preset(preset)
         tables = merge(tables, {**with_optional_rates(preset_tables(preset), True), "preset": preset})
     if file is not None:
         tables = merge(tables, with_optional_rates(read_file(file), False))
     if data is not None:
         tables = merge(tables, {"path": str(resolved(data))})
-    tables = merge(tables, with_optional_rates(settings or {}, False))
-    if "plugins" in (settings or {}):
+    tables = merge(tables, with_optional_rates(settings, False))
+    if "plugins" in settings:
         files = [plugin.expanduser().absolute() for plugin in trust.plugin_files(tables)]
         trust.load_named(files)
     else:  # somebody may have sent the file

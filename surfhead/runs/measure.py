@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from surfhead.avatars.precision import single_precision
 from surfhead.avatars.scene_motion import motion_for
-from surfhead.core.errors import DataError, OptionError
+from surfhead.core.errors import DataError
+from surfhead.files.given import whole_number
+from surfhead.files.places import path_text, place
 from surfhead.runs.run import Run
 
 if TYPE_CHECKING:
@@ -45,18 +47,18 @@ def evaluate_run(
     Raises:
         DataError: no run, no checkpoint, or no views in these splits.
         UnknownNameError: there is no such split.
-        OptionError: a negative limit.
+        OptionError: a limit that is no whole number of at least 0.
     """
     splits = (splits,) if isinstance(splits, str) or not isinstance(splits, Iterable) else tuple(splits)
-    if limit < 0:
-        raise OptionError(f'"limit" is {limit}.', "Expected at least 0, which is all.", "Mend --limit.")
+    limit = whole_number("limit", limit, 0, "Mend --limit; 0 means all.")
     from surfhead.measuring.evaluation import evaluate
 
-    other = None if data is None else str(data)
-    read = (run if isinstance(run, Run) else Run(run, None if moved is None else str(moved))).on(other)
+    if moved is not None or not isinstance(run, Run):
+        run = Run(run.folder if isinstance(run, Run) else run, None if moved is None else path_text(moved))
+    read = run.on(None if data is None else path_text(data))
     scene, avatar = read.scene, read.avatar(device)
     motion = motion_for(avatar, scene, own_motion) if read.other_data else None
-    target = Path(out) if out else read.folder / "eval" / f"{avatar.images:08d}"
+    target = place(out) if out is not None else read.folder / "eval" / f"{avatar.images:08d}"
     results = {}
     for split in splits:
         if len(scene.views.of(split)):

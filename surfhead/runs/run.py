@@ -14,7 +14,7 @@ from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.files.bounds import read_json
-from surfhead.files.places import place, resolved
+from surfhead.files.places import found_in, place, resolved
 from surfhead.runs import trust
 from surfhead.runs.folder import CONFIG
 from surfhead.runs.layers import configured, read_file
@@ -88,12 +88,12 @@ class Run:
 
     def checkpoint(self, name: str | None = None) -> Path:
         """The checkpoint of this name, such as ``00001000``; by default the newest. Raises DataError."""
-        path = self.newest if name is None else place(self.folder / "checkpoints" / name)
-        if path is None or not path.is_dir():
-            names = [p.name for p in (self.folder / "checkpoints").glob("[0-9]*")]
+        known = [path for path in found_in(self.folder / "checkpoints", "[0-9]*") if path.is_dir()]
+        path = self.newest if name is None else next((one for one in known if one.name == name), None)
+        if path is None:
             raise DataError(
-                f'Run "{self.folder}" has no checkpoint{f" {name}" if name else ""}.',
-                f"It has: {', '.join(sorted(names)) or 'none'}.",
+                f'Run "{self.folder}" has no checkpoint{"" if name is None else f" {name!r:.200}"}.',
+                f"It has: {', '.join(one.name for one in known) or 'none'}.",
                 "Train it further with --resume.",
             )
         return path

@@ -23,7 +23,8 @@ from surfhead.core.registry import registry
 from surfhead.data.file_check import check_held_out
 from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
-from surfhead.files.places import place
+from surfhead.files.given import whole_number
+from surfhead.files.places import path_text, place
 from surfhead.files.writing import write_text
 from surfhead.runs.claim import claimed, holds_a_run
 from surfhead.runs.configuration import configure, default_stem, unfit_schedules
@@ -82,7 +83,8 @@ def train(
         OptionError: no such setting, a value out of any sense, or batches that the processes cannot share.
         DataError: the data cannot be read, or ``out`` holds a run and ``resume`` is not set, or the reverse.
     """
-    source = None if data is None else str(data)
+    debug = whole_number("debug", debug, -1, "Mend --debug.")
+    source = None if data is None else path_text(data)
     config, folder = _chosen(source, preset, file, settings, out, resume, debug)
     start = None if start_from is None else place(start_from)
     moved = resume and config.path != read_config(folder).path

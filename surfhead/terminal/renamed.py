@@ -29,6 +29,11 @@ OF_PACKAGE: dict[str, Renamed] = {}
 OF_PLUGINS: dict[str, Renamed] = {}
 # command -> the same of its options
 OF_OPTIONS: dict[str, dict[str, Renamed]] = {}
+# the kinds of component, which surfhead.core.hookspecs explains; a test holds them to each other
+KINDS = (
+    *("deformer", "appearance", "regularizer", "rasterizer", "rig"),
+    *("dataset", "densifier", "format", "observer"),
+)
 # kind -> the same of its components; (kind, component) -> of that one's options
 OF_COMPONENTS: dict[str, dict[str, Renamed]] = {}
 OF_COMPONENT_OPTIONS: dict[tuple[str, str], dict[str, Renamed]] = {}
@@ -48,7 +53,12 @@ def rename(kind: str, old: str, new: str, gone: str, *, of: str = "") -> None:
         old, new: the component's names, or the option's.
         gone: the version that the old name is gone with, and whose, such as ``2.0 of surfhead-mine``.
         of: the component whose option it is, by its new name; empty: a component.
+
+    Raises:
+        ValueError: there is no such kind; the error of the plugin that could not be loaded says it.
     """
+    if kind not in KINDS:
+        raise ValueError(f'rename: there is no kind "{kind}", only {", ".join(KINDS)}')
     table = OF_COMPONENT_OPTIONS.setdefault((kind, of), {}) if of else OF_COMPONENTS.setdefault(kind, {})
     table[old] = Renamed(new, gone)
 

@@ -55,7 +55,7 @@ def make_avatar(config: RunConfig, scene: Scene, device: torch.device) -> Avatar
             each = max(min(each, config.max_initial_surfels // triangles), 1)
         counts = torch.full((triangles,), each)
         if config.initial_surfels > 0:
-            counts = shares(rest, config.initial_surfels)
+            counts = shares(rest, config.initial_surfels, config.max_initial_surfels)
         triangle, offset, log_scale = scatter(rest, counts, generator)
         surfels = Surfels.create(specs, triangle, rest.topology, generator, device)
         with torch.no_grad():

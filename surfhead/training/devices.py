@@ -13,7 +13,7 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise OptionError(
             f'Device "{name}" is not a device.', "Expected auto, cpu, cuda or cuda:N.", "Mend --device."
         ) from error

@@ -8,12 +8,21 @@ from torch import Tensor
 from surfhead.core.types import RestMesh
 
 
-def shares(rest: RestMesh, total: int) -> Tensor:
-    """(F,) int64 surfels of each triangle: about ``total``, by area, at least one each."""
+def shares(rest: RestMesh, total: int, most: int = 0) -> Tensor:
+    """(F,) int64 surfels of each triangle: about ``total``, by area, at least one each.
+
+    ``most`` is the largest number of all, as far as one a triangle allows; 0: no limit.
+    """
     corners = rest.vertices.detach().cpu().double()[rest.topology.triangles.cpu()]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = torch.linalg.vector_norm(torch.linalg.cross(first, second), dim=-1)
-    counts: Tensor = (area / area.sum().clamp_min(1e-30) * total).round().long().clamp_min(1)
+    share = area / area.sum().clamp_min(1e-30)
+    counts: Tensor = (share * total).round().long().clamp_min(1)
+    if 0 < most < int(counts.sum()):
+        more = share * max(most - len(share), 0)
+        counts = 1 + more.floor().long()
+        left = max(most - int(counts.sum()), 0)  # to those whose share was cut most
+        counts[more.frac().argsort(descending=True, stable=True)[:left]] += 1
     return counts
 
 

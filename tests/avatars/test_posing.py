@@ -65,6 +65,8 @@ def test_what_a_rig_lacks_or_a_pose_cannot_be_is_refused_by_name(avatar: surfhea
         avatar.pose(jaw=[0.1])
     with pytest.raises(ShapeError, match='"jaw" is no table of numbers'):
         avatar.pose(jaw="open")
+    with pytest.raises(ShapeError, match='"expression: smile_left" has shape'):
+        avatar.pose(expression={"smile_left": [0.1, 0.2]})  # type: ignore[dict-item]
     with pytest.raises(ShapeError, match='"jaw" holds NaN'):
         avatar.pose(jaw=[float("nan"), 0.0, 0.0])
     with pytest.raises(ShapeError, match="different numbers of poses"):

@@ -70,6 +70,8 @@ def test_a_path_needs_frames(path: object, frames: int) -> None:
         {"height": 40.0},
         {"turn": math.nan},
         {"elevation": math.inf},
+        {"elevation": 10**400},
+        {"turn": torch.zeros(2)},
         {"turn": "90"},
         {"field_of_view": None},
         {"field_of_view": math.nan},

@@ -257,3 +257,26 @@ def test_a_resumed_run_can_be_debugged(
     monkeypatch.setattr(Trainer, "run", note)
     train(out=run, resume=True, debug=debug)
     assert seen == [wanted]
+
+
+@pytest.mark.parametrize("debug", ["x", None, 2.5])
+def test_an_image_to_debug_from_is_a_number(debug: Any, trained_run: Path) -> None:
+    with pytest.raises(OptionError, match='"debug"'):
+        train(out=trained_run, resume=True, debug=debug)
+
+
+def test_a_checkpoint_is_one_of_the_runs(trained_run: Path) -> None:
+    """Not its folder, and not a path to elsewhere."""
+    run = surfhead.open_run(trained_run)
+    assert run.newest is not None
+    assert run.checkpoint(run.newest.name) == run.newest
+    for name in ("", str(trained_run), "..", 3, run):
+        with pytest.raises(DataError, match="has no checkpoint"):
+            run.checkpoint(name)  # type: ignore[arg-type]
+
+
+def test_data_that_moved_are_looked_for_also_of_an_open_run(trained_run: Path, tmp_path: Path) -> None:
+    run = surfhead.open_run(trained_run)
+    _ = run.scene
+    with pytest.raises(SurfheadError, match="elsewhere"):
+        evaluate_run(run, splits="val", moved=tmp_path / "elsewhere", out=tmp_path)

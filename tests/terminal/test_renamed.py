@@ -14,6 +14,7 @@ import surfhead as package
 from surfhead import cli
 from surfhead.core import api
 from surfhead.core.config import RIG_KEYS, Exports, Freeze, Occasions, RunConfig
+from surfhead.core.hookspecs import KINDS
 from surfhead.core.registry import registry
 from surfhead.runs.layers import preset_names
 from surfhead.terminal import renamed
@@ -131,3 +132,15 @@ def test_a_setting_against_the_policy_is_found(row: dict[str, Renamed], fault: s
 def test_a_row_against_the_policy_is_found(row: dict[str, Renamed], fault: str) -> None:
     with pytest.raises(AssertionError, match=fault):
         check(row, dir(package), "- `old` is called `open_run` now.")
+
+
+def test_a_kind_that_there_is_not_has_no_old_names(surfhead: Any, tmp_path: Path) -> None:
+    assert tuple(KINDS) == renamed.KINDS
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from surfhead.terminal.renamed import rename\n\nrename('deformers', 'stiff', 'rigid', gone='2.0')\n"
+    )
+    said = surfhead("list", "--plugin", plugin)
+    assert "mine.py" in said.out
+    assert 'there is no kind "deformers", only deformer, appearance,' in " ".join(said.out.split())
+    assert "deformers" not in renamed.OF_COMPONENTS

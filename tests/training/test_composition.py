@@ -68,6 +68,19 @@ def test_a_head_of_many_triangles_starts_with_fewer_surfels_on_each(
     assert avatar.surfels.triangle.bincount().unique().tolist() == [each]
 
 
+@pytest.mark.parametrize(
+    ("most", "fewest", "found"), [(0, 20_000, 24_000), (12_000, 12_000, 12_000), (5, 9140, 9140)]
+)
+def test_surfels_by_area_are_bounded_too(opened: Opened, most: int, fewest: int, found: int) -> None:
+    """Not more than the bound, as far as one a triangle allows, and larger triangles still have more."""
+    settings = {**SETTINGS, "initial_surfels": 20_000, "max_initial_surfels": most}
+    avatar = make_avatar(configure(preset="tiny", settings=settings), opened.scene, torch.device("cpu"))
+    assert fewest <= len(avatar.surfels) <= found
+    counts = avatar.surfels.triangle.bincount(minlength=9140)
+    assert int(counts.min()) == 1
+    assert (int(counts.max()) > 1) == (most != 5)
+
+
 def test_a_share_is_of_the_pictures_looked_at(opened: Opened) -> None:
     scene = opened.scene
     avatar = make_avatar(configure(preset="tiny", settings=SETTINGS), scene, torch.device("cpu"))

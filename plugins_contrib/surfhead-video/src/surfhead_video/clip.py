@@ -109,7 +109,7 @@ class Clip:
                 about = next(reader)
             finally:
                 reader.close()
-            return min(round(about["fps"] * about["duration"]), MOST)
+            return min(round(float(about["fps"]) * float(about["duration"])), MOST)
         except Exception:  # only a bar's length; what is wrong is said where frames are read
             return 0
 

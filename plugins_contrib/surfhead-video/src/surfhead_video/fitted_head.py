@@ -89,8 +89,8 @@ def view_terms_change(place: np.ndarray) -> np.ndarray:
     change = np.zeros((len(place), 9, 3))
     change[:, [0, 1, 2], [0, 1, 2]] = 1
     rows = np.arange(3, 9)
-    np.add.at(change, (slice(None), rows, FIRST), place[:, SECOND])
-    np.add.at(change, (slice(None), rows, SECOND), place[:, FIRST])
+    change[:, rows, FIRST] += place[:, SECOND]
+    change[:, rows, SECOND] += place[:, FIRST]
     return change
 
 

@@ -48,7 +48,8 @@ class Surface:
         low, high = pixels.min(axis=(0, 1)), pixels.max(axis=(0, 1))
         room = MARGIN * (high - low).max()
         low, high = np.maximum(low - [room, 2.5 * room], 0), np.minimum(high + room, self.whole)
-        return (*np.floor(low).astype(int).tolist(), *np.ceil(high).astype(int).tolist())  # type: ignore[return-value]
+        (left, upper), (right, lower) = np.floor(low).astype(int), np.ceil(high).astype(int)
+        return int(left), int(upper), int(right), int(lower)
 
     def mask(self, row: int, tracked: Tracked) -> np.ndarray:
         """(H, W) uint8 of the kept picture."""

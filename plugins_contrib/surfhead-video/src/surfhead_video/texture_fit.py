@@ -167,8 +167,11 @@ def refine_poses(
         begin, done, held = row + 1 - OVERLAP, end, held[-OVERLAP:]
         if report is not None:
             report(done, count)
-    names = ("rotation", "translation")
-    return replace(start, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return replace(
+        start,
+        rotation=np.concatenate([part.rotation for part in parts]),
+        translation=np.concatenate([part.translation for part in parts]),
+    )
 
 
 def _patches(

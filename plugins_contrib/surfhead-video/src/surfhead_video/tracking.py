@@ -336,7 +336,7 @@ def read_tracking(folder: Path) -> Tracked | None:
         tracked = Tracked(
             folder,
             Fit(float(made["focal"]), **{name: made[name] for name in names}),
-            *(made[name] for name in ("number", "time", "landmarks", "error")),
+            **{name: made[name] for name in ("number", "time", "landmarks", "error")},
             box=tuple(made["box"].tolist()),
             size=tuple(made["size"].tolist()),
             whole=tuple(made["whole"].tolist()),

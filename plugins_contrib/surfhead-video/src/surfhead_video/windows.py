@@ -65,6 +65,10 @@ def fit_clip(
         parts.append(fit.part(slice(done - begin - back, None)))
         done = end
         tell(LONGEST + done, total + LONGEST)
-    names = ("rotation", "translation", "expression", "gaze")
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return replace(common, **joined)
+    return replace(
+        common,
+        rotation=np.concatenate([part.rotation for part in parts]),
+        translation=np.concatenate([part.translation for part in parts]),
+        expression=np.concatenate([part.expression for part in parts]),
+        gaze=np.concatenate([part.gaze for part in parts]),
+    )

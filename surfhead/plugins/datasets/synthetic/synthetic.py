@@ -30,6 +30,7 @@ import torch
 
 from surfhead.core.api import (
     Cameras,
+    DataError,
     Dataset,
     Frame,
     OptionError,
@@ -143,13 +144,19 @@ class Synthetic(Dataset):
         """Make the frames that are not kept yet, and describe the views.
 
         Args:
-            path: unused; this data set is made, not read.
+            path: none; this data set is made, not read.
             progress: called with (frames made, frames to make); by default a bar on a terminal.
 
         Raises:
             UnavailableError: without embreex.
-            DataError: when the frames cannot be kept.
+            DataError: there is a path, or the frames cannot be kept.
         """
+        if path is not None:
+            raise DataError(
+                f'"{path}" was given as data, but the data set "synthetic" is made, not read.',
+                "Expected no path.",
+                "Leave it out, or name the reader of this folder: `surfhead list dataset`.",
+            )
         reason = self.available()
         if reason is not None:
             raise UnavailableError(

@@ -1,0 +1,45 @@
+"""What callers of public functions give, looked at before anything is done with it."""
+
+from __future__ import annotations
+
+import operator
+from typing import TypeVar
+
+from surfhead.core.errors import OptionError, SurfheadError
+
+Kind = TypeVar("Kind")
+
+
+def instance_of(
+    given: object,
+    kind: type[Kind],
+    noun: str,
+    expected: str,
+    remedy: str,
+    error: type[SurfheadError] = OptionError,
+) -> Kind:
+    """``given``, which is of this kind.
+
+    Args:
+        noun: what it should have been, in the user's words, such as ``an avatar``.
+        expected: the second line's, without "Expected".
+        error: the class to raise for anything else.
+    """
+    if isinstance(given, kind):
+        return given
+    what = type(given).__name__
+    article = "An" if what[0] in "AEIOUaeiou" else "A"
+    raise error(f"{article} {what} is not {noun}.", f"Expected {expected}.", remedy)
+
+
+def whole_number(name: str, given: object, least: int, remedy: str) -> int:
+    """A whole number of at least ``least``, numpy's too. Raises OptionError for anything else."""
+    try:
+        found = operator.index(given)  # type: ignore[arg-type]
+        if isinstance(given, bool) or found < least:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f'"{name}" is {given!s:.200}.', f"Expected a whole number, at least {least}.", remedy
+        ) from error
+    return found
