@@ -6,16 +6,22 @@ import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Several workers with several threads each wait for one another; also holds for processes tests start.
+# Several workers with several threads each wait for one another; also holds for processes tests start. What
+# still asks for two threads does not spin for the one that another worker keeps from running.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Hundreds of processes, and every worker, load the same modules: they are compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Tests begin without what people and machines say about colours, widths and plugins; some say it themselves.
 # Typer looks once, when it is imported.

@@ -1,6 +1,6 @@
 """What the commands on the pages take as given, in tiny form: runs, data sets, head models, motions, lights.
 
-Each is made once a session, when a command first names it, and copied to where the page has it.
+Each is made once for all workers, when a command first names it, and copied to where the page has it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from surfhead import cli
 from surfhead.plugins.rigs.flame.example import write_example as write_flame
@@ -31,12 +32,12 @@ class Presupposed:
     """Makes what pages presuppose.
 
     Args:
-        folder: where the originals are kept; empty.
+        folder: where the originals are kept, which other processes may fill as well.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._made: dict[str, Path] = {}
+        folder.mkdir(exist_ok=True)
         self._makers: dict[str, Callable[[Path], object]] = {
             "data": lambda to: run("synth", to, "--format", "vhap", *SMALL),
             "flame data": lambda to: run(
@@ -71,11 +72,12 @@ class Presupposed:
 
     def original(self, what: str) -> Path:
         """The one that all commands share; read only."""
-        if what not in self._made:
-            path = self.folder / what.replace(" ", "-")
-            self._makers[what](path)
-            self._made[what] = path
-        return self._made[what]
+        path = self.folder / what.replace(" ", "-")
+        with FileLock(f"{path}.lock"):
+            if not (made := Path(f"{path}.made")).exists():
+                self._makers[what](path)
+                made.touch()
+        return path
 
     def put(self, what: str, place: Path) -> None:
         """Copy it to a place, unless something is there."""

@@ -31,6 +31,7 @@ from surfhead.runs.configuration import configure
 from surfhead.runs.layers import merge, nested, preset
 from surfhead.viewing import page as viewer_page
 from tests.commands.conftest import Surfhead
+from tests.conftest import of_all_workers
 from tests.documentation.pages import PAGES, SHELL, blocks, commands, mentioned, name, plugin_of
 from tests.documentation.presupposed import SHORT, SMALL, Presupposed
 
@@ -118,7 +119,7 @@ def _a_registry_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 @pytest.fixture(scope="session")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Presupposed:
-    return Presupposed(tmp_path_factory.mktemp("presupposed"))
+    return Presupposed(of_all_workers(tmp_path_factory) / "presupposed")
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step, option
+from surfhead.kernels import ops
 
 EDGE = 0.02  # ε: differences beyond it count as edges
 
@@ -44,18 +44,6 @@ class AlbedoSmoothness(Regularizer):
         if spec is None or step.mesh is None:
             return step.surfels.opacity.sum() * 0.0
         colour = spec.decoded(step.binding.parameters[name])
-        neighbours = step.mesh.topology.neighbours
-        count = len(neighbours)
-        weight = step.surfels.opacity.detach()[:, None]
-        rows = torch.cat((colour * weight, weight), dim=1)
-        total = rows.new_zeros(count, 4).index_add(0, step.binding.triangle, rows)
-        mean = total[:, :3] / total[:, 3:].clamp_min(1e-6)
-        there = total[:, 3].detach() > 1e-6
-        across = neighbours.reshape(-1)
-        difference = mean.repeat_interleave(3, dim=0, output_size=3 * count) - mean.index_select(0, across)
-        both = there.repeat_interleave(3, output_size=3 * count) & there.index_select(0, across)
-        # an open edge's neighbour is the triangle itself
-        own = torch.arange(count, device=across.device).repeat_interleave(3, output_size=3 * count)
-        counts = (both & (across != own)).to(mean.dtype)
-        length = (difference.square().sum(dim=1) + EDGE**2).sqrt() - EDGE
-        return (length * counts).sum() / counts.sum().clamp_min(1.0)
+        return ops.roughness(
+            colour, step.surfels.opacity, step.binding.triangle, step.mesh.topology.neighbours, EDGE
+        )

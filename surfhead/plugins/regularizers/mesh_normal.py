@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, RestMesh, Step
-from surfhead.maths import planes
-from surfhead.maths.geometry import third_axis
+from surfhead.kernels import ops
 from surfhead.maths.triangles import vertex_normals
 
 
@@ -37,11 +36,13 @@ class MeshNormal(Regularizer):
         rest, binding = step.mesh.rest, step.binding
         if self._bent is None or self._bent.rest() is not rest:
             self._bent = BentTriangles(rest)
-        smooth = self._bent.normals(binding.triangle, binding.parameters["offset"].detach())
-        own = third_axis(binding.parameters["quaternion"])
-        cosine = planes.dot(planes.planes(own), planes.planes(smooth)).abs()  # a surfel has two sides
-        whole = rest.frames.valid[binding.triangle]
-        return ((1.0 - cosine) * whole).sum() / max(len(cosine), 1)
+        return ops.slant(
+            binding.parameters["quaternion"],
+            binding.parameters["offset"],
+            self._bent.table,
+            binding.triangle,
+            rest.frames.valid,
+        )
 
 
 class BentTriangles:
@@ -49,6 +50,9 @@ class BentTriangles:
 
     Args:
         rest: the rig at rest; not kept alive.
+
+    Attributes:
+        table: (18, F) what ``ops.smooth_normals`` takes.
     """
 
     def __init__(self, rest: RestMesh) -> None:
@@ -63,7 +67,7 @@ class BentTriangles:
         (x, y), (to_x, to_y) = start.unbind(-1), (end - start).unbind(-1)
         weights = torch.stack((-to_y, to_x, to_y * x - to_x * y), dim=-1)
         normals = vertex_normals(vertices, triangles)[triangles] @ turn
-        self._table = torch.stack((weights, normals)).permute(0, 2, 3, 1).reshape(18, -1)  # plane by plane
+        self.table = torch.stack((weights, normals)).permute(0, 2, 3, 1).reshape(18, -1)  # plane by plane
 
     def normals(self, host: Tensor, offset: Tensor) -> Tensor:
         """The interpolated normals at surfels, in their hosts' frames.
@@ -75,8 +79,4 @@ class BentTriangles:
         Returns:
             (N, 3) unit vectors; those of degenerate triangles mean nothing.
         """
-        weights, normals = self._table.index_select(1, host).view(2, 3, 3, -1)
-        weight = (weights[:, 0] * offset[:, 0] + weights[:, 1] * offset[:, 1] + weights[:, 2]).clamp_min(0.0)
-        summed = (weight[:, None] * normals).sum(dim=0)
-        unit: Tensor = summed / summed.square().sum(dim=0).sqrt().clamp_min(1e-12)
-        return unit.T
+        return ops.smooth_normals(self.table, host, offset)

@@ -76,9 +76,12 @@ class Unseen(Regularizer):
                 parts.append((value, _placed(start, value)))
             elif spec.unseen == "surface":
                 parts.append((value, _on_triangle(value.detach())))
-        if alike:
+        if alike and step.mesh is not None:
             own = torch.cat(alike, dim=1)
-            parts.append((own, _surroundings(step, own.detach())))
+            goal = ops.surroundings(
+                own, step.surfels.opacity, binding.triangle, step.mesh.topology.neighbours
+            )
+            parts.append((own, goal))
         if not parts:
             return step.surfels.opacity.sum() * 0.0
         weight, hidden = step.surfels.opacity.new_ones(count), binding.regions.get("hidden")
@@ -103,18 +106,3 @@ def _on_triangle(offset: Tensor) -> Tensor:
     x, y = offset[:, 0], offset[:, 1]
     near = REACH / (x * x + y * y).sqrt().clamp_min(REACH)
     return torch.stack((x * near, y * near, torch.zeros_like(x)), dim=1)
-
-
-def _surroundings(step: Step, values: Tensor) -> Tensor:
-    """(N, D) mean over the surfels of each one's triangle and its three neighbours, by opacity."""
-    assert step.mesh is not None
-    neighbours = step.mesh.topology.neighbours
-    bound = step.binding.triangle >= 0
-    weight = torch.where(bound, step.surfels.opacity.detach(), 0.0)[:, None]
-    host = step.binding.triangle.clamp_min(0)
-    rows = torch.cat((values * weight, weight), dim=1)
-    each = rows.new_zeros(len(neighbours), rows.shape[1]).index_add(0, host, rows)
-    # an open edge's neighbour is the triangle itself, which then counts twice
-    around = each + each.index_select(0, neighbours.reshape(-1)).reshape(*neighbours.shape, -1).sum(dim=1)
-    found = around.index_select(0, host)
-    return torch.where(bound[:, None], found[:, :-1] / found[:, -1:].clamp_min(1e-6), values)

@@ -219,7 +219,7 @@ def test_a_triangle_that_collapses_does_no_harm(opened, tmp_path):
 )
 def test_highlights_shine_as_here(opened, tmp_path, name, options):
     options = {"region": "all", **options}
-    avatar = make_avatar("ict", "jbs", name, tmp_path, 300, appearance_options=options)
+    avatar = make_avatar("ict", "jbs", name, tmp_path, 120, appearance_options=options)
     with torch.no_grad():
         for value in avatar.appearance.network().parameters():
             value += 0.15 * torch.randn(value.shape, generator=torch.Generator().manual_seed(3))

@@ -91,8 +91,8 @@ def test_the_scenes_hold_what_they_promise(references: dict[str, Any]) -> None:
 
 @pytest.mark.skipif(not scenes.GARDEN.is_file(), reason="the garden's points are not here")
 def test_a_real_capture() -> None:
-    """20k points of a garden, three cameras, a twelfth of the resolution."""
-    drawing = scenes.garden(shrink=12, every=7)
+    """20k points of a garden, three cameras, a twentieth of the resolution."""
+    drawing = scenes.garden(shrink=20, every=7)
     output = drawing.draw(Cpu())
     weights = loss_weights(output)
     exact, exact_gradients = gradients(Torch(Torch.Options(tile=4)), drawing, weights)

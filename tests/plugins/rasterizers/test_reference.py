@@ -12,6 +12,7 @@ from torch import Tensor
 from surfhead.core.api import OptionError, WorldSurfels
 from surfhead.plugins.rasterizers.reference import Torch
 from tests.gpu.scenes import IMAGES, Drawing
+from tests.gradients import check_gradients
 from tests.plugins.rasterizers import oracle, scenes
 
 MARGIN = 1e-5  # least distance of every pair from every switch, docs/method.md, section 5
@@ -47,7 +48,7 @@ def test_equals_the_independent_rasterizer_on_all_kinds_of_surfels() -> None:
 
 @pytest.mark.parametrize("settings", SMALL)
 def test_gradients(settings: tuple[int, ...]) -> None:
-    """gradcheck of every output in every input, on scenes that lie away from every switch."""
+    """Every output in every input, on scenes that lie away from every switch."""
     drawing = scenes.few(*settings)
     assert margin(drawing) >= MARGIN
     s = drawing.surfels
@@ -58,9 +59,10 @@ def test_gradients(settings: tuple[int, ...]) -> None:
         drawn = Torch()(WorldSurfels(*surfels), colour, drawing.cameras, drawing.pose_of_view, background)
         return tuple(getattr(drawn, name) for name in IMAGES)
 
-    assert torch.autograd.gradcheck(
-        draw, [t.clone().requires_grad_() for t in inputs], eps=1e-6, atol=1e-6, rtol=1e-4
-    )
+    leaves = [t.clone().requires_grad_() for t in inputs]
+    check_gradients(draw, leaves, atol=1e-6, rtol=1e-4)
+    if settings == SMALL[-1]:  # the cheapest: also every output alone, and outputs without a gradient
+        assert torch.autograd.gradcheck(draw, leaves, eps=1e-6, atol=1e-6, rtol=1e-4)
 
 
 def test_the_tile_does_not_matter() -> None:
