@@ -112,7 +112,7 @@ def test_resuming_without_a_run(surfhead: Surfhead) -> None:
     said = surfhead("train", "--resume", "--out", "nowhere")
     assert said.code == 2
     assert said.err == (
-        '"nowhere" is not a run: it has no config.toml.\n'
+        '"nowhere" is not a run: it does not exist.\n'
         "Expected a folder made by `surfhead train`.\n"
         "Check the path; `surfhead train --out RUN` makes one.\n"
     )
