@@ -12,6 +12,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
+from surfhead.files.given import made_by
 from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 
 log = logging.getLogger("surfhead")
@@ -65,7 +66,7 @@ def recognised(reader: Any, path: Path) -> bool:
     """Whether a reader says that it reads a path; one that fails over it does not."""
     try:
         return bool(reader.recognises(path))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a plugin's reader may raise anything; another may know the data
         log.debug('Reader "%s" cannot look at "%s": %s', reader.name, path, error)
         return False
 
@@ -73,7 +74,7 @@ def recognised(reader: Any, path: Path) -> bool:
 def _declined(reader: Any, path: Path) -> str:
     try:
         return str(reader.declines(path))
-    except (OSError, ValueError) as error:
+    except Exception as error:
         return f'Reader "{reader.name}" cannot look at it: {error}.'
 
 
@@ -109,4 +110,5 @@ def open_scene(config: RunConfig) -> Opened:
     if config.cache != "auto" and "cache" in fields:
         options.setdefault("cache", "ram" if config.cache == "gpu" else config.cache)
     dataset: Dataset = registry().create("dataset", config.data.name, options)
-    return Opened(dataset.open(place(config.path) if config.path else None), dataset)
+    scene = dataset.open(place(config.path) if config.path else None)
+    return Opened(made_by("dataset", dataset.name, scene, Scene), dataset)  # type: ignore[type-abstract]

@@ -67,7 +67,7 @@ def test_runs_are_told_apart_by_the_folders_above_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere",), '"nowhere" is not a run: it has no config.toml.'),
+        (("nowhere",), '"nowhere" is not a run: it does not exist.'),
         ((".", "."), "A run is given twice."),
         ((".", "--views", "-1"), '"views" is -1.'),
     ],

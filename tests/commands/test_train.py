@@ -252,6 +252,7 @@ def test_missing_data(surfhead: Surfhead, tmp_path: Path) -> None:
 
 def test_data_nobody_recognises(surfhead: Surfhead, tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").touch()
     said = surfhead("train", "holiday")
     assert said.code == 2
     assert said.err.splitlines()[0] == f'No data set reader recognises "{tmp_path / "holiday"}".'
