@@ -72,7 +72,8 @@ def test_runs_are_told_apart_by_the_folders_above_them(tmp_path: Path) -> None:
         ((".", "--views", "-1"), '"views" is -1.'),
     ],
 )
-def test_bad_input(surfhead: Surfhead, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input(surfhead: Surfhead, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "config.toml").touch()
     said = surfhead("compare", *arguments)
     assert said.code == 2
     assert said.err.splitlines()[0] == message
