@@ -19,7 +19,16 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 
-LOADED = ("kornia", "surfhead.cli", "surfhead.runs.train", "tests.warm")
+LOADED = (
+    *("kornia", "scipy.sparse.linalg", "scipy.spatial", "trimesh", "embreex.mesh_construction"),
+    *("surfhead.cli", "surfhead.commands.train", "surfhead.runs.train", "surfhead.measuring.baseline"),
+    # what most runs are made of; importing a component registers nothing
+    *("surfhead.kernels.cuda", "surfhead.kernels.cpu_lit", "surfhead.kernels.cpu_mesh_terms"),
+    *("surfhead.plugins.datasets.synthetic.synthetic", "surfhead.plugins.rigs.procedural.procedural"),
+    *("surfhead.plugins.appearances.lit", "surfhead.plugins.deformers.jbs"),
+    *("surfhead.plugins.densifiers.adaptive", "surfhead.plugins.observers.progress"),
+    *("surfhead.plugins.rasterizers.cpu", "tests.warm"),
+)
 STREAMS = ("out", "err")
 UNWANTED = "SURFHEAD_TESTS_UNWANTED"  # environment variable: a module that the command must not load
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -4,6 +4,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "lit_colours.h"
+#include "lobe_inputs.h"
 #include "mesh_terms.h"
 #include "normal_term.h"
 #include "parameters.h"
@@ -34,6 +35,8 @@ int rows(const char* module, const char* name, const SurfheadRows* given) {
     return normal_term(*given, strcmp(name, "normal_term_backward") == 0);
   if (strcmp(module, "squares") == 0) return squares(*given, strcmp(name, "squares_backward") == 0);
   if (strcmp(module, "parameters") == 0) return parameters(*given, strcmp(name, "adam") == 0);
+  if (strcmp(module, "highlight") == 0 && strncmp(name, "lobe_inputs", 11) == 0)
+    return lobe_inputs(*given, strcmp(name, "lobe_inputs_backward") == 0);
   if (strcmp(module, "mesh_terms") == 0) return mesh_terms(*given, name);
   if (strcmp(module, "lit_colours") == 0) return lit_colours(*given, strcmp(name, "lit_colours_backward") == 0);
   for (const RowKernel& kernel : row_kernels)

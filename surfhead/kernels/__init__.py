@@ -26,7 +26,7 @@ def __getattr__(name: str) -> ModuleType:
 def serves(tensor: Tensor) -> bool:
     """Whether the fused operations of ``cuda`` can stand in for PyTorch's on this tensor, wherever it lies.
 
-    On a CPU the native library runs their sources (``cpu_rows``), those of a rig and of a highlight excepted.
+    On a CPU the native library runs their sources (``cpu_rows``), those of a rig excepted.
     """
     if tensor.is_cuda:
         return bool(__getattr__("cuda").serves(tensor))

@@ -1,4 +1,4 @@
-"""What a highlight's perceptron looks at, on the GPU: one kernel each way.
+"""What a highlight's perceptron looks at, one kernel each way; on a CPU it is cpu/lobe_inputs.h.
 
 Twin: ``surfhead.kernels.ops.lobes`` (docs/method.md, section 6).
 """

@@ -18,6 +18,7 @@ from tests.kernels.test_emulated_cuda import (  # noqa: F401  (run here without 
     test_blend_backward_sums_runs,
     test_picture_losses,
 )
+from tests.kernels.test_emulated_rig import test_lobe_inputs  # noqa: F401
 from tests.kernels.test_emulated_training import (  # noqa: F401
     test_degenerate_triangle,
     test_harmonic_colours,

@@ -23,17 +23,25 @@ def lobe_inputs(raw: Tensor, axes: Tensor, directions: Tensor, normals: Tensor, 
         normals: (B, M, 3) unit normals turned towards the camera.
         anisotropic: the kind of lobe.
     """
-    # a CPU's library has no kernel for them
-    if directions.is_cuda and not normals.requires_grad:
+    if not normals.requires_grad and _fused(directions, len(axes)):
         from surfhead.kernels import cuda
 
-        if cuda.serves_lobes(directions, len(axes)):
-            return cuda.lobe_inputs(raw, axes, directions, normals, anisotropic)
+        return cuda.lobe_inputs(raw, axes, directions, normals, anisotropic)
     facing = -(directions * normals).sum(dim=-1, keepdim=True)
     reflected = directions + 2 * facing * normals
     octaves = torch.cat([directions * 2.0**k for k in range(OCTAVES)], dim=-1)
     answers = responses(raw, axes, reflected, anisotropic).flatten(-2)
     return torch.cat((answers, facing, directions, octaves.sin(), octaves.cos()), dim=-1)
+
+
+def _fused(directions: Tensor, lobes: int) -> bool:
+    """Whether so many lobes have kernels where these directions lie."""
+    from surfhead.kernels import cpu_rows, cuda, cuda_highlight
+
+    if directions.is_cuda:
+        return cuda.serves_lobes(directions, lobes)
+    known = cuda_highlight.serves(lobes) and cpu_rows.serves(directions)
+    return known and cpu_rows.knows("highlight", "lobe_inputs")
 
 
 def responses(raw: Tensor, axes: Tensor, reflected: Tensor, anisotropic: bool) -> Tensor:
