@@ -110,6 +110,11 @@ def test_what_a_face_shows_at_rest_is_no_expression() -> None:
     np.testing.assert_allclose(above_rest(rows)[:, 0], [0, 0, 0, 0.5, 1.0])
 
 
+def test_a_score_that_wavers_shows_no_expression_half_of_the_time() -> None:
+    rows = 0.3 + 0.1 * np.random.default_rng(0).normal(size=(501, 1))
+    assert (above_rest(rows) > 0).mean() == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_models_file_is_asked_for_by_address(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SURFHEAD_CACHE", str(tmp_path))
     monkeypatch.delenv("SURFHEAD_LANDMARKER", raising=False)

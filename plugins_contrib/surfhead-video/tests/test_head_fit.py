@@ -105,6 +105,38 @@ def test_the_head_is_found_again(places: LandmarkPlaces, truth: Fit, found: Dete
     assert np.corrcoef(fit.expression[:, jaw], truth.expression[:, jaw])[0, 1] > 0.95
 
 
+def test_what_a_score_errs_by_in_all_frames_is_found(
+    places: LandmarkPlaces, truth: Fit, found: Detections
+) -> None:
+    wrong = [places.names.index(name) for name in ("jawOpen", "mouthPucker")]
+    scores = truth.expression.copy()
+    scores[:, wrong] += 0.2
+    priors = Priors(correlated=1.0, landmark=0.004)
+    told = replace(found, scores=scores)
+    fit = solve(places, told, priors, starting_fit(places, told, priors), steps=20)
+    habit = Problem(places, told, priors, free=True).habit(fit)
+    np.testing.assert_allclose(habit[wrong], -0.2, atol=0.05)
+    certain = replace(priors, habit=1e-6)
+    other = solve(places, told, certain, starting_fit(places, told, certain), steps=20)
+    off = [np.abs(made.expression - truth.expression)[:, wrong].mean() for made in (fit, other)]
+    assert off[0] < 0.6 * off[1]
+    assert abs(fit.focal / truth.focal - 1) < abs(other.focal / truth.focal - 1)
+
+
+def test_the_gradient_of_expressions_knows_of_habits(
+    places: LandmarkPlaces, truth: Fit, found: Detections
+) -> None:
+    told = replace(found, scores=found.scores + 0.1)
+    with_habits, without = (Problem(places, told, Priors(habit=habit), free=True) for habit in (0.12, 1e-9))
+    more = with_habits.normal_equations(truth)[3] - without.normal_equations(truth)[3]
+    for frame, column in ((3, 5), (10, 20)):
+        change = np.zeros_like(truth.expression)
+        change[frame, column] = 1e-3
+        either = [replace(truth, expression=truth.expression + sign * change) for sign in (1, -1)]
+        costs = [with_habits.cost(fit) - without.cost(fit) for fit in either]
+        assert more[frame, 6 + column] == pytest.approx((costs[0] - costs[1]) / 4e-3, rel=1e-4)
+
+
 def test_a_known_focal_length_is_kept(places: LandmarkPlaces, truth: Fit, found: Detections) -> None:
     priors = Priors(usual_focal=truth.focal / WIDTH, focal=1e-3)
     fit = solve(places, found, priors, starting_fit(places, found, priors), steps=8)

@@ -1,12 +1,12 @@
 """The fit of an ICT head to the landmarks of a clip: robust least squares over all frames at once.
 
 Unknown for every frame: rotation, translation, expression (bounded to 0..1), gaze; for the whole clip: focal
-length and identity. Residuals: landmarks in units of their own spread; expression against ARKit scores;
-identity against the mean; the focal length against a usual one; changes in time (accelerations of the head,
-velocities of expression and gaze). Solved by Levenberg-Marquardt with the analytic Jacobian: its normal
-equations are banded but for the clip's few unknowns, which are eliminated by their Schur complement. Robust
-weights (Geman-McClure) are found anew before each step; coefficients at a bound that the step would push
-outside are held there.
+length, identity, and the habit of each ARKit score: what it errs by in all frames alike. Residuals: landmarks
+in units of their own spread; expression against scores and habits; identity against the mean; the focal
+length against a usual one; changes in time (accelerations of the head, velocities of expression and gaze).
+Solved by Levenberg-Marquardt with the analytic Jacobian: its normal equations are banded but for the clip's
+few unknowns, which are eliminated by their Schur complement. Robust weights (Geman-McClure) are found anew
+before each step; coefficients at a bound that the step would push outside are held there.
 
 A frame's unknowns, in this order: 3 rotation (applied from the left), 3 translation, K expression, 2 gaze.
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solveh_banded
+from scipy.linalg import LinAlgError, block_diag, cho_factor, cho_solve, solveh_banded
 from scipy.spatial.transform import Rotation
 
 from surfhead_video.fitted_head import (
@@ -44,7 +44,9 @@ class Priors:
         landmark: least spread of a landmark, fraction of the distance between the eyes' outer corners.
         correlated: factor on all spreads, as neighbouring landmarks err together.
         cut: spreads at which a landmark loses most of its say.
-        expression: from the ARKit score.
+        expression: from the ARKit score, in each frame.
+        habit: of what a score errs by in all frames of a clip, as no frame can tell more of that than others:
+            taken as large as the error of a single frame.
         identity: in units of the identity's coefficients. Less than their deviation among people, as
             landmarks err by a pattern of each person, which the identity would follow.
         focal: of the focal length's logarithm.
@@ -58,6 +60,7 @@ class Priors:
     correlated: float = 8.0
     cut: float = 3.0
     expression: float = 0.12
+    habit: float = 0.12
     identity: float = 0.5
     focal: float = 0.2
     usual_focal: float = 1.1
@@ -105,7 +108,7 @@ class Problem:
 
     def __init__(self, places: LandmarkPlaces, found: Detections, priors: Priors, free: bool) -> None:
         self.places, self.found, self.priors = places, found, priors
-        self.free = free  # whether focal length and identity are unknown
+        self.free = free  # whether focal length, identity and the scores' habits are unknown
         self.count = places.expressions.shape[-1]
         self.size = 8 + self.count
         self.sigma = priors.correlated * np.maximum(places.spread, priors.landmark)
@@ -137,9 +140,17 @@ class Problem:
             total += float((cut * square / (cut + square)).sum())
         own, first, second = self._differences(fit)
         total += float((own**2 * self.tight_own).sum())
+        total += float((self.habit(fit) ** 2).sum() / self.priors.habit**2)
         total += float((first**2 * self.tight_first * self.first[:, None]).sum())
         total += float((second**2 * self.tight_second * self.second[:, None]).sum())
         return total + float((self._shared_residual(fit) ** 2).sum())
+
+    def habit(self, fit: Fit) -> np.ndarray:
+        """(K,) by how much expressions exceed their scores in all frames alike: the likeliest for a fit."""
+        if not self.free or not len(self.found):
+            return np.zeros(self.count)
+        one, all_alike = self.priors.expression**2 / len(self.found), self.priors.habit**2
+        return np.asarray((fit.expression - self.found.scores).mean(axis=0) * (all_alike / (all_alike + one)))
 
     def _chunks(self) -> list[slice]:
         return [slice(at, at + CHUNK) for at in range(0, len(self.found), CHUNK)]
@@ -154,7 +165,8 @@ class Problem:
         """Departures from the priors (T, D), first (T - 1, D) and second (T - 2, D) differences."""
         frames = len(self.found)
         own = np.zeros((frames, self.size))
-        own[:, 6:-2], own[:, -2:] = fit.expression - self.found.scores, fit.gaze
+        own[:, 6:-2] = fit.expression - self.found.scores - self.habit(fit)
+        own[:, -2:] = fit.gaze
         first = np.zeros((max(frames - 1, 0), self.size))
         second = np.zeros((max(frames - 2, 0), self.size))
         if frames > 1:
@@ -166,7 +178,10 @@ class Problem:
         return own, first, second
 
     def normal_equations(self, fit: Fit) -> tuple[np.ndarray, ...]:
-        """Blocks (T, D, D), to the clip's unknowns (T, D, S), theirs (S, S), gradients (T, D), (S,)."""
+        """Blocks (T, D, D), to the clip's unknowns (T, D, S), theirs (S, S), gradients (T, D), (S,).
+
+        The clip's unknowns are the focal length, the identity and, where they are free, the scores' habits.
+        """
         frames, cut = len(self.found), self.priors.cut**2
         shared = 1 + len(fit.shape)
         blocks = np.empty((frames, self.size, self.size))
@@ -206,7 +221,22 @@ class Problem:
                 gradient[start : start + frames - 2] += factor * w * second
         index = np.arange(self.size)
         blocks[:, index, index] += diagonal
+        if self.free:
+            cross, own_shared, gradient_shared = self._with_habits(cross, own_shared, gradient_shared)
         return blocks, cross, own_shared, gradient, gradient_shared
+
+    def _with_habits(self, cross: np.ndarray, own: np.ndarray, gradient: np.ndarray) -> list[np.ndarray]:
+        """The equations of the clip's unknowns with the habits as further ones, whose gradients are 0."""
+        frames, tight = len(self.found), self.priors.expression**-2
+        among = np.zeros((frames, self.size, self.count))
+        index = np.arange(self.count)
+        among[:, 6 + index, index] = -tight
+        more = np.eye(self.count) * (frames * tight + self.priors.habit**-2)
+        return [
+            np.concatenate([cross, among], axis=2),
+            block_diag(own, more),
+            np.concatenate([gradient, np.zeros(self.count)]),
+        ]
 
     def step(self, fit: Fit, equations: tuple[np.ndarray, ...], damping: float) -> Fit:
         """The fit after one damped step, within its bounds."""
@@ -246,7 +276,7 @@ class Problem:
             common = -cho_solve(cho_factor(schur), target)
             change = change - solved[..., 1:] @ common
             focal = float(focal * np.exp(np.clip(common[0], -0.3, 0.3)))
-            shape = shape + common[1:]
+            shape = shape + common[1 : 1 + len(shape)]  # the habits follow from the fit
         turn = Rotation.from_rotvec(change[:, :3]).as_matrix()
         return Fit(
             focal,
@@ -275,7 +305,8 @@ def solve(
         found: what was detected.
         priors: what is believed.
         start: where to begin.
-        free: whether focal length and identity are unknown, or kept from the start.
+        free: whether focal length, identity and the scores' habits are unknown, or kept from the start
+            and none.
         steps: most steps.
         report: called with steps done and to do.
     """

@@ -29,11 +29,12 @@ def as_coefficients(scores: np.ndarray, given: tuple[str, ...], names: tuple[str
     return made
 
 
-def above_rest(coefficients: np.ndarray, share: float = 0.2) -> np.ndarray:
+def above_rest(coefficients: np.ndarray) -> np.ndarray:
     """(T, K) scores above a person's usual ones, again from 0 to 1.
 
-    A face at rest has scores of its own, as the detector takes shape for expression; what a fifth of the
-    frames stays below is taken for rest.
+    A face at rest has scores of its own, as the detector takes shape for expression. The median of all frames
+    is taken for rest: scores waver with the head's pose, and above a lower share of the frames every one of
+    them would say that its expression is at work on average.
     """
-    rest = np.quantile(coefficients, share, axis=0)
+    rest = np.median(coefficients, axis=0)
     return np.asarray(((coefficients - rest) / np.maximum(1 - rest, 0.1)).clip(0, 1))

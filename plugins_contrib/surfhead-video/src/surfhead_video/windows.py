@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from surfhead_video.fitted_head import Detections, Fit
-from surfhead_video.head_fit import Priors, solve, starting_fit
+from surfhead_video.head_fit import Priors, Problem, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces
 
 LONGEST = 360  # frames fitted at once
@@ -50,6 +50,8 @@ def fit_clip(
     some = found.part(rows)
     common = solve(places, some, priors, starting_fit(places, some, priors), steps=STEPS, report=first)
     shared = (common.focal, common.shape)
+    # what scores err by everywhere is known with them
+    found = replace(found, scores=found.scores + Problem(places, some, priors, free=True).habit(common))
     parts: list[Fit] = []
     done = 0
     while done < total:
