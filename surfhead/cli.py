@@ -154,9 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(of_machine(error), file=sys.stderr)
         return BAD_INPUT
     except Exception as error:
-        if type(error).__name__ != "SafetensorError":  # what its native writer meets on a full disk
+        if type(error).__name__ == "SafetensorError":  # what its native writer meets on a full disk
+            print(of_machine(OSError(str(error))), file=sys.stderr)
+            return BAD_INPUT
+        from surfhead.commands.blame import of_plugin
+
+        blamed = of_plugin(error)
+        if blamed is None:
             raise
-        print(of_machine(OSError(str(error))), file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        print(wrapped(str(blamed), sys.stderr), file=sys.stderr)
         return BAD_INPUT
     finally:
         end_waiting()

@@ -87,7 +87,21 @@ static inline bool all_finite(const float* __restrict from, int64_t count) {
   return sum == 0.0f;
 }
 
-static inline void adam_run(const Parameters& all, const Parameter& p, int64_t begin, int64_t end) {
+constexpr int64_t kAdamRun = 256;  // numbers that are left alone together
+
+// Whether all that moves these numbers is 0, as for a parameter that only some surfels use: the step changes no bit then.
+static inline bool at_rest(const Parameter& p, int64_t begin, int64_t end) {
+  for (int64_t first = begin; first < end; first += 16) {  // where something moves, the first look mostly tells
+    const int64_t last = first + 16 < end ? first + 16 : end;
+    int moved = 0;
+    for (int64_t i = first; i < last; ++i)
+      moved |= int(p.gradient[i] != 0.0f) | int(p.mean[i] != 0.0f) | int(p.square[i] != 0.0f);
+    if (moved) return false;
+  }
+  return true;
+}
+
+static inline void adam_part(const Parameters& all, const Parameter& p, int64_t begin, int64_t end) {
   float *__restrict value = p.value, *__restrict mean = p.mean, *__restrict square = p.square;
   const float* __restrict gradient = p.gradient;
   const float keep = 1.0f - all.beta1, learn = 1.0f - all.beta2;
@@ -98,6 +112,13 @@ static inline void adam_run(const Parameters& all, const Parameter& p, int64_t b
     mean[i] = m;
     square[i] = v;
     value[i] -= p.size * m / (square_root(v) / p.second + all.epsilon);
+  }
+}
+
+static inline void adam_run(const Parameters& all, const Parameter& p, int64_t begin, int64_t end) {
+  for (int64_t first = begin; first < end; first += kAdamRun) {
+    const int64_t last = first + kAdamRun < end ? first + kAdamRun : end;
+    if (!at_rest(p, first, last)) adam_part(all, p, first, last);
   }
 }
 

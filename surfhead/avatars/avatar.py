@@ -28,7 +28,8 @@ from surfhead.avatars.surface import colours_of, surface_of
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
-from surfhead.core.types import Cameras, WorldSurfels
+from surfhead.core.types import AffineField, Cameras, RenderOutput, WorldSurfels
+from surfhead.files.given import made_by
 from surfhead.kernels import ops
 
 
@@ -249,7 +250,7 @@ class Avatar:
             pose_of_view = torch.zeros_like(pose_of_view)
             paired = len(cameras) == 1
         binding = self.surfels.binding()
-        field = self.deformer(mesh, binding)
+        field = made_by("deformer", self.deformer.name, self.deformer(mesh, binding), AffineField)
         world = apply_field(field, binding)
         if opacity_scale is not None:
             world = replace(world, opacity=world.opacity * opacity_scale)
@@ -271,6 +272,7 @@ class Avatar:
             mean.retain_grad()
             world = WorldSurfels(mean, world.tangents, world.normal, world.opacity)
         output = self.rasterizer(world, colour.rgb, cameras, pose_of_view, background)
+        made_by("rasterizer", self.rasterizer.name, output, RenderOutput)
         pictures = {
             name: self.rasterizer(world, value, cameras, pose_of_view, torch.zeros_like(background)).rgb
             for name, value in colour.parts.items()

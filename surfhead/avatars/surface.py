@@ -8,6 +8,7 @@ from torch import Tensor
 from surfhead.core.components import Appearance
 from surfhead.core.surface import Surface, SurfaceWants
 from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels
+from surfhead.files.given import made_by
 from surfhead.kernels.ops import to_rest
 
 
@@ -73,9 +74,9 @@ def colours_of(
     surface: Surface | None,
 ) -> Colour:
     """Call an appearance model with what it asks for: without a surface its call needs no such argument."""
-    if surface is None:
-        return appearance(binding, directions, normals, rotation, parts)
-    return appearance(binding, directions, normals, rotation, parts, surface)
+    asked = () if surface is None else (surface,)
+    made = appearance(binding, directions, normals, rotation, parts, *asked)
+    return made_by("appearance", appearance.name, made, Colour)
 
 
 def surface_of_none(wants: SurfaceWants, like: Tensor) -> Surface | None:

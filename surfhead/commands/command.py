@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ class Command(TyperCommand):
             from surfhead.commands.numbers import check_given
 
             check_given(self.get_params(ctx), ctx.params)
+            check_runs(ctx.params)
             first_word(str(ctx.info_name))
         try:
             return super().invoke(ctx)
@@ -135,6 +136,17 @@ class Command(TyperCommand):
             typer.echo("\n".join(narrow_help(self, ctx, terminal_width())))
         else:
             super().format_help(ctx, formatter)
+
+
+def check_runs(given: Mapping[str, Any]) -> None:
+    """Raise DataError where what a command takes as a run is none, before it waits or writes."""
+    from surfhead.runs.existing import check_run
+
+    for name in ("run", "runs", "beside"):
+        value = given.get(name)
+        for folder in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(folder, Path):
+                check_run(folder)
 
 
 def with_new_names(ctx: Any, args: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from surfhead.commands.command import POSES, TRANSFERS, choice
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import check_folder
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError, unknown_name
 from surfhead.files.places import resolved
@@ -94,6 +95,7 @@ def reenact(
     if sheet < 0:
         raise OptionError(f'"sheet" is {sheet}.', "Expected a number of moments >= 0.", "Mend --sheet.")
     check_numbers(size=size, fps=fps, turn=turn, sheet=sheet)
+    check_folder(out)
     try_place(out or run / "reenact")
     motion = None if driver is None else read_driver(driver)
     waiting(f"Reading {run}")

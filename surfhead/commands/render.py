@@ -10,6 +10,7 @@ import typer
 
 from surfhead.commands.command import SPLITS, choice
 from surfhead.commands.numbers import check_numbers
+from surfhead.commands.outputs import check_folder
 from surfhead.commands.parameters import Data, Debug, Device, Plugins, Quiet, RunFolder
 from surfhead.core.errors import OptionError
 from surfhead.terminal.bars import waiting, watched
@@ -162,6 +163,7 @@ def render(
     check_numbers(
         frames=frames, size=size, width=width, height=height, fps=fps, turn=turn, elevation=elevation
     )
+    check_folder(out)
     try_place(out or run / "render")
     lamp = None
     if light is not None:

@@ -46,9 +46,8 @@ def synth(
     from surfhead.runs.layers import nested
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(
-            f'"{out}" is not empty.', "Expected a new or an empty folder.", "Choose another folder."
-        )
+        what = "is not empty" if out.is_dir() else "is a file"
+        raise DataError(f'"{out}" {what}.', "Expected a new or an empty folder.", "Choose another folder.")
     tables: dict[str, Any] = nested(map(parse_setting, assignment or []))
     for key, table in tables.items():
         if key not in ("data", "rig") or not isinstance(table, dict):

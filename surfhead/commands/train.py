@@ -169,7 +169,7 @@ def refuse_changes(out: Path | None, asked: Mapping[str, Any], data: str | None)
     """
     from surfhead.core.config import as_tables
     from surfhead.runs.configuration import configure
-    from surfhead.runs.folder import CONFIG
+    from surfhead.runs.existing import CONFIG
     from surfhead.runs.run import Run
 
     if out is None or not (asked or data):

@@ -72,8 +72,9 @@ def cause(error: BaseException) -> str:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate a user most likely meant by ``name``, or None."""
-    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
-    return found[0] if found else None
+    names = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.5)
+    return names[found[0]] if found else None
 
 
 def unknown_name(

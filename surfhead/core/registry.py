@@ -253,19 +253,20 @@ class Registry:
                 ).error() from error
         from surfhead.core.components import BASES
 
-        if not (isinstance(target, type) and issubclass(target, BASES[kind])):
-            raise PluginLoadError(
-                f'{kind} "{name}" of plugin "{registration.source.label}" is not a {BASES[kind].__name__}.',
-                f"Expected a class derived from surfhead.core.api.{BASES[kind].__name__}.",
-                f"Mend {registration.source.file}.",
-            )
-        if getattr(target, "name", None) != name:
-            raise PluginLoadError(
-                f'{kind} "{name}" of plugin "{registration.source.label}" calls itself '
-                f'"{getattr(target, "name", None)}".',
-                "The catalogue's name and the class attribute `name` must be equal.",
-                f"Mend {registration.source.file}.",
-            )
+        base, source = BASES[kind], registration.source
+        what, expected = "", f"Expected a class derived from surfhead.core.api.{base.__name__}."
+        if not (isinstance(target, type) and issubclass(target, base)):
+            what = f"is not a {base.__name__}"
+        elif target.name != name:
+            what = f'calls itself "{target.name}"'
+            expected = "The catalogue's name and the class attribute `name` must be equal."
+        elif missing := sorted(getattr(target, "__abstractmethods__", ())):
+            what = f"lacks {', '.join(missing)}"
+        elif not hasattr(target.Options, "__dataclass_fields__"):
+            what, expected = "has Options of its own kind", "Expected @dataclass(frozen=True) above Options."
+        if what:
+            start = f'{kind} "{name}" of plugin "{source.label}"'
+            raise PluginLoadError(f"{start} {what}.", expected, f"Mend {source.file}.")
         return target
 
     def create(

@@ -12,7 +12,8 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
-from surfhead.files.places import place, resolved
+from surfhead.files.given import made_by
+from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 
 log = logging.getLogger("surfhead")
 
@@ -41,6 +42,16 @@ def data_choice(data: str | None) -> Choice:
         cls: Any = found.get("dataset", name)
         if recognised(cls, path):
             return Choice(name)
+    if is_file(path / "config.toml") and is_dir(path / "checkpoints"):
+        raise DataError(
+            f'"{data}" is a run, not a data set.',
+            "Expected the folder that a run was trained on, or another data set's.",
+            f"The run's own data need no naming; its configuration, {path / 'config.toml'}, has their path.",
+        )
+    if is_dir(path) and not found_in(path, "*"):
+        raise DataError(
+            f'"{data}" is an empty folder.', "Expected a data set.", "Check the path, and what was unpacked."
+        )
     readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
     reasons = [_declined(reader, path) for reader in readers]
     said = " ".join(dict.fromkeys(reason for reason in reasons if reason))
@@ -55,7 +66,7 @@ def recognised(reader: Any, path: Path) -> bool:
     """Whether a reader says that it reads a path; one that fails over it does not."""
     try:
         return bool(reader.recognises(path))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a plugin's reader may raise anything; another may know the data
         log.debug('Reader "%s" cannot look at "%s": %s', reader.name, path, error)
         return False
 
@@ -63,7 +74,7 @@ def recognised(reader: Any, path: Path) -> bool:
 def _declined(reader: Any, path: Path) -> str:
     try:
         return str(reader.declines(path))
-    except (OSError, ValueError) as error:
+    except Exception as error:
         return f'Reader "{reader.name}" cannot look at it: {error}.'
 
 
@@ -99,4 +110,5 @@ def open_scene(config: RunConfig) -> Opened:
     if config.cache != "auto" and "cache" in fields:
         options.setdefault("cache", "ram" if config.cache == "gpu" else config.cache)
     dataset: Dataset = registry().create("dataset", config.data.name, options)
-    return Opened(dataset.open(place(config.path) if config.path else None), dataset)
+    scene = dataset.open(place(config.path) if config.path else None)
+    return Opened(made_by("dataset", dataset.name, scene, Scene), dataset)  # type: ignore[type-abstract]

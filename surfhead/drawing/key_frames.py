@@ -36,7 +36,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
-from surfhead.core.errors import DataError, unknown_name
+from surfhead.core.errors import DataError, cause, unknown_name
 from surfhead.core.rig_parameter import RigParameter
 from surfhead.core.types import Cameras
 from surfhead.drawing.camera_path import intrinsics_of
@@ -137,7 +137,7 @@ class KeyFrames:
         except FileNotFoundError as error:
             raise wrong(path, "do not exist", remedy="Check the path.") from error
         except (OSError, ValueError, RecursionError) as error:
-            raise wrong(path, f"cannot be read: {error}") from error
+            raise wrong(path, f"cannot be read: {cause(error)}") from error
         return cls.from_table(content, str(path))
 
     @classmethod

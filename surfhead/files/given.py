@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import TypeVar
 
-from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.core.errors import ContractError, OptionError, SurfheadError
 
 Kind = TypeVar("Kind")
 
@@ -43,3 +43,14 @@ def whole_number(name: str, given: object, least: int, remedy: str) -> int:
             f'"{name}" is {given!s:.200}.', f"Expected a whole number, at least {least}.", remedy
         ) from error
     return found
+
+
+def made_by(kind: str, name: str, made: object, wanted: type[Kind]) -> Kind:
+    """What a component gave, which is of this type. Raises ContractError naming the component."""
+    if isinstance(made, wanted):
+        return made
+    raise ContractError(
+        f'{kind.capitalize()} "{name}" gave a {type(made).__name__}.',
+        f"Expected a {wanted.__name__}.",
+        f"Mend it; `surfhead check {kind} {name}` tries it alone.",
+    )

@@ -14,7 +14,7 @@ from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
 from surfhead.data.opening import data_choice, recognised
 from surfhead.files.places import place
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG
 from surfhead.runs.run import Run
 
 Parameters = Mapping[str, Tensor]

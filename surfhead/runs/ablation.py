@@ -22,7 +22,7 @@ from surfhead.core.errors import OptionError
 from surfhead.files.bounds import read_json
 from surfhead.files.writing import write_text
 from surfhead.runs import attached
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG
 
 DONE = "finished.json"
 ARGUMENTS = "arguments.json"

@@ -16,7 +16,7 @@ import filelock
 
 from surfhead.core.errors import DataError
 from surfhead.files.writing import unwritable
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG
 from surfhead.training import checkpoint
 
 log = logging.getLogger("surfhead")

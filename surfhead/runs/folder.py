@@ -21,10 +21,10 @@ from surfhead.core.errors import DataError
 from surfhead.files.bounds import read_json
 from surfhead.files.writing import unwritable, write_text
 from surfhead.runs import trust
+from surfhead.runs.existing import CONFIG
 from surfhead.runs.machine import commit, now, processor
 
 log = logging.getLogger("surfhead")
-CONFIG = "config.toml"
 PACKAGES = ("torch", "numpy", "kornia", "safetensors", "pluggy", "trimesh", "embreex")
 
 

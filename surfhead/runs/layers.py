@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from surfhead.core.config import COMPONENTS, RunConfig, resolve
-from surfhead.core.errors import DataError, OptionError, unknown_name
+from surfhead.core.errors import DataError, OptionError, cause, unknown_name
 from surfhead.files.bounds import regular
 from surfhead.runs.new_names import with_new_names
 from surfhead.terminal import renamed
@@ -72,7 +72,7 @@ def read_file(path: Path) -> dict[str, Any]:
         return tables
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
-            f'Configuration file "{path}" cannot be read: {error}.',
+            f'Configuration file "{path}" cannot be read: {cause(error)}.',
             "Expected a TOML file such as a run's config.toml.",
             "Mend the file.",
         ) from error

@@ -17,7 +17,7 @@ from surfhead.avatars.precision import single_precision
 from surfhead.avatars.state import AvatarState
 from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG
 from surfhead.runs.new_names import present_name
 from surfhead.runs.provenance import check_components
 from surfhead.training import checkpoint

@@ -16,7 +16,7 @@ from surfhead.data.opening import Opened, data_choice, open_scene
 from surfhead.files.bounds import read_json
 from surfhead.files.places import found_in, place, resolved
 from surfhead.runs import trust
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG, check_run
 from surfhead.runs.layers import configured, read_file
 from surfhead.runs.provenance import check_plugin_files
 from surfhead.runs.restoration import restore_avatar
@@ -169,12 +169,7 @@ def at_home(config: RunConfig, data: str | None) -> RunConfig:
 
 def read_config(folder: Path) -> RunConfig:
     """A run's saved configuration; its plugin files are loaded. Raises DataError without one."""
-    if not (folder / CONFIG).is_file():
-        raise DataError(
-            f'"{folder}" is not a run: it has no {CONFIG}.',
-            "Expected a folder made by `surfhead train`.",
-            "Check the path; `surfhead train --out RUN` makes one.",
-        )
+    check_run(folder)
     tables = read_file(folder / CONFIG)
     newest = checkpoint.latest(folder)
     meta: dict[str, Any] = {}

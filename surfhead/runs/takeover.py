@@ -26,7 +26,8 @@ from surfhead.core.scene import Scene
 from surfhead.data.opening import data_choice, open_scene
 from surfhead.files.places import resolved
 from surfhead.runs.claim import claimed
-from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.existing import CONFIG
+from surfhead.runs.folder import run_folder
 from surfhead.runs.layers import configured, merge, present_preset
 from surfhead.runs.layers import preset as preset_tables
 from surfhead.runs.provenance import component_versions

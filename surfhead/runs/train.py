@@ -24,11 +24,12 @@ from surfhead.data.file_check import check_held_out
 from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
 from surfhead.files.given import whole_number
-from surfhead.files.places import path_text, place
+from surfhead.files.places import is_file, path_text, place
 from surfhead.files.writing import write_text
 from surfhead.runs.claim import claimed, holds_a_run
 from surfhead.runs.configuration import configure, default_stem, unfit_schedules
-from surfhead.runs.folder import CONFIG, run_folder
+from surfhead.runs.existing import CONFIG
+from surfhead.runs.folder import run_folder
 from surfhead.runs.provenance import component_versions
 from surfhead.runs.restoration import restore_avatar, same_rig
 from surfhead.runs.run import at_home, read_config
@@ -85,8 +86,8 @@ def train(
     """
     debug = whole_number("debug", debug, -1, "Mend --debug.")
     source = None if data is None else path_text(data)
-    config, folder = _chosen(source, preset, file, settings, out, resume, debug)
-    start = None if start_from is None else place(start_from)
+    config, folder = _chosen(source, preset, file, settings, out, resume, debug, start_from)
+    start = None if start_from is None else _start_of(place(start_from))
     moved = resume and config.path != read_config(folder).path
     with joined(config.device) as (ranks, device), ExitStack() as held:
         ranks.check_batch(config.batch_size)
@@ -119,9 +120,16 @@ def _chosen(
     out: Path | str | None,
     resume: bool,
     debug: int,
+    start_from: Path | str | None,
 ) -> tuple[RunConfig, Path]:
     """The configuration and the folder of a run, new or continued."""
     if resume:
+        if start_from is not None:
+            raise OptionError(
+                "--from is given with --resume.",
+                "A resumed run goes on from its own newest checkpoint.",
+                "Leave out one of the two; --from begins a new run.",
+            )
         if out is None:
             raise OptionError("--resume needs the run's folder.", "", "Add --out RUN.")
         folder = place(out)
@@ -226,10 +234,16 @@ def _plain_options(options: Any) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, Path) else v for k, v in as_table(options).items()}
 
 
-def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
-    path = source if (source / checkpoint.META).exists() else checkpoint.latest(source)
+def _start_of(source: Path) -> Path:
+    """The checkpoint to start from, of a checkpoint's folder or a run's. Raises DataError without one."""
+    path = source if is_file(source / checkpoint.META) else checkpoint.latest(source)
     if path is None:
         raise DataError(f'"{source}" is no checkpoint.', "Expected a checkpoint or a run.", "Mend --from.")
+    return path
+
+
+def _start_from(avatar: Avatar, source: Path, device: torch.device) -> None:
+    path = _start_of(source)
     tensors, meta = checkpoint.read(path, device)
     with checkpoint.intact(path):
         state, fingerprint = AvatarState.from_tensors(tensors, device), str(meta["fingerprint"])

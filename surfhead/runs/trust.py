@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from surfhead.core.errors import DataError, OptionError, PluginLoadError
+from surfhead.core.errors import DataError, OptionError, PluginLoadError, cause
 from surfhead.core.registry import registry
 from surfhead.files.bounds import regular
 from surfhead.files.places import is_file
@@ -93,7 +93,7 @@ def load_foreign(path: Path, where: Path) -> None:
         digest = file_digest(path)
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a home of nobody, links in a circle
         raise DataError(
-            f'Plugin file "{path}", which "{where}" names, cannot be read: {error}.',
+            f'Plugin file "{path}", which "{where}" names, cannot be read: {cause(error)}.',
             "Expected a Python file with `@hookimpl` functions.",
             "Give its present place: --plugin FILE, if you trust it.",
         ) from error

@@ -13,6 +13,8 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+            raise ValueError
     except (RuntimeError, TypeError, ValueError) as error:
         raise OptionError(
             f'Device "{name}" is not a device.', "Expected auto, cpu, cuda or cuda:N.", "Mend --device."

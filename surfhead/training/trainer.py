@@ -24,10 +24,11 @@ from surfhead.avatars.state import below, under
 from surfhead.core.component import Component
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
-from surfhead.core.densification import DensifyState
+from surfhead.core.densification import DensifyPlan, DensifyState
 from surfhead.core.errors import SurfheadError
 from surfhead.core.types import Batch, Step
 from surfhead.data.feed import Feed, Order
+from surfhead.files.given import made_by
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
 from surfhead.training.optimiser import Optimiser
@@ -246,7 +247,7 @@ class Trainer:
                 (self.scene.views.height, self.scene.views.width),
                 since,
             )
-            plan = self.densifier.plan(state)
+            plan = made_by("densifier", self.densifier.name, self.densifier.plan(state), DensifyPlan)
             before = len(surfels)
             selection = surfels.apply(plan, self.generator)
             self.optimiser.select(selection, plan.opacity_ceiling is not None)

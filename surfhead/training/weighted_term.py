@@ -15,6 +15,7 @@ from surfhead.core.errors import ContractError, DataError, OptionError, Surfhead
 from surfhead.core.moments import in_images
 from surfhead.core.registry import registry
 from surfhead.core.types import Step
+from surfhead.files.given import made_by
 
 log = logging.getLogger("surfhead")
 
@@ -77,11 +78,12 @@ def weighted_sum(terms: Sequence[WeightedTerm], step: Step) -> Loss:
             log.warning('Regularizer "%s" is left out: %s', term.name, error.what)
             left_out.append(term.name)
             continue
+        made_by("regularizer", term.name, value, Tensor)
         if value.ndim != 0:
             raise ContractError(
                 f'Regularizer "{term.name}" gave shape {tuple(value.shape)}.',
                 "Expected a scalar.",
-                "Run `surfhead check regularizer NAME` on it.",
+                f"Run `surfhead check regularizer {term.name}` on it.",
             )
         weighted = weight * value
         values[term.name] = weighted.detach()

@@ -67,12 +67,13 @@ def test_runs_are_told_apart_by_the_folders_above_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere",), '"nowhere" is not a run: it has no config.toml.'),
+        (("nowhere",), '"nowhere" is not a run: it does not exist.'),
         ((".", "."), "A run is given twice."),
         ((".", "--views", "-1"), '"views" is -1.'),
     ],
 )
-def test_bad_input(surfhead: Surfhead, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_input(surfhead: Surfhead, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    (tmp_path / "config.toml").touch()
     said = surfhead("compare", *arguments)
     assert said.code == 2
     assert said.err.splitlines()[0] == message

@@ -121,3 +121,81 @@ def test_a_name_that_a_broken_plugin_may_hold(
     assert said.code == 2
     assert said.err.splitlines()[0] == 'Unknown deformer "quaternion-blend".'
     assert "RuntimeError: out of cheese" in said.err
+
+
+FAULTY = """
+from dataclasses import dataclass
+
+import torch
+
+from surfhead.core.api import AffineField, Deformer, Regularizer, hookimpl
+
+
+class Broken(Deformer):
+    name, summary, rig_bound = "broken", "Raises.", False
+
+    def __call__(self, mesh, binding):
+        raise KeyError("stretch")
+
+
+class Empty(Deformer):
+    name, summary, rig_bound = "empty", "Gives nothing.", False
+
+    def __call__(self, mesh, binding):
+        return None
+
+
+class Half(Deformer):
+    name, summary = "half", "Has no call."
+
+
+class Loose(Deformer):
+    name, summary, rig_bound = "loose", "Options of no kind.", False
+
+    class Options:
+        share = 0.5
+
+    def __call__(self, mesh, binding):
+        return None
+
+
+class Word(Regularizer):
+    name, summary, weight = "word", "Gives a word.", 1.0
+
+    def __call__(self, step):
+        return "much"
+
+
+@hookimpl
+def register_deformers(register):
+    for part in (Broken, Empty, Half, Loose):
+        register(part)
+
+
+@hookimpl
+def register_regularizers(register):
+    register(Word)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said_first"),
+    [
+        (["--deformer", "broken"], "Plugin \"faulty.py\" failed: KeyError: 'stretch'."),
+        (["--deformer", "empty"], 'Deformer "empty" gave a NoneType.'),
+        (["--deformer", "half"], 'deformer "half" of plugin "faulty.py" lacks __call__.'),
+        (["--deformer", "loose"], 'deformer "loose" of plugin "faulty.py" has Options of its own kind.'),
+        (["--regularizer", "word=1"], 'Regularizer "word" gave a str.'),
+    ],
+)
+def test_what_is_wrong_in_a_plugin_bears_its_name(
+    train_tiny: Surfhead, tmp_path: Path, words: list[str], said_first: str
+) -> None:
+    """Not a traceback through code that is not its author's; --debug has that."""
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    said = train_tiny("--plugin", tmp_path / "faulty.py", *words)
+    assert said.code == 2
+    lines = said.err.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(said_first))
+    assert len(lines[first:]) == 3
+    assert "Traceback" not in said.err

@@ -207,4 +207,4 @@ def test_bad_options(trained: Surfhead, case: str) -> None:
 def test_a_folder_that_is_no_run(surfhead: Surfhead) -> None:
     said = surfhead("render", "nowhere")
     assert said.code == 2
-    assert said.err.splitlines()[0] == '"nowhere" is not a run: it has no config.toml.'
+    assert said.err.splitlines()[0] == '"nowhere" is not a run: it does not exist.'

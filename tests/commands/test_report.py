@@ -44,7 +44,7 @@ def test_a_report_is_written_where_it_is_said(surfhead: Surfhead, trained_run: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere",), '"nowhere" is not a run: it has no config.toml.'),
+        (("nowhere",), '"nowhere" is not a run: it does not exist.'),
         (("run", "--views", "-1"), '"views" is -1.'),
         (("run", "--frames", "-1"), '"frames" is -1.'),
     ],

@@ -112,7 +112,7 @@ def test_resuming_without_a_run(surfhead: Surfhead) -> None:
     said = surfhead("train", "--resume", "--out", "nowhere")
     assert said.code == 2
     assert said.err == (
-        '"nowhere" is not a run: it has no config.toml.\n'
+        '"nowhere" is not a run: it does not exist.\n'
         "Expected a folder made by `surfhead train`.\n"
         "Check the path; `surfhead train --out RUN` makes one.\n"
     )
@@ -252,6 +252,7 @@ def test_missing_data(surfhead: Surfhead, tmp_path: Path) -> None:
 
 def test_data_nobody_recognises(surfhead: Surfhead, tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").touch()
     said = surfhead("train", "holiday")
     assert said.code == 2
     assert said.err.splitlines()[0] == f'No data set reader recognises "{tmp_path / "holiday"}".'

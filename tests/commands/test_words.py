@@ -54,6 +54,7 @@ def started(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize("name", ["eval", "mesh", "doctor", "show"])
 def test_the_first_word_comes_before_pytorch_is_loaded(name: str, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("import sys\nprint('here is torch', file=sys.stderr)\nsys.exit(3)\n")
+    (tmp_path / "config.toml").touch()  # what is no run is told before
     arguments = {"doctor": [name], "show": [name, "rig", "flame"]}.get(name, [name, str(tmp_path)])
     said = started(*arguments, PYTHONPATH=str(tmp_path)).stderr.splitlines()
     assert said[0] == f"surfhead {name}: loading PyTorch ..."

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import surfhead
-from surfhead.core.errors import DataError, OptionError, ShapeError, SurfheadError
+from surfhead.core.errors import DataError, OptionError, ShapeError, SurfheadError, nearest
 from surfhead.core.types import Cameras
 from surfhead.files.places import path_text, place
 from surfhead.runs.run import Run
+from surfhead.training.devices import choose_device
 
 CAMERAS = Cameras(torch.eye(4)[None], torch.eye(3)[None], 8, 8)
 WRONG = (Run("no-run"), CAMERAS, None, 3, [1], torch.zeros(2), b"run")
@@ -87,3 +88,15 @@ def test_a_limit_is_a_whole_number(limit: Any) -> None:
 def test_settings_are_tables_also_where_they_are_empty(settings: Any) -> None:
     with pytest.raises(OptionError, match='"settings" is'):
         surfhead.train(settings=settings)
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "cpu:3", 10**30, "gpu", ""])
+def test_a_device_is_one_that_it_can_compute_on(device: Any) -> None:
+    """Not a checkpoint that is called damaged, nor PyTorch's own words."""
+    with pytest.raises(OptionError, match="is not a device"):
+        choose_device(device)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("JBS", "jbs"), ("Jsb", "jbs"), ("xyz", None)])
+def test_letters_in_the_other_case_are_the_same_name(name: str, meant: str | None) -> None:
+    assert nearest(name, ["jacobian", "jbs"]) == meant

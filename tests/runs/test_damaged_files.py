@@ -19,7 +19,7 @@ from surfhead.core.errors import DataError, OptionError
 from surfhead.results.curves import read_history
 from surfhead.results.variants import results
 from surfhead.runs.configuration import configure
-from surfhead.runs.folder import CONFIG
+from surfhead.runs.existing import CONFIG
 from surfhead.runs.layers import read_file
 from surfhead.runs.run import Run, read_config
 from surfhead.runs.train import train

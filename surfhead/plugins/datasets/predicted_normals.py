@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import arrays, bounds
 
 FOLDER = "normals"
@@ -81,7 +81,7 @@ def _of_picture(path: Path) -> np.ndarray:
                 raise ValueError(f"its mode is {image.mode}")
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # a damaged file can fail in any way
-        raise _unreadable(path, f"cannot be read: {error}") from error
+        raise _unreadable(path, f"cannot be read: {cause(error)}") from error
     normals = pixels.astype(np.float32) / 127.5 - 1.0
     normals[(pixels == 0).all(axis=-1)] = 0.0
     return normals
@@ -98,5 +98,5 @@ def _of_array(path: Path) -> np.ndarray:
         if not np.isfinite(found).all():
             raise ValueError("it holds NaN or infinity")
     except Exception as error:  # a damaged file can fail in any way
-        raise _unreadable(path, f"cannot be read: {error}") from error
+        raise _unreadable(path, f"cannot be read: {cause(error)}") from error
     return found

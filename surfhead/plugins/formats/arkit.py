@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from surfhead.core.api import DataError, Format
+from surfhead.core.api import DataError, Format, cause
 from surfhead.core.api import Motion as Moved
 from surfhead.files import bounds
 
@@ -102,7 +102,7 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
         with bounds.regular(path, 1 << 28).open(encoding="utf-8-sig", newline="") as file:
             rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _wrong(path, f"cannot be read: {error}") from error
+        raise _wrong(path, f"cannot be read: {cause(error)}") from error
     if len(rows) < 2:
         raise _wrong(path, "has no rows")
     return rows[0], rows[1:]

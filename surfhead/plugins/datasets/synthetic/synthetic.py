@@ -181,6 +181,12 @@ class SyntheticScene(Scene):
         self._identity = {name: torch.tensor(v, dtype=torch.float32) for name, v in options.identity.items()}
         try:
             self._rest = rig.prepare(self._identity)
+            if not len(self._rest.topology.triangles):
+                raise OptionError(
+                    f'The rig "{self.options.rig}" has no mesh to draw.',
+                    "Expected a rig with triangles, such as procedural.",
+                    "Mend --set data.rig, or --rig.",
+                )
         except ShapeError as error:
             raise OptionError(
                 f'The identity given to rig "{rig.name}" does not fit: {error.what}',

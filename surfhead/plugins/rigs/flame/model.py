@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from surfhead.core.api import DataError
+from surfhead.core.api import DataError, cause
 from surfhead.files import bounds
 from surfhead.files.writing import beside
 from surfhead.plugins.rigs.flame.pickle import read_pickle
@@ -189,7 +189,7 @@ def read_imported(path: Path) -> FlameModel:
             content = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise DataError(
-            f'Rig file "{path}" cannot be read: {error}.',
+            f'Rig file "{path}" cannot be read: {cause(error)}.',
             "Expected safetensors made by `surfhead rig import`.",
             "Import the published file again.",
         ) from error

@@ -195,7 +195,7 @@ def read_imported(path: Path) -> IctModel:
         return IctModel(**{"uv": None, **content}, names=names, chin=chin, sha256=header["sha256"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f'Rig file "{path}" cannot be read: {error}.',
+            f'Rig file "{path}" cannot be read: {cause(error)}.',
             "Expected safetensors made by `surfhead rig import`.",
             "Import the ICT-FaceKit folder again.",
         ) from error
