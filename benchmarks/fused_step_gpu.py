@@ -20,27 +20,29 @@ from typing import Any
 import torch
 
 from benchmarks.training_gpu import add_scene, speed
-from surfhead.kernels.choices import ON_GPU, WANTED
+from surfhead.kernels.choices import ENVIRONMENT, ON_GPU
 from surfhead.runs.folder import environment
 
 
 def lines(quick: bool) -> dict[str, tuple[str, ...]]:
-    """The table's lines: a label and the fused forms that are used."""
-    single = {} if quick else {f"without {name}": tuple(n for n in ON_GPU if n != name) for name in ON_GPU}
-    return {"all": ON_GPU, **single, "none": ()}
+    """The table's lines: a label and the fused forms that are left out."""
+    single = {} if quick else {f"without {name}": (name,) for name in ON_GPU}
+    return {"all": (), **single, "none": ON_GPU}
 
 
-def measured(used: tuple[str, ...], batch: int, out: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """A training's speed with some fused forms."""
-    before = os.environ.get(WANTED)
-    os.environ[WANTED] = ",".join(used)
+def measured(
+    left_out: tuple[str, ...], batch: int, out: Path, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """A training's speed without some fused forms."""
+    before = os.environ.get(ENVIRONMENT)
+    os.environ[ENVIRONMENT] = ",".join(left_out)
     try:
         return speed(batch, out, arguments, kernels=400)
     finally:
         if before is None:
-            del os.environ[WANTED]
+            del os.environ[ENVIRONMENT]
         else:
-            os.environ[WANTED] = before
+            os.environ[ENVIRONMENT] = before
 
 
 def table(results: dict[tuple[int, str], list[dict[str, Any]]]) -> str:

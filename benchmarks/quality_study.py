@@ -206,11 +206,13 @@ def main() -> None:
     options.ends = time.time() + options.seconds
     options.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    torch.set_num_threads(1)  # a timestep a thread
-    open_scene(configure(preset="paper", settings=base(options)))
-    print(f"views drawn in {time.perf_counter() - began:.0f} s", flush=True)
     variants = tomllib.loads(options.variants.read_text(encoding="utf-8"))
     options.common = nested(variants.pop("common", {}).items())
+    torch.set_num_threads(1)  # a timestep a thread
+    open_scene(
+        configure(preset="paper", settings=merge(base(options), {"data": options.common.get("data", {})}))
+    )
+    print(f"views drawn in {time.perf_counter() - began:.0f} s", flush=True)
     context = multiprocessing.get_context("spawn")
     jobs, done = context.Queue(), context.Queue()
     for seed in range(options.first_seed, options.first_seed + options.seeds):

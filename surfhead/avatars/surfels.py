@@ -116,8 +116,10 @@ class Surfels:
         """Clone, split and prune; gives where every surviving surfel came from.
 
         Split children are drawn inside the surfel from its own Gaussian (3DGS, section 5.2), with the
-        scale divided by ``plan.shrink``; children keep host and blend logits.
+        scale divided by ``plan.shrink``; children keep host and blend logits. Surfels of the region
+        ``hidden`` stay as many as they are: what the pictures ask of them is asked of what hides them.
         """
+        plan = self._sparing(plan)
         device = self.triangle.device
         count = len(self)
         index = torch.arange(count, device=device)
@@ -143,6 +145,14 @@ class Surfels:
         self.generation = next(_GENERATIONS)
         self._regions = None
         return Selection(source, fresh)
+
+    def _sparing(self, plan: DensifyPlan) -> DensifyPlan:
+        """The plan without what it would do to the region ``hidden``."""
+        hidden = self.regions.get("hidden")
+        if hidden is None or len(hidden) == 0:
+            return plan
+        seen = torch.ones_like(plan.prune).index_fill_(0, hidden, False)
+        return replace(plan, clone=plan.clone & seen, split=plan.split & seen, prune=plan.prune & seen)
 
 
 def merge_specs(*declared: Mapping[str, ParameterSpec]) -> dict[str, ParameterSpec]:

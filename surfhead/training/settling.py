@@ -16,6 +16,8 @@ Two estimates, both the mean of a Gaussian posterior, that leave alone what the 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,11 +25,13 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
 from surfhead.training.observation import Observation, observe
+from surfhead.training.placement import scatter
 from surfhead.training.ranks import ALONE, Ranks
 
 STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
+COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
@@ -103,7 +107,11 @@ def settle_hidden(avatar: Avatar) -> None:
 
     What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
     their like are continued from the seen surfels, by their opacity. Of their sizes it is the area that a
-    triangle's surfels cover together, in units of the triangle: the seen ones may be many and small.
+    triangle's surfels cover together, in units of the triangle: the seen ones may be many and small. They
+    are spread over their triangles anew, as before the first step. Several, at random places, are so large
+    that they cover their triangle: n of size s, hardly transparent, let exp(-2π n s² / A) through, where its
+    area A is about half the square of its scale. (A larger one alone, at its middle, would stand beyond the
+    outline.)
     """
     surfels = avatar.surfels
     hidden = surfels.regions.get("hidden")
@@ -117,7 +125,14 @@ def settle_hidden(avatar: Avatar) -> None:
     alone = sizes + 0.5 * many.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
     neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
     found = over_mesh(alone, opacity * known, host, neighbours)[host] - (alone - sizes)
-    sizes[hidden] = found[hidden]
+    counts = torch.bincount(host[hidden], minlength=len(neighbours))
+    many = counts[host[hidden], None]
+    cover = math.log(COVERING) - 0.5 * many.log()
+    sizes[hidden] = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
+    counts = counts.cpu()
+    _, places, _ = scatter(avatar.rig.rest(), counts, torch.Generator().manual_seed(0))
+    order = host[hidden].argsort(stable=True)
+    surfels.parameters["offset"][hidden[order]] = places.to(sizes)
 
 
 @torch.no_grad()

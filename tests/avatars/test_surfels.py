@@ -98,6 +98,19 @@ def test_children_lie_in_their_parents_plane_and_are_smaller() -> None:
     torch.testing.assert_close(spread, parent["log_scale"].exp(), rtol=0.1, atol=0)
 
 
+def test_no_plan_changes_how_many_are_hidden() -> None:
+    """Also one of a densifier that knows nothing of that region."""
+    surfels = made()
+    triangle = int(surfels.triangle[2])
+    surfels.mark("hidden", torch.arange(len(tiny.rest_mesh().topology.triangles)) == triangle)
+    before = surfels.regions["hidden"].tolist()
+    others = [index for index in range(6) if index not in before]
+    plan = DensifyPlan(flags(6, 2), flags(6), flags(6, *range(6)))
+    assert surfels.apply(plan, tiny.generator()).source.tolist() == before
+    assert others
+    assert len(surfels) == len(surfels.regions["hidden"]) == len(before)
+
+
 def test_pruning_wins_over_cloning_and_splitting() -> None:
     surfels = made(3)
     plan = DensifyPlan(clone=flags(3, 0), split=flags(3, 1), prune=flags(3, 0, 1))

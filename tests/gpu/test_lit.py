@@ -85,10 +85,10 @@ def test_training_is_captured_and_comes_out_alike(tmp_path: Path, monkeypatch: p
     own |= {"evaluate": {"every": 0, "at": [], "limit": 0}, "checkpoint": {"every": 0}}
     config = configure(preset="fast", settings=own)
     opened, found = open_scene(config), []
-    for wanted in ("", "lit"):
-        monkeypatch.setenv(choices.WANTED, wanted)
-        assert cuda.serves_lit(torch.zeros(1, device="cuda")) == bool(wanted)
-        run = make_trainer(config, opened, tmp_path / f"run{wanted}", torch.device("cuda"))
+    for left_out in ("lit", ""):
+        monkeypatch.setenv(choices.ENVIRONMENT, left_out)
+        assert cuda.serves_lit(torch.zeros(1, device="cuda")) == (not left_out)
+        run = make_trainer(config, opened, tmp_path / f"run{left_out}", torch.device("cuda"))
         losses = []
         while run.images < run.length:
             run.step()

@@ -204,13 +204,9 @@ def test_a_size_with_a_factor() -> None:
 
 
 def test_fused_forms_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU those that are asked for, on a CPU all; what is left out by name is left out in any case."""
-    for variable in (choices.ENVIRONMENT, choices.WANTED):
-        monkeypatch.delenv(variable, raising=False)
-    assert not any(choices.chosen(name) for name in choices.ON_GPU)
-    assert choices.chosen(choices.ON_CPU)
-    monkeypatch.setenv(choices.WANTED, "rig,highlight")
-    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["rig", "highlight"]
-    monkeypatch.setenv(choices.ENVIRONMENT, "rig,cpu")
-    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["highlight"]
+    """All are used but those that are left out by name."""
+    monkeypatch.delenv(choices.ENVIRONMENT, raising=False)
+    assert all(choices.chosen(name) for name in (*choices.ON_GPU, choices.ON_CPU))
+    monkeypatch.setenv(choices.ENVIRONMENT, "rig, cpu,")
+    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["highlight", "blocks", "lit"]
     assert not choices.chosen(choices.ON_CPU)

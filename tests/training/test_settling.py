@@ -236,8 +236,40 @@ def test_hidden_surfels_continue_what_is_seen_and_cover_their_triangles() -> Non
     assert float((after["sh_dc"][hidden] - 0.25).abs().max()) < 1e-4
     assert float(after["offset"][hidden][:, 2].abs().max()) == 0.0
     # as much of the triangle as of those beside it, each of which has a surfel of its own
-    alone = torch.full((count, 2), -0.7 - 0.5 * float(np.log(count)))
-    torch.testing.assert_close(after["log_scale"][hidden], alone, atol=1e-4, rtol=0)
+    torch.testing.assert_close(after["log_scale"][hidden], torch.full((count, 2), -0.7), atol=1e-4, rtol=0)
+    assert after["offset"][hidden].tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_several_hidden_surfels_are_spread_anew_and_cover_their_triangle() -> None:
+    """Wherever they wandered, and however small those beside them are, little shows through."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    topology = avatar.rig.rest().topology
+    one, many = int(surfels.triangle[3]), 40
+    surfels.triangle = torch.cat((surfels.triangle, torch.full((many - 1,), one)))
+    for name, value in surfels.parameters.items():
+        more = value.detach()[3:4].expand(many - 1, *value.shape[1:])
+        surfels.parameters[name] = torch.cat((value.detach(), more)).requires_grad_()
+    surfels.mark("hidden", torch.arange(len(topology.triangles)) == one)
+    hidden = surfels.triangle == one
+    with torch.no_grad():
+        surfels.parameters["opacity"].fill_(4.0)
+        surfels.parameters["log_scale"].fill_(-4.0)
+        surfels.parameters["offset"][hidden] = 9.0
+    settle_hidden(avatar)
+    offset = surfels.parameters["offset"].detach()[hidden, :2]
+    assert float(offset.norm(dim=1).max()) < 1.5
+    size = float(surfels.parameters["log_scale"].detach()[hidden].exp().max())
+    torch.testing.assert_close(size, 0.6 / many**0.5, atol=1e-6, rtol=0)
+    rest = avatar.rig.rest()
+    corners = rest.vertices[topology.triangles[one]] - rest.frames.centroid[one]
+    corners = (corners @ rest.frames.rotation[one] / rest.frames.scale[one])[:, :2]
+    weights = torch.rand(2000, 3, generator=torch.Generator().manual_seed(1)).clamp_min(1e-6).log()
+    points = (weights / weights.sum(dim=1, keepdim=True)) @ corners
+    covered = torch.exp(-0.5 * torch.cdist(points, offset).square() / size**2) * torch.sigmoid(
+        torch.tensor(4.0)
+    )
+    assert float((1 - covered).prod(dim=1).mean()) < 0.1
 
 
 def test_what_training_views_show_stays_when_hidden_surfels_settle(

@@ -117,6 +117,8 @@ class Adaptive(Densifier):
             gradient = gradient.index_copy(0, teeth, gradient[teeth] * options.teeth_gain)
         if options.detach_eyeballs and "eyeballs" in regions:
             gradient = gradient.index_fill(0, regions["eyeballs"], 0.0)
+        if "hidden" in regions:
+            gradient = gradient.index_fill(0, regions["hidden"], 0.0)
         growing = gradient > options.threshold
         small = state.world_scale <= options.dense_fraction * state.extent
         clone, split = growing & small, growing & ~small
@@ -129,6 +131,8 @@ class Adaptive(Densifier):
                 pruned = pruned | (~split & (state.radius > options.large_radius))
         clone, split = clone & ~pruned, split & ~pruned
         prune = pruned & ~_last_of_triangle(state.binding.triangle, state.opacity, pruned)
+        if "hidden" in regions:  # they stay in any case, and count among max_surfels
+            prune = prune.index_fill(0, regions["hidden"], False)
         if options.max_surfels > 0:
             room = options.max_surfels - len(prune) + int(prune.sum())
             chosen = _largest_within(gradient, clone + (options.children - 1) * split, room)

@@ -157,6 +157,15 @@ def test_most_surfels_grow_those_of_largest_gradient() -> None:
     assert lists(adaptive(max_surfels=7, children=3).plan(seen)) == ([], [1], [])
 
 
+def test_hidden_surfels_stay_as_they_are_and_count_among_the_most() -> None:
+    """What training pictures ask of them is asked of the front, through which they show a little."""
+    seen = state([0.3, 0.9, 0.0, 0.0], 0.001, [0.5, 0.5, 0.01, 0.01], [0, 0, 0, 0])
+    hidden = dataclasses.replace(seen.binding, regions={"hidden": torch.tensor([1, 2])})
+    seen = dataclasses.replace(seen, binding=hidden)
+    assert lists(adaptive().plan(seen)) == ([0], [], [3])
+    assert lists(adaptive(max_surfels=3).plan(seen)) == ([], [], [3])
+
+
 def test_pruning_makes_room() -> None:
     seen = state([0.3, 0.9, 0.0, 0.0], 0.001, [0.5, 0.5, 0.01, 0.01], [0, 0, 0, 0])
     assert lists(adaptive(max_surfels=3).plan(seen)) == ([1], [], [2, 3])
