@@ -289,7 +289,7 @@ def test_what_is_no_driver_is_named(tmp_path: Path, trained_run: Path) -> None:
         "notes.txt": "is no motion file",
         "broken.npz": "cannot be read",
         "unfinished": "has no checkpoint",
-        "empty": "No data set reader recognises",
+        "empty": "is an empty folder",
     }
     for name, message in said.items():
         with pytest.raises(SurfheadError, match=message) as caught:
