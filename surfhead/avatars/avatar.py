@@ -29,7 +29,7 @@ from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
 from surfhead.core.types import AffineField, Cameras, RenderOutput, WorldSurfels
-from surfhead.files.given import made_by
+from surfhead.files.given import made_by, misfit
 from surfhead.kernels import ops
 
 
@@ -251,7 +251,10 @@ class Avatar:
             paired = len(cameras) == 1
         binding = self.surfels.binding()
         field = made_by("deformer", self.deformer.name, self.deformer(mesh, binding), AffineField)
-        world = apply_field(field, binding)
+        try:
+            world = apply_field(field, binding)
+        except ShapeError as error:
+            raise misfit("deformer", self.deformer.name, error) from error
         if opacity_scale is not None:
             world = replace(world, opacity=world.opacity * opacity_scale)
         seen = (world.mean, world.normal, field.rotation)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from surfhead.core.components import Appearance
+from surfhead.core.errors import ShapeError
 from surfhead.core.surface import Surface, SurfaceWants
-from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels
-from surfhead.files.given import made_by
+from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels, check_shape
+from surfhead.files.given import made_by, misfit
 from surfhead.kernels.ops import to_rest
 
 
@@ -76,7 +77,12 @@ def colours_of(
     """Call an appearance model with what it asks for: without a surface its call needs no such argument."""
     asked = () if surface is None else (surface,)
     made = appearance(binding, directions, normals, rotation, parts, *asked)
-    return made_by("appearance", appearance.name, made, Colour)
+    colour = made_by("appearance", appearance.name, made, Colour)
+    try:
+        check_shape("rgb", colour.rgb, *directions.shape)
+    except ShapeError as error:
+        raise misfit("appearance", appearance.name, error) from error
+    return colour
 
 
 def surface_of_none(wants: SurfaceWants, like: Tensor) -> Surface | None:

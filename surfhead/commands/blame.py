@@ -11,6 +11,14 @@ from surfhead.core.registry import Source, registry
 
 def of_plugin(error: Exception) -> ContractError | None:
     """The error that names the plugin in whose code an exception arose; None where it was in no plugin's."""
+    for row in registry().registrations():
+        called = f"{getattr(row.target, '__qualname__', '')}."
+        if row.source.origin != "built-in" and len(called) > 1 and str(error).startswith(called):
+            return ContractError(  # the call was refused before any of the plugin's code ran
+                f'{row.kind.capitalize()} "{row.name}" of plugin "{row.source.label}" failed: {error}.',
+                f"Expected the arguments of surfhead.core.api.{row.kind.capitalize()}.",
+                f"Mend it; `surfhead show {row.kind} NAME` tells where others of its kind are.",
+            )
     sources = {row.source for row in registry().registrations() if row.source.origin != "built-in"}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         for source in sources:

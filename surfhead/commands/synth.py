@@ -21,10 +21,8 @@ def synth(
     rig: Annotated[str | None, choice(kind="rig", help="Whose head; by default the built-in one.")] = None,
     layout: Annotated[
         str | None,
-        choice(
-            "--format",
-            kind="dataset",
-            help="Layout: a data set that can be written; the first such by default.",
+        typer.Option(
+            "--format", metavar="NAME", help="Layout of a data set that can be written; by default the first."
         ),
     ] = None,
     assignment: Annotated[

@@ -73,9 +73,10 @@ def recognised(reader: Any, path: Path) -> bool:
 
 def _declined(reader: Any, path: Path) -> str:
     try:
+        reader.recognises(path)
         return str(reader.declines(path))
     except Exception as error:
-        return f'Reader "{reader.name}" cannot look at it: {error}.'
+        return f'Reader "{reader.name}" cannot look at it: {type(error).__name__}: {error}.'
 
 
 def usual_preset(data: str | None, name: str | None = None) -> str:

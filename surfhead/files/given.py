@@ -54,3 +54,9 @@ def made_by(kind: str, name: str, made: object, wanted: type[Kind]) -> Kind:
         f"Expected a {wanted.__name__}.",
         f"Mend it; `surfhead check {kind} {name}` tries it alone.",
     )
+
+
+def misfit(kind: str, name: str, error: SurfheadError) -> ContractError:
+    """The error to raise where what a component gave has another shape or type than the rest of a step."""
+    what = f'What {kind} "{name}" gave does not fit: {error.what}'
+    return ContractError(what, error.exists, f"Mend it; `surfhead check {kind} {name}` tries it alone.")

@@ -9,7 +9,7 @@ from typing import Any
 import pluggy
 
 from surfhead.core.components import Observer
-from surfhead.core.errors import ContractError
+from surfhead.core.errors import ContractError, SurfheadError
 
 PROJECT = "surfhead-run"
 EVENTS = ("run_started", "stepped", "evaluated", "checkpointed", "run_finished")
@@ -70,6 +70,6 @@ class Events:
                     'Observer "%s" raised %s: %s. It is switched off; the run goes on.',
                     name,
                     type(error).__name__,
-                    error,
+                    error.what.removesuffix(".") if isinstance(error, SurfheadError) else error,
                     exc_info=log.isEnabledFor(logging.DEBUG),
                 )

@@ -137,8 +137,11 @@ class Optimiser:
         finite = ops.finite([value.grad for _, value in self.named()], self.avatar.device)
         self._finite = finite if self._finite is None else self._finite & finite
 
-    def blame(self, images: int) -> None:
-        """Raise an error naming the parameters whose gradient was not finite since the last such look."""
+    def blame(self, images: int, losses: Mapping[str, Tensor] | None = None) -> None:
+        """Raise an error naming the parameters whose gradient was not finite since the last such look.
+
+        Of the last step's ``losses`` it names those that were not finite either: the cause may be there.
+        """
         unbroken = self.adam.unbroken()
         if unbroken is not None:
             self._finite = unbroken if self._finite is None else self._finite & unbroken
@@ -148,9 +151,11 @@ class Optimiser:
         self._finite = None
         if not all(flags):
             bad = [name for (name, _), fine in zip(self.named(), flags, strict=True) if not fine]
+            terms = [name for name, value in (losses or {}).items() if not bool(value.isfinite().all())]
             raise SurfheadError(
                 f'The gradient of parameter "{bad[0]}" is NaN or infinite near image {images}'
-                + (f" (also: {', '.join(bad[1:])})." if bad[1:] else "."),
+                + (f" (also: {', '.join(bad[1:])})." if bad[1:] else ".")
+                + (f" So are terms of the loss: {', '.join(terms)}." if terms else ""),
                 "Training stopped; the last checkpoint is from before that.",
                 "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
             )

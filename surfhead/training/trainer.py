@@ -222,7 +222,7 @@ class Trainer:
             self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
         if debug or look or self.avatar.device.type == "cpu":
             try:
-                self.optimiser.blame(self.images)
+                self.optimiser.blame(self.images, self.losses)
             except SurfheadError:
                 if self.config.debug >= 0:
                     dump_step(self.folder / "debug", self.images, batch, rendering, self.optimiser)
@@ -359,7 +359,7 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint of everything that the continuation depends on; never one with NaN in it."""
         avatar = self.avatar
-        self.optimiser.blame(self.images)
+        self.optimiser.blame(self.images, self.losses)
         self._agree(f"at image {self.images}")
         statistics = self.statistics.gather(self.ranks)
         path = self.folder / "checkpoints" / f"{self.images:08d}"

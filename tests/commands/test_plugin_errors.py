@@ -145,6 +145,22 @@ class Empty(Deformer):
         return None
 
 
+class Thin(Deformer):
+    name, summary, rig_bound = "thin", "Gives another shape.", False
+
+    def __call__(self, mesh, binding):
+        n = len(binding.triangle)
+        turn = torch.eye(3).expand(1, n, 3, 3)
+        return AffineField(turn[..., :2], torch.zeros(1, n, 3), turn, torch.ones(1, n))
+
+
+class Short(Deformer):
+    name, summary, rig_bound = "short", "Takes too little.", False
+
+    def __call__(self, mesh):
+        return None
+
+
 class Half(Deformer):
     name, summary = "half", "Has no call."
 
@@ -168,13 +184,21 @@ class Word(Regularizer):
 
 @hookimpl
 def register_deformers(register):
-    for part in (Broken, Empty, Half, Loose):
+    for part in (Broken, Empty, Thin, Short, Half, Loose):
         register(part)
+
+
+class Nothing(Regularizer):
+    name, summary, weight = "nothing", "Is not a number.", 1.0
+
+    def __call__(self, step):
+        return step.output.rgb.mean() * float("nan")
 
 
 @hookimpl
 def register_regularizers(register):
     register(Word)
+    register(Nothing)
 """
 
 
@@ -183,6 +207,8 @@ def register_regularizers(register):
     [
         (["--deformer", "broken"], "Plugin \"faulty.py\" failed: KeyError: 'stretch'."),
         (["--deformer", "empty"], 'Deformer "empty" gave a NoneType.'),
+        (["--deformer", "thin"], 'What deformer "thin" gave does not fit: "linear" '),
+        (["--deformer", "short"], 'Deformer "short" of plugin "faulty.py" failed: Short.__call__() takes 2'),
         (["--deformer", "half"], 'deformer "half" of plugin "faulty.py" lacks __call__.'),
         (["--deformer", "loose"], 'deformer "loose" of plugin "faulty.py" has Options of its own kind.'),
         (["--regularizer", "word=1"], 'Regularizer "word" gave a str.'),
@@ -199,3 +225,29 @@ def test_what_is_wrong_in_a_plugin_bears_its_name(
     first = next(i for i, line in enumerate(lines) if line.startswith(said_first))
     assert len(lines[first:]) == 3
     assert "Traceback" not in said.err
+
+
+def test_a_term_that_is_no_number_is_named(train_tiny: Surfhead, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    said = train_tiny("--plugin", tmp_path / "faulty.py", "--regularizer", "nothing=1")
+    assert said.code == 2
+    assert "So are terms of the loss: nothing." in " ".join(said.err.split())
+
+
+def test_a_reader_that_fails_over_data_leaves_them_to_others_and_is_named(
+    surfhead: Surfhead, tmp_path: Path
+) -> None:
+    (tmp_path / "reader.py").write_text(
+        "from surfhead.core.api import Dataset, hookimpl\n\n\nclass Hasty(Dataset):\n"
+        "    name, summary, on_disk = 'hasty', 'Fails.', True\n\n    @classmethod\n"
+        "    def recognises(cls, path):\n        raise IndexError('no letters')\n\n"
+        "    def open(self, path=None):\n        return None\n\n\n@hookimpl\n"
+        "def register_datasets(register):\n    register(Hasty)\n"
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").touch()
+    said = surfhead("train", "data", "--plugin", tmp_path / "reader.py")
+    assert said.code == 2
+    assert 'Reader "hasty" cannot look at it: IndexError: no letters.' in " ".join(said.err.split())
+    named = surfhead("train", "data", "--plugin", tmp_path / "reader.py", "--set", "data.name=hasty")
+    assert 'Dataset "hasty" gave a NoneType.' in named.err

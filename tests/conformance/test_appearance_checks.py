@@ -309,7 +309,7 @@ class TakesNoSurface(Told):
 BUGS = [
     ("declares_parameters", BadStart, "NaN"),
     ("gives_colour", Negative, "negative"),
-    ("gives_colour", OneView, "rgb has shape"),
+    ("gives_colour", OneView, '"rgb" has shape'),
     ("gives_colour", NeedsSurfels, ""),
     ("parts_on_request", AlwaysParts, "Unasked"),
     ("parts_on_request", PartsOfOneView, 'Part "all" has shape'),
