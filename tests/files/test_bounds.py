@@ -101,6 +101,7 @@ def test_a_reader_of_strangers_that_fails_over_a_path_does_not_recognise_it(
 
     monkeypatch.setattr(cls, "recognises", fails)
     monkeypatch.setattr(cls, "declines", fails)
+    (tmp_path / "one.txt").touch()
     with pytest.raises(DataError, match='"vhap" cannot look at it.*Permission denied'):
         data_choice(str(tmp_path))
 
