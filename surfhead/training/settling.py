@@ -32,6 +32,7 @@ STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
 COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
+LARGEST = 0.45  # of a hidden surfel, in units of its triangle
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
@@ -110,8 +111,8 @@ def settle_hidden(avatar: Avatar) -> None:
     triangle's surfels cover together, in units of the triangle: the seen ones may be many and small. They
     are spread over their triangles anew, as before the first step. Several, at random places, are so large
     that they cover their triangle: n of size s, hardly transparent, let exp(-2π n s² / A) through, where its
-    area A is about half the square of its scale. (A larger one alone, at its middle, would stand beyond the
-    outline.)
+    area A is about half the square of its scale. None is larger than what covers a triangle alone, from its
+    middle: it would stand beyond the outline.
     """
     surfels = avatar.surfels
     hidden = surfels.regions.get("hidden")
@@ -128,7 +129,8 @@ def settle_hidden(avatar: Avatar) -> None:
     counts = torch.bincount(host[hidden], minlength=len(neighbours))
     many = counts[host[hidden], None]
     cover = math.log(COVERING) - 0.5 * many.log()
-    sizes[hidden] = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
+    size = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
+    sizes[hidden] = size.clamp_max(math.log(LARGEST))
     counts = counts.cpu()
     _, places, _ = scatter(avatar.rig.rest(), counts, torch.Generator().manual_seed(0))
     order = host[hidden].argsort(stable=True)
