@@ -30,6 +30,7 @@ from surfhead.training.ranks import ALONE, Ranks
 
 STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
+SOLID = 0.9  # least opacity of a hidden surfel: where light passes, the face is seen from behind
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
 COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
 LARGEST = 0.45  # of a hidden surfel, in units of its triangle
@@ -121,6 +122,8 @@ def settle_hidden(avatar: Avatar) -> None:
     known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
     sizes, host = surfels.parameters["log_scale"], surfels.triangle
     settle_neighbours(avatar, known, torch.sigmoid(surfels.parameters["opacity"]) * known)
+    raw = surfels.parameters["opacity"]
+    raw[hidden] = raw[hidden].clamp_min(math.log(SOLID / (1.0 - SOLID)))
     opacity = torch.sigmoid(surfels.parameters["opacity"])
     many = torch.zeros(int(host.max()) + 1, device=host.device).index_add(0, host, opacity)[host]
     alone = sizes + 0.5 * many.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
