@@ -12,7 +12,7 @@ from pathlib import Path
 
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.runs.attached import leave_with_starter
-from surfhead.training.ranks import told
+from surfhead.training.ranks import begun, told
 
 LAUNCH = (
     "import sys; from surfhead.runs.launch import take_part; from surfhead.cli import main; "
@@ -45,7 +45,7 @@ def take_part(main: Callable[[list[str]], int]) -> int:
         code = main(sys.argv[1:])
     finally:
         if code not in (0, INTERRUPTED) and not started_first():
-            time.sleep(LATER if code == BAD_INPUT else SOON)
+            time.sleep(LATER if code == BAD_INPUT and not begun() else SOON)
     return code
 
 

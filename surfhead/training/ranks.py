@@ -8,6 +8,7 @@ the same mean gradient, so their avatars stay equal; the first one alone writes 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,12 @@ from surfhead.training.devices import choose_device
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 PATIENCE = timedelta(days=1)  # the others wait while the first one evaluates
 Told = TypeVar("Told")
+_TRAINING = threading.Event()
+
+
+def begun() -> bool:
+    """Whether this process trains with others, or did."""
+    return _TRAINING.is_set()
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,11 @@ class Ranks:
     def first(self) -> bool:
         """Whether this process writes and displays."""
         return self.number == 0
+
+    def begin(self, tensors: Sequence[Tensor]) -> None:
+        """Start from the first one's tensors. From here on an error may be met by a process alone."""
+        self.spread(tensors)
+        _TRAINING.set()
 
     def check_batch(self, size: int) -> None:
         """Raise OptionError where batches of ``size`` views cannot be shared equally."""

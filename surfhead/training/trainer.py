@@ -276,7 +276,7 @@ class Trainer:
         self.events.tell("run_started", run=self)
         restore = self._catch_interrupts()
         try:
-            self.ranks.spread([value for _, value in self.optimiser.named()])
+            self.ranks.begin([value for _, value in self.optimiser.named()])
             if self.images == 0 and 0 in config.evaluate.at:
                 self._record.evaluate(self, False)
             began, first = time.perf_counter(), self.images

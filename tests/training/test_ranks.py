@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,20 @@ def test_a_failing_process_ends_all(tmp_path: Path) -> None:
     said = errors.decode()
     assert "the second process has had enough" in said
     assert "ChildFailedError" not in said
+
+
+def test_the_others_hear_soon_of_what_one_met_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before they train all meet the same error, which the first words; later it may be one's own."""
+    waits: list[float] = []
+    monkeypatch.setattr(launch, "started_first", lambda: False)
+    monkeypatch.setattr(launch, "leave_with_starter", lambda: None)
+    monkeypatch.setattr(launch.time, "sleep", waits.append)
+    monkeypatch.setattr(ranks, "_TRAINING", threading.Event())
+    for _ in range(2):
+        assert launch.take_part(lambda _: launch.BAD_INPUT) == launch.BAD_INPUT
+        ALONE.begin([])
+    assert launch.take_part(lambda _: 0) == 0
+    assert waits == [launch.LATER, launch.SOON]
 
 
 def test_nobody_goes_on_before_all_are_connected(monkeypatch: pytest.MonkeyPatch) -> None:
