@@ -11,7 +11,7 @@ from surfhead.core.registry import Source, registry
 
 def of_plugin(error: Exception) -> ContractError | None:
     """The error that names the plugin in whose code an exception arose; None where it was in no plugin's."""
-    for row in registry().registrations():
+    for row in registry().registrations() if isinstance(error, TypeError) else ():
         called = f"{getattr(row.target, '__qualname__', '')}."
         if row.source.origin != "built-in" and len(called) > 1 and str(error).startswith(called):
             return ContractError(  # the call was refused before any of the plugin's code ran

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from surfhead import plugins
+from surfhead.commands import blame
+from surfhead.core.registry import Source
 from tests.commands.conftest import Surfhead
 
 HOOKS = (
@@ -251,3 +254,19 @@ def test_a_reader_that_fails_over_data_leaves_them_to_others_and_is_named(
     assert 'Reader "hasty" cannot look at it: IndexError: no letters.' in " ".join(said.err.split())
     named = surfhead("train", "data", "--plugin", tmp_path / "reader.py", "--set", "data.name=hasty")
     assert 'Dataset "hasty" gave a NoneType.' in named.err
+
+
+def test_a_plugin_is_not_blamed_for_words_that_begin_like_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Python's refusal of a call begins with what was called."""
+
+    class Short:
+        pass
+
+    source = Source("file", "mine.py", "mine.py")
+    row = SimpleNamespace(kind="deformer", name="short", target=Short, source=source)
+    monkeypatch.setattr(blame, "registry", lambda: SimpleNamespace(registrations=lambda: [row]))
+    words = f"{Short.__qualname__}.__call__() takes 2 positional arguments but 3 were given"
+    assert blame.of_plugin(ValueError(words)) is None
+    blamed = blame.of_plugin(TypeError(words))
+    assert blamed is not None
+    assert 'Deformer "short" of plugin "mine.py" failed' in blamed.what
