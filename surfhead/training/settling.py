@@ -125,8 +125,8 @@ def settle_hidden(avatar: Avatar) -> None:
     raw = surfels.parameters["opacity"]
     raw[hidden] = raw[hidden].clamp_min(math.log(SOLID / (1.0 - SOLID)))
     opacity = torch.sigmoid(surfels.parameters["opacity"])
-    many = torch.zeros(int(host.max()) + 1, device=host.device).index_add(0, host, opacity)[host]
-    alone = sizes + 0.5 * many.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
+    thick = torch.zeros(int(host.max()) + 1, device=host.device).index_add(0, host, opacity)[host]
+    alone = sizes + 0.5 * thick.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
     neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
     found = over_mesh(alone, opacity * known, host, neighbours)[host] - (alone - sizes)
     counts = torch.bincount(host[hidden], minlength=len(neighbours))
@@ -134,8 +134,7 @@ def settle_hidden(avatar: Avatar) -> None:
     cover = math.log(COVERING) - 0.5 * many.log()
     size = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
     sizes[hidden] = size.clamp_max(math.log(LARGEST))
-    counts = counts.cpu()
-    _, places, _ = scatter(avatar.rig.rest(), counts, torch.Generator().manual_seed(0))
+    _, places, _ = scatter(avatar.rig.rest(), counts.cpu(), torch.Generator().manual_seed(0))
     order = host[hidden].argsort(stable=True)
     surfels.parameters["offset"][hidden[order]] = places.to(sizes)
 
