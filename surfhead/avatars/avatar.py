@@ -144,7 +144,8 @@ class Avatar:
         """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""
         if not self.motion:
             return {}
-        return {name: values[timesteps] for name, values in self.motion.items()}
+        # not by [timesteps], whose gradient sorts: on a GPU ten launches a parameter instead of two
+        return {name: values.index_select(0, timesteps) for name, values in self.motion.items()}
 
     def pose(
         self, timestep: Tensor | int | Sequence[int] | None = None, /, **parameters: PoseValue

@@ -142,3 +142,20 @@ def test_cameras_are_counted(avatar: surfhead.Avatar) -> None:
 
 def test_an_avatar_says_what_it_is(avatar: surfhead.Avatar) -> None:
     assert repr(avatar).startswith("<Avatar procedural jbs ")
+
+
+def test_the_gradient_of_poses_is_a_plain_sum(
+    avatar: surfhead.Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Views of one timestep add up, and nothing is sorted for it, which on a GPU is ten launches."""
+    motion = {name: rows.detach().clone().requires_grad_() for name, rows in avatar.motion.items()}
+    monkeypatch.setattr(avatar, "motion", motion)
+    own = avatar.poses(torch.tensor([2, 0, 2]))
+    with torch.autograd.profiler.profile() as found:
+        torch.stack([rows.sum() for rows in own.values()]).sum().backward()
+    for rows in motion.values():
+        expected = torch.zeros_like(rows)
+        expected[2], expected[0] = 2.0, 1.0
+        assert rows.grad is not None
+        assert torch.equal(rows.grad, expected)
+    assert "index_put" not in " ".join(row.key for row in found.key_averages())

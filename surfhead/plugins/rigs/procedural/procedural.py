@@ -208,8 +208,9 @@ class Procedural(Rig):
         poses = len(given) if parameters else 1
 
         def value(name: str) -> Tensor:
-            zero = rest.vertices.new_zeros(poses, declared[name].size, dtype=given.dtype)
-            return parameters.get(name, zero)
+            if name in parameters:
+                return parameters[name]
+            return rest.vertices.new_zeros(poses, declared[name].size, dtype=given.dtype)
 
         dtype = given.dtype
         vectors = torch.cat([value(name) for name in ("rotation", "neck", "jaw", "eyes")], dim=1)
