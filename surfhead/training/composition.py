@@ -24,6 +24,7 @@ from surfhead.training.settling import over_mesh
 
 log = logging.getLogger("surfhead")
 SHOWN = 0.03  # of the pictures: a triangle that fewer show, and those aslant, is hidden
+SELDOM = 0.1  # of them: one that fewer show is rare
 INNER = ("face", "eyeballs", "teeth", "mouth", "tongue")
 SURE = 1000.0  # of a triangle whose pixels were seen, that its neighbours hardly count beside them
 
@@ -83,7 +84,8 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         colours: start every surfel in the mean colour of the training pixels that show its triangle; hidden
             ones in what the colours round about suggest (``over_mesh``).
         hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows, but
-            those of ``INNER`` regions, which come into sight as a face moves.
+            those of ``INNER`` regions, which come into sight as a face moves. Those that a few more show
+            are the region ``rare``.
 
     Raises:
         UnavailableError: colours are wanted, and rays cannot be cast.
@@ -103,9 +105,10 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         log.warning("What no training picture shows is not told from the rest: %s", error)
         return
     topology = avatar.rig.rest().topology.to("cpu")
-    dark = bare.shown < SHOWN
+    dark, seldom = bare.shown < SHOWN, bare.shown < SELDOM
     for region in INNER:
-        dark &= ~topology.regions.get(region, torch.zeros_like(dark))
+        inner = topology.regions.get(region, torch.zeros_like(dark))
+        dark, seldom = dark & ~inner, seldom & ~inner
     if colours and name is not None:
         known = torch.where(dark | (bare.shown == 0), 0.0, SURE)
         guess = over_mesh(bare.colours, known, torch.arange(len(known)), topology.neighbours.numpy())
@@ -114,6 +117,7 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
             surfels.parameters[name].copy_(surfels.specs[name].encoded(found[surfels.triangle]))
     if hidden:
         surfels.mark("hidden", dark)
+        surfels.mark("rare", seldom & ~dark)
 
 
 def _from_points(specs: Any, scene: Scene, generator: torch.Generator, device: torch.device) -> Surfels:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Surfels
 from surfhead.core.scene import Scene
 from surfhead.training.observation import Observation, observe
 from surfhead.training.placement import scatter
@@ -34,6 +35,8 @@ SOLID = 0.9  # least opacity of a hidden surfel: where light passes, the face is
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
 COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
 LARGEST = 0.45  # of a hidden surfel, in units of its triangle
+BARE = 0.2  # of a rare triangle: where its surfels let more through, and are
+MEAGRE = 0.3  # times as many and large as the median triangle's, it counts as hidden
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
@@ -114,10 +117,17 @@ def settle_hidden(avatar: Avatar) -> None:
     that they cover their triangle: n of size s, hardly transparent, let exp(-2π n s² / A) through, where its
     area A is about half the square of its scale. None is larger than what covers a triangle alone, from its
     middle: it would stand beyond the outline.
+
+    Beside them, surfels of the region ``rare`` do the same where they leave their triangle bare: the few
+    pictures that show it are aslant, and what covers for what there is a hole from straight behind.
     """
     surfels = avatar.surfels
-    hidden = surfels.regions.get("hidden")
-    if hidden is None or len(hidden) in (0, len(surfels)):
+    nothing = surfels.triangle.new_zeros(0)
+    hidden, rare = (surfels.regions.get(name, nothing) for name in ("hidden", "rare"))
+    covered = covering(surfels)
+    enough = torch.minimum(MEAGRE * covered[covered > 0].median(), covered.new_tensor(-math.log(BARE)))
+    hidden = torch.cat((hidden, rare[covered[surfels.triangle[rare]] < enough]))
+    if len(hidden) in (0, len(surfels)):
         return
     known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
     sizes, host = surfels.parameters["log_scale"], surfels.triangle
@@ -137,6 +147,20 @@ def settle_hidden(avatar: Avatar) -> None:
     _, places, _ = scatter(avatar.rig.rest(), counts.cpu(), torch.Generator().manual_seed(0))
     order = host[hidden].argsort(stable=True)
     surfels.parameters["offset"][hidden[order]] = places.to(sizes)
+
+
+@torch.no_grad()
+def covering(surfels: Surfels) -> Tensor:
+    """(F,) how densely the surfels that stand on each triangle cover it.
+
+    It is c = Σ 2π o s t / A of opacities o and sizes s and t, with A = ½ the area of a triangle in units of
+    its scale squared: at random places they let exp(-c) of the light through.
+    """
+    values = surfels.parameters
+    opacity, size = torch.sigmoid(values["opacity"]).reshape(-1), values["log_scale"].sum(dim=1).exp()
+    here = values["offset"].norm(dim=1) < 1.0
+    covered = torch.zeros(int(surfels.triangle.max()) + 1, device=opacity.device)
+    return covered.index_add(0, surfels.triangle, 4.0 * math.pi * opacity * size * here)
 
 
 @torch.no_grad()

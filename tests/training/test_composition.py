@@ -48,6 +48,10 @@ def test_the_back_that_no_picture_shows_is_hidden_and_starts_as_what_is_round_it
     assert int(behind.sum()) > 20
     assert float(hidden[behind].float().mean()) > 0.8
     assert float(hidden[before].float().mean()) < 0.1
+    rare = torch.zeros(len(surfels), dtype=torch.bool)
+    rare[surfels.regions["rare"]] = True
+    assert 0 < int(rare.sum()) < int(hidden.sum())
+    assert not bool((rare & hidden).any())
     bare = TriangleBaseline(scene, avatar.rig, views)
     name = with_role(surfels.specs, BASE_COLOUR)
     assert name is not None

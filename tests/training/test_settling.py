@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar
 from surfhead.training.composition import look_at_data
 from surfhead.training.observation import HALF, Observation, observe
-from surfhead.training.settling import over_mesh, settle_directions, settle_hidden, settle_neighbours
+from surfhead.training.settling import (
+    covering,
+    over_mesh,
+    settle_directions,
+    settle_hidden,
+    settle_neighbours,
+)
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -270,6 +277,37 @@ def test_several_hidden_surfels_are_spread_anew_and_cover_their_triangle() -> No
     torch.testing.assert_close(opacity, torch.full((many,), 0.9))
     covered = torch.exp(-0.5 * torch.cdist(points, offset).square() / size**2) * opacity
     assert float((1 - covered).prod(dim=1).mean()) < 0.1
+
+
+def test_rare_surfels_cover_their_triangle_only_where_it_is_bare() -> None:
+    """Two triangles of the region: one whose surfels wandered off is covered, the other keeps every bit."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    topology = avatar.rig.rest().topology
+    one, other = int(surfels.triangle[3]), int(surfels.triangle[0])
+    assert one != other
+    many = 12
+    surfels.triangle = torch.cat((surfels.triangle, torch.full((many - 1,), one)))
+    for name, value in surfels.parameters.items():
+        more = value.detach()[3:4].expand(many - 1, *value.shape[1:])
+        surfels.parameters[name] = torch.cat((value.detach(), more)).requires_grad_()
+    places = torch.arange(len(topology.triangles))
+    surfels.mark("rare", (places == one) | (places == other))
+    with torch.no_grad():
+        surfels.parameters["opacity"].fill_(3.0)
+        surfels.parameters["log_scale"].fill_(-0.9)
+        surfels.parameters["offset"][surfels.triangle == one] = 2.0
+    share = covering(surfels)
+    expected = 4.0 * math.pi * torch.sigmoid(torch.tensor(3.0)) * math.exp(-1.8)
+    assert float(share[one]) == 0.0
+    torch.testing.assert_close(share[other], expected)
+    before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    settle_hidden(avatar)
+    settled = surfels.triangle == one
+    for name, value in surfels.parameters.items():
+        assert torch.equal(value.detach()[~settled], before[name][~settled]), name
+    assert float(covering(surfels)[one]) > 2.3
+    assert float(surfels.parameters["offset"].detach()[settled, :2].norm(dim=1).max()) < 1.0
 
 
 def test_what_training_views_show_stays_when_hidden_surfels_settle(
