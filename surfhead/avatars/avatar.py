@@ -28,7 +28,7 @@ from surfhead.avatars.surface import colours_of, surface_of
 from surfhead.avatars.surfels import Surfels, apply_field
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
-from surfhead.core.types import AffineField, Cameras, RenderOutput, WorldSurfels
+from surfhead.core.types import AffineField, Cameras, Mesh, RenderOutput, WorldSurfels
 from surfhead.files.given import made_by, misfit
 from surfhead.kernels import ops
 
@@ -228,6 +228,7 @@ class Avatar:
         parts: bool = False,
         track: bool = False,
         opacity_scale: Tensor | None = None,
+        mesh: Mesh | None = None,
     ) -> Rendering:
         """The differentiable way from parameters to pictures; inputs are trusted.
 
@@ -242,11 +243,13 @@ class Avatar:
                 the rasterizer alone, without the part that flows through view directions.
             parts: also draw the colour's parts.
             opacity_scale: (N,) factor of each surfel's opacity.
+            mesh: the rig's mesh of these parameters, where it is known; None: it is posed.
         """
         if self.shaping and torch.is_grad_enabled():
             self.rig.follow(self.identity)
             self._shaped = False
-        mesh = self.rig(parameters) if self.deformer.rig_bound else None
+        if mesh is None and self.deformer.rig_bound:
+            mesh = self.rig(parameters)
         if mesh is None:  # a static scene has one pose
             pose_of_view = torch.zeros_like(pose_of_view)
             paired = len(cameras) == 1

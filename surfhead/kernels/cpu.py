@@ -348,7 +348,7 @@ def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
         operator(*tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6])
     )
     background = None
-    if upstream[0] is not None:
+    if upstream[0] is not None and ctx.needs_input_grad[5]:
         transmittance = tensors[8 + READ.index("transmittance")]
         background = (upstream[0] * transmittance[..., None]).sum((1, 2))
     return (*gradients, background, None, None, None, None, None)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
+from surfhead.avatars.posed_meshes import PosedMeshes
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.state import below, under
 from surfhead.core.component import Component
@@ -86,13 +87,12 @@ class Trainer:
         ranks: Ranks = ALONE,
     ) -> None:
         self.config = config
-        self.avatar = avatar
+        self.avatar, self._meshes = avatar, PosedMeshes(avatar)
         self.scene, self.extent = data.scene, data.extent
         avatar.graphs = config.graphs
         self.terms = [t for t in terms if t.weight > 0.0]
         self.densifier = densifier
-        self.folder, self.events = record.folder, record.events
-        self.ranks = ranks
+        self.folder, self.events, self.ranks = record.folder, record.events, ranks
         self.length = config.iterations
         self.images = 0
         self.losses: dict[str, Tensor] = {}
@@ -174,6 +174,7 @@ class Trainer:
             batch.background,
             paired=batch.paired,
             track=True,
+            mesh=self._meshes.at(batch.timesteps),
         )
         found = self.loss(batch, rendering)
         self.losses = found.values

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead import kernels
 from surfhead.core.types import Mesh
 from surfhead.maths import geometry, planes, triangles
+
+_posed: Any = WeakTensorKeyDictionary()
+"""What was last made of constants on a CPU, as long as they live: a mesh may serve many steps."""
+
+
+def _remembered(source: Tensor, other: Tensor, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives of two tensors; kept with the first where neither learns."""
+    if source.is_cuda or source.requires_grad or other.requires_grad or source.is_inference():
+        return make()
+    known, version, found = _posed.get(source, (None, -1, None))
+    if known is not other or version != source._version:
+        found = make()
+        _posed[source] = (other, source._version, found)
+    return found
 
 
 def pose_triangles(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
@@ -19,7 +37,11 @@ def pose_triangles(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
     if kernels.serves(mesh.vertices):
         from surfhead.kernels import cuda
 
-        return cuda.pose_triangles(mesh.vertices, mesh.topology.triangles, mesh.rest.frames.rows)
+        corners, rest = mesh.topology.triangles, mesh.rest.frames.rows
+        found: tuple[Tensor, Tensor, Tensor] = _remembered(
+            mesh.vertices, rest, lambda: cuda.pose_triangles(mesh.vertices, corners, rest)
+        )
+        return found
     deformed = triangles.jacobians(mesh.rest.frames, mesh.frames)
     return deformed.quaternion, deformed.stretch_entries, mesh.frames.centroid
 
@@ -34,12 +56,14 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
     if kernels.serves(quaternion):
         from surfhead.kernels import cuda
 
-        return cuda.relative_logarithms(quaternion, neighbours)
+        logarithm: Tensor = _remembered(
+            quaternion, neighbours, lambda: cuda.relative_logarithms(quaternion, neighbours)
+        )
+        return logarithm
     own = torch.arange(len(neighbours), device=neighbours.device).repeat(3)
     inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
     other = planes.take(quaternion, neighbours.mT.reshape(-1))
-    found: Tensor = geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
-    return found
+    return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
 
 
 def blend_triangles(
