@@ -26,7 +26,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
   Upstream<L> up[Tile::count];
   L transmittance[Tile::count], suffix[Tile::count], centre[Tile::count];
   Mask last[Tile::count], median_at[Tile::count];
-  Int cell_last[kTileCells];
+  Int visit_last[kTileHalves];  // of the halves that are visited together at the first
   const T* background = static_cast<const T*>(in.background) + 3 * b;
   {
     Given lanes[Tile::count];
@@ -36,7 +36,7 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       suffix[v] = zero;
       last[v] = median_at[v] = Mask(Int(-1));
     }
-    for (Int& value : cell_last) value = -1;
+    for (Int& value : visit_last) value = -1;
     const int64_t first = b * in.height * in.width;
     auto read = [](const void* from, int64_t i) { return static_cast<const T*>(from)[i]; };
     for_each_pixel<T>(tile, view.columns, in.width, in.height, [&](int64_t v, int64_t lane, int64_t flat) {
@@ -64,8 +64,8 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
       transmittance[v].v[lane] = read(out.transmittance, i);
       last[v].v[lane] = out.last[i];
       median_at[v].v[lane] = out.median_at[i];
-      Int& cell = cell_last[v / Tile::runs];
-      cell = out.last[i] > cell ? Int(out.last[i]) : cell;
+      Int& visit = visit_last[v / Tile::vectors * Tile::halves];
+      visit = out.last[i] > visit ? Int(out.last[i]) : visit;
     });
     for (int v = 0; v < Tile::count; ++v) {
       const Given& from = lanes[v];
@@ -95,14 +95,14 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
     }
   }
   int64_t stop = -1;
-  for (const Int value : cell_last) stop = value > stop ? value : stop;
+  for (const Int value : visit_last) stop = value > stop ? value : stop;
   memset(rows + (begin + stop + 1) * kRow, 0, size_t(end - begin - stop - 1) * kRow * sizeof(T));
 
   const T x = T((tile % view.columns) * kTile) + T(0.5), y = T((tile / view.columns) * kTile) + T(0.5);
   const T* colours = static_cast<const T*>(in.colour) + 3 * in.surfels * b;
   const Surfel<T>& middle = view.surfel[view.entry[begin + (end - begin) / 2].surfel];
   for (int64_t position = stop; position >= 0; --position) {
-    unsigned cells = view.entry[begin + position].cells;
+    uint32_t halves = view.entry[begin + position].halves;
     const uint32_t id = view.entry[begin + position].surfel;
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
@@ -111,12 +111,12 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
     SurfelGradient<L> sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                              {zero, zero, zero}, {zero, zero, zero}};
     bool touched = false;
-    for (; cells != 0; cells &= cells - 1) {
-      const int cell = __builtin_ctz(cells);
-      if (cell_last[cell] < position) continue;
+    while (halves != 0) {
+      const int visit = next_visit<T>(halves), cell = visit / 2, first = visit / Tile::halves * Tile::vectors;
+      if (visit_last[visit] < position) continue;
       const L dx(place.dx + T(kCell * (cell % kCellsPerTile))), dy(place.dy + T(kCell * (cell / kCellsPerTile)));
-      for (int run = 0; run < Tile::runs; ++run) {
-        const int v = cell * Tile::runs + run;
+      for (int v = first; v < first + Tile::vectors; ++v) {
+        const int run = v % Tile::runs;
         const Hit<L, Mask> hit = intersect<Mask>(g, dx + offsets.x[run], dy + offsets.y[run]);
         const Mask within = (hit.rho <= L(g.reach)) & (here <= last[v]);
         if (!any(within)) continue;

@@ -17,7 +17,20 @@ struct TileLanes {
   static constexpr int lanes = L::count;
   static constexpr int runs = kCellPixels / lanes;  // vectors a cell
   static constexpr int count = kTileCells * runs;   // vectors a tile
+  // What is visited at once: half a cell, or the whole where a register holds it.
+  static constexpr int halves = lanes > kCellPixels / 2 ? 2 : 1;
+  static constexpr int vectors = halves * kCellPixels / 2 / lanes;
 };
+constexpr int kTileHalves = 2 * kTileCells;
+
+// The lowest visit in a mask of halves, which it is taken from; gives its first half.
+template <class T>
+SURFEL_FN int next_visit(uint32_t& halves) {
+  constexpr int many = TileLanes<T>::halves;
+  const int half = __builtin_ctz(halves) & ~(many - 1);
+  halves &= ~(((1u << many) - 1u) << half);
+  return half;
+}
 
 // Offsets of a run's pixels from the cell's first pixel.
 template <class T>

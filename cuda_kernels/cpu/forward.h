@@ -21,10 +21,10 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
     alive[v] = Mask(typename Mask::Int(0));
     last[v] = median_at[v] = none;
   }
-  unsigned active = 0;  // cells with a pixel that still composites
+  uint32_t active = 0;  // halves of cells with a pixel that still composites
   for_each_pixel<T>(tile, view.columns, in.width, in.height, [&](int64_t v, int64_t lane, int64_t) {
     alive[v].v[lane] = -1;
-    active |= 1u << (v / Tile::runs);
+    active |= ((1u << Tile::halves) - 1u) << (v / Tile::vectors * Tile::halves);
   });
 
   const int64_t begin = view.tile_start[tile], end = view.tile_start[tile + 1];
@@ -32,20 +32,19 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
   const T* colours = static_cast<const T*>(in.colour) + 3 * in.surfels * b;
   const Surfel<T>* middle = begin < end ? &view.surfel[view.entry[begin + (end - begin) / 2].surfel] : nullptr;
   for (int64_t e = begin; e < end && active != 0; ++e) {
-    unsigned cells = view.entry[e].cells & active;
-    if (cells == 0) continue;
+    uint32_t halves = view.entry[e].halves & active;
+    if (halves == 0) continue;
     const uint32_t id = view.entry[e].surfel;
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
     const InTile<T> place = in_tile(g, x, y, *middle);
     const Mask position(typename Mask::Int(e - begin));
     do {
-      const int cell = __builtin_ctz(cells);
-      cells &= cells - 1;
+      const int visit = next_visit<T>(halves), cell = visit / 2, first = visit / Tile::halves * Tile::vectors;
       const L dx(place.dx + T(kCell * (cell % kCellsPerTile))), dy(place.dy + T(kCell * (cell / kCellsPerTile)));
       bool stopped = false;
-      for (int run = 0; run < Tile::runs; ++run) {
-        const int v = cell * Tile::runs + run;
+      for (int v = first; v < first + Tile::vectors; ++v) {
+        const int run = v % Tile::runs;
         const Hit<L, Mask> hit = intersect<Mask>(g, dx + offsets.x[run], dy + offsets.y[run]);
         const Mask near_enough = (hit.rho <= L(g.reach)) & alive[v];
         if (!any(near_enough)) continue;
@@ -72,10 +71,10 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
       }
       if (stopped) {
         bool running = false;
-        for (int run = 0; run < Tile::runs; ++run) running = running || any(alive[cell * Tile::runs + run]);
-        if (!running) active &= ~(1u << cell);
+        for (int v = first; v < first + Tile::vectors; ++v) running = running || any(alive[v]);
+        if (!running) active &= ~(((1u << Tile::halves) - 1u) << visit);
       }
-    } while (cells != 0);
+    } while (halves != 0);
   }
 
   const T* background = static_cast<const T*>(in.background) + 3 * b;

@@ -1,5 +1,5 @@
-// One view's surfels, projected and sorted by depth, and the list of them for every tile, with the cells
-// (4 by 4 pixels) each may touch. Projection in double throughout: it costs per surfel, not per pixel.
+// One view's surfels, projected and sorted by depth, and the list of them for every tile, with the halves of
+// cells (4 by 2 pixels of 4 by 4) each may touch. Projection in double throughout: it costs per surfel, not per pixel.
 #pragma once
 
 #if defined(_OPENMP)
@@ -16,11 +16,14 @@ namespace SURFEL_NAMESPACE {
 constexpr int kCell = 4;          // pixels
 constexpr int kCellsPerTile = 4;  // a side
 constexpr int kTile = kCell * kCellsPerTile;
+constexpr int kBand = kCell / 2;  // rows of pixels of half a cell
+constexpr int kBandsPerTile = kTile / kBand;
 
-// A surfel in the list of a tile; bit 4 r + c of `cells` is the cell in row r and column c.
+// A surfel in the list of a tile; bits 2 (4 r + c) and 2 (4 r + c) + 1 of `halves` are the upper and the lower half of
+// the cell in row r and column c. A register of 8 lanes is a half; finer than lanes can use, so narrower ones too.
 struct Entry {
   uint32_t surfel;
-  uint16_t cells;
+  uint32_t halves;
 };
 struct Emitted {
   uint32_t tile;
@@ -87,11 +90,11 @@ struct View {
   Buffer<int64_t> thread_total;       // (threads + 1)
 };
 
-// Rows of cells that are looked at together: a register, and whole tiles.
+// Bands that are looked at together: a register, and whole tiles.
 template <class T>
-constexpr int kSpans = Lanes<T>::count > kCellsPerTile ? Lanes<T>::count : kCellsPerTile;
+constexpr int kSpans = Lanes<T>::count > kBandsPerTile ? Lanes<T>::count : kBandsPerTile;
 
-// `footprint_span` of many rows of cells at once, a lane a row, without branches. Columns of pixels relative to the
+// `footprint_span` of many bands at once, a lane a row, without branches. Columns of pixels relative to the
 // centre; high < low in rows that the surfel does not touch.
 template <class T>
 SURFEL_FN void spans(const Outline<T>& o, double y, int64_t row, T* low, T* high) {
@@ -100,8 +103,8 @@ SURFEL_FN void spans(const Outline<T>& o, double y, int64_t row, T* low, T* high
   const L zero(T(0)), far(T(1e30)), disc(o.disc), squared(o.disc * o.disc), hx(o.hx), hy(o.hy), tip(o.tip);
   for (int k = 0; k < kSpans<T>; k += L::count) {
     L top;
-    for (int i = 0; i < L::count; ++i) top.v[i] = T(double((row + k + i) * kCell) + 0.5 - y);
-    const L y0 = top - L(o.slack), y1 = top + L(T(kCell - 1)) + L(o.slack);
+    for (int i = 0; i < L::count; ++i) top.v[i] = T(double((row + k + i) * kBand) + 0.5 - y);
+    const L y0 = top - L(o.slack), y1 = top + L(T(kBand - 1)) + L(o.slack);
     const L t = pick(y0 > zero, y0, pick(y1 < zero, y1, zero));
     const Mask in_disc = (y0 <= disc) & (y1 >= -disc);
     const L half = pick(in_disc, square_root(greater(squared - t * t, zero)), -far);
@@ -120,11 +123,18 @@ SURFEL_FN void spans(const Outline<T>& o, double y, int64_t row, T* low, T* high
   }
 }
 
-// The cells of one surfel, tile by tile: emit(tile, cells).
+// The bits of the columns `from` to `to` of a row of cells, for the upper halves of the uppermost cells.
+SURFEL_FN uint32_t upper_halves(int64_t from, int64_t to) {
+  uint32_t columns = (2u << to) - (1u << from);
+  columns = (columns | columns << 2) & 0x33u;
+  return (columns | columns << 1) & 0x55u;
+}
+
+// The halves of cells of one surfel, tile by tile: emit(tile, halves).
 template <class T, class Emit>
-SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, const Surfel<T>& g,
+SURFEL_FN void emit_halves(const View<T>& view, int64_t width, int64_t height, const Surfel<T>& g,
                           const Footprint<T>& f, Emit emit) {
-  const int64_t cell_rows = (height + kCell - 1) / kCell, cell_columns = (width + kCell - 1) / kCell;
+  const int64_t bands = (height + kBand - 1) / kBand, cell_columns = (width + kCell - 1) / kCell;
   const double x = double(g.x) + double(g.x_low), y = double(g.y) + double(g.y_low);
   double low = 0, high = double(height);
   if (!f.whole) {
@@ -133,45 +143,45 @@ SURFEL_FN void emit_cells(const View<T>& view, int64_t width, int64_t height, co
     high = y + double(greater(f.ey + T(half), f.disc)) + slack;
   }
   const Outline<T> edge = outline(f);
-  const int64_t first = low > 0 ? int64_t(low / kCell) : 0;
-  const int64_t end = high < double(height) ? (high > 0 ? int64_t(high / kCell) + 1 : 0) : cell_rows;
-  const int64_t last = (end < cell_rows ? end : cell_rows) - 1;
+  const int64_t first = low > 0 ? int64_t(low / kBand) : 0;
+  const int64_t end = high < double(height) ? (high > 0 ? int64_t(high / kBand) + 1 : 0) : bands;
+  const int64_t last = (end < bands ? end : bands) - 1;
   T x0[kSpans<T>], x1[kSpans<T>];
   if (edge.whole)
     for (int r = 0; r < kSpans<T>; ++r) x0[r] = T(-1e30), x1[r] = T(1e30);
-  for (int64_t tile_row = first / kCellsPerTile; tile_row <= last / kCellsPerTile && last >= first; ++tile_row) {
-    const int ahead = int(tile_row - first / kCellsPerTile) * kCellsPerTile % kSpans<T>;
-    if (ahead == 0 && !edge.whole) spans(edge, y, tile_row * kCellsPerTile, x0, x1);
-    int64_t c0[kCellsPerTile], c1[kCellsPerTile];
+  for (int64_t tile_row = first / kBandsPerTile; tile_row <= last / kBandsPerTile && last >= first; ++tile_row) {
+    const int ahead = int(tile_row - first / kBandsPerTile) * kBandsPerTile % kSpans<T>;
+    if (ahead == 0 && !edge.whole) spans(edge, y, tile_row * kBandsPerTile, x0, x1);
+    int64_t c0[kBandsPerTile], c1[kBandsPerTile];
+    const int64_t top = tile_row * kBandsPerTile;
+    const int begin_band = int(first > top ? first - top : 0);
+    const int end_band = int(last - top < kBandsPerTile ? last - top + 1 : kBandsPerTile);
+    int64_t from = cell_columns, to = -1;
     // Pixel centres of cell c lie at 4 c + 0.5 ... 4 c + 3.5.
-    for (int r = 0; r < kCellsPerTile; ++r) {
-      const int64_t row = tile_row * kCellsPerTile + r;
+    for (int r = begin_band; r < end_band; ++r) {
       c0[r] = cell_columns;
       c1[r] = -1;
       const double left = (x + double(x0[ahead + r]) - (kCell - 0.5)) / kCell;
       const double right = (x + double(x1[ahead + r]) - 0.5) / kCell;
-      if (row < first || row > last || !(right >= 0 && left <= double(cell_columns - 1))) continue;
+      if (!(right >= 0 && left <= double(cell_columns - 1))) continue;
       const int64_t floor_left = int64_t(left > 0 ? left : 0);
       const int64_t begin = left > double(floor_left) ? floor_left + 1 : floor_left;
       const int64_t end = right < double(cell_columns - 1) ? int64_t(right) : cell_columns - 1;
       if (begin > end) continue;
       c0[r] = begin;
       c1[r] = end;
-    }
-    int64_t from = cell_columns, to = -1;
-    for (int r = 0; r < kCellsPerTile; ++r) {
-      from = c0[r] < from ? c0[r] : from;
-      to = c1[r] > to ? c1[r] : to;
+      from = begin < from ? begin : from;
+      to = end > to ? end : to;
     }
     for (int64_t tile = from / kCellsPerTile; to >= from && tile <= to / kCellsPerTile; ++tile) {
       const int64_t origin = tile * kCellsPerTile;
-      unsigned cells = 0;
-      for (int r = 0; r < kCellsPerTile; ++r) {
+      uint32_t halves = 0;
+      for (int r = begin_band; r < end_band; ++r) {
         const int64_t a = c0[r] > origin ? c0[r] - origin : 0;
         const int64_t b = c1[r] - origin < kCellsPerTile - 1 ? c1[r] - origin : kCellsPerTile - 1;
-        if (a <= b) cells |= ((2u << b) - (1u << a)) << (kCellsPerTile * r);
+        if (a <= b) halves |= upper_halves(a, b) << (2 * kCellsPerTile * (r / 2) + r % 2);
       }
-      if (cells != 0) emit(uint32_t(tile_row * view.columns + tile), uint16_t(cells));
+      if (halves != 0) emit(uint32_t(tile_row * view.columns + tile), halves);
     }
   }
 }
@@ -257,10 +267,10 @@ inline int make_view(const SurfheadInputs& in, int64_t b, View<T>& view, const S
         prefetch(&view.footprint[next], sizeof(Footprint<T>));
       }
       view.first_emitted[i] = made;  // made absolute below
-      emit_cells(view, in.width, in.height, view.surfel[id], view.footprint[id], [&](uint32_t tile, uint16_t cells) {
+      emit_halves(view, in.width, in.height, view.surfel[id], view.footprint[id], [&](uint32_t tile, uint32_t halves) {
         if (made == emitted.capacity()) enough = enough && emitted.reserve(made + 4 * (end - begin) + 64);
         if (!enough) return;
-        emitted[made++] = {tile, {id, cells}};
+        emitted[made++] = {tile, {id, halves}};
         ++count[tile];
       });
     }
