@@ -104,6 +104,11 @@ inline void backward_tile(const SurfheadInputs& in, const SurfheadOutputs& out, 
   for (int64_t position = stop; position >= 0; --position) {
     uint32_t halves = view.entry[begin + position].halves;
     const uint32_t id = view.entry[begin + position].surfel;
+    if (position >= kAhead) {
+      const uint32_t next = view.entry[begin + position - kAhead].surfel;
+      prefetch(&view.surfel[next], sizeof(Surfel<T>));
+      prefetch(colours + 3 * int64_t(next), 1);
+    }
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
     const InTile<T> place = in_tile(g, x, y, middle);

@@ -35,6 +35,11 @@ inline void composite_tile(const SurfheadInputs& in, const SurfheadOutputs& out,
     uint32_t halves = view.entry[e].halves & active;
     if (halves == 0) continue;
     const uint32_t id = view.entry[e].surfel;
+    if (e + kAhead < end) {
+      const uint32_t next = view.entry[e + kAhead].surfel;
+      prefetch(&view.surfel[next], sizeof(Surfel<T>));
+      prefetch(colours + 3 * int64_t(next), 1);
+    }
     const Surfel<T>& g = view.surfel[id];
     const T* rgb = colours + 3 * int64_t(id);
     const InTile<T> place = in_tile(g, x, y, *middle);

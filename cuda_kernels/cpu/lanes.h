@@ -76,7 +76,8 @@ struct Lanes {
   V v;
   Lanes() = default;
   SURFEL_FN explicit Lanes(V value) : v(value) {}
-  SURFEL_FN explicit Lanes(S value) : v(V{} + value) {}
+  // Less nothing, not nothing and: a compiler must keep a sum with 0, which would turn -0 into 0.
+  SURFEL_FN explicit Lanes(S value) : v(value - V{}) {}
   SURFEL_FN Lanes operator-() const { return Lanes(-v); }
 };
 
