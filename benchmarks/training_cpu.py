@@ -32,8 +32,8 @@ def used() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def trainer_of(run: Path, views: int) -> Any:
-    """The run's trainer at its newest checkpoint, with the next views in memory; it writes elsewhere."""
+def trainer_of(run: Path, steps: int) -> Any:
+    """The run's trainer at its newest checkpoint, these steps' views in memory; it writes elsewhere."""
     import torch
 
     from surfhead.data.opening import open_scene
@@ -43,7 +43,13 @@ def trainer_of(run: Path, views: int) -> Any:
     config = read_config(run)
     made = make_trainer(config, open_scene(config), run, torch.device("cpu"), resume=True, quiet=True)
     made.folder = Path(tempfile.mkdtemp())
-    made.feed.batch(made.order.peek(views))  # decoded before anything counts
+    left = (made.length - made.images) // made.config.batch_size
+    if steps > left:
+        raise SystemExit(
+            f"{run} is at image {made.images} of {made.length}: {left} steps are left of {steps} wanted. "
+            "Give fewer --steps, or a copy of the run without its newest folders in checkpoints."
+        )
+    made.feed.batch(made.order.peek(steps * made.config.batch_size))  # decoded before anything counts
     return made
 
 

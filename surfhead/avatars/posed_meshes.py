@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from surfhead.core.components import Rig
 from surfhead.core.types import Mesh
 
 if TYPE_CHECKING:
@@ -28,19 +29,20 @@ class PosedMeshes:
     def __init__(self, avatar: Avatar) -> None:
         self._avatar = avatar
         self._meshes: dict[int, Mesh] = {}
-        self._of: tuple[object, ...] = ()  # the rig and the motion that the meshes follow from
+        self._rig: Rig | None = None  # what the meshes follow from, with how often each was changed in place
+        self._motion: list[tuple[Tensor, int]] = []
 
     def at(self, timesteps: Tensor) -> Mesh | None:
         """The mesh of a single timestep (1,) int64; None where it has to be posed anew for each step."""
         avatar = self._avatar
-        motion = tuple(avatar.motion.values())
+        motion = list(avatar.motion.values())
         if avatar.shaping or not avatar.deformer.rig_bound or not motion or len(timesteps) != 1:
             return None
         if any(value.requires_grad or value.is_cuda for value in motion):
             return None
-        now = (avatar.rig, *((id(value), value._version) for value in motion))
-        if now != self._of:
-            self._meshes, self._of = {}, now
+        if not self._follow(motion):
+            self._meshes, self._rig = {}, avatar.rig
+            self._motion = [(value, value._version) for value in motion]
         timestep = int(timesteps)
         found = self._meshes.get(timestep)
         if found is None:
@@ -50,6 +52,12 @@ class PosedMeshes:
             if (len(self._meshes) + 1) * _bytes(found) <= ROOM:
                 self._meshes[timestep] = found
         return found
+
+    def _follow(self, motion: list[Tensor]) -> bool:
+        """Whether the meshes are of the avatar's rig and of this motion."""
+        alike = self._avatar.rig is self._rig and len(motion) == len(self._motion)
+        pairs = zip(motion, self._motion, strict=alike)
+        return alike and all(now is then and now._version == version for now, (then, version) in pairs)
 
 
 def _bytes(mesh: Mesh) -> int:
