@@ -93,8 +93,7 @@ class Trainer:
         self.terms = [t for t in terms if t.weight > 0.0]
         self.densifier = densifier
         self.folder, self.events, self.ranks = record.folder, record.events, ranks
-        self.length = config.iterations
-        self.images = 0
+        self.images, self.length = 0, config.iterations
         self.losses: dict[str, Tensor] = {}
         self.psnr, self.rate = math.nan, 0.0
         self.feed = Feed(data.scene, avatar.device, config.cache)
