@@ -1,5 +1,5 @@
 // Terms of the loss over a rig's triangles on a CPU: what surfels' surroundings suggest, how rough a colour is over the
-// mesh, and how far surfels lie at a slant to it. A term's gradient is made in the same pass as the term. Reference
+// mesh, how far surfels lie at a slant to it, and how far they go beyond a limit. A term's gradient is made in the same pass as the term. Reference
 // twins: kernels/ops/mesh_terms.py.
 #pragma once
 
@@ -176,12 +176,60 @@ static int slant(const SurfheadRows& given) {
   return kSurfheadOk;
 }
 
+// The mean over the seen surfels on triangles of max(|x| - limit, 0), or, where `each`, of |max(exp(x) - limit, 0)|.
+struct Excess {
+  int surfels, width, each;
+  float limit;
+  const float* value;         // (surfels, width)
+  const unsigned char* seen;  // (surfels,)
+  const int64_t* host;        // (surfels,)
+  float *sum, *g_value;       // (), (surfels, width): the gradient of the term
+};
+
+static int excess(const SurfheadRows& given) {
+  const Excess& p = *static_cast<const Excess*>(given.arguments);
+  int64_t count = 0;
+  for (int i = 0; i < p.surfels; ++i) count += int(p.seen[i] != 0) & int(p.host[i] >= 0);
+  const float share = 1.0f / float(count > 0 ? count : 1);
+  // an exponential is worked out where it may go beyond the limit, with room for its last digits
+  const float least = p.limit > 0.0f ? logarithm(p.limit) - 1e-3f : -INFINITY;
+  double total = 0.0;
+  for (int i = 0; i < p.surfels; ++i) {
+    const float* x = p.value + size_t(i) * p.width;
+    float* g = p.g_value + size_t(i) * p.width;
+    for (int k = 0; k < p.width; ++k) g[k] = 0.0f;
+    if (p.seen[i] == 0 || p.host[i] < 0) continue;
+    float squared = 0.0f;
+    for (int k = 0; k < p.width; ++k) {
+      if (!p.each) {
+        squared += x[k] * x[k];
+      } else if (!(x[k] < least)) {  // what is not a number stays so
+        const float size = exponential_exact(x[k]), over = size - p.limit;
+        if (over <= 0.0f) continue;
+        squared += over * over;
+        g[k] = over * size;
+      }
+    }
+    const float length = square_root(squared), beyond = p.each ? length : length - p.limit;
+    if (beyond <= 0.0f) {
+      for (int k = 0; k < p.width; ++k) g[k] = 0.0f;
+      continue;
+    }
+    total += double(beyond);
+    const float factor = share / length;
+    for (int k = 0; k < p.width; ++k) g[k] = factor * (p.each ? g[k] : x[k]);
+  }
+  *p.sum = float(total) * share;
+  return kSurfheadOk;
+}
+
 // Status of interface.h.
 static int mesh_terms(const SurfheadRows& given, const char* name) {
   const bool asked = given.grid[0] <= 0;  // only asked for whether it is there
   if (strcmp(name, "surroundings") == 0) return asked ? kSurfheadOk : surroundings(given);
   if (strcmp(name, "roughness") == 0) return asked ? kSurfheadOk : roughness(given);
   if (strcmp(name, "slant") == 0) return asked ? kSurfheadOk : slant(given);
+  if (strcmp(name, "excess") == 0) return asked ? kSurfheadOk : excess(given);
   return kSurfheadUnknown;
 }
 

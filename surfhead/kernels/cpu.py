@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError, SurfheadError, UnavailableError, unknown_name
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.doors import measure
 from surfhead.kernels.sources import LIBRARY, NOTE, native_folders
 
@@ -343,7 +343,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 def _backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
-    operator = torch.ops.surfhead.rasterize_cpu_backward
+    operator = operators.rasterize_cpu_backward
     gradients = list(
         operator(*tensors[:8], ctx.height, ctx.width, ctx.near, list(tensors[8:]), *upstream[:6])
     )
@@ -370,5 +370,5 @@ register(
     ("CPU",),
 )
 differentiate("rasterize_cpu", _backward, _setup)
-rasterize = torch.ops.surfhead.rasterize_cpu
+rasterize = operators.rasterize_cpu
 """``_rasterize`` as an operator of PyTorch, with gradients."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from surfhead.core.errors import ShapeError
 from surfhead.kernels import cpu_rows
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, structure_fields
 from surfhead.maths import harmonics
 
@@ -130,7 +130,7 @@ def gradient_by(name: str) -> Callable[..., tuple[Tensor | None, ...]]:
     def gradient(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
         saved = iter(ctx.saved_tensors)
         tensors = [next(saved) if there else None for there in ctx.given]
-        made = getattr(torch.ops.surfhead, name)(g_colour, *tensors, ctx.degree)
+        made = getattr(operators, name)(g_colour, *tensors, ctx.degree)
         found = dict(zip(LEARNT, made, strict=True))
         there = zip(INPUTS, ctx.given, strict=True)
         return (*(found.get(name) if given else None for name, given in there), None)
@@ -151,5 +151,5 @@ register(
     ("CPU",),
 )
 differentiate("lit_colours_cpu", gradient_by("lit_colours_cpu_backward"), keep)
-lit_colours = torch.ops.surfhead.lit_colours_cpu
+lit_colours = operators.lit_colours_cpu
 """``_colours`` as an operator of PyTorch, with gradients."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from surfhead.kernels import cpu_rows
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, structure_fields
 
 MODULE = "mesh_terms"
@@ -49,9 +48,18 @@ class _Slant(Sizes):
     }  # fmt: skip
 
 
+class _Excess(Sizes):
+    """struct Excess of mesh_terms.h."""
+
+    _fields_ = structure_fields("surfels width each", "value seen host sum g_value", "limit")
+    rules: ClassVar[dict[str, str]] = {
+        "value": "surfels width", "seen": "bool: surfels", "host": "int64: surfels",
+    }  # fmt: skip
+
+
 def serves(tensor: Tensor) -> bool:
     """Whether the native library has these terms for surfels that lie where this tensor does."""
-    return cpu_rows.serves(tensor) and cpu_rows.knows(MODULE, "slant")
+    return cpu_rows.serves(tensor) and cpu_rows.knows(MODULE, "excess")
 
 
 def _run(name: str, sizes: Any, given: dict[str, Tensor], made: dict[str, Tensor]) -> None:
@@ -94,6 +102,15 @@ def _slant(
     return made["sum"], made["g_quaternion"]
 
 
+def _excess(value: Tensor, seen: Tensor, host: Tensor, limit: float, each: bool) -> tuple[Tensor, Tensor]:
+    given = {"value": value, "seen": seen, "host": host}
+    sizes = _Excess.of("excess", given)
+    sizes.limit, sizes.each = limit, each
+    made = {"sum": value.new_empty(()), "g_value": value.new_empty(value.shape)}
+    _run("excess", sizes, given, made)
+    return made["sum"], made["g_value"]
+
+
 def _fake(value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return value.new_empty(()), value.new_empty(value.shape)
 
@@ -113,7 +130,7 @@ def _gradient(ctx: Any, g_sum: Tensor | None, _: Tensor | None) -> tuple[Tensor 
 def _operator(name: str, schema: str, run: Callable[..., Any]) -> Any:
     register(name, f"({schema}) -> (Tensor, Tensor)", run, _fake, ("CPU",))
     differentiate(name, _gradient, _keep)
-    return getattr(torch.ops.surfhead, name)
+    return getattr(operators, name)
 
 
 roughness = _operator(
@@ -126,3 +143,5 @@ slant = _operator(
     "slant_cpu", "Tensor quaternion, Tensor offset, Tensor table, Tensor host, Tensor whole", _slant
 )
 """``_slant`` as an operator of PyTorch, with the gradient of the quaternions."""
+excess = _operator("excess_cpu", "Tensor value, Tensor seen, Tensor host, float limit, bool each", _excess)
+"""``_excess`` as an operator of PyTorch, with the gradient of the value."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from surfhead.kernels import cpu_rows
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, structure_fields
 from surfhead.kernels.doors import require_contiguous
 
@@ -92,7 +92,7 @@ def _keep(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
 def _autograd(ctx: Any, g_sum: Tensor) -> tuple[Tensor | None, ...]:
     saved = iter(ctx.saved_tensors)
     tensors = [next(saved) if there else None for there in ctx.given]
-    return torch.ops.surfhead.squares_cpu_backward(g_sum, *tensors), None, None
+    return operators.squares_cpu_backward(g_sum, *tensors), None, None
 
 
 register("squares_cpu", "(Tensor value, Tensor? goal, Tensor? weight) -> Tensor", _squares, _fake, ("CPU",))
@@ -104,7 +104,7 @@ register(
     ("CPU",),
 )
 differentiate("squares_cpu", _autograd, _keep)
-squares = torch.ops.surfhead.squares_cpu
+squares = operators.squares_cpu
 """``_squares`` as an operator of PyTorch, with the gradient of the value."""
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 from surfhead.maths import harmonics
 
@@ -105,7 +104,7 @@ def _keep_directions(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor,
 def _directions_autograd(ctx: Any, g_directions: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
     if g_directions is None:
         return None, None, None, None
-    g_mean, g_rotation = torch.ops.surfhead.rest_directions_cuda_backward(g_directions, *ctx.saved_tensors)
+    g_mean, g_rotation = operators.rest_directions_cuda_backward(g_directions, *ctx.saved_tensors)
     return g_mean, None, g_rotation, None
 
 
@@ -156,7 +155,7 @@ def _keep_colours(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _colours_autograd(ctx: Any, g_colour: Tensor) -> tuple[Tensor | None, ...]:
     through = ctx.needs_input_grad[2] and ctx.degree > 0
-    g_constant, g_rest, g_directions = torch.ops.surfhead.harmonic_colours_cuda_backward(
+    g_constant, g_rest, g_directions = operators.harmonic_colours_cuda_backward(
         g_colour, *ctx.saved_tensors, ctx.degree, through
     )
     return g_constant, g_rest, g_directions if through else None, None
@@ -203,7 +202,7 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
     Returns:
         (B, N, 3) directions, differentiable in mean and rotation, and (B, N, 3) normals, constants.
     """
-    found: tuple[Tensor, Tensor] = torch.ops.surfhead.rest_directions_cuda(mean, normal, rotation, centre)
+    found: tuple[Tensor, Tensor] = operators.rest_directions_cuda(mean, normal, rotation, centre)
     return found
 
 
@@ -216,5 +215,5 @@ def harmonic_colours(constant: Tensor, rest: Tensor, directions: Tensor, degree:
         directions: (B, N, 3) unit vectors.
         degree: the degree in use, 0 to 3.
     """
-    found: Tensor = torch.ops.surfhead.harmonic_colours_cuda(constant, rest, directions, degree)
+    found: Tensor = operators.harmonic_colours_cuda(constant, rest, directions, degree)
     return found

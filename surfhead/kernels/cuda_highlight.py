@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import ShapeError
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of highlight.cu
@@ -97,9 +97,7 @@ def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _inputs_autograd(ctx: Any, g_inputs: Tensor) -> tuple[Tensor | None, ...]:
-    g_raw, g_directions = torch.ops.surfhead.lobe_inputs_cuda_backward(
-        g_inputs, *ctx.saved_tensors, ctx.anisotropic
-    )
+    g_raw, g_directions = operators.lobe_inputs_cuda_backward(g_inputs, *ctx.saved_tensors, ctx.anisotropic)
     return g_raw, None, g_directions, None, None
 
 
@@ -124,5 +122,5 @@ def lobe_inputs(raw: Tensor, axes: Tensor, directions: Tensor, normals: Tensor, 
         directions: (B, M, 3) unit vectors. normals: (B, M, 3) unit vectors, which get no gradient.
         anisotropic: the kind of lobe.
     """
-    found: Tensor = torch.ops.surfhead.lobe_inputs_cuda(raw, axes, directions, normals, anisotropic)
+    found: Tensor = operators.lobe_inputs_cuda(raw, axes, directions, normals, anisotropic)
     return found

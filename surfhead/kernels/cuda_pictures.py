@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from surfhead.kernels import cuda_driver
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.doors import measure, require_contiguous
 
 TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
@@ -88,7 +88,7 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor
 def _autograd(ctx: Any, g_sums: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, None]:
     if g_sums is None:
         return None, None
-    return torch.ops.surfhead.picture_losses_cuda_backward(g_sums, *ctx.saved_tensors), None
+    return operators.picture_losses_cuda_backward(g_sums, *ctx.saved_tensors), None
 
 
 register("picture_losses_cuda", "(Tensor image, Tensor truth) -> (Tensor, Tensor)", _forward, _fake_forward)
@@ -114,5 +114,5 @@ def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """
     measure("picture_losses", RULES, {"image": image, "truth": truth})
     count = image[0].numel() if len(image) else 1
-    error, similarity = (torch.ops.surfhead.picture_losses_cuda(image, truth)[0] / count).unbind(dim=1)
+    error, similarity = (operators.picture_losses_cuda(image, truth)[0] / count).unbind(dim=1)
     return error, similarity

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead.kernels.choices import chosen
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
@@ -108,7 +108,7 @@ def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]
 
 
 def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    g_linear, *own = torch.ops.surfhead.apply_field_cuda_backward(*gradients, *ctx.saved_tensors)
+    g_linear, *own = operators.apply_field_cuda_backward(*gradients, *ctx.saved_tensors)
     return g_linear, gradients[0], *own
 
 
@@ -167,7 +167,7 @@ def _blend_autograd(
     ctx: Any, g_linear: Tensor | None, g_rotation: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     rig = any(ctx.needs_input_grad[3:6])
-    g_weights, *of_rig = torch.ops.surfhead.blend_triangles_cuda_backward(
+    g_weights, *of_rig = operators.blend_triangles_cuda_backward(
         g_linear, g_rotation, *ctx.saved_tensors, rig
     )
     return None, None, g_weights, *(of_rig if rig else (None, None, None)), None, None
@@ -206,7 +206,7 @@ def apply_field(
         linear: (P, N, 3, 3), metres per unit. origin: (P, N, 3), metres.
         offset: (N, 3) units. log_scale: (N, 2). quaternion: (N, 4), of any length.
     """
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.surfhead.apply_field_cuda(
+    found: tuple[Tensor, Tensor, Tensor] = operators.apply_field_cuda(
         linear, origin, offset, log_scale, quaternion
     )
     return found
@@ -230,7 +230,7 @@ def blend_triangles(
     """
     wanted = torch.is_grad_enabled() and (quaternion.requires_grad or stretch.requires_grad)
     order = host_order(host) if wanted and chosen("blocks") else None
-    found: tuple[Tensor, Tensor] = torch.ops.surfhead.blend_triangles_cuda(
+    found: tuple[Tensor, Tensor] = operators.blend_triangles_cuda(
         host, neighbours, weights, quaternion, logarithm, stretch, axes, order
     )
     return found

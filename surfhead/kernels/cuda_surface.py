@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS, WIDE, TALL = 256, 32, 8  # of surface_terms.cu
@@ -94,7 +93,7 @@ def _keep_normal(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _normal_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     saved = [*ctx.saved_tensors, None][:5]
-    g_depth, g_normal = torch.ops.surfhead.normal_term_cuda_backward(gradient[0], *saved)
+    g_depth, g_normal = operators.normal_term_cuda_backward(gradient[0], *saved)
     return g_depth, None, g_normal, None, None
 
 
@@ -138,7 +137,7 @@ def _keep_length(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 
 
 def _length_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    found = torch.ops.surfhead.length_term_cuda_backward(gradient[0], *ctx.saved_tensors)
+    found = operators.length_term_cuda_backward(gradient[0], *ctx.saved_tensors)
     return *found, None, None
 
 
@@ -171,7 +170,7 @@ def normal_term(
         depth: (B, H, W) camera z of the surface, metres. alpha: (B, H, W), a constant.
         normal: (B, H, W, 3) drawn normals. intrinsics: (B, 3, 3). mask: (B, H, W) uint8, or None: all.
     """
-    found: Tensor = torch.ops.surfhead.normal_term_cuda(depth, alpha, normal, intrinsics, mask)
+    found: Tensor = operators.normal_term_cuda(depth, alpha, normal, intrinsics, mask)
     return found[0], found[1]
 
 
@@ -182,5 +181,5 @@ def length_term(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tens
         quaternion: (N, 4), of any length. linear: (B, N, 3, 3), every view with its own pose.
         scale: (N,) the length k in ``linear``, a constant. visible: (B, N) bool.
     """
-    found: Tensor = torch.ops.surfhead.length_term_cuda(quaternion, linear, scale, visible)
+    found: Tensor = operators.length_term_cuda(quaternion, linear, scale, visible)
     return found[0] / found[1].clamp_min(1.0)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from surfhead.kernels.cuda_operators import differentiate, register
+from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of triangles.cu
@@ -82,7 +82,7 @@ def _keep_pose(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...])
 def _pose_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     if all(g is None for g in gradients):
         return None, None, None
-    return torch.ops.surfhead.pose_triangles_cuda_backward(*gradients, *ctx.saved_tensors), None, None
+    return operators.pose_triangles_cuda_backward(*gradients, *ctx.saved_tensors), None, None
 
 
 # ---- relative_logarithms ---------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def _keep_logarithms(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) ->
 
 
 def _logarithms_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-    return torch.ops.surfhead.relative_logarithms_cuda_backward(gradient, *ctx.saved_tensors), None
+    return operators.relative_logarithms_cuda_backward(gradient, *ctx.saved_tensors), None
 
 
 register(
@@ -157,7 +157,7 @@ def pose_triangles(position: Tensor, corners: Tensor, rest: Tensor) -> tuple[Ten
         corners: (F, 3) int64 vertex indices.
         rest: (F, 14) the rest triangles' ``TriangleFrames.rows``.
     """
-    found: tuple[Tensor, Tensor, Tensor] = torch.ops.surfhead.pose_triangles_cuda(position, corners, rest)
+    found: tuple[Tensor, Tensor, Tensor] = operators.pose_triangles_cuda(position, corners, rest)
     return found
 
 
@@ -168,5 +168,5 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
         quaternion: (P, F, 4) unit quaternions of the triangles' rotations.
         neighbours: (F, 3) int64 triangle indices.
     """
-    found: Tensor = torch.ops.surfhead.relative_logarithms_cuda(quaternion, neighbours)
+    found: Tensor = operators.relative_logarithms_cuda(quaternion, neighbours)
     return found

@@ -119,3 +119,29 @@ def test_operators() -> None:
         (cpu_mesh_terms.slant, (quaternion, draw(SURFELS, 3), draw(18, TRIANGLES), host, whole)),
     ):
         torch.library.opcheck(operator.default, arguments, test_utils=checks)
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize(("each", "limit", "width"), [(False, 1.0, 3), (True, 0.6, 2), (True, 0.0, 2)])
+def test_excess(each: bool, limit: float, width: int) -> None:
+    """Also of surfels at the limit's other side, at 0, unseen, and without a triangle."""
+    _, host, _ = mesh()
+    host[[7, SURFELS - 1]] = -1
+    value = draw(SURFELS, width)
+    value[3] = 0.0
+    seen = draw(SURFELS, seed=4) > 0.0
+    compare(lambda x: ops.excess(x, limit, seen, host, each), value)
+    nobody = torch.zeros(SURFELS, dtype=torch.bool)
+    leaf = value.detach().clone().requires_grad_()
+    none = ops.excess(leaf, limit, nobody, host, each)
+    none.backward()  # type: ignore[no-untyped-call]
+    assert float(none.detach()) == 0.0
+    assert leaf.grad is not None
+    assert not leaf.grad.any()
+
+
+def test_excess_of_what_is_not_a_number_is_none() -> None:
+    host, seen = torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.bool)
+    value = torch.tensor([[0.0, 1.0], [float("nan"), 2.0]])
+    assert ops.excess(value, 0.5, seen, host).isnan()
+    assert ops.excess(value, 0.5, seen, host, each=True).isnan()

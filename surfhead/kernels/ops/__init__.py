@@ -15,6 +15,7 @@ from surfhead.kernels.ops.colours import to_rest as to_rest
 from surfhead.kernels.ops.finite import finite as finite
 from surfhead.kernels.ops.lit import lit_colours as lit_colours
 from surfhead.kernels.ops.lobes import lobe_inputs as lobe_inputs
+from surfhead.kernels.ops.mesh_terms import excess as excess
 from surfhead.kernels.ops.mesh_terms import roughness as roughness
 from surfhead.kernels.ops.mesh_terms import slant as slant
 from surfhead.kernels.ops.mesh_terms import smooth_normals as smooth_normals

@@ -107,3 +107,27 @@ def slant(quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, whole
     smooth, own = smooth_normals(table, host, offset.detach()), geometry.third_axis(quaternion)
     cosine = planes.dot(planes.planes(own), planes.planes(smooth)).abs()  # a surfel has two sides
     return ((1.0 - cosine) * whole[host]).sum() / max(len(cosine), 1)
+
+
+def excess(value: Tensor, limit: float, seen: Tensor, host: Tensor, each: bool = False) -> Tensor:
+    """How far surfels go beyond a limit: the mean over those seen on triangles of relu(|x| - limit).
+
+    Args:
+        value: (N, D) x.
+        limit: in units of the values, or of their exponentials.
+        seen: (N,) bool.
+        host: (N,) int64 triangles; -1 where there is none.
+        each: the limit holds for the exponential of each number: the mean of |relu(exp(x) - limit)|.
+    """
+    if _native(value):
+        from surfhead.kernels import cpu_mesh_terms
+
+        found: Tensor = cpu_mesh_terms.excess(value, seen, host, limit, each)[0]
+        return found
+    if each:
+        beyond = torch.linalg.vector_norm(torch.relu(value.exp() - limit), dim=-1)
+    else:
+        beyond = torch.relu(torch.linalg.vector_norm(value, dim=-1) - limit)
+    weight = (seen & (host >= 0)).to(beyond.dtype)
+    mean: Tensor = (beyond * weight).sum() / weight.sum().clamp_min(1.0)
+    return mean

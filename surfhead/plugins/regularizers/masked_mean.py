@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surfhead.core.api import Step
-
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of ``values`` weighted by ``mask`` (bool or in [0, 1], same shape); 0 where the mask is empty."""
     weight = mask.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp_min(1.0)
-
-
-def seen_on_rig(step: Step) -> Tensor:
-    """(N,) bool: the surfels visible in the batch that are bound to a triangle."""
-    return step.seen & (step.binding.triangle >= 0)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step, option
-from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
+from surfhead.kernels import ops
 
 
 class Offset(Regularizer):
@@ -35,5 +34,5 @@ class Offset(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """The mean excess, in units of the triangles' scales."""
-        distance = torch.linalg.vector_norm(step.binding.parameters["offset"], dim=-1)
-        return masked_mean(torch.relu(distance - self.options.limit), seen_on_rig(step))
+        offset = step.binding.parameters["offset"]
+        return ops.excess(offset, self.options.limit, step.seen, step.binding.triangle)

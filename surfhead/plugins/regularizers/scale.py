@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step, option
-from surfhead.plugins.regularizers.masked_mean import masked_mean, seen_on_rig
+from surfhead.kernels import ops
 
 
 class Scale(Regularizer):
@@ -35,5 +34,5 @@ class Scale(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """The mean excess, in units of the triangles' scales."""
-        excess = torch.relu(step.binding.parameters["log_scale"].exp() - self.options.limit)
-        return masked_mean(torch.linalg.vector_norm(excess, dim=-1), seen_on_rig(step))
+        log_scale = step.binding.parameters["log_scale"]
+        return ops.excess(log_scale, self.options.limit, step.seen, step.binding.triangle, each=True)
