@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.plugins.datasets.synthetic.cameras import held_out_camera, train_cameras
 from surfhead.plugins.datasets.synthetic.motion import TRAIN_STRENGTH, motion
 from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
-from surfhead.plugins.datasets.synthetic.store import cache_key
+from surfhead.plugins.datasets.synthetic.store import FrameStore, cache_key
 from surfhead.plugins.datasets.synthetic.synthetic import Synthetic, SyntheticScene
 
 SIZE = 64
@@ -302,6 +303,29 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     assert (unwritten.frame(0).image == written.frame(0).image).all()
     assert (unwritten.frame(0).depth == written.frame(0).depth).all()
     assert caplog.text.count("cannot be kept") == 1
+
+
+def test_that_a_cache_cannot_be_written_is_said_once_by_several_threads(tmp_path, scene):
+    """The other thread comes to the same point while the first one is speaking."""
+    (tmp_path / "file").write_text("not a folder")
+    frame = scene.frame(0)
+    store = FrameStore(tmp_path / "file", *frame.depth.shape)
+    said = []
+
+    class Interrupted(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+            if len(said) == 1:
+                store.write("other", frame)
+
+    listener = Interrupted()
+    logging.getLogger("surfhead").addHandler(listener)
+    try:
+        store.write("one", frame)
+    finally:
+        logging.getLogger("surfhead").removeHandler(listener)
+    assert len(said) == 1
+    assert store.missing(["one", "other", "third"]) == [2]
 
 
 @pytest.mark.parametrize(

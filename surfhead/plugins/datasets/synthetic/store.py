@@ -39,6 +39,7 @@ class FrameStore:
         self.folder = folder
         self.shape = (height, width)
         self._memory: dict[str, bytes] = {}  # what the folder could not take
+        self._unkept: list[str] = []
 
     def path(self, name: str) -> Path:
         """Where the view called ``name`` is kept."""
@@ -77,13 +78,14 @@ class FrameStore:
         except OSError as error:  # a cache that cannot be written costs time, nothing else
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            if not self._memory:
+            self._memory[name] = packed.getvalue()
+            self._unkept.append(name)
+            if self._unkept[0] is name:  # said once, though several threads draw
                 log.warning(
                     'The built-in data cannot be kept in "%s" and will be drawn again next time: %s.',
                     self.folder,
                     error.strerror,
                 )
-            self._memory[name] = packed.getvalue()
 
     def read(self, name: str) -> Frame | None:
         """The frame, or None where the file is missing, damaged or of another size."""
