@@ -12,21 +12,21 @@ from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.train import make_trainer
 
-ERRORS = {"translation": (0.008, 2e-4), "rotation": (0.06, 2e-3), "expression": (0.5, 1e-2)}
-"""Error put on a parameter (metres, radians, coefficients), and the rate it is refined with."""
+ERRORS = {"translation": (0.008, 2e-4, 40), "rotation": (0.06, 2e-3, 40), "expression": (0.5, 1e-2, 80)}
+"""Error put on a parameter (metres, radians, coefficients), the rate it is refined with, and images."""
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_a_wrong_parameter_is_refined_towards_the_truth(
     trained_run: Path, small_settings: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
-    error, rate = ERRORS[name]
+    error, rate, images = ERRORS[name]
     still = dict.fromkeys(
         ("offset", "scale", "rotation", "opacity", "sh", "blend", "specular", "network"), 0.0
     )
     settings = {
         **small_settings,
-        "iterations": 80,
+        "iterations": images,
         "evaluate": {"every": 0, "at": []},
         "rig": {"train": True},
         "rate": {**still, "rig": {name: rate}},

@@ -86,11 +86,11 @@ def trainer(folder: Path, terms: list[WeightedTerm] | None = None, **settings: A
 
 
 def test_training_fits_and_raises_psnr(tmp_path: Path) -> None:
-    run = trainer(tmp_path, iterations=200)
+    run = trainer(tmp_path, iterations=60)
     run.step()
     first = float(run.losses["l1"])
     run.run()
-    assert run.images == 200
+    assert run.images == 60
     assert float(run.losses["l1"]) < 0.5 * first
 
 
