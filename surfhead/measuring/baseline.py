@@ -1,7 +1,8 @@
 """The baseline every trained avatar must beat: the bare rig mesh, one mean colour a triangle.
 
-Each triangle takes the mean of the training pixels whose rays meet it first; normals and depth are the
-mesh's own. Rays are cast, so nothing of the surfel renderer is used.
+Each triangle takes the mean of the training pixels whose rays meet it first; those outside a picture's mask
+do not count, as a mesh that does not quite fit stands beyond the outline and would take the background's
+colour. Normals and depth are the mesh's own. Rays are cast, so nothing of the surfel renderer is used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.triangles import vertex_normals
-from surfhead.measuring.evaluation import Drawing, Evaluation, evaluate_drawings, spread
+from surfhead.measuring.evaluation import FOREGROUND, Drawing, Evaluation, evaluate_drawings, spread
 from surfhead.meshes.meshcaster import MeshCaster, MeshHits
 from surfhead.terminal.bars import watched
 
@@ -36,7 +37,8 @@ class TriangleBaseline:
         smooth: interpolate the mean normals of the vertices instead of the flat triangles' own.
 
     Attributes:
-        colours: (F, 3) RGB in [0, 1].
+        colours: (F, 3) RGB in [0, 1]; of triangles that no pixel met, the mean of all.
+        coloured: (F,) bool: some pixel met the triangle.
         shown: (F,) in how many of the pictures looked at the triangle is in sight, as a share of them: its
             middle lies no further behind the first surface on its pixel than ``BEHIND``.
     """
@@ -63,15 +65,18 @@ class TriangleBaseline:
         for view in watched(looked, "Colouring the bare mesh", len(looked)):
             found, vertices = self._cast(view)
             index = found.triangle[0].flatten()
-            image = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).reshape(-1, 3)
+            frame = scene.frame(view)
+            image = torch.from_numpy(np.ascontiguousarray(frame.image)).reshape(-1, 3)
             met = index >= 0
+            if frame.mask is not None:
+                met &= torch.from_numpy(np.ascontiguousarray(frame.mask)).flatten() >= FOREGROUND
             total.index_add_(0, index[met], image[met].double() / 255.0)
             hits.index_add_(0, index[met], torch.ones(int(met.sum()), dtype=torch.float64))
             middles = vertices[self.triangles].mean(dim=1)
             pictures += _in_sight(middles, cameras_of(scene, [view], "cpu"), found)
         overall = total.sum(0) / hits.sum().clamp_min(1)
-        # triangles no training ray met take the mean of all
-        mean = torch.where(hits[:, None] > 0, total / hits[:, None].clamp_min(1), overall)
+        self.coloured = hits > 0
+        mean = torch.where(self.coloured[:, None], total / hits[:, None].clamp_min(1), overall)
         self.colours = mean.float()
         self.shown = pictures / max(len(looked), 1)
 

@@ -81,8 +81,9 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
     Args:
         avatar: changed in place.
         scene, views: the training pictures.
-        colours: start every surfel in the mean colour of the training pixels that show its triangle; hidden
-            ones in what the colours round about suggest (``over_mesh``).
+        colours: start every surfel in the mean colour of the training pixels that show its triangle, of the
+            head alone where there are masks; hidden ones, and those of triangles too small for any pixel, in
+            what the colours round about suggest (``over_mesh``).
         hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows, but
             those of ``INNER`` regions, which come into sight as a face moves. Those that a few more show
             are the region ``rare``.
@@ -110,9 +111,10 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         inner = topology.regions.get(region, torch.zeros_like(dark))
         dark, seldom = dark & ~inner, seldom & ~inner
     if colours and name is not None:
-        known = torch.where(dark | (bare.shown == 0), 0.0, SURE)
+        unknown = dark | ~bare.coloured
+        known = torch.where(unknown, 0.0, SURE)
         guess = over_mesh(bare.colours, known, torch.arange(len(known)), topology.neighbours.numpy())
-        found = torch.where(dark[:, None], guess, bare.colours).to(avatar.device)
+        found = torch.where(unknown[:, None], guess, bare.colours).to(avatar.device)
         with torch.no_grad():
             surfels.parameters[name].copy_(surfels.specs[name].encoded(found[surfels.triangle]))
     if hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,27 @@ def test_an_avatar_is_measured_by_its_own_motion_or_by_another() -> None:
     assert moved.means["foreground_psnr"] > own.means["foreground_psnr"]
     assert moved.means["angular_error"] < own.means["angular_error"]
     assert moved.speed["surfels"] == 8
+
+
+class HalfMasked(PaintedOctahedron):
+    """Only the left half of a picture belongs to the head; what is right of it is white in the pictures."""
+
+    def frame(self, view: int) -> Frame:
+        whole = super().frame(view)
+        assert whole.mask is not None
+        image, mask = whole.image.copy(), whole.mask.copy()
+        image[:, SIZE // 2 :], mask[:, SIZE // 2 :] = 255, 0
+        return replace(whole, image=image, mask=mask)
+
+
+def test_a_mesh_that_stands_beyond_the_mask_takes_no_colour_of_the_background() -> None:
+    """Pixels outside count only where there is no mask; what no pixel inside met is told."""
+    scene = HalfMasked()
+    bare = TriangleBaseline(scene, tiny_avatar().rig)
+    assert bare.coloured.any()
+    painted = torch.from_numpy(PALETTE).float() / 255.0
+    torch.testing.assert_close(bare.colours[bare.coloured], painted[bare.coloured], atol=1e-6, rtol=0)
+    assert bool((bare.shown[~bare.coloured] > 0).any())
+    scene.frame = lambda view: replace(HalfMasked.frame(scene, view), mask=None)  # type: ignore[method-assign]
+    without = TriangleBaseline(scene, tiny_avatar().rig)
+    assert bool((without.colours[without.coloured] > painted[without.coloured] + 0.1).any())

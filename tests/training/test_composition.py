@@ -56,7 +56,7 @@ def test_the_back_that_no_picture_shows_is_hidden_and_starts_as_what_is_round_it
     name = with_role(surfels.specs, BASE_COLOUR)
     assert name is not None
     colours = surfels.specs[name].decoded(surfels.parameters[name].detach())
-    seen = (bare.shown > 0)[surfels.triangle] & ~hidden
+    seen = bare.coloured[surfels.triangle] & ~hidden
     torch.testing.assert_close(colours[seen], bare.colours[surfels.triangle][seen], atol=1e-4, rtol=0)
     hair = behind & hidden & (centre[:, 1] > 0.06)
     assert int(hair.sum()) > 5
