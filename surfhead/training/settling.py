@@ -124,9 +124,10 @@ def settle_hidden(avatar: Avatar) -> None:
     surfels = avatar.surfels
     nothing = surfels.triangle.new_zeros(0)
     hidden, rare = (surfels.regions.get(name, nothing) for name in ("hidden", "rare"))
-    covered = covering(surfels)
-    enough = torch.minimum(MEAGRE * covered[covered > 0].median(), covered.new_tensor(-math.log(BARE)))
-    hidden = torch.cat((hidden, rare[covered[surfels.triangle[rare]] < enough]))
+    if len(rare):
+        covered = covering(surfels)
+        enough = (MEAGRE * covered[covered > 0].nanmedian()).clamp_max(-math.log(BARE))
+        hidden = torch.cat((hidden, rare[covered[surfels.triangle[rare]] < enough]))
     if len(hidden) in (0, len(surfels)):
         return
     known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
