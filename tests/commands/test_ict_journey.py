@@ -26,7 +26,7 @@ def test_the_real_head_from_its_folder_to_a_re_enactment(
     if not ARCHIVE.is_file():
         pytest.skip("the ICT-FaceKit head is not at hand; set SURFHEAD_ICT to its archive")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     small = ("--iterations", "24", "--batch", "2", "--size", "40", "--timesteps", "2", "--cameras", "4")
     words = ["ict_training", tmp_path / "ict_facekit", tmp_path / "out", *small, "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", [*map(str, words)])

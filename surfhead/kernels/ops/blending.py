@@ -114,7 +114,7 @@ def blend_weights(binding: Binding) -> Tensor:
         from surfhead.kernels import cpu_blend
 
         if cpu_blend.serves(logits):
-            alone = torch.zeros(len(logits), dtype=torch.bool)
+            alone = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
             for region in neighbour_blend.HOST_ONLY:
                 if region in binding.regions:
                     alone.index_fill_(0, binding.regions[region], True)

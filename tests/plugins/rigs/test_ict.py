@@ -37,7 +37,7 @@ def real(tmp_path_factory):
         pytest.skip("the ICT-FaceKit head is not at hand; set SURFHEAD_ICT to its archive")
     target = tmp_path_factory.mktemp("facekit")
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(target, filter="data")
+        archive.extractall(target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     names = ("jawOpen", "eyeBlink_L", "mouthSmile_R")
     made = Ict(Ict.Options(path=str(target / "ict_facekit"), expressions=names))
     made.prepare({})
