@@ -76,7 +76,7 @@ struct Lanes {
   V v;
   Lanes() = default;
   SURFEL_FN explicit Lanes(V value) : v(value) {}
-  // Less nothing, not nothing and: a compiler must keep a sum with 0, which would turn -0 into 0.
+  // `value - 0` is `value` for a compiler, which can leave it out; `0 + value` it must add, for -0 would become 0.
   SURFEL_FN explicit Lanes(S value) : v(value - V{}) {}
   SURFEL_FN Lanes operator-() const { return Lanes(-v); }
 };

@@ -1,6 +1,6 @@
 // Terms of the loss over a rig's triangles on a CPU: what surfels' surroundings suggest, how rough a colour is over the
-// mesh, how far surfels lie at a slant to it, and how far they go beyond a limit. A term's gradient is made in the same pass as the term. Reference
-// twins: kernels/ops/mesh_terms.py.
+// mesh, how far surfels lie at a slant to it, and how far they go beyond a limit. A term's gradient is made in the same
+// pass as the term. Reference twins: kernels/ops/mesh_terms.py.
 #pragma once
 
 #include <math.h>

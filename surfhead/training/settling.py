@@ -35,8 +35,8 @@ SOLID = 0.9  # least opacity of a hidden surfel: where light passes, the face is
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
 COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
 LARGEST = 0.45  # of a hidden surfel, in units of its triangle
-BARE = 0.2  # of a rare triangle: where its surfels let more through, and are
-MEAGRE = 0.3  # times as many and large as the median triangle's, it counts as hidden
+BARE = 0.2  # share of the light: a rare triangle whose surfels let more through may count as hidden,
+MEAGRE = 0.3  # if they cover it less than this times what covers the median triangle
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
