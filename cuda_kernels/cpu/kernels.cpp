@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "backward.h"
-#include "blend_shares.h"
 #include "forward.h"
 #include "lit_colours.h"
 #include "lobe_inputs.h"
@@ -34,7 +33,6 @@ int rows(const char* module, const char* name, const SurfheadRows* given) {
     return picture_losses(*given, strcmp(name, "picture_losses_backward") == 0);
   if (strcmp(module, "surface_terms") == 0 && strncmp(name, "normal_term", 11) == 0)
     return normal_term(*given, strcmp(name, "normal_term_backward") == 0);
-  if (strcmp(module, "blend_shares") == 0) return blend_shares(*given, strcmp(name, "blend_shares_backward") == 0);
   if (strcmp(module, "squares") == 0) return squares(*given, strcmp(name, "squares_backward") == 0);
   if (strcmp(module, "parameters") == 0) return parameters(*given, strcmp(name, "adam") == 0);
   if (strcmp(module, "highlight") == 0 && strncmp(name, "lobe_inputs", 11) == 0)

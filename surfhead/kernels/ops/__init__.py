@@ -7,7 +7,6 @@ neither knows nor asks; both forms are tested against each other. Plugins may us
 
 from surfhead.kernels.ops.adam import Adam as Adam
 from surfhead.kernels.ops.blending import blend_triangles as blend_triangles
-from surfhead.kernels.ops.blending import blend_weights as blend_weights
 from surfhead.kernels.ops.blending import pose_triangles as pose_triangles
 from surfhead.kernels.ops.blending import relative_logarithms as relative_logarithms
 from surfhead.kernels.ops.colours import harmonic_colours as harmonic_colours

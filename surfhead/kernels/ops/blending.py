@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead import kernels
-from surfhead.core import neighbour_blend
-from surfhead.core.types import Binding, Mesh
+from surfhead.core.types import Mesh
 from surfhead.maths import geometry, planes, triangles
 
 _posed: Any = WeakTensorKeyDictionary()
@@ -105,19 +104,3 @@ def blend_triangles(
     stretched = triangles.symmetric(planes.weighted_take(stretch, near, weights))
     affine = planes.matrix_product(rotation, stretched)
     return planes.matrix_product(affine, planes.take(axes[None], host)), rotation
-
-
-def blend_weights(binding: Binding) -> Tensor:
-    """(N, 4) weights of the hosts and their three neighbours, as ``neighbour_blend.weights`` gives them."""
-    logits = binding.parameters["blend"]
-    if not logits.is_cuda:
-        from surfhead.kernels import cpu_blend
-
-        if cpu_blend.serves(logits):
-            alone = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-            for region in neighbour_blend.HOST_ONLY:
-                if region in binding.regions:
-                    alone.index_fill_(0, binding.regions[region], True)
-            found: Tensor = cpu_blend.blend_shares(logits, alone)
-            return found
-    return neighbour_blend.weights(binding)

@@ -91,7 +91,7 @@ class Jbs(Deformer):
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
-        factors = ops.blend_weights(binding)
+        factors = neighbour_blend.weights(binding)
         if self.options.rotation_blend == "paper":
             return self._absolute(mesh, binding, factors)
         rest, neighbours = mesh.rest.frames, mesh.topology.neighbours
