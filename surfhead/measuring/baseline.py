@@ -7,6 +7,9 @@ colour. Normals and depth are the mesh's own. Rays are cast, so nothing of the s
 
 from __future__ import annotations
 
+import copy
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +23,12 @@ from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.triangles import vertex_normals
 from surfhead.measuring.evaluation import FOREGROUND, Drawing, Evaluation, evaluate_drawings, spread
-from surfhead.meshes.meshcaster import MeshCaster, MeshHits
+from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.terminal.bars import watched
 
 BEHIND = 0.01  # metres: less than a head is thick, more than a pixel of a small picture is wide
 TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
+THREADS = 16  # at most, that cast rays: each holds some hundred bytes a pixel
 
 
 class TriangleBaseline:
@@ -58,40 +62,59 @@ class TriangleBaseline:
         self.smooth = smooth
         self.triangles = rig.rest().topology.triangles.cpu()
         count = len(self.triangles)
-        total, hits = torch.zeros(count, 3, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
+        total, hits = np.zeros((3, count)), np.zeros(count)
         pictures = torch.zeros(count)
         chosen = scene.views.of("train") if views is None else views
         looked = spread(chosen, TRAINING_VIEWS).tolist()
-        for view in watched(looked, "Colouring the bare mesh", len(looked)):
-            found, vertices = self._cast(view)
-            index = found.triangle[0].flatten()
-            frame = scene.frame(view)
-            image = torch.from_numpy(np.ascontiguousarray(frame.image)).reshape(-1, 3)
-            met = index >= 0
-            if frame.mask is not None:
-                met &= torch.from_numpy(np.ascontiguousarray(frame.mask)).flatten() >= FOREGROUND
-            total.index_add_(0, index[met], image[met].double() / 255.0)
-            hits.index_add_(0, index[met], torch.ones(int(met.sum()), dtype=torch.float64))
-            middles = vertices[self.triangles].mean(dim=1)
-            pictures += _in_sight(middles, cameras_of(scene, [view], "cpu"), found)
-        overall = total.sum(0) / hits.sum().clamp_min(1)
-        self.coloured = hits > 0
-        mean = torch.where(self.coloured[:, None], total / hits[:, None].clamp_min(1), overall)
-        self.colours = mean.float()
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
+            try:
+                seen = pool.map(self._look, looked)
+                for colour, met, in_sight in watched(seen, "Colouring the bare mesh", len(looked)):
+                    total += colour
+                    hits += met
+                    pictures += in_sight
+            finally:  # after a failure or an interruption nobody waits for the rest
+                pool.shutdown(wait=True, cancel_futures=True)
+        overall = total.sum(1) / max(hits.sum(), 1.0)
+        self.coloured = torch.from_numpy(hits > 0)
+        mean = np.where(hits > 0, total / np.maximum(hits, 1.0), overall[:, None]) / 255.0
+        self.colours = torch.from_numpy(mean.T.astype(np.float32))
         self.shown = pictures / max(len(looked), 1)
 
-    def _cast(self, view: int) -> tuple[MeshHits, Tensor]:
+    def smoothed(self) -> TriangleBaseline:
+        """The same colours with interpolated normals; nothing is looked at again."""
+        other = copy.copy(self)
+        other.smooth = True
+        return other
+
+    def _look(self, view: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        """Of a picture: a triangle's sums of grey levels (3, F) and pixels (F,), and if it is in sight (F,)."""
+        caster, vertices = self._caster(view)
+        camera = cameras_of(self.scene, [view], "cpu")
+        triangle, depth = caster.nearest(camera)
+        frame = self.scene.frame(view)
+        met = triangle[0].numpy() >= 0
+        if frame.mask is not None:
+            met &= frame.mask >= FOREGROUND
+        index, count = triangle[0].numpy()[met], len(self.triangles)
+        # whole numbers, so that their order does not matter
+        colour = [np.bincount(index, frame.image[..., c][met], count) for c in range(3)]
+        in_sight = _in_sight(vertices[self.triangles].mean(dim=1), camera, depth[0])
+        return np.stack(colour), np.bincount(index, minlength=count), in_sight
+
+    def _caster(self, view: int) -> tuple[MeshCaster, Tensor]:
         timestep = int(self.scene.views.timestep[view])
         with torch.no_grad():
             mesh = self.rig({name: rows[timestep : timestep + 1] for name, rows in self.motion.items()})
         vertices = mesh.vertices[0].cpu()
-        return MeshCaster(vertices, self.triangles).cast(cameras_of(self.scene, [view], "cpu")), vertices
+        return MeshCaster(vertices, self.triangles), vertices
 
     def draw(self, views: np.ndarray) -> Drawing:
         """The baseline's pictures of some views of the scene."""
         pictures: list[tuple[Tensor, ...]] = []
         for view in views.tolist():
-            hits, vertices = self._cast(view)
+            caster, vertices = self._caster(view)
+            hits = caster.cast(cameras_of(self.scene, [view], "cpu"))
             mask = hits.mask[0]
             colour = self.colours[hits.triangle[0].clamp_min(0)]
             rgb = torch.where(mask[..., None], colour, background_of(self.scene))
@@ -105,8 +128,8 @@ class TriangleBaseline:
         return Drawing(*(torch.stack(group) for group in zip(*pictures, strict=True)))
 
 
-def _in_sight(points: Tensor, cameras: Cameras, hits: MeshHits) -> Tensor:
-    """(F,) bool: points (F, 3) that the first camera sees, to within ``BEHIND`` of what its rays met."""
+def _in_sight(points: Tensor, cameras: Cameras, met: Tensor) -> Tensor:
+    """(F,) bool: points (F, 3) that the first camera sees, to within ``BEHIND`` of the depth met (H, W)."""
     pose, intrinsics = cameras.camera_from_world[0].float(), cameras.intrinsics[0].float()
     x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).unbind(-1)
     ahead = z > 1e-6
@@ -115,7 +138,7 @@ def _in_sight(points: Tensor, cameras: Cameras, hits: MeshHits) -> Tensor:
         for i, along in ((0, x), (1, y))
     )
     inside = ahead & (column >= 0) & (row >= 0) & (column < cameras.width) & (row < cameras.height)
-    depth = hits.depth[0][row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)]
+    depth = met[row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)]
     return inside & (depth > 0) & (z < depth + BEHIND)
 
 

@@ -52,6 +52,16 @@ class MeshHits:
         return (corners * self.barycentric.unsqueeze(-1)).sum(dim=-2)
 
 
+@dataclass(frozen=True)
+class _Rays:
+    """Rays from one camera: its centre (3,), directions (M, 3), rotation (3, 3); how many rows and columns."""
+
+    centre: np.ndarray
+    directions: np.ndarray
+    rotation: np.ndarray
+    size: tuple[int, ...]
+
+
 class MeshCaster:
     """A mesh prepared for casting rays at it.
 
@@ -86,14 +96,8 @@ class MeshCaster:
         self._normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
         # Weights of the second and third corner at p are inner products of p - first with these vectors.
         dual = np.stack([np.cross(edges[:, 1], self._normal), np.cross(self._normal, edges[:, 0])], axis=1)
-        self._plane = np.concatenate(
-            [
-                first[:, None],
-                self._normal[:, None],
-                np.divide(dual, length[..., None], where=length[..., None] > 0, out=np.zeros_like(dual)),
-            ],
-            axis=1,
-        )
+        self._corner = first
+        self._dual = np.divide(dual, length[..., None], where=length[..., None] > 0, out=np.zeros_like(dual))
         self._scene: Any = EmbreeScene()
         if len(self._triangles):
             TriangleMesh(
@@ -113,22 +117,30 @@ class MeshCaster:
         depth = np.zeros((len(cameras), *shape), dtype=np.float32)
         normal = np.zeros((len(cameras), *shape, 3), dtype=np.float32)
         for view in range(len(cameras)):
-            rotation = cameras.camera_from_world[view, :3, :3].double().cpu().numpy()
-            translation = cameras.camera_from_world[view, :3, 3].double().cpu().numpy()
-            centre = -rotation.T @ translation
-            pixels = _pixel_directions(cameras.intrinsics[view].double().cpu().numpy(), *shape)
-            window = self._window(cameras, view)
-            directions = pixels[window] @ rotation
-            index, bary, along = self._first(centre, directions.reshape(-1, 3))
+            window, rays = self._rays(cameras, view)
+            index, along = self._first(rays)
             hit = index >= 0
-            size = directions.shape[:2]
+            size = rays.size
             triangle[view][window] = index.reshape(size)
-            weights[view][window] = bary.reshape(*size, 3)
             depth[view][window] = along.reshape(size)
+            bary = np.zeros((len(index), 3), dtype=np.float32)
+            bary[hit] = self._weights(rays, index[hit], along[hit], hit)
+            weights[view][window] = bary.reshape(*size, 3)
             vectors = np.zeros((len(index), 3), dtype=np.float32)
-            vectors[hit] = self._normal[index[hit]] @ rotation.T
+            vectors[hit] = self._normal[index[hit]] @ rays.rotation.T
             normal[view][window] = vectors.reshape(*size, 3)
         return MeshHits(*(torch.from_numpy(array) for array in (triangle, weights, depth, normal)))
+
+    def nearest(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
+        """``triangle`` and ``depth`` of ``cast``, in half its time."""
+        shape = (len(cameras), cameras.height, cameras.width)
+        triangle, depth = np.full(shape, -1, dtype=np.int64), np.zeros(shape, dtype=np.float32)
+        for view in range(len(cameras)):
+            window, rays = self._rays(cameras, view)
+            index, along = self._first(rays)
+            triangle[view][window] = index.reshape(rays.size)
+            depth[view][window] = along.reshape(rays.size)
+        return torch.from_numpy(triangle), torch.from_numpy(depth)
 
     def occluded(self, origins: Tensor, directions: Tensor) -> Tensor:
         """Whether each ray from a point meets the mesh.
@@ -146,27 +158,37 @@ class MeshCaster:
         along = np.ascontiguousarray(directions.detach().float().cpu().numpy())
         return torch.from_numpy(np.asarray(self._scene.run(start, along)) >= 0)
 
-    def _first(self, centre: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First hits of rays from a point: triangle (M,), weights (M, 3), multiple of the direction (M,)."""
-        weights, distance = np.zeros((len(directions), 3)), np.zeros(len(directions))
+    def _rays(self, cameras: Cameras, view: int) -> tuple[tuple[slice, slice], _Rays]:
+        """The rays through those pixels' centres that may meet the mesh, and which pixels they are."""
+        rotation = cameras.camera_from_world[view, :3, :3].double().cpu().numpy()
+        translation = cameras.camera_from_world[view, :3, 3].double().cpu().numpy()
+        window = self._window(cameras, view)
+        pixels = _pixel_directions(cameras.intrinsics[view].double().cpu().numpy(), *window)
+        directions = (pixels @ rotation).reshape(-1, 3)
+        return window, _Rays(-rotation.T @ translation, directions, rotation, pixels.shape[:2])
+
+    def _first(self, rays: _Rays) -> tuple[np.ndarray, np.ndarray]:
+        """First hits: triangle (M,), -1 where none, and multiple of the direction (M,)."""
+        directions = rays.directions
+        distance = np.zeros(len(directions))
         if not len(self._triangles) or not len(directions):
-            return np.full(len(directions), -1, dtype=np.int64), weights, distance
-        origins = np.broadcast_to(centre.astype(np.float32), directions.shape).copy()
+            return np.full(len(directions), -1, dtype=np.int64), distance
+        origins = np.broadcast_to(rays.centre.astype(np.float32), directions.shape).copy()
         index = np.asarray(self._scene.run(origins, directions.astype(np.float32))).astype(np.int64)
         hit = index >= 0
         # Solved anew in double precision on the triangle's plane: Embree works in single precision.
-        plane = self._plane[index[hit]]
-        offset, normal, along = centre - plane[:, 0], plane[:, 1], directions[hit]
-        slope = np.einsum("mc,mc->m", normal, along)
-        height = np.einsum("mc,mc->m", normal, offset)
-        multiple = np.divide(-height, slope, out=np.zeros_like(height), where=slope != 0)
-        local = offset + multiple[:, None] * along
-        u = np.einsum("mc,mc->m", plane[:, 2], local)
-        v = np.einsum("mc,mc->m", plane[:, 3], local)
+        met = index[hit]
+        slope = np.einsum("mc,mc->m", self._normal[met], directions[hit])
+        height = np.einsum("fc,fc->f", self._normal, rays.centre - self._corner)[met]
+        distance[hit] = np.divide(-height, slope, out=np.zeros_like(height), where=slope != 0)
+        return index, distance
+
+    def _weights(self, rays: _Rays, met: np.ndarray, along: np.ndarray, hit: np.ndarray) -> np.ndarray:
+        """(M, 3) weights of the corners of the triangles met (M,), where ``hit`` of the rays meet them."""
+        local = rays.centre - self._corner[met] + along[:, None] * rays.directions[hit]
+        u, v = (np.einsum("mc,mc->m", self._dual[met, corner], local) for corner in (0, 1))
         inside = np.clip(np.stack([1 - u - v, u, v], axis=1), 0, None)
-        weights[hit] = inside / inside.sum(axis=1, keepdims=True)
-        distance[hit] = multiple
-        return index, weights, distance
+        return np.asarray(inside / inside.sum(axis=1, keepdims=True))
 
     def _window(self, cameras: Cameras, view: int) -> tuple[slice, slice]:
         """The rows and columns of pixels that the mesh's projection can touch."""
@@ -182,9 +204,11 @@ class MeshCaster:
         return slice(low[1], max(high[1], low[1])), slice(low[0], max(high[0], low[0]))
 
 
-def _pixel_directions(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) camera-space directions through the pixels' centres, z = 1."""
-    column, row = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+def _pixel_directions(intrinsics: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """(H, W, 3) camera-space directions through the centres of these pixels, z = 1."""
+    column, row = np.meshgrid(
+        np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
+    )
     return np.stack([column, row, np.ones_like(row)], axis=-1) @ np.linalg.inv(intrinsics).T
 
 

@@ -55,8 +55,8 @@ def final_limit(config: RunConfig, splits: list[str]) -> int:
 
 
 def _measure_baselines(trainer: Trainer, splits: list[str], limit: int) -> None:
-    for label, smooth in ((BASELINE, False), (SMOOTH, True)):
-        base = TriangleBaseline(trainer.scene, trainer.avatar.rig, trainer.order.views, smooth=smooth)
+    bare = TriangleBaseline(trainer.scene, trainer.avatar.rig, trainer.order.views)
+    for label, base in ((BASELINE, bare), (SMOOTH, bare.smoothed())):
         folder = trainer.folder / "eval" / label
         for split in splits:
             result = evaluate_baseline(base, split, folder=folder, limit=limit)
