@@ -88,7 +88,7 @@ class TriangleBaseline:
         return other
 
     def _look(self, view: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
-        """Of a picture: a triangle's sums of grey levels (3, F) and pixels (F,), and if it is in sight (F,)."""
+        """Of a picture: a triangle's grey levels, summed (3, F), pixels (F,) and if it is in sight (F,)."""
         caster, vertices = self._caster(view)
         camera = cameras_of(self.scene, [view], "cpu")
         triangle, depth = caster.nearest(camera)

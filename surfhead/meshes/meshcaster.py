@@ -54,7 +54,7 @@ class MeshHits:
 
 @dataclass(frozen=True)
 class _Rays:
-    """Rays from one camera: its centre (3,), directions (M, 3), rotation (3, 3); how many rows and columns."""
+    """Rays from one camera: its centre (3,), directions (M, 3), rotation (3, 3); their rows and columns."""
 
     centre: np.ndarray
     directions: np.ndarray
