@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -11,6 +12,7 @@ from surfhead.core.errors import OptionError, nearest, unknown_name
 
 Default = TypeVar("Default")
 COMPARISONS = {"low": float.__ge__, "above": float.__gt__, "high": float.__le__, "below": float.__lt__}
+_hints = functools.cache(get_type_hints)  # which evaluates every annotation anew
 WORDS = {"low": "at least", "above": "more than", "high": "at most", "below": "less than"}
 
 
@@ -50,12 +52,10 @@ def option(
         "bounds": {key: float(value) for key, value in bounds.items() if value is not None},
         **metadata,
     }
-    field: Any  # a dataclass takes it for its default
+    start: dict[str, Any] = {"default": default}
     if isinstance(default, (dict, list, set)):
-        field = dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    else:
-        field = dataclasses.field(default=default, metadata=metadata)
-    return cast(Default, field)
+        start = {"default_factory": lambda: type(default)(default)}
+    return cast(Default, dataclasses.field(**start, metadata=metadata))  # dataclasses take it for a default
 
 
 def bounds_of(field: dataclasses.Field[Any]) -> str:
@@ -102,7 +102,7 @@ def _remedy(where: str, key: str) -> str:
 
 def _words(cls: type[Any], name: str) -> tuple[str, ...]:
     """The words a field of a dataclass may be, where its type lists them."""
-    hint = get_type_hints(cls)[name]
+    hint = _hints(cls)[name]
     return get_args(hint) if get_origin(hint) is Literal else ()
 
 
@@ -117,7 +117,7 @@ def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:
     import pydantic  # 0.2 s, which declaring options need not wait for
 
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     made: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:
