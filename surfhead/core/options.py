@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from surfhead.core.errors import OptionError, nearest, unknown_name
 
 Default = TypeVar("Default")
 COMPARISONS = {"low": float.__ge__, "above": float.__gt__, "high": float.__le__, "below": float.__lt__}
-_hints = functools.cache(get_type_hints)  # which evaluates every annotation anew
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)  # evaluates every annotation
 WORDS = {"low": "at least", "above": "more than", "high": "at most", "below": "less than"}
 
 

@@ -58,7 +58,9 @@ class Observation:
         return self.weight / (self.weight + self.half)
 
 
-def observe(avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS) -> Observation:
+def observe(
+    avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS, directions: bool = True
+) -> Observation:
     """Look at the avatar as the training views did.
 
     Args:
@@ -66,9 +68,10 @@ def observe(avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS)
         scene: the data set.
         views: indices of the training views.
         limit: at most so many of them, evenly spread; weights are scaled up to all.
+        directions: look at the directions, too; without, ``information`` is None.
     """
     chosen = spread(np.asarray(views), limit)
-    directional = avatar.appearance.directional()
+    directional = avatar.appearance.directional() if directions else None
     generator = torch.Generator().manual_seed(0)
     count, device = len(avatar.surfels), avatar.device
     weight = torch.zeros(count, device=device)
@@ -92,8 +95,8 @@ def observe(avatar: Avatar, scene: Scene, views: np.ndarray, limit: int = VIEWS)
         if directional is not None and information is not None:
             surfels = drawn.surfels
             rotation = drawn.field.rotation
-            directions, _ = ops.rest_directions(surfels.mean, surfels.normal, rotation, cameras.centre)
-            values = directional.basis(directions)[0]
-            information += (share[:, None] * values)[:, :, None] * values[:, None, :]
+            towards, _ = ops.rest_directions(surfels.mean, surfels.normal, rotation, cameras.centre)
+            values = directional.basis(towards)[0]
+            information.addcmul_((share[:, None] * values)[:, :, None], values[:, None, :])
     scale = len(views) / max(len(chosen), 1)
     return Observation(weight * scale, None if information is None else information * scale)

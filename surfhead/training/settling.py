@@ -51,7 +51,7 @@ def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, r
         if tie:
             settle(avatar, scene, views)
         else:
-            avatar.observed = observe(avatar, scene, views).known
+            avatar.observed = observe(avatar, scene, views, directions=False).known
     if tie or "hidden" in avatar.surfels.regions:
         ranks.spread(list(avatar.surfels.parameters.values()))
 
@@ -177,13 +177,20 @@ def settle_neighbours(avatar: Avatar, known: Tensor, weight: Tensor | None = Non
     weight = known if weight is None else weight
     neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
     generator = torch.Generator().manual_seed(0)
+    tied = {
+        name: surfels.parameters[name].reshape(len(surfels), -1)
+        for name, spec in surfels.specs.items()
+        if spec.unseen == "neighbours"
+    }
+    # all at once, as it is one system for all of them
+    flat = torch.cat([known.new_zeros(len(surfels), 0), *tied.values()], dim=1)
+    found = over_mesh(flat, weight, surfels.triangle, neighbours)[surfels.triangle]
+    sizes = [rows.shape[1] for rows in tied.values()]
+    suggested = dict(zip(tied, torch.split(found, sizes, dim=1), strict=True))
     for name, spec in surfels.specs.items():
         value = surfels.parameters[name]
         if spec.unseen == "neighbours":
-            flat = value.reshape(len(value), -1)
-            guess = over_mesh(flat, weight, surfels.triangle, neighbours)[surfels.triangle].reshape(
-                value.shape
-            )
+            guess = suggested[name].reshape(value.shape)
         elif spec.unseen == "initial":
             guess = spec.start(len(value), generator).to(value)
         elif spec.unseen == "surface":
