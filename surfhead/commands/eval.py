@@ -43,6 +43,21 @@ def evaluate(
             "on the data it was trained on.",
         ),
     ] = False,
+    fit_motion: Annotated[
+        bool,
+        typer.Option(
+            "--fit-motion",
+            help="Also fit the motion of these views to their pictures, the avatar held, as trackers that "
+            "use pixels do, and measure again: SPLIT-fitted.",
+        ),
+    ] = False,
+    fit_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --fit-motion: steps for the head's pose, and as many with the rest; by default 60.",
+        ),
+    ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -55,6 +70,7 @@ def evaluate(
     for option, value in (("limit", limit), ("geometry", geometry)):
         if value < 0:
             raise OptionError(f'"{option}" is {value}.', "Expected at least 0.", f"Mend --{option}.")
+    steps = _steps(fit_motion, fit_steps)
     try_place(out or run / "eval")
     waiting(f"Reading {run}")
     results = evaluate_run(
@@ -65,6 +81,7 @@ def evaluate(
         out=out,
         limit=limit,
         own_motion=own_motion,
+        fit_motion=steps,
     )
     for number, result in enumerate(results.values(), 1):
         console().print(result.table(explained=number == len(results)))
@@ -74,10 +91,23 @@ def evaluate(
         found = evaluate_run_geometry(
             run,
             data=data,
-            splits=list(results),
+            splits=[name for name in results if name in SPLITS],
             count=geometry,
             device=device,
             out=out,
             own_motion=own_motion,
         )
         console().print(found.table())
+
+
+def _steps(fit_motion: bool, fit_steps: int | None) -> int:
+    """Steps of each stage of the fit; 0: it is not wanted. Raises OptionError."""
+    if fit_steps is not None and not fit_motion:
+        raise OptionError(
+            '"fit-steps" is given without "fit-motion".', "Expected both.", "Add --fit-motion, or drop it."
+        )
+    if fit_steps is not None and fit_steps < 1:
+        raise OptionError(f'"fit-steps" is {fit_steps}.', "Expected at least 1.", "Mend --fit-steps.")
+    from surfhead.measuring.motion_fit import STEPS
+
+    return (STEPS if fit_steps is None else fit_steps) if fit_motion else 0

@@ -80,6 +80,7 @@ class Evaluation:
         speed: what was drawn how fast: ``images_per_second``, ``height``, ``width``, ``device`` and more.
         seen: these views were trained on.
         notes: what the reader should know, in sentences.
+        fitted_steps: steps of the fit of these views' motion to their pictures (``motion_fit``); 0: none.
     """
 
     split: str
@@ -89,10 +90,12 @@ class Evaluation:
     speed: dict[str, Any] = field(default_factory=dict)
     seen: bool = False
     notes: tuple[str, ...] = ()
+    fitted_steps: int = 0
 
     def table(self, limit: int = 12, *, explained: bool = True) -> FigureTable:
         """The figures as a table: at most ``limit`` views (0: all), the means, and how they are computed."""
         title = f"{self.split}: {len(self.rows)} views" + (", seen in training" if self.seen else "")
+        title += ", motion fitted to their pictures" if self.fitted_steps else ""
         names = {key: figure_name(key) for key in self.means}
         shown = self.rows if limit == 0 else self.rows[:limit]
         rows: list[Sequence[str]] = [
@@ -115,6 +118,7 @@ class Evaluation:
             "conventions": self.conventions,
             "speed": self.speed,
             "notes": list(self.notes),
+            **({"fitted_steps": self.fitted_steps} if self.fitted_steps else {}),
             "rows": [_finite(row) for row in self.rows],
         }
         as_json, as_csv = folder / f"{self.split}.json", folder / f"{self.split}.csv"
@@ -212,6 +216,7 @@ def evaluate_drawings(
     seen: bool = False,
     backbone: str = "alex",
     title: str = "render",
+    called: str = "",
 ) -> Evaluation:
     """Measure whatever draws views.
 
@@ -220,11 +225,12 @@ def evaluate_drawings(
         scene: the truth.
         split: ``train``, ``val``, ``test`` or ``all``.
         limit: at most this many views, evenly spread; 0 means all.
-        folder: where a comparison picture ``<split>.png`` goes, if anywhere.
+        folder: where a comparison picture ``<called>.png`` goes, if anywhere.
         batch_size: views drawn at once.
         seen: the views were trained on; said in every table.
         backbone: of LPIPS, ``alex`` or ``vgg``.
         title: what the comparison picture calls the drawings.
+        called: name of the result and its files; by default the split's.
 
     Raises:
         UnknownNameError: there is no such split.
@@ -265,7 +271,7 @@ def evaluate_drawings(
             if view in shown:
                 sheet.add(name, frame, *one)
     if folder is not None and rows:
-        sheet.save(folder / f"{split}.png")
+        sheet.save(folder / f"{called or split}.png")
     names = [name for name in CONVENTIONS if any(name in row for row in rows)]
     means = {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
     conventions = {name: CONVENTIONS[name] for name in names}
@@ -279,7 +285,7 @@ def evaluate_drawings(
         "device": str(device),
     }
     notes = () if lpips is not None else ("lpips: left out, its package or weights are not on this machine",)
-    return Evaluation(split, rows, means, conventions, speed, seen, notes)
+    return Evaluation(called or split, rows, means, conventions, speed, seen, notes)
 
 
 def evaluate(
@@ -294,6 +300,7 @@ def evaluate(
     batch_size: int = 1,
     seen: bool = False,
     backbone: str = "alex",
+    called: str = "",
 ) -> Evaluation:
     """Measure an avatar over a split of a scene.
 
@@ -304,7 +311,7 @@ def evaluate(
         background: (3,) RGB; by default the one the scene's pictures were composited on.
         motion: name -> (T, d) rig parameters of the scene's timesteps; by default the avatar's own,
             which holds for the data it was trained on.
-        limit, folder, batch_size, seen, backbone: as in ``evaluate_drawings``.
+        limit, folder, batch_size, seen, backbone, called: as in ``evaluate_drawings``.
     """
     colour = background_of(scene) if background is None else background
 
@@ -326,6 +333,7 @@ def evaluate(
         batch_size=batch_size,
         seen=seen,
         backbone=backbone,
+        called=called,
     )
     found.speed["surfels"] = len(avatar.surfels)
     if avatar.device.type == "cuda":

@@ -7,7 +7,7 @@ preset `monocular`, all of it in so many images. The last fifth is held out, and
 tracked or true parameters. ``landmarks`` is the fit without the poses from pictures; ``true pose`` is tracked
 but for the true rotations, translations and focal length, and so on: what of the gap each part accounts for.
 ``own`` is as a user has it: cut and masked by the fitted head; ``own masks`` is cut and masked so, and true
-otherwise.
+otherwise. With ``--fit`` two columns more: with the held-out frames' motion fitted to their pictures.
 
 What tracking gives is kept in CLIPS as PERSON.tracked.npy, and taken from there where it is: then neither
 MediaPipe nor its model is needed, and the clip may be a folder of pictures, CLIPS/PERSON.
@@ -50,7 +50,8 @@ NAMES = (
     "own masks",
     "true",
 )
-HEADER = "| clip | parameters | seed | foreground PSNR, dB | SSIM |\n|---|---|---|---|---|"
+COLUMNS = ("clip", "parameters", "seed", "foreground PSNR, dB", "SSIM")
+FITTED = ("motion fitted, dB", "SSIM")
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ def written(person: Person, name: str, head: Path, out: Path, size: int) -> Path
     return folder
 
 
-def trained(folder: Path, out: Path, seed: int, images: int, device: str, more: dict[str, Any]) -> str:
-    """Train on a folder and measure: a row's end."""
+def trained(
+    folder: Path, out: Path, seed: int, images: int, device: str, more: dict[str, Any], steps: int
+) -> str:
+    """Train on a folder and measure, with motion fitted in ``steps`` too if there are any: a row's end."""
     settings = {
         "iterations": images,
         "seed": seed,
@@ -144,8 +147,9 @@ def trained(folder: Path, out: Path, seed: int, images: int, device: str, more: 
         **more,
     }
     run = train(str(folder), preset="monocular", settings=settings, out=out)
-    means = evaluate_run(run, splits=("test",), device=device)["test"].means
-    return f"{means['foreground_psnr']:.2f} | {means['ssim']:.3f}"
+    found = evaluate_run(run, splits=("test",), device=device, fit_motion=steps)
+    means = [each.means for each in found.values()]
+    return " | ".join(f"{each['foreground_psnr']:.2f} | {each['ssim']:.3f}" for each in means)
 
 
 def main() -> None:
@@ -161,17 +165,27 @@ def main() -> None:
         "--of", nargs="+", choices=NAMES, default=["tracked", "true"], help="what to train with"
     )
     parser.add_argument("--appearance", help="and degree 0, instead of the preset's")
+    parser.add_argument(
+        "--fit",
+        type=int,
+        nargs="?",
+        const=60,
+        default=0,
+        metavar="STEPS",
+        help="also with held-out motion fitted to the pictures",
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     more = {"appearance": {"name": options.appearance, "degree": 0}} if options.appearance else {}
-    print(HEADER)
+    columns = [*COLUMNS, *(FITTED if options.fit else ())]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for number in options.people:
         person = known(options.head, options.model, options.clips, number)
         for name in NAMES:
             for seed in options.seeds if name in options.of else ():
                 folder = written(person, name, options.head, options.out, options.size)
                 out = options.out / f"run-{folder.name}-{options.appearance or 'preset'}-{seed}"
-                row = trained(folder, out, seed, options.iterations, options.device, more)
+                row = trained(folder, out, seed, options.iterations, options.device, more, options.fit)
                 print(f"| {number} | {name} | {seed} | {row} |", flush=True)
 
 
