@@ -25,7 +25,7 @@ from surfhead.training.weighted_term import WeightedTerm
 
 SURFELS = 40
 TIMESTEPS = 3
-HEIGHT, WIDTH = 20, 28
+HEIGHT, WIDTH = 12, 16  # one tile of the reference rasterizer
 
 
 class NoiseScene(Scene):

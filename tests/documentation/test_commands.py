@@ -29,6 +29,8 @@ from surfhead.results import geometry_evaluation
 from surfhead.runs import attached
 from surfhead.runs.configuration import configure
 from surfhead.runs.layers import merge, nested, preset
+from surfhead.training import settling
+from surfhead.training.observation import observe
 from surfhead.viewing import page as viewer_page
 from tests.commands.conftest import Surfhead
 from tests.conftest import of_all_workers
@@ -124,11 +126,15 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Presupposed:
 
 @pytest.fixture
 def in_tiny_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no option makes small: members run in this process, servers end at once, surfaces are coarse."""
+    """What no option makes small: members run in this process, servers end at once, surfaces are coarse.
+
+    What was seen of an avatar is looked up in one picture.
+    """
     coarse = partial(geometry_evaluation.MeshSettings, voxel=0.008, views=6, size=48)
     few = partial(geometry_evaluation.compare_surfaces, samples=2000)
     monkeypatch.setattr(geometry_evaluation, "MeshSettings", coarse)
     monkeypatch.setattr(geometry_evaluation, "compare_surfaces", few)
+    monkeypatch.setattr(settling, "observe", partial(observe, limit=1))
     monkeypatch.setattr(attached, "run", lambda words, _environment, _stop=None: (cli.main(words), ""))
     monkeypatch.setattr(viewer_page, "wait_for_interrupt", lambda: None)
 

@@ -23,7 +23,10 @@ SETTINGS: dict[str, Any] = {
     "iterations": 4,
     "initial_colours": "mean",
     "observers": {},
-    "data": {"name": "synthetic", "width": 64, "height": 64, "timesteps": 2, "test_timesteps": 1},
+    "data": {
+        **{"name": "synthetic", "width": 64, "height": 64, "timesteps": 2, "test_timesteps": 1},
+        **{"supersampling": 1, "detail": 1, "texels": 4},
+    },
 }
 
 

@@ -113,5 +113,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header | None]:
         except DataError:
             return None
 
+    if len(paths) <= READERS:  # read before as many threads have started
+        return [one(path) for path in paths]
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(one, paths))
