@@ -16,7 +16,7 @@ from surfhead.plugins.datasets.images import (
     scaled_intrinsics,
     target_size,
 )
-from surfhead.plugins.datasets.picture_headers import header_size
+from surfhead.plugins.datasets.picture_headers import READERS, header_size, read_headers
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,13 @@ def test_pictures_beyond_what_is_decoded_are_named_plainly(tmp_path, monkeypatch
             read()
         assert len(str(caught.value).splitlines()) == 3
     assert damage(path) == "has more than 178 megapixels: scale it down"
+
+
+@pytest.mark.parametrize("count", [3, READERS + 3])
+def test_headers_come_in_the_order_of_the_pictures_few_or_many(tmp_path, count):
+    paths = [tmp_path / f"{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.new("L", (number + 1, 2)).save(path)
+    paths[1].unlink()
+    found = [None if header is None else header.size for header in read_headers(paths)]
+    assert found == [None if number == 1 else (number + 1, 2) for number in range(count)]
