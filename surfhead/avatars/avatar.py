@@ -246,6 +246,10 @@ class Avatar:
             mesh: the rig's mesh of these parameters, where it is known; None: it is posed.
         """
         if self.shaping and torch.is_grad_enabled():
+            # What the rig holds of the step before would keep that step's node of the graph, which belongs to
+            # another stream than one that captures this step.
+            with torch.no_grad():
+                self.rig.follow(self.identity)
             self.rig.follow(self.identity)
             self._shaped = False
         if mesh is None and self.deformer.rig_bound:

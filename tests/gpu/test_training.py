@@ -18,6 +18,7 @@ from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 from surfhead.plugins.regularizers.normal import Normal
 from surfhead.plugins.regularizers.normal_length import NormalLength
+from surfhead.plugins.rigs.ict.example import write_example
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import run_folder
 from surfhead.runs.train import make_trainer
@@ -318,6 +319,34 @@ def test_every_preset_is_captured(preset: str, tmp_path: Path) -> None:
     assert run._captured is not None
     assert run._captured.captured
     run.feed.close()
+
+
+def test_a_learning_identity_is_captured(tmp_path: Path) -> None:
+    """And learns what it learns without a graph."""
+    head = write_example(tmp_path / "head")
+    data = {"rig": "ict", "rig_options": {"path": str(head)}, "identity": {"shape": [1.5, 0.0]}}
+    found = []
+    for graphs in (True, False):
+        run = trainer(
+            tmp_path / str(graphs),
+            graphs,
+            data=data | {"name": "synthetic", "width": 96, "height": 96, "timesteps": 4, "test_timesteps": 1},
+            rig={"train_identity": True},
+            rate={"rig.shape": 1e-2},
+        )
+        captured = 0
+        while run.images < run.length:
+            run.step()
+            captured += run._captured is not None and run._captured.captured
+        if graphs:
+            assert run._captured is not None
+            assert run._captured.failure is None
+        assert (captured > 40) == graphs
+        found.append(run.avatar.identity["shape"].detach().cpu())
+        run.feed.close()
+    mine, reference = found
+    assert float((reference - torch.tensor([1.5, 0.0])).abs().max()) > 0.01
+    torch.testing.assert_close(mine, reference, atol=5e-3, rtol=0.0)
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")

@@ -141,6 +141,26 @@ def test_a_wrong_identity_is_learnt_kept_and_resumed(path: str, tmp_path: Path) 
     assert torch.equal(again.avatar.identity["shape"].detach(), learnt)
 
 
+def test_nothing_of_a_step_stays_in_the_graph_of_the_next(path: str, tmp_path: Path) -> None:
+    """A node that lives on belongs to the stream of its step, and a CUDA graph cannot hold the next one."""
+    avatar = avatar_of(path, WRONG)
+    trainer = trainer_of(avatar, Drawn(avatar), tmp_path, train_rig=True, train_identity=True)
+    trainer.step()
+    shape = avatar.identity["shape"]
+
+    def node() -> Any:
+        """What gathers the shape's gradient."""
+        function = shape.view_as(shape).grad_fn
+        assert function is not None
+        return function.next_functions[0][0]
+
+    node().metadata["of"] = "the first step"  # gone with it
+    trainer.step()
+    assert node().metadata == {}
+    assert not torch.equal(shape.detach(), WRONG)
+    trainer.feed.close()
+
+
 def test_the_identity_stays_unless_it_is_asked_for(path: str, tmp_path: Path) -> None:
     avatar = avatar_of(path, WRONG)
     trainer = trainer_of(avatar, Drawn(avatar), tmp_path, train_rig=True, train_identity=False)
