@@ -18,12 +18,10 @@ from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 from surfhead.plugins.regularizers.normal import Normal
 from surfhead.plugins.regularizers.normal_length import NormalLength
-from surfhead.plugins.rigs.ict.example import write_example
 from surfhead.runs.configuration import configure
-from surfhead.runs.folder import run_folder
 from surfhead.runs.train import make_trainer
 from surfhead.training.statistics import Statistics
-from surfhead.training.trainer import Trainer
+from tests.gpu.small_training import small_training
 
 pytestmark = pytest.mark.gpu
 VIEWS, COUNT, HEIGHT, WIDTH = 3, 700, 45, 61
@@ -259,28 +257,11 @@ def test_opcheck(name: str) -> None:
     torch.library.opcheck(operator, OPERATORS[name](), test_utils=("test_schema", "test_faketensor"))
 
 
-def trainer(folder: Path, graphs: bool, images: int = 240, **settings: Any) -> Trainer:
-    """The built-in head with every loss of the paper, small."""
-    chosen: dict[str, Any] = {
-        "iterations": images, "batch_size": 4, "device": "cuda", "graphs": graphs, "baseline": False,
-        "initial_colours": "mean",
-        "data": {"name": "synthetic", "width": 96, "height": 128, "timesteps": 4, "test_timesteps": 1},
-        "appearance": {"name": "lasg", "start": 40, "interval": 30},
-        "densifier": {"name": "adaptive", "start": 100, "stop": 200, "every": 100, "reset_every": 0},
-        "evaluate": {"every": 0, "at": [], "limit": 0}, "checkpoint": {"every": 0},
-    }  # fmt: skip
-    config = configure(preset="paper", settings=chosen | settings)
-    with run_folder(folder, config):
-        run = make_trainer(config, open_scene(config), folder, torch.device("cuda"))
-    run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]
-    return run
-
-
 def test_graphs_change_nothing(tmp_path: Path) -> None:
     """With and without graphs the losses agree, over changes of degree, highlight and surfels."""
     found = []
     for graphs in (True, False):
-        run = trainer(tmp_path / str(graphs), graphs)
+        run = small_training(tmp_path / str(graphs), graphs)
         captured = 0
         losses = []
         while run.images < run.length:
@@ -321,38 +302,10 @@ def test_every_preset_is_captured(preset: str, tmp_path: Path) -> None:
     run.feed.close()
 
 
-def test_a_learning_identity_is_captured(tmp_path: Path) -> None:
-    """And learns what it learns without a graph."""
-    head = write_example(tmp_path / "head")
-    data = {"rig": "ict", "rig_options": {"path": str(head)}, "identity": {"shape": [1.5, 0.0]}}
-    found = []
-    for graphs in (True, False):
-        run = trainer(
-            tmp_path / str(graphs),
-            graphs,
-            data=data | {"name": "synthetic", "width": 96, "height": 96, "timesteps": 4, "test_timesteps": 1},
-            rig={"train_identity": True},
-            rate={"rig.shape": 1e-2},
-        )
-        captured = 0
-        while run.images < run.length:
-            run.step()
-            captured += run._captured is not None and run._captured.captured
-        if graphs:
-            assert run._captured is not None
-            assert run._captured.failure is None
-        assert (captured > 40) == graphs
-        found.append(run.avatar.identity["shape"].detach().cpu())
-        run.feed.close()
-    mine, reference = found
-    assert float((reference - torch.tensor([1.5, 0.0])).abs().max()) > 0.01
-    torch.testing.assert_close(mine, reference, atol=5e-3, rtol=0.0)
-
-
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_step_does_not_wait(tmp_path: Path) -> None:
     """Between two looks a replayed step never waits for the GPU."""
-    run = trainer(tmp_path, True, images=4000, densifier={"name": "adaptive", "start": 4000})
+    run = small_training(tmp_path, True, images=4000, densifier={"name": "adaptive", "start": 4000})
     run.feed.prefetch(run.order.views)
     for _ in range(41):
         run.step()
@@ -368,7 +321,7 @@ def test_a_step_does_not_wait(tmp_path: Path) -> None:
 
 def test_what_a_graph_cannot_hold_runs_without(tmp_path: Path) -> None:
     """A component that waits for the GPU although it says it does not ends graphs, not the run."""
-    run = trainer(tmp_path, True, images=40)
+    run = small_training(tmp_path, True, images=40)
     component = run.terms[0].component
     inner = type(component).__call__
 
@@ -390,7 +343,7 @@ def test_broken_gradients_stop_the_run(tmp_path: Path) -> None:
     """A NaN in a replayed step is found before a checkpoint is written, and named."""
     from surfhead.core.errors import SurfheadError
 
-    run = trainer(tmp_path, True, images=4000)
+    run = small_training(tmp_path, True, images=4000)
     for _ in range(6):
         run.step()
     with torch.no_grad():
