@@ -25,6 +25,7 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.scene import Scene
+from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.training.observation import Observation, observe
 from surfhead.training.placement import scatter
 from surfhead.training.ranks import ALONE, Ranks
@@ -154,14 +155,16 @@ def settle_hidden(avatar: Avatar) -> None:
 def covering(surfels: Surfels) -> Tensor:
     """(F,) how densely the surfels that stand on each triangle cover it.
 
-    It is c = Σ 2π o s t / A of opacities o and sizes s and t, with A = ½ the area of a triangle in units of
-    its scale squared: at random places they let exp(-c) of the light through.
+    It is c = Σ 2π o s t |n| / A of opacities o, sizes s and t and cosines n of their normals and the
+    triangle's, with A = ½ the area of a triangle in units of its scale squared: at random places they let
+    exp(-c) of the light through that comes straight.
     """
     values = surfels.parameters
+    upright = quaternion_to_matrix(values["quaternion"])[:, 2, 2].abs()
     opacity, size = torch.sigmoid(values["opacity"]).reshape(-1), values["log_scale"].sum(dim=1).exp()
     here = values["offset"].norm(dim=1) < 1.0
     covered = torch.zeros(int(surfels.triangle.max()) + 1, device=opacity.device)
-    return covered.index_add(0, surfels.triangle, 4.0 * math.pi * opacity * size * here)
+    return covered.index_add(0, surfels.triangle, 4.0 * math.pi * opacity * size * upright * here)
 
 
 @torch.no_grad()

@@ -301,6 +301,11 @@ def test_rare_surfels_cover_their_triangle_only_where_it_is_bare() -> None:
     expected = 4.0 * math.pi * torch.sigmoid(torch.tensor(3.0)) * math.exp(-1.8)
     assert float(share[one]) == 0.0
     torch.testing.assert_close(share[other], expected)
+    with torch.no_grad():  # 60 degrees askew they cover half
+        upright = surfels.parameters["quaternion"][0].clone()
+        surfels.parameters["quaternion"][0] = torch.tensor([math.sqrt(0.75), 0.5, 0.0, 0.0])
+        torch.testing.assert_close(covering(surfels)[other], 0.5 * expected)
+        surfels.parameters["quaternion"][0] = upright
     before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
     settle_hidden(avatar)
     settled = surfels.triangle == one
