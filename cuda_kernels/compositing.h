@@ -91,12 +91,15 @@ struct Pixel {
 // Composite one pair (README, equation 8); `alpha` is 0 in lanes that skip it, which leaves them unchanged
 // except for the median, taken under `counts`; depth and m must be finite in every lane (pass the tile's
 // reference and 0 where skipped). The caller has made sure that T (1 - alpha) >= 1e-4.
-template <class T, class Mask, class S>
+// kDistortion: whether to add up the distortion pair by pair; without, it is A D2 - D1^2 at the end.
+template <bool kDistortion = true, class T, class Mask, class S>
 SURFEL_FN void composite(Pixel<T>& p, const Surfel<S>& g, const S* rgb, T alpha, T depth, T m, Mask counts) {
   const T omega = alpha * p.transmittance;
-  const T covered = T(S(1)) - p.transmittance;  // A of the surfels in front
-  // omega (m^2 A + D2 - 2 m D1)
-  p.distortion = fused(omega, fused(m, fused(m, covered, T(S(-2)) * p.d1), p.d2), p.distortion);
+  if (kDistortion) {
+    const T covered = T(S(1)) - p.transmittance;  // A of the surfels in front
+    // omega (m^2 A + D2 - 2 m D1)
+    p.distortion = fused(omega, fused(m, fused(m, covered, T(S(-2)) * p.d1), p.d2), p.distortion);
+  }
   const T om = omega * m;
   p.d1 = p.d1 + om;
   p.d2 = fused(om, m, p.d2);

@@ -163,7 +163,7 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
       const Surfel<float>& surfel = record.surfel;
       const int2 name = staged.name(i);
       const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + surfel.x, pixel.y + surfel.y);
-      const float offset = surfel.z_low + depth_offset(surfel, hit);
+      const float offset = pair_offset(surfel, hit);
       const float depth = surfel.z + offset;
       const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
       const bool counts = weight.counts && name.y < after;

@@ -3,26 +3,30 @@
 
 #include "launch.h"
 
-// A footprint about its absolute centre, as it is stored between the kernels: all passes that enumerate
-// tiles read these very numbers, so that they agree on every tile.
+// A footprint about its absolute centre, as it is stored between the kernels, in the last parts of a record: all passes
+// that enumerate tiles read these very numbers, so that they agree on every tile.
 struct StoredFootprint {
   float x, y;
   Footprint<float> shape;
 };
 
-__device__ __forceinline__ void pack(const StoredFootprint& f, float4* out) {
+__device__ __forceinline__ void pack(const StoredFootprint& f, float4* record) {
+  float4* out = record + kFootprint;
   out[0] = make_float4(f.x, f.y, f.shape.ex, f.shape.ey);
   out[1] = make_float4(f.shape.whole ? -1.0f : f.shape.sxx, f.shape.sxy, f.shape.syy, f.shape.disc);
 }
 
-__device__ __forceinline__ StoredFootprint unpack_footprint(const float4* in) {
-  const float4 a = in[0], b = in[1];
+__device__ __forceinline__ StoredFootprint unpack_footprint(float4 a, float4 b) {
   StoredFootprint f;
   f.x = a.x, f.y = a.y;
   f.shape.ex = a.z, f.shape.ey = a.w;
   f.shape.whole = b.x < 0.0f;
   f.shape.sxx = b.x, f.shape.sxy = b.y, f.shape.syy = b.z, f.shape.disc = b.w;
   return f;
+}
+
+__device__ __forceinline__ StoredFootprint unpack_footprint(const float4* record) {
+  return unpack_footprint(record[kFootprint], record[kFootprint + 1]);
 }
 
 // The first and last tile row that the footprint may touch; last < first where it misses the picture.
@@ -86,5 +90,41 @@ __device__ __forceinline__ uint32 patch_mask(const TileRun& run, int tile_x) {
       const int column = 2 * tile_x + c;
       if (column >= run.first_patch[r] && column <= run.last_patch[r]) mask |= 1u << (2 * r + c);
     }
+  return mask;
+}
+
+__device__ __forceinline__ float saturated(float x) {  // to [0, 1]; 0 for NaN
+#if defined(__CUDA_ARCH__)
+  return __saturatef(x);
+#else
+  return fminf(fmaxf(x, 0.0f), 1.0f);
+#endif
+}
+
+// Which pixels of a patch a footprint may touch, bit 8 row + column; `x` and `y` lead from its centre to the patch's
+// first pixel. As conservative as footprint_span, but row by row, at the heights of the pixels' centres.
+__device__ __forceinline__ uint32 pixel_mask(const Footprint<float>& f, float x, float y) {
+  if (f.whole) return kAllLanes;
+  constexpr float kScale = 1.0f / kPatchWidth;  // columns as parts of the patch, so that what is outside saturates
+  constexpr float kSlack = 0.02f;
+  const float hx = rough_root(f.sxx), hy = rough_root(fmaxf(f.syy, 0.0f));
+  const float slope = f.syy > 1e-12f ? f.sxy * reciprocal(f.syy) : 0.0f;
+  const float chord = kScale * rough_root(fmaxf(fused(-f.sxy, slope, f.sxx), 0.0f));
+  const float inverse = reciprocal((hy + kSlack) * (hy + kSlack)), disc = kScale * (f.disc + kSlack);
+  const float widen = kScale * (kSlack + 1e-3f * (hx + hy)), start = kScale * x;
+  const float middle = kScale * f.ex, lean = kScale * slope;
+  uint32 mask = 0;
+#pragma unroll
+  for (int row = 0; row < kPatchHeight; ++row) {
+    const float dy = kScale * y + kScale * float(row), t = (y - f.ey) + float(row);
+    // roots of what is negative, where the row misses the shape, are NaN, which the extremes pass over
+    const float half = rough_root(fused(-dy, dy, disc * disc));
+    const float root = rough_root(fused(-(t * t), inverse, 1.0f)), centre = fused(lean, t, middle);
+    const float left = fminf(fused(-chord, root, centre), -half), right = fmaxf(fused(chord, root, centre), half);
+    // the first column inside, and the one after the last
+    const int first = int(ceilf(float(kPatchWidth) * saturated(left - (widen + start))));
+    const int after = int(float(kPatchWidth) * saturated(right + (widen - start + kScale)));
+    mask |= uint32(max((1 << after) - (1 << first), 0)) << (kPatchWidth * row);
+  }
   return mask;
 }

@@ -1,59 +1,55 @@
 // Forward compositing: equations 3 and 6 to 9 of README.md; reference twin: the compositing loop of the
-// rasterizer `torch`. One block a tile; each warp draws its own patch of 8x4 pixels and walks only the
-// entries whose footprint touches that patch, without waiting for the other warps.
-#include "patches.h"
+// rasterizer `torch`. One block a tile; each warp draws its own patch of 8x4 pixels from the entries whose footprint
+// touches that patch, without waiting for the other warps, and each pixel walks only the surfels that touch it: of a
+// patch's pixels a surfel touches four in ten.
+#include "windows.h"
 
 namespace {
 
 __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int patch, const uint32* list,
-                                                int stride, int count, Staged* block) {
-  constexpr int kRun = 8;  // surfels between two looks whether every pixel is done
+                                                int stride, int count, Window* block) {
   const PatchPixel pixel = patch_pixel(p, tile, patch);
-  const Stage staged(block);
+  Window& window = block[threadIdx.x >> 5];
   Pixel<float> state{};
   state.transmittance = 1.0f;
-  // A pixel that takes no more has no number for a place: no pair counts there, without a question in the loop.
-  const float nowhere = __uint_as_float(0x7fffffffu);
-  float x = pixel.inside ? pixel.x : nowhere;
+  bool open = pixel.inside;  // takes more
   int after = count, median_place = -1;
   // the distortion is counted from the depth of the pixel's first pair; m = scale (depth - reference)/depth
   float reference = 1.0f, scale = 0.0f;
 
-  const int lane = threadIdx.x & 31;
-  uint32 upcoming = list_entry(list, stride, lane, count);  // a stage ahead, so that nobody waits for it
-  for (int base = 0; base < count; base += 32) {
-    if (!__any_sync(kAllLanes, x == x)) break;
-    const uint32 entry = upcoming;
-    upcoming = list_entry(list, stride, base + 32 + lane, count);
-    const int staged_count = stage(p, pixel, entry, base + lane, block);
-    int median = -1;  // of this stage's pairs
-    for (int first = 0; first < staged_count; first += kRun) {
-      const int end = min(first + kRun, staged_count);
-      for (int i = first; i < end; ++i) {
-        Record record = staged.record(i);
-        const Surfel<float>& surfel = record.surfel;
-        const Hit<float, bool> hit = intersect<bool>(surfel, x + surfel.x, pixel.y + surfel.y);
-        const float offset = surfel.z_low + depth_offset(surfel, hit);
-        const float depth = surfel.z + offset;
-        const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
-        if (!weight.counts) continue;
-        if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
-          x = nowhere;
-          after = staged.name(i).y;
-          continue;
-        }
-        if (scale == 0.0f) {  // the first
-          reference = depth;
-          scale = float(kDistortionScale) * reciprocal(depth);
-        }
-        const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
-        if (state.transmittance > float(kMedianTransmittance)) median = i;
-        staged.complete(i, record);
-        composite(state, surfel, record.rgb, weight.alpha, depth, m, true);
+  Reader reader(list, stride, count, pixel.patch);
+  while (__any_sync(kAllLanes, open)) {
+    int2 item;
+    const int taken = reader.take(window.queue, item);
+    if (taken == 0) break;
+    const uint32 touching = transposed(stage(p, pixel, item, taken, window));
+    __syncwarp();
+    int median = -1;  // of this window's surfels
+    for (uint32 mine = open ? touching : 0u; mine;) {
+      const int slot = 31 - __clz(int(mine));
+      mine ^= 1u << slot;
+      Record record = window.record(slot);
+      const Surfel<float>& surfel = record.surfel;
+      const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + surfel.x, pixel.y + surfel.y);
+      const float offset = pair_offset(surfel, hit);
+      const float depth = surfel.z + offset;
+      const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
+      if (!weight.counts) continue;
+      if (state.transmittance - weight.alpha * state.transmittance < float(kTransmittanceMin)) {
+        open = false;
+        after = window.place(slot);
+        break;
       }
-      if (!__any_sync(kAllLanes, x == x)) break;
+      if (scale == 0.0f) {  // the first
+        reference = depth;
+        scale = float(kDistortionScale) * reciprocal(depth);
+      }
+      const float m = relative_m((surfel.z - reference) + offset, depth, 1.0f, scale);
+      if (state.transmittance > float(kMedianTransmittance)) median = slot;
+      window.complete(slot, record);
+      composite<false>(state, surfel, record.rgb, weight.alpha, depth, m, true);
     }
-    if (median >= 0) median_place = staged.name(median).y;
+    if (median >= 0) median_place = window.place(median);
     __syncwarp();
   }
   if (!pixel.inside) return;
@@ -68,30 +64,34 @@ __device__ __forceinline__ void composite_patch(const Launch& p, int tile, int p
   p.alpha[at] = alpha;
   p.depth[at] = alpha > 0.0f ? state.depth / alpha : 0.0f;
   p.median_depth[at] = state.median;
-  p.distortion[at] = state.distortion;
+  // equation 9 summed over all pairs: their weighted variance
+  p.distortion[at] = greater(fused(alpha, state.d2, -(state.d1 * state.d1)), 0.0f);
   p.pixel_sums[at] = make_float4(state.transmittance, state.d1, state.d2, reference);
   p.pixel_places[at] = make_int2(after, median_place);
 }
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) composite_tiles(const Launch p) {
-  __shared__ Staged staged[kBlockWarps];
+// Blocks of a multiprocessor that the registers must suffice for: 64 a thread.
+constexpr int kResident = 16;
+
+extern "C" __global__ void __launch_bounds__(32 * kBlockWarps, kResident) composite_tiles(const Launch p) {
+  __shared__ Window windows[kBlockWarps];
   const int work = blockIdx.x * kBlockWarps + (threadIdx.x >> 5), tile = work / kPatches;
   const int begin = p.offsets[tile], end = p.offsets[tile + 1];
   if (end > p.capacity) return;
-  composite_patch(p, tile, work % kPatches, p.entries + begin, 1, end - begin, staged);
+  composite_patch(p, tile, work % kPatches, p.entries + begin, 1, end - begin, windows);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) composite_spilled_tiles(const Launch p) {
-  __shared__ Staged staged[kPatches];
+  __shared__ Window windows[kPatches];
   __shared__ uint64 chunk[kSortChunk];
   __shared__ int counter;
   uint64* keys = p.keys + size_t(blockIdx.x) * p.surfels;
   const int tiles = p.views * p.tiles_x * p.tiles_y;
   for (int tile = first_spilled_tile(p) + blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int count = build_list(p, tile, keys, &counter, chunk);
-    composite_patch(p, tile, threadIdx.x >> 5, reinterpret_cast<const uint32*>(keys), 2, count, staged);
+    composite_patch(p, tile, threadIdx.x >> 5, reinterpret_cast<const uint32*>(keys), 2, count, windows);
     __syncthreads();  // before the next tile's list overwrites this one
   }
 }

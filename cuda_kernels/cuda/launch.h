@@ -19,7 +19,10 @@ constexpr int kPatches = 8;     // of a tile
 constexpr int kBlockWarps = 2;  // patches of a compositing block; mirrored in cuda_rasterizer.py
 constexpr int kThreads = 256;   // of the other kernels' blocks
 constexpr uint32 kAllLanes = 0xffffffffu;
-constexpr int kRecord = 5;      // float4s of one projected surfel
+constexpr int kRecord = 8;      // float4s of one projected surfel: a line of the cache
+constexpr int kSurfelParts = 5;  // of them: the surfel and its colour
+constexpr int kFootprint = 5;    // the first of its footprint's two; the last holds nothing
+constexpr int kParts = 7;        // that hold anything
 constexpr int kGradients = 20;  // floats that backward compositing sums for a surfel (backward.cu)
 
 struct Launch {
@@ -33,8 +36,7 @@ struct Launch {
   const float *camera_from_world, *intrinsics, *background;
   const int64* pose_of_view;
   // what forward leaves for backward
-  float4* records;     // (views, surfels, 5)
-  float4* footprints;  // (views, surfels, 2)
+  float4* records;     // (views, surfels, 8)
   uint32* depth_bounds;  // (views, 2) complement of the least, and the greatest, depth's bits
   int* offsets;        // (views * tiles + 1) where each tile's entries begin
   uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch; from the sort on by tile and

@@ -1,5 +1,5 @@
-// What the forward and backward compositing share: a warp's patch of 8x4 pixels and the staging of the
-// surfels that touch it.
+// What the forward and backward compositing share: a warp's patch of 8x4 pixels; and for backward, whose pixels meet a
+// surfel together, the staging of those that touch the patch.
 #pragma once
 
 #include "spilling.h"
@@ -31,9 +31,14 @@ __device__ __forceinline__ PatchPixel patch_pixel(const Launch& p, int tile, int
   return pixel;
 }
 
+// Depth of a pair minus the surfel's rounded depth.
+__device__ __forceinline__ float pair_offset(const Surfel<float>& surfel, const Hit<float, bool>& hit) {
+  return fused(-surfel.z, hit.s * hit.q, surfel.z_low);
+}
+
 // Up to 32 surfels in a warp's shared memory.
 struct Staged {
-  float4 records[32][kRecord];
+  float4 records[32][kSurfelParts];
   int2 names[32];  // index of the surfel; place in the tile's list
 };
 
@@ -54,14 +59,14 @@ struct Stage {
     float4 v;
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                  : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-                 : "r"(address + slot * int(sizeof(float4) * kRecord) + i * int(sizeof(float4))));
+                 : "r"(address + slot * int(sizeof(float4) * kSurfelParts) + i * int(sizeof(float4))));
     return v;
   }
   __device__ __forceinline__ int2 name(int slot) const {
     int2 v;
     asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];"
                  : "=r"(v.x), "=r"(v.y)
-                 : "r"(address + int(sizeof(float4) * kRecord * 32) + slot * int(sizeof(int2))));
+                 : "r"(address + int(sizeof(float4) * kSurfelParts * 32) + slot * int(sizeof(int2))));
     return v;
   }
 #else
@@ -99,7 +104,7 @@ __device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, u
     staged->records[slot][0] =
         make_float4(pixel.first_x - centre.x - centre.z, pixel.first_y - centre.y - centre.w, 0.0f, 0.0f);
 #pragma unroll
-    for (int i = 1; i < kRecord; ++i) staged->records[slot][i] = record[i];
+    for (int i = 1; i < kSurfelParts; ++i) staged->records[slot][i] = record[i];
     staged->names[slot] = make_int2(index, place);
   }
   __syncwarp();

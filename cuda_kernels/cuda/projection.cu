@@ -8,8 +8,7 @@
 namespace {
 
 struct Block {
-  float4 records[kThreads][kRecord];
-  float4 footprints[kThreads][2];
+  float4 records[kThreads][kParts];
   int row_starts[kThreads];  // tile rows of the surfels before
   int first_rows[kThreads];
   bool seen[kThreads];
@@ -51,7 +50,7 @@ __device__ __forceinline__ float project_surfel(const Launch& p, int view, int n
   stored.shape = footprint;
   stored.shape.sxx = whole ? -1.0f : greater(footprint.sxx, 0.0f);
   stored.shape.whole = whole;
-  pack(stored, block.footprints[threadIdx.x]);
+  pack(stored, block.records[threadIdx.x]);
   return record.surfel.z;
 }
 
@@ -115,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const 
     p.radius[view_start + n] = radius;
   }
   int first_row = 0, last_row = -1;
-  if (seen) tile_rows(unpack_footprint(block.footprints[threadIdx.x]), p, first_row, last_row);
+  if (seen) tile_rows(unpack_footprint(block.records[threadIdx.x]), p, first_row, last_row);
   int rows;
   block.row_starts[threadIdx.x] = block_scan<kThreads / 32>(max(last_row - first_row + 1, 0), block.sums[0], rows);
   block.first_rows[threadIdx.x] = first_row;
@@ -123,11 +122,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const 
 
   // through shared memory, so that neighbouring threads write neighbouring words
   float4* records = p.records + kRecord * (view_start + first);
-  for (int i = threadIdx.x; i < kThreads * kRecord; i += kThreads)
-    if (block.seen[i / kRecord]) records[i] = block.records[i / kRecord][i % kRecord];
-  float4* footprints = p.footprints + 2 * (view_start + first);
-  for (int i = threadIdx.x; i < kThreads * 2; i += kThreads)
-    if (block.seen[i / 2]) footprints[i] = block.footprints[i / 2][i % 2];
+  for (int i = threadIdx.x; i < kThreads * kRecord; i += kThreads) {
+    const int owner = i / kRecord, part = i % kRecord;
+    if (part < kParts && block.seen[owner]) records[i] = block.records[owner][part];
+  }
 
   const int tiles = p.tiles_x * p.tiles_y;
   for (int base = 0; base < rows; base += kThreads) {
@@ -138,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 4) project_surfels(const 
     if (item < rows) {
       owner = owner_of_row(block, item);
       tile_y = block.first_rows[owner] + item - block.row_starts[owner];
-      const StoredFootprint f = unpack_footprint(block.footprints[owner]);
+      const StoredFootprint f = unpack_footprint(block.records[owner]);
       run = tile_run(outline(f.shape), f, p, tile_y);
       count = max(run.last - run.first + 1, 0);
     }

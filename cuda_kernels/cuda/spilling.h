@@ -32,7 +32,7 @@ __device__ inline int build_list(const Launch& p, int tile, uint64* keys, int* c
   for (int n = threadIdx.x; n < p.surfels; n += blockDim.x) {
     const size_t at = size_t(view) * p.surfels + n;
     if (!p.visible[at]) continue;
-    const StoredFootprint f = unpack_footprint(p.footprints + 2 * at);
+    const StoredFootprint f = unpack_footprint(p.records + kRecord * at);
     int first, last;
     tile_rows(f, p, first, last);
     if (tile_y < first || tile_y > last) continue;

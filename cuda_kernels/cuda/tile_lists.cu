@@ -42,7 +42,7 @@ __device__ void scatter_again(const Launch& p) {
   for (int64 at = blockIdx.x * kThreads + threadIdx.x; at < count; at += int64(gridDim.x) * kThreads) {
     if (!p.visible[at]) continue;
     const int view = int(at / p.surfels), index = int(at % p.surfels);
-    const StoredFootprint f = unpack_footprint(p.footprints + 2 * at);
+    const StoredFootprint f = unpack_footprint(p.records + kRecord * at);
     const uint32 depth = surfel_depth_key(p, p.depth_bounds + 2 * view, at);
     const Outline<float> o = outline(f.shape);
     int first, last;

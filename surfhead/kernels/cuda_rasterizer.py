@@ -33,8 +33,7 @@ from surfhead.kernels.doors import measure
 TILE = 16
 PATCHES = 8  # of a tile
 BLOCK_WARPS = 2  # kBlockWarps of cuda_kernels/cuda/launch.h
-RECORD_BYTES = 80
-FOOTPRINT_BYTES = 32
+RECORD_BYTES = 128
 ENTRY_BYTES = 28  # in `entries`, `places` and `keys`
 SCAN_THREADS = 1024  # kScanThreads of cuda_kernels/cuda/tile_lists.cu
 SCATTER_BLOCKS = 2048  # enough to fill any GPU; each takes many entries
@@ -44,7 +43,7 @@ MAX_SPILL_BLOCKS = 128
 
 _POINTERS = (
     "mean", "tangents", "normal", "opacity", "colour", "camera_from_world", "intrinsics", "background",
-    "pose_of_view", "records", "footprints", "depth_bounds", "offsets", "entries", "pixel_sums",
+    "pose_of_view", "records", "depth_bounds", "offsets", "entries", "pixel_sums",
     "pixel_places", "reserved", "found_bounds", "counts", "places", "keys", "needed", "rgb", "alpha",
     "normal_map", "depth", "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha",
     "g_normal_map", "g_depth", "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents",
@@ -78,7 +77,6 @@ class Layout:
     """Where the parts of the tensor that forward leaves for backward begin, in bytes."""
 
     records: int
-    footprints: int
     depth_bounds: int
     offsets: int
     entries: int
@@ -93,7 +91,6 @@ def state_layout(views: int, surfels: int, height: int, width: int, capacity: in
     pixels = views * height * width
     sizes = (
         RECORD_BYTES * views * surfels,
-        FOOTPRINT_BYTES * views * surfels,
         8 * views,
         4 * (tiles + 1),
         4 * capacity,
@@ -134,8 +131,7 @@ def _point(launch: Launch, tensors: dict[str, Tensor], state: Tensor, layout: La
     for name, tensor in tensors.items():
         setattr(launch, name, tensor.data_ptr())
     base = state.data_ptr()
-    launch.records, launch.footprints = base + layout.records, base + layout.footprints
-    launch.depth_bounds = base + layout.depth_bounds
+    launch.records, launch.depth_bounds = base + layout.records, base + layout.depth_bounds
     launch.offsets, launch.entries = base + layout.offsets, base + layout.entries
     launch.pixel_sums, launch.pixel_places = base + layout.pixel_sums, base + layout.pixel_places
 

@@ -74,12 +74,16 @@ class EmulatedKernels:
 def _library(compiler: str, module: str, names: Mapping[str, str]) -> ctypes.CDLL:
     lines = ['#include "emulator.h"', f'#include "cuda/{module}.cu"']
     lines += [f"EMULATED({kernel}, {structure})" for kernel, structure in names.items()]
-    text = "\n".join(lines)
-    target = BUILT / f"{module}-{_digest(compiler, text)}.so"
+    return emulated_source(compiler, module, "\n".join(lines))
+
+
+def emulated_source(compiler: str, name: str, text: str) -> ctypes.CDLL:
+    """The library called ``name`` of a C++ source that may include the emulator and the kernels' files."""
+    target = BUILT / f"{name}-{_digest(compiler, text)}.so"
     BUILT.mkdir(parents=True, exist_ok=True)
-    with FileLock(BUILT / f"{module}.lock"):
+    with FileLock(BUILT / f"{name}.lock"):
         if not target.exists():
-            for old in BUILT.glob(f"{module}-*.so"):
+            for old in BUILT.glob(f"{name}-*.so"):
                 old.unlink()
             _compile(compiler, text, target)
     return ctypes.CDLL(str(target))

@@ -95,6 +95,10 @@ inline T __shfl_xor_sync(unsigned, T value, int step) {
   return exchange(value, threadIdx.x ^ unsigned(step));
 }
 template <class T>
+inline T __shfl_sync(unsigned, T value, int lane) {
+  return exchange(value, (threadIdx.x & ~31u) + (unsigned(lane) & 31u));
+}
+template <class T>
 inline T __shfl_up_sync(unsigned, T value, int step) {
   const unsigned lane = threadIdx.x & 31u;
   return exchange(value, lane >= unsigned(step) ? threadIdx.x - unsigned(step) : threadIdx.x);
