@@ -348,6 +348,7 @@ def refusals(target: Target, count: int) -> int:
     before = signal.signal(signal.SIGPROF, late)
     try:
         for turn, damaged in enumerate(mutants(good, file.suffix, count)):
+            file.unlink()  # some file systems write out at once what is cut and written anew
             file.write_bytes(damaged)
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
