@@ -297,7 +297,7 @@ def test_another_seed_or_identity_is_another_data_set(scene, tmp_path):
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     written, unwritten = (
-        Synthetic(options(place, timesteps=1, height=16, width=16)).open(None)
+        Synthetic(options(place, timesteps=1, height=16, width=16, detail=1, texels=2)).open(None)
         for place in (tmp_path / "folder", tmp_path / "file")
     )
     assert (unwritten.frame(0).image == written.frame(0).image).all()
