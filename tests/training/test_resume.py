@@ -20,6 +20,7 @@ SETTINGS = (
     *("--set", "densifier.reset_every=50", "--set", "densifier.cull=0.005", "--set", "rig.train=true"),
     *("--set", "data.width=48", "--set", "data.height=48", "--set", "data.timesteps=4"),
     *("--set", "data.test_timesteps=1", "--set", "data.cameras=3"),
+    *("--set", "data.supersampling=1", "--set", "data.detail=1", "--set", "data.texels=2"),
 )
 LAST = "00000060"
 
