@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
+from types import FrameType
+from typing import Any
 
 from surfhead.core.errors import OptionError, UnavailableError
 from surfhead.runs.attached import leave_with_starter
+from surfhead.training.interruption import SAME
 from surfhead.training.ranks import begun, told
 
 LAUNCH = (
@@ -21,6 +29,7 @@ LAUNCH = (
 BAD_INPUT, INTERRUPTED = 2, 130  # as the command line's own
 MOST = 256  # processes; each loads PyTorch
 LEAVE = 120  # seconds for a step in hand and a checkpoint; newer PyTorch's 30 are few on a busy machine
+OWN = "SIGHUP,SIGQUIT"  # what torchrun's agent still hears itself
 LATER = 30.0  # seconds for the first process to word an error that all meet; its end is theirs
 SOON = 3.0  # the same for what one met alone, on whose end the others may wait
 
@@ -52,8 +61,9 @@ def take_part(main: Callable[[list[str]], int]) -> int:
 def run_together(arguments: Sequence[str], count: int) -> int:
     """Run ``surfhead`` with these arguments in ``count`` processes; the first one displays.
 
-    An interruption is passed on once, and the processes have two minutes to leave a checkpoint. Where one
-    fails the others are ended, and what it said is printed.
+    Ctrl-C and SIGTERM are passed on once, as Ctrl-C, and the processes have two minutes to leave a
+    checkpoint; asked again later they are ended. Where one fails the others are ended, and what it said is
+    printed.
 
     Returns:
         An exit code.
@@ -88,8 +98,11 @@ def run_together(arguments: Sequence[str], count: int) -> int:
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(folder, dict.fromkeys(range(1, count), Std.ALL)),
         )
+        if any(field.name == "signals_to_handle" for field in dataclasses.fields(LaunchConfig)):
+            config.signals_to_handle = OWN  # older PyTorch hears all itself
         try:
-            elastic_launch(config, sys.executable)("-u", "-c", LAUNCH, *arguments)
+            with _asking_once(SignalException):
+                elastic_launch(config, sys.executable)("-u", "-c", LAUNCH, *arguments)
         except ChildFailedError as failure:
             worded = failure.failures.get(0)
             if worded is not None and worded.exitcode == BAD_INPUT:
@@ -108,6 +121,31 @@ def run_together(arguments: Sequence[str], count: int) -> int:
         except SignalException:
             return INTERRUPTED
     return 0
+
+
+@contextmanager
+def _asking_once(passed_on: Callable[[str, signal.Signals], BaseException]) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM reach the processes as SIGINT, and a later one end them.
+
+    Torchrun's agent sends the processes the signal that the exception ``passed_on`` names. Left to itself it
+    sends them SIGTERM, at which they end at once, for a SIGTERM and for any second signal, such as the one
+    that `timeout -s INT` sends to the group after the first to the process.
+    """
+    asked: list[float] = []
+
+    def ask(number: int, stack: FrameType | None) -> None:
+        asked.append(monotonic())
+        if len(asked) == 1 or asked[-1] - asked[0] > SAME:
+            raise passed_on(f"asked to end by signal {number}", signal.SIGINT)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _said(folder: Path, number: int) -> str:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -32,6 +29,7 @@ from surfhead.data.feed import Feed, Order
 from surfhead.files.given import made_by
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
+from surfhead.training.interruption import Interruption
 from surfhead.training.optimiser import Optimiser
 from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import finish
@@ -104,13 +102,13 @@ class Trainer:
         self._record = record
         self._captured = CapturedWork(self._learn) if self._capturable() else None
         self._steps = 0
-        self._whole, self._interrupted = True, False
+        self._whole, self.interruption = True, Interruption(ranks)
         self._kept = 0  # images of the newest checkpoint
 
     @property
     def interrupted(self) -> bool:
         """Whether the run was asked to end after this step."""
-        return self._interrupted
+        return self.interruption.asked
 
     # ---- one step --------------------------------------------------------------------------------
 
@@ -274,7 +272,7 @@ class Trainer:
         occasions = (config.evaluate, config.checkpoint, config.export)
         evaluate, save, export = (when.within(self.length) for when in occasions)
         self.events.tell("run_started", run=self)
-        restore = self._catch_interrupts()
+        restore = self.interruption.catch()
         try:
             self.ranks.begin([value for _, value in self.optimiser.named()])
             if self.images == 0 and 0 in config.evaluate.at:
@@ -311,7 +309,8 @@ class Trainer:
             self.ranks.wait()
         except KeyboardInterrupt as interruption:
             error = interruption
-            if self._whole:  # half a step is not a state to continue from; the last checkpoint is
+            # half a step is not a state to continue from; the last checkpoint is
+            if self._whole and not self.interruption.alone:
                 self.save()
             raise
         except BaseException as failure:
@@ -327,26 +326,8 @@ class Trainer:
 
     def _asked_to_end(self) -> bool:
         """Whether to end after this step; processes that train together end after the same one."""
-        if self.ranks.count > 1 and (self._steps % READ_BACK == 0 or self.avatar.device.type == "cpu"):
-            self._interrupted = self.ranks.any(self._interrupted)
-            return self._interrupted
-        return self._interrupted and self.ranks.count == 1
-
-    def _catch_interrupts(self) -> Callable[[], object]:
-        """Let the first Ctrl-C (or SIGTERM) end the run after the step in hand; gives what undoes it."""
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None
-
-        def note(number: int, stack: FrameType | None) -> None:
-            if self._interrupted:
-                self._whole = self._whole and self.ranks.count == 1  # the others are elsewhere
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        # those that train together are ended by SIGTERM where one fails: nobody is left to agree with
-        numbers = (signal.SIGINT,) if self.ranks.count > 1 else (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, note) for number in numbers}
-        return lambda: [signal.signal(number, handler) for number, handler in before.items()]
+        look = self._steps % READ_BACK == 0 or self.avatar.device.type == "cpu"
+        return (look or self.ranks.count == 1) and self.interruption.agreed()
 
     # ---- checkpoints -----------------------------------------------------------------------------
 

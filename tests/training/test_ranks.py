@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -12,14 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.launcher.api import LaunchConfig
 
 from surfhead.cli import main
 from surfhead.core.errors import SurfheadError
 from surfhead.runs import launch
 from surfhead.training import checkpoint, ranks
+from surfhead.training.interruption import SAME
 from surfhead.training.ranks import ALONE
 from tests import warm
-from tests.training import dying
+from tests.training import dying, signalled
 from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
@@ -29,6 +32,8 @@ WORDS = (
     *("--regularizer", "scale=0", "--regularizer", "offset=0", "--regularizer", "normal_length=0"),
 )
 SLOW = ("--set", "checkpoint.every=0", "--set", "densifier.start=100000")  # nothing but steps
+
+TRANSLATED = any(field.name == "signals_to_handle" for field in dataclasses.fields(LaunchConfig))
 
 
 def free_port() -> int:
@@ -111,7 +116,7 @@ def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None
 
 
 def test_interrupted_together(tmp_path: Path) -> None:
-    """Ctrl-C ends all after the same step, with a checkpoint."""
+    """Ctrl-C ends all after the same step, with a checkpoint; what a scheduler sends does as well."""
     folder = tmp_path / "run"
     words = [*SETTINGS, *SLOW, "--iterations", "100000", "--processes", "2", "--out", str(folder)]
     words += ["--set", "evaluate.at=[2]", "--set", "evaluate.limit=1"]
@@ -120,11 +125,63 @@ def test_interrupted_together(tmp_path: Path) -> None:
     limit = time.monotonic() + 300
     while not (folder / "eval").exists() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM if TRANSLATED else signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors.decode()
     assert 0 < count(folder) < 100000, errors.decode()[-3000:]
     assert count(folder) % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("moments", "kept"),
+    [
+        ("step,never", 8),
+        ("exchange,exchange", 10),  # the answer was no: it is asked again after the next step
+        ("never,exchange", 10),
+        ("step,save", 8),  # one hears of it from the other first: its own is no second one
+        ("save,step", 8),
+    ],
+)
+def test_an_interruption_counts_whenever_it_comes(moments: str, kept: int, tmp_path: Path) -> None:
+    """And it comes to each process at a moment of its own."""
+    words = ("train", *SETTINGS, *SLOW, "--out", str(tmp_path))
+    for process in start_each(2, *words, program=signalled.PROGRAM, **{signalled.VARIABLE: moments}):
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 130, errors.decode()
+    assert count(tmp_path) == kept
+
+
+def test_signals_are_passed_on_once_as_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once are one request; a later one is a second, at which the agent ends the processes."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.launcher import api
+
+    now = 100.0
+    passed_on: list[int] = []
+    monkeypatch.setattr(launch, "monotonic", lambda: now)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def agent(config: Any, *_: Any) -> Any:
+        def started(*_: Any) -> None:
+            nonlocal now
+            if TRANSLATED:
+                assert not {"SIGINT", "SIGTERM"} & set(config.signals_to_handle.split(","))
+            for number, later in (("SIGTERM", 0.0), ("SIGINT", 0.1), ("SIGTERM", 0.1), ("SIGINT", SAME)):
+                now += later
+                try:
+                    os.kill(os.getpid(), getattr(signal, number))
+                except SignalException as heard:
+                    passed_on.append(heard.sigval)
+                else:
+                    passed_on.append(0)
+            raise SignalException("", signal.SIGINT)
+
+        return started
+
+    monkeypatch.setattr(api, "elastic_launch", agent)
+    assert launch.run_together(["train"], 2) == launch.INTERRUPTED
+    assert passed_on == [signal.SIGINT, 0, 0, signal.SIGINT]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 FAILING = """

@@ -73,7 +73,7 @@ class Running:
     def stop(self) -> None:
         if self.thread.is_alive() and hasattr(self.observer, "training"):
             self.observer.training.paused = False  # a run that a test left paused would wait for ever
-        self.trainer._interrupted = True
+        self.trainer.interruption.asked = True
         self.thread.join(300)
         assert not self.thread.is_alive()
 
