@@ -8,7 +8,6 @@ colour. Normals and depth are the mesh's own. Rays are cast, so nothing of the s
 from __future__ import annotations
 
 import copy
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -28,7 +27,6 @@ from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.terminal.bars import watched
 
 BEHIND = 0.01  # metres: less than a head is thick, more than a pixel of a small picture is wide
-ASLANT = math.cos(math.radians(70.0))  # of a normal and the direction to the camera
 TRAINING_VIEWS = 96  # pictures the colours are averaged over; more change the means by less than a grey level
 THREADS = 16  # at most, that cast rays: each holds some hundred bytes a pixel
 
@@ -47,8 +45,6 @@ class TriangleBaseline:
         coloured: (F,) bool: some pixel met the triangle.
         shown: (F,) in how many of the pictures looked at the triangle is in sight, as a share of them: its
             middle lies no further behind the first surface on its pixel than ``BEHIND``.
-        faced: (F,) the same of those pictures that do not show it aslant: its normal is at most 70 degrees
-            from the direction to the camera.
     """
 
     def __init__(
@@ -67,24 +63,23 @@ class TriangleBaseline:
         self.triangles = rig.rest().topology.triangles.cpu()
         count = len(self.triangles)
         total, hits = np.zeros((3, count)), np.zeros(count)
-        shown, faced = torch.zeros(count), torch.zeros(count)
+        shown = torch.zeros(count)
         chosen = scene.views.of("train") if views is None else views
         looked = spread(chosen, TRAINING_VIEWS).tolist()
         with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
             try:
                 seen = pool.map(self._look, looked)
-                for colour, met, in_sight, straight in watched(seen, "Colouring the bare mesh", len(looked)):
+                for colour, met, in_sight in watched(seen, "Colouring the bare mesh", len(looked)):
                     total += colour
                     hits += met
                     shown += in_sight
-                    faced += in_sight & straight
             finally:  # after a failure or an interruption nobody waits for the rest
                 pool.shutdown(wait=True, cancel_futures=True)
         overall = total.sum(1) / max(hits.sum(), 1.0)
         self.coloured = torch.from_numpy(hits > 0)
         mean = np.where(hits > 0, total / np.maximum(hits, 1.0), overall[:, None]) / 255.0
         self.colours = torch.from_numpy(mean.T.astype(np.float32))
-        self.shown, self.faced = shown / max(len(looked), 1), faced / max(len(looked), 1)
+        self.shown = shown / max(len(looked), 1)
 
     def smoothed(self) -> TriangleBaseline:
         """The same colours with interpolated normals; nothing is looked at again."""
@@ -92,8 +87,8 @@ class TriangleBaseline:
         other.smooth = True
         return other
 
-    def _look(self, view: int) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor]:
-        """Of a picture: sums of grey levels (3, F), pixels (F,); what is in sight and what is faced (F,)."""
+    def _look(self, view: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        """Of a picture: sums of grey levels (3, F), pixels (F,) and what is in sight (F,)."""
         caster, vertices = self._caster(view)
         camera = cameras_of(self.scene, [view], "cpu")
         triangle, depth = caster.nearest(camera)
@@ -104,15 +99,8 @@ class TriangleBaseline:
         index, count = triangle[0].numpy()[met], len(self.triangles)
         # whole numbers, so that their order does not matter
         colour = [np.bincount(index, frame.image[..., c][met], count) for c in range(3)]
-        corners = vertices[self.triangles]
-        middle = corners.mean(dim=1)
-        in_sight = _in_sight(middle, camera, depth[0])
-        return (
-            np.stack(colour),
-            np.bincount(index, minlength=count),
-            in_sight,
-            _faced(corners, middle, camera),
-        )
+        in_sight = _in_sight(vertices[self.triangles].mean(dim=1), camera, depth[0])
+        return np.stack(colour), np.bincount(index, minlength=count), in_sight
 
     def _caster(self, view: int) -> tuple[MeshCaster, Tensor]:
         timestep = int(self.scene.views.timestep[view])
@@ -152,15 +140,6 @@ def _in_sight(points: Tensor, cameras: Cameras, met: Tensor) -> Tensor:
     inside = ahead & (column >= 0) & (row >= 0) & (column < cameras.width) & (row < cameras.height)
     depth = met[row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)]
     return inside & (depth > 0) & (z < depth + BEHIND)
-
-
-def _faced(corners: Tensor, middle: Tensor, cameras: Cameras) -> Tensor:
-    """(F,) bool: the normal of a triangle (F, 3, 3) is not far from the direction to the first camera."""
-    first, second = (corners[:, i] - corners[:, 0] for i in (1, 2))
-    normal = torch.linalg.cross(first, second)
-    towards = cameras.centre[:1].to(middle) - middle
-    cosine = torch.nn.functional.cosine_similarity(normal, towards, dim=1)
-    return cosine.abs() >= ASLANT
 
 
 def evaluate_baseline(

@@ -24,7 +24,7 @@ from surfhead.training.settling import over_mesh
 
 log = logging.getLogger("surfhead")
 SHOWN = 0.03  # of the pictures: a triangle that fewer show, and those aslant, is hidden
-SELDOM = 0.1  # of them: one that fewer show other than aslant is rare
+SELDOM = 0.1  # of them: one that fewer show is rare
 INNER = ("face", "eyeballs", "teeth", "mouth", "tongue")
 SURE = 1000.0  # of a triangle whose pixels were seen, that its neighbours hardly count beside them
 
@@ -85,8 +85,8 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
             head alone where there are masks; hidden ones, and those of triangles too small for any pixel, in
             what the colours round about suggest (``over_mesh``).
         hidden: name the region ``hidden``: surfels of triangles that hardly any training picture shows, but
-            those of ``INNER`` regions, which come into sight as a face moves. Those that a few more show,
-            or many only aslant, are the region ``rare``.
+            those of ``INNER`` regions, which come into sight as a face moves. Those that a few more show
+            are the region ``rare``.
 
     Raises:
         UnavailableError: colours are wanted, and rays cannot be cast.
@@ -106,7 +106,7 @@ def look_at_data(avatar: Avatar, scene: Scene, views: np.ndarray, colours: bool,
         log.warning("What no training picture shows is not told from the rest: %s", error)
         return
     topology = avatar.rig.rest().topology.to("cpu")
-    dark, seldom = bare.shown < SHOWN, bare.faced < SELDOM
+    dark, seldom = bare.shown < SHOWN, bare.shown < SELDOM
     for region in INNER:
         inner = topology.regions.get(region, torch.zeros_like(dark))
         dark, seldom = dark & ~inner, seldom & ~inner

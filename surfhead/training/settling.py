@@ -17,6 +17,7 @@ Two estimates, both the mean of a Gaussian posterior, that leave alone what the 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -25,7 +26,10 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.scene import Scene
+from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.geometry import quaternion_to_matrix
+from surfhead.measuring.evaluation import spread
+from surfhead.terminal.bars import watched
 from surfhead.training.observation import Observation, observe
 from surfhead.training.placement import scatter
 from surfhead.training.ranks import ALONE, Ranks
@@ -38,6 +42,9 @@ COVERING = 0.6  # times the size at the start: surfels of a triangle together le
 LARGEST = 0.45  # of a hidden surfel, in units of its triangle
 BARE = 0.2  # share of the light: a rare triangle whose surfels let more through may count as hidden,
 MEAGRE = 0.3  # if they cover it less than this times what covers the median triangle
+HARM = 0.03  # of a triangle's surfels: a pixel's squared error where all channels are off by a tenth
+VISIBLE = 0.2  # pixels of those pictures, as ω² counts them
+PICTURES = 24  # that are asked whether they got worse
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
 
@@ -48,7 +55,8 @@ def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, r
     Of processes that train together the first one does it for all.
     """
     if ranks.first:
-        settle_hidden(avatar)
+        before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
+        put_back(avatar, scene, views, before, settle_hidden(avatar))
         if tie:
             settle(avatar, scene, views)
         else:
@@ -108,7 +116,7 @@ def settle_directions(avatar: Avatar, seen: Observation) -> None:
 
 
 @torch.no_grad()
-def settle_hidden(avatar: Avatar) -> None:
+def settle_hidden(avatar: Avatar) -> Tensor:
     """Give surfels of the region ``hidden``, which hardly a training picture shows, what is seen round.
 
     What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
@@ -121,6 +129,9 @@ def settle_hidden(avatar: Avatar) -> None:
 
     Beside them, surfels of the region ``rare`` do the same where they leave their triangle bare: the few
     pictures that show it are aslant, and what covers for what there is a hole from straight behind.
+
+    Returns:
+        (M,) int64, the surfels that were changed.
     """
     surfels = avatar.surfels
     nothing = surfels.triangle.new_zeros(0)
@@ -130,7 +141,7 @@ def settle_hidden(avatar: Avatar) -> None:
         enough = (MEAGRE * covered[covered > 0].nanmedian()).clamp_max(-math.log(BARE))
         hidden = torch.cat((hidden, rare[covered[surfels.triangle[rare]] < enough]))
     if len(hidden) in (0, len(surfels)):
-        return
+        return nothing
     known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
     sizes, host = surfels.parameters["log_scale"], surfels.triangle
     settle_neighbours(avatar, known, torch.sigmoid(surfels.parameters["opacity"]) * known)
@@ -149,6 +160,60 @@ def settle_hidden(avatar: Avatar) -> None:
     _, places, _ = scatter(avatar.rig.rest(), counts.cpu(), torch.Generator().manual_seed(0))
     order = host[hidden].argsort(stable=True)
     surfels.parameters["offset"][hidden[order]] = places.to(sizes)
+    return hidden
+
+
+def put_back(
+    avatar: Avatar, scene: Scene, views: np.ndarray, before: Mapping[str, Tensor], changed: Tensor
+) -> None:
+    """Give changed surfels that make training pictures worse their former values, a triangle's together.
+
+    At an outline, pictures show a little of what is hidden, and may show that it is not there. How much of
+    the pictures' squared error a surfel brings is, to first order, its derivative by a factor of the opacity.
+    It counts where surfels make up part of a pixel at all: what little shines through what lies before them,
+    for which that made up in training, is no reason to leave a hole.
+
+    Args:
+        avatar: changed in place.
+        scene, views: what it was trained on.
+        before: name -> (N, ...) former values of all surfels.
+        changed: (M,) int64 which of them have others now.
+    """
+    if not len(changed):
+        return
+    surfels = avatar.surfels
+    chosen = spread(np.asarray(views), PICTURES)
+    harm = torch.zeros(len(surfels), device=avatar.device)
+    for view in watched(chosen, "Looking at what was hidden", len(chosen)):
+        harm += _harm(avatar, scene, int(view))
+    host = surfels.triangle[changed]
+    own = torch.stack((harm, observe(avatar, scene, chosen, PICTURES, directions=False).weight), dim=1)
+    whole = own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own[changed])[host]
+    back = changed[(whole[:, 0] > HARM) & (whole[:, 1] > VISIBLE)]
+    with torch.no_grad():
+        for name, value in surfels.parameters.items():
+            value[back] = before[name][back]
+
+
+def _harm(avatar: Avatar, scene: Scene, view: int) -> Tensor:
+    """(N,) how much of a picture's squared error, summed over pixels and channels, each surfel brings."""
+    device = avatar.device
+    first = torch.zeros(1, dtype=torch.int64, device=device)
+    timestep = first + int(scene.views.timestep[view])
+    behind = background_of(scene)[None].to(device)
+    truth = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).to(behind) / 255.0
+    factor = torch.ones(len(avatar.surfels), device=device, requires_grad=True)
+    with torch.enable_grad():
+        drawn = avatar.draw(
+            cameras_of(scene, [view], device),
+            avatar.poses(timestep),
+            first,
+            behind,
+            paired=True,
+            opacity_scale=factor,
+        )
+        (found,) = torch.autograd.grad((drawn.output.rgb[0] - truth).square().sum(), factor)
+    return found.detach()
 
 
 @torch.no_grad()

@@ -97,27 +97,6 @@ def test_a_share_is_of_the_pictures_looked_at(opened: Opened) -> None:
     assert torch.equal(one, both)
 
 
-def test_what_one_picture_shows_aslant_is_not_faced(opened: Opened) -> None:
-    """Angles from the posed mesh's own normals, in degrees; within 70 counts."""
-    scene = opened.scene
-    avatar = make_avatar(configure(preset="tiny", settings=SETTINGS), scene, torch.device("cpu"))
-    view = scene.views.of("train")[:1]
-    bare = TriangleBaseline(scene, avatar.rig, view)
-    step = int(scene.views.timestep[view[0]])
-    motion = {name: rows[step : step + 1] for name, rows in scene.rig_parameters.items()}
-    corners = avatar.rig(motion).vertices[0].double()[avatar.rig.rest().topology.triangles].numpy()
-    pose = scene.views.camera_from_world[view[0]]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    towards = -pose[:3, :3].T @ pose[:3, 3] - corners.mean(axis=1)
-    cosine = (normal * towards).sum(1) / np.linalg.norm(normal, axis=1) / np.linalg.norm(towards, axis=1)
-    angle = torch.from_numpy(np.degrees(np.arccos(np.abs(cosine).clip(0, 1))))
-    shown = bare.shown == 1
-    assert bool((bare.faced[shown & (angle < 69.9)] == 1).all())
-    assert bool((bare.faced[shown & (angle > 70.1)] == 0).all())
-    assert bool((bare.faced[~shown] == 0).all())
-    assert int((shown & (angle > 70.1)).sum()) > 20
-
-
 def test_a_resumed_run_knows_the_hidden_surfels_too(opened: Opened, tmp_path: Path) -> None:
     config = configure(preset="tiny", settings={**SETTINGS, "regularizers": {"unseen": {"weight": 1e-4}}})
     device = torch.device("cpu")
