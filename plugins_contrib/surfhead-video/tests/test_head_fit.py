@@ -14,7 +14,6 @@ from surfhead_video import windows
 from surfhead_video.fitted_head import TURNED, Detections, Fit, projections, reprojection
 from surfhead_video.head_fit import Priors, Problem, descend, solve, starting_fit
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places, make_rig
-from surfhead_video.masks import MaskMaker
 from surfhead_video.outline import outline_mask
 from surfhead_video.projection_jacobian import jacobian
 from surfhead_video.rig_motion import camera_pose, rig_parameters
@@ -222,16 +221,3 @@ def test_an_outline_is_filled_and_soft() -> None:
     assert mask[distance < 55].min() == 255
     assert mask[distance > 66].max() == 0
     assert 0 < np.mean((mask > 0) & (mask < 255)) < 0.2
-
-
-def test_hair_beyond_the_outline_is_found_by_its_colour() -> None:
-    y, x = np.mgrid[:200, :200]
-    skull, hair = np.hypot(x - 100, y - 100) < 60, np.hypot(x - 100, y - 96) < 68
-    picture = np.full((200, 200, 3), (90, 160, 90), np.uint8)
-    picture[hair] = (50, 30, 20)
-    picture[(np.hypot(x - 100, y - 110) < 45)] = (220, 170, 140)
-    mask = MaskMaker()(picture, np.where(skull, 255, 0).astype(np.uint8))
-    ring = hair & ~skull & (y < 60)
-    assert mask[ring].mean() > 0.75 * 255
-    assert mask[np.hypot(x - 100, y - 98) > 76].max() < 60
-    assert mask[skull & (y < 130)].mean() > 0.97 * 255
