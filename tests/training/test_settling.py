@@ -16,7 +16,7 @@ from surfhead.data.opening import open_scene
 from surfhead.drawing.channels import paint
 from surfhead.maths import harmonics
 from surfhead.runs.configuration import configure
-from surfhead.runs.run import load_avatar
+from surfhead.runs.run import load_avatar, read_config
 from surfhead.training.composition import look_at_data
 from surfhead.training.observation import HALF, Observation, observe
 from surfhead.training.settling import (
@@ -33,8 +33,6 @@ from tests.runs.tiny_run import tiny_avatar
 @pytest.fixture(scope="module")
 def trained(trained_run: Path) -> tuple[Avatar, object]:
     """A small trained avatar and its scene."""
-    from surfhead.runs.run import read_config
-
     return load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
 
 
@@ -370,14 +368,11 @@ def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
     better &= torch.isin(surfels.triangle, surfels.triangle[seen & ~better], invert=True)
     worse = seen & torch.isin(surfels.triangle, surfels.triangle[better], invert=True)
     assert min(int(unseen.sum()), int(better.sum()), int(worse.sum())) > 5
-    right = {name: value.detach().clone() for name, value in raw.items()}
     name = with_role(surfels.specs, BASE_COLOUR)
     assert name is not None
-    with torch.no_grad():  # before: wrong where it gets better
-        raw[name][better] += 3.0
     before = {name: value.detach().clone() for name, value in raw.items()}
+    before[name][better] += 3.0  # wrong where it gets better
     with torch.no_grad():
-        raw[name][better] = right[name][better]
         raw[name][unseen | worse] += 3.0
     after = raw[name].detach().clone()
     changed = torch.nonzero(unseen | worse | better)[:, 0]
