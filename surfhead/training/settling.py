@@ -187,7 +187,7 @@ def put_back(
     for view in watched(chosen, "Looking at what was hidden", len(chosen)):
         harm += _harm(avatar, scene, int(view))
     host = surfels.triangle[changed]
-    own = torch.stack((harm, observe(avatar, scene, chosen, PICTURES, directions=False).weight), dim=1)
+    own = torch.stack((harm, observe(avatar, scene, chosen, limit=PICTURES, directions=False).weight), dim=1)
     whole = own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own[changed])[host]
     back = changed[(whole[:, 0] > HARM) & (whole[:, 1] > VISIBLE)]
     with torch.no_grad():
