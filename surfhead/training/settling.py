@@ -16,6 +16,7 @@ Two estimates, both the mean of a Gaussian posterior, that leave alone what the 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 
@@ -34,6 +35,7 @@ from surfhead.training.observation import Observation, observe
 from surfhead.training.placement import scatter
 from surfhead.training.ranks import ALONE, Ranks
 
+log = logging.getLogger("surfhead")
 STIFFNESS = 0.2  # of Λ, in weights at which a surfel is half known
 COUPLING = 0.05  # μ, relative to a triangle whose surfels are well known
 SOLID = 0.9  # least opacity of a hidden surfel: where light passes, the face is seen from behind
@@ -44,6 +46,7 @@ BARE = 0.2  # share of the light: a rare triangle whose surfels let more through
 MEAGRE = 0.3  # if they cover it less than this times what covers the median triangle
 HARM = 0.03  # of a triangle's surfels: a pixel's squared error where all channels are off by a tenth
 VISIBLE = 0.2  # pixels of those pictures, as ω² counts them
+WORSE = 0.04  # of the pictures' squared error: nothing is covered where it rises by more
 PICTURES = 24  # that are asked whether they got worse
 FLOOR = 1e-6  # of W: a part of the mesh that nothing saw has the mean of all
 CHUNK = 16_384  # surfels whose systems are solved together
@@ -55,8 +58,7 @@ def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, r
     Of processes that train together the first one does it for all.
     """
     if ranks.first:
-        before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
-        put_back(avatar, scene, views, before, settle_hidden(avatar))
+        cover_hidden(avatar, scene, views)
         if tie:
             settle(avatar, scene, views)
         else:
@@ -163,6 +165,37 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     return hidden
 
 
+def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
+    """``settle_hidden``, and ``put_back`` where it may not be; all of it where pictures still get much worse.
+
+    They do after so few steps that much shines through the front, which has made up for what is behind it,
+    and where the head that was tracked is larger than the person's.
+
+    Args:
+        avatar: changed in place.
+        scene, views: what it was trained on.
+
+    Returns:
+        Whether anything stays changed.
+    """
+    parameters = avatar.surfels.parameters
+    before = {name: value.detach().clone() for name, value in parameters.items()}
+    chosen = spread(np.asarray(views), PICTURES)
+    hidden = {"hidden", "rare"} & set(avatar.surfels.regions)
+    error = _squared_error(avatar, scene, chosen) if hidden else 0.0
+    changed = settle_hidden(avatar)
+    if not len(changed):
+        return False
+    put_back(avatar, scene, views, before, changed)
+    if _squared_error(avatar, scene, chosen) <= (1.0 + WORSE) * error:
+        return True
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(before[name])
+    log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
+    return False
+
+
 def put_back(
     avatar: Avatar, scene: Scene, views: np.ndarray, before: Mapping[str, Tensor], changed: Tensor
 ) -> None:
@@ -179,8 +212,6 @@ def put_back(
         before: name -> (N, ...) former values of all surfels.
         changed: (M,) int64 which of them have others now.
     """
-    if not len(changed):
-        return
     surfels = avatar.surfels
     chosen = spread(np.asarray(views), PICTURES)
     harm = torch.zeros(len(surfels), device=avatar.device)
@@ -195,24 +226,30 @@ def put_back(
             value[back] = before[name][back]
 
 
-def _harm(avatar: Avatar, scene: Scene, view: int) -> Tensor:
-    """(N,) how much of a picture's squared error, summed over pixels and channels, each surfel brings."""
+def _squared_error(avatar: Avatar, scene: Scene, views: np.ndarray) -> float:
+    """Of pictures, summed over pixels and channels."""
+    with torch.no_grad():
+        return sum(float(_difference(avatar, scene, int(view)).square().sum()) for view in views)
+
+
+def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:
+    """(H, W, 3) what the avatar draws less the picture; ``factor`` (N,) of the opacities."""
     device = avatar.device
     first = torch.zeros(1, dtype=torch.int64, device=device)
-    timestep = first + int(scene.views.timestep[view])
+    poses = avatar.poses(first + int(scene.views.timestep[view]))
     behind = background_of(scene)[None].to(device)
+    cameras = cameras_of(scene, [view], device)
+    drawn = avatar.draw(cameras, poses, first, behind, paired=True, opacity_scale=factor)
     truth = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).to(behind) / 255.0
-    factor = torch.ones(len(avatar.surfels), device=device, requires_grad=True)
+    return drawn.output.rgb[0] - truth
+
+
+def _harm(avatar: Avatar, scene: Scene, view: int) -> Tensor:
+    """(N,) how much of a picture's squared error, summed over pixels and channels, each surfel brings."""
+    factor = torch.ones(len(avatar.surfels), device=avatar.device, requires_grad=True)
     with torch.enable_grad():
-        drawn = avatar.draw(
-            cameras_of(scene, [view], device),
-            avatar.poses(timestep),
-            first,
-            behind,
-            paired=True,
-            opacity_scale=factor,
-        )
-        (found,) = torch.autograd.grad((drawn.output.rgb[0] - truth).square().sum(), factor)
+        error = _difference(avatar, scene, view, factor).square().sum()
+        (found,) = torch.autograd.grad(error, factor)
     return found.detach()
 
 

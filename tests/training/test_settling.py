@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.data.feed import cameras_of
 from surfhead.data.opening import open_scene
 from surfhead.drawing.channels import paint
@@ -22,7 +21,6 @@ from surfhead.training.observation import HALF, Observation, observe
 from surfhead.training.settling import (
     covering,
     over_mesh,
-    put_back,
     settle_directions,
     settle_hidden,
     settle_neighbours,
@@ -347,45 +345,6 @@ def test_what_training_views_show_stays_when_hidden_surfels_settle(
     settle_hidden(avatar)
     assert change() < min(0.2 * large, 1.5e-3)
     assert float(raw["opacity"].detach()[hidden].median()) > 2.0
-
-
-def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
-    trained: tuple[Avatar, object], trained_run: Path
-) -> None:
-    """Well seen surfels and hidden ones take a wrong colour, other well seen ones the right one."""
-    _, scene = trained
-    avatar = load_avatar(trained_run, device="cpu")
-    surfels, raw = avatar.surfels, avatar.surfels.parameters
-    views = scene.views.of("train")  # type: ignore[attr-defined]
-    look_at_data(avatar, scene, views, colours=False, hidden=True)  # type: ignore[arg-type]
-    unseen = torch.zeros(len(surfels), dtype=torch.bool)
-    unseen[surfels.regions["hidden"]] = True
-    weight = observe(avatar, scene, views, directions=False).weight  # type: ignore[arg-type]
-    seen = weight > weight.quantile(0.98)
-    unseen &= weight < 1e-6
-    better = torch.zeros_like(seen)
-    better[torch.nonzero(seen)[::2, 0]] = True
-    better &= torch.isin(surfels.triangle, surfels.triangle[seen & ~better], invert=True)
-    worse = seen & torch.isin(surfels.triangle, surfels.triangle[better], invert=True)
-    assert min(int(unseen.sum()), int(better.sum()), int(worse.sum())) > 5
-    name = with_role(surfels.specs, BASE_COLOUR)
-    assert name is not None
-    before = {name: value.detach().clone() for name, value in raw.items()}
-    before[name][better] += 3.0  # wrong where it gets better
-    with torch.no_grad():
-        raw[name][unseen | worse] += 3.0
-    after = raw[name].detach().clone()
-    changed = torch.nonzero(unseen | worse | better)[:, 0]
-    put_back(avatar, scene, views, before, changed)  # type: ignore[arg-type]
-    found = raw[name].detach()
-    assert torch.equal(found[unseen], after[unseen])
-    kept = (found == after).flatten(1).all(dim=1)
-    assert float(kept[better].float().mean()) > 0.8
-    back = (found == before[name]).flatten(1).all(dim=1)
-    assert float(back[worse].float().mean()) > 0.8
-    rest = ~(unseen | worse | better)
-    for name, value in raw.items():
-        assert torch.equal(value.detach()[rest], before[name][rest]), name
 
 
 def test_where_all_or_nothing_is_hidden_nothing_changes() -> None:

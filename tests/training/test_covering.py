@@ -1,0 +1,73 @@
+"""What covers hidden surfels stays only where training pictures do not get worse by it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from surfhead.core.parameters import BASE_COLOUR, with_role
+from surfhead.data.opening import open_scene
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.training import settling
+from surfhead.training.composition import look_at_data
+from surfhead.training.observation import observe
+from surfhead.training.settling import cover_hidden, put_back
+
+
+def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
+    trained_run: Path,
+) -> None:
+    """Well seen surfels and hidden ones take a wrong colour, other well seen ones the right one."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, raw = avatar.surfels, avatar.surfels.parameters
+    views = scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    unseen = torch.zeros(len(surfels), dtype=torch.bool)
+    unseen[surfels.regions["hidden"]] = True
+    weight = observe(avatar, scene, views, directions=False).weight
+    seen = weight > weight.quantile(0.98)
+    unseen &= weight < 1e-6
+    better = torch.zeros_like(seen)
+    better[torch.nonzero(seen)[::2, 0]] = True
+    better &= torch.isin(surfels.triangle, surfels.triangle[seen & ~better], invert=True)
+    worse = seen & torch.isin(surfels.triangle, surfels.triangle[better], invert=True)
+    assert min(int(unseen.sum()), int(better.sum()), int(worse.sum())) > 5
+    name = with_role(surfels.specs, BASE_COLOUR)
+    assert name is not None
+    before = {name: value.detach().clone() for name, value in raw.items()}
+    before[name][better] += 3.0  # wrong where it gets better
+    with torch.no_grad():
+        raw[name][unseen | worse] += 3.0
+    after = raw[name].detach().clone()
+    changed = torch.nonzero(unseen | worse | better)[:, 0]
+    put_back(avatar, scene, views, before, changed)
+    found = raw[name].detach()
+    assert torch.equal(found[unseen], after[unseen])
+    kept = (found == after).flatten(1).all(dim=1)
+    assert float(kept[better].float().mean()) > 0.8
+    back = (found == before[name]).flatten(1).all(dim=1)
+    assert float(back[worse].float().mean()) > 0.8
+    rest = ~(unseen | worse | better)
+    for name, value in raw.items():
+        assert torch.equal(value.detach()[rest], before[name][rest]), name
+
+
+@pytest.mark.parametrize("wrongly", [False, True])
+def test_nothing_is_covered_where_pictures_get_much_worse(trained_run: Path, wrongly: bool) -> None:
+    """Of what no picture shows they do not; nor could single triangles be put back where half a face is."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, views = avatar.surfels, scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    surfels.regions.pop("rare")
+    if wrongly:
+        places = avatar.rig.rest().vertices[avatar.rig.rest().topology.triangles].mean(dim=1)
+        surfels.mark("hidden", places[:, 0] > places[:, 0].mean())
+    before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settling, "VISIBLE", math.inf)  # nothing is put back by itself
+        assert cover_hidden(avatar, scene, views) != wrongly
+    same = all(torch.equal(value, before[name]) for name, value in surfels.parameters.items())
+    assert same == wrongly
