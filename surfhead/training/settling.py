@@ -25,8 +25,11 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.surfels import Surfels
+from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
+from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.measuring.evaluation import spread
@@ -184,25 +187,38 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
     changed = settle_hidden(avatar)
     if not len(changed):
         return False
-    put_back(avatar, scene, views, before, changed)
+    try:
+        put_back(avatar, scene, views, before, changed)
+        worse = _visibly_worse(avatar, scene, views, before, changed)
+    except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
+        log.warning("What no training picture shows stays as it was learnt: %s", error)
+        worse = True
+    if worse:
+        with torch.no_grad():
+            for name, value in parameters.items():
+                value.copy_(before[name])
+    return not worse
+
+
+@torch.no_grad()
+def _visibly_worse(
+    avatar: Avatar, scene: Scene, views: np.ndarray, before: Mapping[str, Tensor], changed: Tensor
+) -> bool:
+    """Whether pictures got worse by more than ``WORSE``; arguments as of ``put_back``."""
+    parameters = avatar.surfels.parameters
     chosen = spread(np.asarray(views), PICTURES).tolist()
-    with torch.no_grad():
-        shown = [_share(avatar, scene, view, changed) > SHOWN for view in chosen]
-        after = sum(
-            float(_error(avatar, scene, view)[seen].sum()) for view, seen in zip(chosen, shown, strict=True)
-        )
-        covered = {name: value[changed] for name, value in parameters.items()}
-        for name, value in parameters.items():
-            value[changed] = before[name][changed]
-        errors = [_error(avatar, scene, view) for view in chosen]
-        rise = after - sum(float(error[seen].sum()) for error, seen in zip(errors, shown, strict=True))
-        if rise > WORSE * sum(float(error.sum()) for error in errors):
-            log.info(
-                "What no training picture shows stays as it was learnt: covering it made pictures worse."
-            )
-            return False
-        for name, value in parameters.items():
-            value[changed] = covered[name]
+    shown = [_share(avatar, scene, view, changed) > SHOWN for view in chosen]
+    after = [_error(avatar, scene, view) for view in chosen]
+    covered = {name: value[changed] for name, value in parameters.items()}
+    for name, value in parameters.items():
+        value[changed] = before[name][changed]
+    former = [_error(avatar, scene, view) for view in chosen]
+    for name, value in parameters.items():
+        value[changed] = covered[name]
+    rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
+    if rise <= WORSE * sum(float(error.sum()) for error in former):
+        return False
+    log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
     return True
 
 
@@ -241,25 +257,28 @@ def _error(avatar: Avatar, scene: Scene, view: int) -> Tensor:
     return _difference(avatar, scene, view).square().sum(dim=-1)
 
 
+def _drawn(
+    avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None
+) -> tuple[Rendering, Cameras, Tensor]:
+    """A view as it is drawn, its camera and background (1, 3); ``factor`` (N,) of the opacities."""
+    first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
+    poses = avatar.poses(first + int(scene.views.timestep[view]))
+    cameras, behind = cameras_of(scene, [view], avatar.device), background_of(scene)[None].to(avatar.device)
+    drawn = avatar.draw(cameras, poses, first, behind, paired=True, opacity_scale=factor)
+    return drawn, cameras, behind
+
+
 def _share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> Tensor:
     """(H, W) in [0, 1], how much of each pixel of a view is made up by these surfels (M,)."""
-    cameras = cameras_of(scene, [view], avatar.device)
+    drawn, cameras, behind = _drawn(avatar, scene, view)
     first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
-    behind = torch.zeros(1, 3, device=avatar.device)
-    poses = avatar.poses(first + int(scene.views.timestep[view]))
-    drawn = avatar.draw(cameras, poses, first, behind, paired=True)
     white = torch.zeros_like(drawn.colour.rgb).index_fill_(1, surfels, 1.0)
-    return avatar.rasterizer(drawn.surfels, white, cameras, first, behind).rgb[0, ..., 0]
+    return avatar.rasterizer(drawn.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
 
 
 def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:
     """(H, W, 3) what the avatar draws less the picture; ``factor`` (N,) of the opacities."""
-    device = avatar.device
-    first = torch.zeros(1, dtype=torch.int64, device=device)
-    poses = avatar.poses(first + int(scene.views.timestep[view]))
-    behind = background_of(scene)[None].to(device)
-    cameras = cameras_of(scene, [view], device)
-    drawn = avatar.draw(cameras, poses, first, behind, paired=True, opacity_scale=factor)
+    drawn, _, behind = _drawn(avatar, scene, view, factor)
     truth = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).to(behind) / 255.0
     return drawn.output.rgb[0] - truth
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from surfhead.core.errors import DataError
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
@@ -76,3 +77,20 @@ def test_nothing_is_covered_where_pictures_get_much_worse(trained_run: Path, wro
         assert cover_hidden(avatar, scene, views) != wrongly
     same = all(torch.equal(value, before[name]) for name, value in surfels.parameters.items())
     assert same == wrongly
+
+
+def test_a_picture_that_is_gone_loses_nothing(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views = scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
+
+    def gone(view: int) -> None:
+        raise DataError(f"Picture {view} is gone.", "", "Put it back.")
+
+    monkeypatch.setattr(scene, "frame", gone)
+    assert not cover_hidden(avatar, scene, views)
+    assert "Picture 0 is gone" in caplog.text
+    assert all(torch.equal(value, before[name]) for name, value in avatar.surfels.parameters.items())
