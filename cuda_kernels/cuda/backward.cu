@@ -198,10 +198,10 @@ template <bool kNormal, bool kDepth>
 __device__ __forceinline__ void backward_listed(const Launch& p) {
   __shared__ Staged staged[kBlockWarps];
   __shared__ Waiting waiting[kBlockWarps];
-  const int work = blockIdx.x * kBlockWarps + (threadIdx.x >> 5), tile = work / kPatches;
-  const int begin = p.offsets[tile], end = p.offsets[tile + 1];
+  const Work work = patch_work(p);
+  const int begin = p.offsets[work.tile], end = p.offsets[work.tile + 1];
   if (end > p.capacity) return;
-  backward_patch<kNormal, kDepth>(p, tile, work % kPatches, p.entries + begin, 1, end - begin, staged,
+  backward_patch<kNormal, kDepth>(p, work.tile, work.patch, p.entries + begin, 1, end - begin, staged,
                                   waiting);
 }
 

@@ -77,10 +77,10 @@ constexpr int kResident = 16;
 
 extern "C" __global__ void __launch_bounds__(32 * kBlockWarps, kResident) composite_tiles(const Launch p) {
   __shared__ Window windows[kBlockWarps];
-  const int work = blockIdx.x * kBlockWarps + (threadIdx.x >> 5), tile = work / kPatches;
-  const int begin = p.offsets[tile], end = p.offsets[tile + 1];
+  const Work work = patch_work(p);
+  const int begin = p.offsets[work.tile], end = p.offsets[work.tile + 1];
   if (end > p.capacity) return;
-  composite_patch(p, tile, work % kPatches, p.entries + begin, 1, end - begin, windows);
+  composite_patch(p, work.tile, work.patch, p.entries + begin, 1, end - begin, windows);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads) composite_spilled_tiles(const Launch p) {

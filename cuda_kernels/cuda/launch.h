@@ -39,6 +39,7 @@ struct Launch {
   float4* records;     // (views, surfels, 8)
   uint32* depth_bounds;  // (views, 2) complement of the least, and the greatest, depth's bits
   int* offsets;        // (views * tiles + 1) where each tile's entries begin
+  int* order;          // (views * tiles) each view's tiles, those with the longest lists first
   uint32* entries;     // (capacity) surfel index << 8 | patches of the tile it may touch; from the sort on by tile and
                        // depth, before it in any order
   float4* pixel_sums;  // (views, height, width) transmittance at the end, D1, D2, depth they count from
@@ -48,7 +49,8 @@ struct Launch {
   uint32* found_bounds;  // (views, 2) depth_bounds while they are being found, zeroed
   int* counts;         // (views * tiles) entries of each tile, zeroed
   int4* places;        // (capacity) of each entry that projection left in `entries`: bits of its depth as a double
-                       // (two words), tile of all views, rank among the tile's entries in no particular order
+                       // (two words), tile of all views, rank among the tile's entries in no particular order;
+                       // once scattered, room for merging long lists
   uint64* keys;        // (capacity) depth bits << 32 | entry
   int64* needed;       // entries this call needed; host memory, read by the host whenever it likes
   // outputs
@@ -60,6 +62,11 @@ struct Launch {
   float* surfel_gradients;  // (views, surfels, 20), zeroed
   float *g_mean, *g_tangents, *g_normal, *g_opacity, *g_colour;
 };
+
+// ---- warps -----------------------------------------------------------------------------------------------
+
+// The lanes before this one, as bits.
+__device__ __forceinline__ uint32 lanes_before(int lane) { return (1u << lane) - 1u; }
 
 // ---- records ---------------------------------------------------------------------------------------------
 

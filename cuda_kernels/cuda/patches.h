@@ -4,6 +4,18 @@
 
 #include "spilling.h"
 
+// The tile and the patch of this warp in a launch of kPatches / kBlockWarps blocks a tile: the longest lists of a view
+// begin first, so that none begins when there is little else left to do.
+struct Work {
+  int tile, patch;
+};
+
+__device__ __forceinline__ Work patch_work(const Launch& p) {
+  constexpr int kBlocks = kPatches / kBlockWarps;
+  static_assert(kBlocks * kBlockWarps == kPatches, "a block's patches are of one tile");
+  return {p.order[blockIdx.x / kBlocks], int(blockIdx.x % kBlocks * kBlockWarps + (threadIdx.x >> 5))};
+}
+
 struct PatchPixel {
   int view, patch;
   float x, y;   // column and row in the patch
@@ -97,7 +109,7 @@ __device__ __forceinline__ int stage(const Launch& p, const PatchPixel& pixel, u
   const bool touches = (entry >> pixel.patch) & 1u;
   const uint32 touching = __ballot_sync(kAllLanes, touches);
   if (touches) {
-    const int slot = __popc(touching & ((1u << lane) - 1u));
+    const int slot = __popc(touching & lanes_before(lane));
     const int index = int(entry >> 8);
     const float4* record = p.records + kRecord * (size_t(pixel.view) * p.surfels + index);
     const float4 centre = record[0];

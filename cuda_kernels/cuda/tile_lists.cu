@@ -35,11 +35,58 @@ extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Laun
   }
 }
 
+constexpr int kClasses = 64;
+
+// The longer a list the lower the class, four of them an octave.
+__device__ __forceinline__ int length_class(int count) {
+  if (count >= 4) {
+    const int octave = 31 - __clz(count);
+    count = min(4 * (octave - 1) + ((count >> (octave - 2)) & 3), kClasses - 1);
+  }
+  return kClasses - 1 - count;
+}
+
+// Order the tiles of one view by class, and by place in a class: a counting sort by one block, whose warps take a run of
+// tiles each. In a launch the work that takes longest then begins first, and a view's surfels stay in the cache.
+__device__ void order_tiles(const Launch& p, int view) {
+  constexpr int kWarps = kThreads / 32, kStarts = kClasses * kWarps;
+  static_assert(kStarts == 2 * kThreads, "two a thread");
+  __shared__ int starts[kStarts], sums[kWarps];  // for each class, its tiles of each warp
+  const int tiles = p.tiles_x * p.tiles_y, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const int rounds = (tiles + kThreads - 1) / kThreads, begin = 32 * rounds * warp;
+  const int* offsets = p.offsets + view * tiles;
+  for (int i = threadIdx.x; i < kStarts; i += kThreads) starts[i] = 0;
+  __syncthreads();
+  for (int pass = 0; pass < 2; ++pass) {  // counts, then places
+    for (int round = 0; round < rounds; ++round) {
+      const int tile = begin + 32 * round + lane;
+      const int found = tile < tiles ? length_class(offsets[tile + 1] - offsets[tile]) : -1;
+      const uint32 same = __match_any_sync(kAllLanes, found), before = same & lanes_before(lane);
+      int* const start = starts + kWarps * max(found, 0) + warp;
+      const int place = *start + __popc(before);
+      __syncwarp();
+      if (found >= 0) {
+        if (before == 0) *start += __popc(same);
+        if (pass) p.order[view * tiles + place] = view * tiles + tile;
+      }
+      __syncwarp();
+    }
+    if (pass) break;
+    __syncthreads();
+    const int one = starts[2 * threadIdx.x], two = starts[2 * threadIdx.x + 1];
+    int total;
+    const int sum = block_scan<kWarps>(one + two, sums, total);
+    starts[2 * threadIdx.x] = sum;
+    starts[2 * threadIdx.x + 1] = sum + one;
+    __syncthreads();
+  }
+}
+
 // Where not all entries fitted in the notes of projection: enumerate them once more, for those of the tiles that fit.
-__device__ void scatter_again(const Launch& p) {
+__device__ void scatter_again(const Launch& p, int block, int blocks) {
   const int tiles = p.tiles_x * p.tiles_y;
   const int64 count = int64(p.views) * p.surfels;
-  for (int64 at = blockIdx.x * kThreads + threadIdx.x; at < count; at += int64(gridDim.x) * kThreads) {
+  for (int64 at = block * kThreads + int(threadIdx.x); at < count; at += int64(blocks) * kThreads) {
     if (!p.visible[at]) continue;
     const int view = int(at / p.surfels), index = int(at % p.surfels);
     const StoredFootprint f = unpack_footprint(p.records + kRecord * at);
@@ -58,16 +105,22 @@ __device__ void scatter_again(const Launch& p) {
   }
 }
 
-// Put every entry into the list of its tile, in any order. Threads stride over the entries.
+// Put every entry into the list of its tile, in any order. Threads stride over the entries. Before them a block a view
+// finds in which order its tiles are best worked on, which nobody waits for here.
 extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Launch p) {
-  const int tiles = p.tiles_x * p.tiles_y, count = p.offsets[p.views * tiles];
-  if (count > p.capacity) {
-    scatter_again(p);
+  if (int(blockIdx.x) < p.views) {
+    order_tiles(p, int(blockIdx.x));
     return;
   }
-  const int step = int(gridDim.x) * kThreads;
+  const int block = int(blockIdx.x) - p.views, blocks = int(gridDim.x) - p.views;
+  const int tiles = p.tiles_x * p.tiles_y, count = p.offsets[p.views * tiles];
+  if (count > p.capacity) {
+    scatter_again(p, block, blocks);
+    return;
+  }
+  const int step = blocks * kThreads;
 #pragma unroll 4
-  for (int i = blockIdx.x * kThreads + threadIdx.x; i < count; i += step) {
+  for (int i = block * kThreads + int(threadIdx.x); i < count; i += step) {
     const int4 place = p.places[i];
     const uint64 bits = uint64(uint32(place.y)) << 32 | uint32(place.x);
     const uint32 depth = depth_key(p.depth_bounds + 2 * (uint32(place.z) / uint32(tiles)), bits);
@@ -75,21 +128,30 @@ extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Lau
   }
 }
 
-template <int kEach>
-__device__ __forceinline__ void sort_short_tile(const Launch& p, int begin, int count, uint64* loaded, uint64* sorted) {
-  sort_short<kEach>(p.keys + begin, count, loaded, sorted);
-  for (int i = threadIdx.x; i < count; i += kSortThreads) p.entries[begin + i] = uint32(sorted[i]);
-}
+// Blocks of a multiprocessor that the registers must suffice for: 48 a thread.
+constexpr int kResident = 10;
 
-// Sort each tile's list. One block a tile.
-extern "C" __global__ void __launch_bounds__(kSortThreads) sort_tiles(const Launch p) {
-  __shared__ uint64 loaded[kSortChunk], sorted[kSortChunk];
-  const int begin = p.offsets[blockIdx.x], end = p.offsets[blockIdx.x + 1], count = end - begin;
-  if (count == 0 || end > p.capacity) return;
-  if (count <= kSortThreads) return sort_short_tile<1>(p, begin, count, loaded, sorted);
-  if (count <= 2 * kSortThreads) return sort_short_tile<2>(p, begin, count, loaded, sorted);
-  if (count <= 4 * kSortThreads) return sort_short_tile<4>(p, begin, count, loaded, sorted);
-  if (count <= 8 * kSortThreads) return sort_short_tile<8>(p, begin, count, loaded, sorted);
-  sort_keys(p.keys + begin, count, loaded);
-  for (int i = threadIdx.x; i < count; i += kSortThreads) p.entries[begin + i] = uint32(p.keys[begin + i]);
+// Sort each tile's list. One block a tile, the longest lists of a view first.
+extern "C" __global__ void __launch_bounds__(kSortThreads, kResident) sort_tiles(const Launch p) {
+  __shared__ uint64 memory[kMostKeys];
+  static_assert(kMostKeys == 2 * kSortChunk, "of shorter lists it holds the keys as they are and in order");
+  uint64 *const sorted = memory, *const loaded = memory + kSortChunk;
+  const int tile = p.order[blockIdx.x], begin = p.offsets[tile], end = p.offsets[tile + 1];
+  if (begin == end || end > p.capacity) return;
+  for (int base = begin; base < end; base += kMostKeys) {
+    const uint64* keys = p.keys + base;
+    const int count = min(end - base, kMostKeys);
+    if (count <= kSortThreads) sort_short<1>(keys, count, loaded, sorted);
+    else if (count <= 2 * kSortThreads) sort_short<2>(keys, count, loaded, sorted);
+    else if (count <= 4 * kSortThreads) sort_short<4>(keys, count, loaded, sorted);
+    else if (count <= 8 * kSortThreads) sort_short<8>(keys, count, loaded, sorted);
+    else sort_short<16>(keys, count, loaded, sorted);
+    if (end - begin <= kMostKeys) {
+      for (int i = threadIdx.x; i < count; i += kSortThreads) p.entries[begin + i] = uint32(sorted[i]);
+      return;
+    }
+    for (int i = threadIdx.x; i < count; i += kSortThreads) p.keys[base + i] = sorted[i];
+    __syncthreads();
+  }
+  merge_list(p.keys + begin, reinterpret_cast<uint64*>(p.places + begin), p.entries + begin, end - begin);
 }

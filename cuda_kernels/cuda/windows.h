@@ -4,9 +4,6 @@
 
 #include "patches.h"
 
-// The lanes before this one, as bits.
-__device__ __forceinline__ uint32 lanes_before(int lane) { return (1u << lane) - 1u; }
-
 // Surfels in a warp's shared memory. At one time the lanes read the records of different surfels: by parts of 16 bytes, of
 // which neighbouring slots lie in different banks.
 struct Window {

@@ -43,7 +43,7 @@ MAX_SPILL_BLOCKS = 128
 
 _POINTERS = (
     "mean", "tangents", "normal", "opacity", "colour", "camera_from_world", "intrinsics", "background",
-    "pose_of_view", "records", "depth_bounds", "offsets", "entries", "pixel_sums",
+    "pose_of_view", "records", "depth_bounds", "offsets", "order", "entries", "pixel_sums",
     "pixel_places", "reserved", "found_bounds", "counts", "places", "keys", "needed", "rgb", "alpha",
     "normal_map", "depth", "median_depth", "distortion", "radius", "visible", "g_rgb", "g_alpha",
     "g_normal_map", "g_depth", "g_median_depth", "g_distortion", "surfel_gradients", "g_mean", "g_tangents",
@@ -79,6 +79,7 @@ class Layout:
     records: int
     depth_bounds: int
     offsets: int
+    order: int
     entries: int
     pixel_sums: int
     pixel_places: int
@@ -93,6 +94,7 @@ def state_layout(views: int, surfels: int, height: int, width: int, capacity: in
         RECORD_BYTES * views * surfels,
         8 * views,
         4 * (tiles + 1),
+        4 * tiles,
         4 * capacity,
         16 * pixels,
         8 * pixels,
@@ -132,7 +134,8 @@ def _point(launch: Launch, tensors: dict[str, Tensor], state: Tensor, layout: La
         setattr(launch, name, tensor.data_ptr())
     base = state.data_ptr()
     launch.records, launch.depth_bounds = base + layout.records, base + layout.depth_bounds
-    launch.offsets, launch.entries = base + layout.offsets, base + layout.entries
+    launch.offsets, launch.order = base + layout.offsets, base + layout.order
+    launch.entries = base + layout.entries
     launch.pixel_sums, launch.pixel_places = base + layout.pixel_sums, base + layout.pixel_places
 
 
@@ -205,7 +208,8 @@ def _forward(
     arguments = ctypes.addressof(pointers)
     over_surfels = (-(-surfels // 256), views)
     scan = (min(-(-tiles // SCAN_THREADS), 128), 1)
-    scatter = (min(-(-capacity // 256), SCATTER_BLOCKS), min(tiles, 1))
+    # a block orders the tiles of each view, the others scatter
+    scatter = (views + min(-(-capacity // 256), SCATTER_BLOCKS), min(tiles, 1))
     patches = (tiles * PATCHES // BLOCK_WARPS, 1)
     kernels.launch("projection", "project_surfels", over_surfels, 256, stream, arguments)
     kernels.launch("tile_lists", "scan_tiles", scan, SCAN_THREADS, stream, arguments)

@@ -122,6 +122,12 @@ inline unsigned __ballot_sync(unsigned, int vote) {
   warp.arrive_and_wait();
   return found;
 }
+// The threads of the warp that pass in the same.
+inline unsigned __match_any_sync(unsigned, int value) {
+  unsigned found = 0;
+  for (int lane = 0; lane < 32; ++lane) found |= unsigned(__shfl_sync(~0u, value, lane) == value) << lane;
+  return found;
+}
 inline bool __any_sync(unsigned lanes, int vote) { return __ballot_sync(lanes, vote) != 0; }
 inline void __syncwarp() { warp_barriers[threadIdx.x / 32].arrive_and_wait(); }
 

@@ -33,7 +33,7 @@ def libraries() -> Iterator[Mapping[str, ctypes.CDLL]]:
 
 @dataclass(frozen=True)
 class Lists:
-    """What the kernels leave: sizes, records (views, surfels, 32), and each tile's keys in order."""
+    """What the kernels leave: sizes, records (views, surfels, 32), each tile's keys, and the tiles' order."""
 
     launch: cuda_rasterizer.Launch
     records: Tensor
@@ -41,6 +41,7 @@ class Lists:
     radius: Tensor
     needed: int
     tiles: list[list[int]]
+    order: list[list[int]]  # of each view
 
 
 def make_lists(
@@ -74,7 +75,7 @@ def make_lists(
     for module, name, grid, threads in (
         ("projection", "project_surfels", (-(-surfels // 256), views), 256),
         ("tile_lists", "scan_tiles", (scan, 1), 1024),
-        ("tile_lists", "scatter_entries", (blocks, 1), 256),
+        ("tile_lists", "scatter_entries", (views + blocks, 1), 256),
         *([("tile_lists", "sort_tiles", (tiles, 1), 128)] if sort else []),
     ):
         getattr(libraries[module], f"launch_{name}")(ctypes.byref(launch), *grid, 1, threads)
@@ -85,13 +86,14 @@ def make_lists(
         keys = tensors["keys"][first:end].tolist() if end <= capacity else []
         by_entry = {key & 0xFFFFFFFF: key % 2**64 for key in keys}
         assert len(by_entry) == len(keys)
-        order = [entry & 0xFFFFFFFF for entry in entries[first:end].tolist()] if keys else []
-        lists.append([by_entry[entry] for entry in order] if sort else sorted(by_entry.values()))
+        ordered = [entry & 0xFFFFFFFF for entry in entries[first:end].tolist()] if keys else []
+        lists.append([by_entry[entry] for entry in ordered] if sort else sorted(by_entry.values()))
+    order = state[layout.order : layout.order + 4 * tiles].view(torch.int32).reshape(views, -1).tolist()
     size = 128 * views * surfels
     records = state[layout.records : layout.records + size].view(torch.float32)
     return Lists(
         launch, records.reshape(views, surfels, 32), tensors["visible"], tensors["radius"],
-        int(tensors["needed"]), lists,
+        int(tensors["needed"]), lists, order,
     )  # fmt: skip
 
 
@@ -161,6 +163,26 @@ def test_lists(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
         "small",
     ):  # no surfel there spans the whole screen: most of what is listed is touched
         assert listed < 1.6 * total
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("name", SCENES)
+def test_order_of_tiles(libraries: Mapping[str, ctypes.CDLL], name: str, share: float) -> None:
+    """Long lists first, to within a quarter of their length, also of tiles that did not fit."""
+    scene = random_scene(**SCENES[name], device="cpu")  # type: ignore[arg-type]
+    whole = make_lists(libraries, scene, 60_000, sort=False)
+    found = make_lists(libraries, scene, int(share * whole.needed), sort=False)
+    per_view = len(whole.tiles) // len(found.order)
+    for view, order in enumerate(found.order):
+        assert sorted(order) == list(range(view * per_view, (view + 1) * per_view))
+        lengths = [len(whole.tiles[tile]) for tile in order]
+        longest = 0
+        for length in reversed(lengths):
+            longest = max(longest, length)
+            assert longest <= 1.25 * length
+        for length in set(lengths):
+            same = [tile for tile, other in zip(order, lengths, strict=True) if other == length]
+            assert same == sorted(same)
 
 
 MASKS = """
@@ -244,3 +266,4 @@ def test_every_number_of_blocks(libraries: Mapping[str, ctypes.CDLL]) -> None:
     assert len(first.tiles) > 1024
     assert first.needed == sum(len(keys) for keys in first.tiles) > 100
     assert first.tiles == second.tiles
+    assert first.order == second.order
