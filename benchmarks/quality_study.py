@@ -35,7 +35,7 @@ from surfhead.runs.configuration import configure
 from surfhead.runs.folder import CONFIG, environment
 from surfhead.runs.layers import merge, nested
 from surfhead.runs.train import make_trainer
-from surfhead.training.settling import finish
+from surfhead.training.finishing import finish
 
 FIGURES = ("foreground_psnr", "psnr", "ssim", "angular_error", "depth_error_mm")
 SPLITS = ("val", "test")

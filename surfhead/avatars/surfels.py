@@ -102,6 +102,12 @@ class Surfels:
             self.topology = replace(self.topology, regions=regions)
             self._regions = None
 
+    def rebind(self, which: Tensor, triangle: Tensor) -> None:
+        """Give some surfels, (M,) int64, other hosts, (M,) int64; their parameters stay."""
+        self.triangle = self.triangle.index_copy(0, which, triangle)
+        self.generation = next(_GENERATIONS)
+        self._regions = None
+
     def binding(self) -> Binding:
         """What deformers and appearance models see."""
         return Binding(self.triangle, self.parameters, self.regions, self.specs)

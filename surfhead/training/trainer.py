@@ -29,10 +29,10 @@ from surfhead.data.feed import Feed, Order
 from surfhead.files.given import made_by
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
+from surfhead.training.finishing import finish
 from surfhead.training.interruption import Interruption
 from surfhead.training.optimiser import Optimiser
 from surfhead.training.ranks import ALONE, Ranks
-from surfhead.training.settling import finish
 from surfhead.training.statistics import Statistics
 from surfhead.training.step_dump import dump_step
 from surfhead.training.training_data import TrainingData

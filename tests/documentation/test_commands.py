@@ -29,7 +29,7 @@ from surfhead.results import geometry_evaluation
 from surfhead.runs import attached
 from surfhead.runs.configuration import configure
 from surfhead.runs.layers import merge, nested, preset
-from surfhead.training import settling
+from surfhead.training import covering, finishing, holes
 from surfhead.training.observation import observe
 from surfhead.viewing import page as viewer_page
 from tests.commands.conftest import Surfhead
@@ -134,7 +134,8 @@ def in_tiny_form(monkeypatch: pytest.MonkeyPatch) -> None:
     few = partial(geometry_evaluation.compare_surfaces, samples=2000)
     monkeypatch.setattr(geometry_evaluation, "MeshSettings", coarse)
     monkeypatch.setattr(geometry_evaluation, "compare_surfaces", few)
-    monkeypatch.setattr(settling, "observe", partial(observe, limit=1))
+    for part in (covering, finishing, holes):
+        monkeypatch.setattr(part, "observe", partial(observe, limit=1))
     monkeypatch.setattr(attached, "run", lambda words, _environment, _stop=None: (cli.main(words), ""))
     monkeypatch.setattr(viewer_page, "wait_for_interrupt", lambda: None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ from surfhead.core.errors import DataError
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
-from surfhead.training import settling
+from surfhead.training import covering
 from surfhead.training.composition import look_at_data
+from surfhead.training.covering import Former, cover_hidden, put_back
 from surfhead.training.observation import observe
-from surfhead.training.settling import cover_hidden, put_back
 
 
 def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
@@ -44,7 +45,7 @@ def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
         raw[name][unseen | worse] += 3.0
     after = raw[name].detach().clone()
     changed = torch.nonzero(unseen | worse | better)[:, 0]
-    put_back(avatar, scene, views, before, changed)
+    put_back(avatar, scene, views, Former(before, surfels.triangle.clone()), changed)
     found = raw[name].detach()
     assert torch.equal(found[unseen], after[unseen])
     kept = (found == after).flatten(1).all(dim=1)
@@ -73,7 +74,8 @@ def test_nothing_is_covered_where_pictures_get_much_worse(trained_run: Path, wro
         surfels.parameters["opacity"][hidden] = kept
     before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "VISIBLE", math.inf)  # nothing is put back by itself
+        patch.setattr(covering, "close_holes", lambda *given: given[3][:0])
+        patch.setattr(covering, "STAGES", ((0.0, math.inf),))  # nothing is put back by itself
         assert cover_hidden(avatar, scene, views) != wrongly
     same = all(torch.equal(value, before[name]) for name, value in surfels.parameters.items())
     assert same == wrongly
@@ -94,3 +96,25 @@ def test_a_picture_that_is_gone_loses_nothing(
     assert not cover_hidden(avatar, scene, views)
     assert "Picture 0 is gone" in caplog.text
     assert all(torch.equal(value, before[name]) for name, value in avatar.surfels.parameters.items())
+
+
+def test_more_is_put_back_while_pictures_are_much_worse(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of the stages is enough: the third is not asked, and what is left stays covered."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views = scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    asked, real, answers = [], covering.put_back, iter((True, False))
+
+    def noted(*arguments: Any) -> None:
+        asked.append(arguments[5:])
+        real(*arguments)
+
+    monkeypatch.setattr(covering, "put_back", noted)
+    monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
+    monkeypatch.setattr(covering, "close_holes", lambda *given: given[3][:0])
+    before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
+    assert cover_hidden(avatar, scene, views)
+    assert asked == list(covering.STAGES[:2])
+    assert not torch.equal(avatar.surfels.parameters["opacity"], before["opacity"])

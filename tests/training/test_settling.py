@@ -17,14 +17,9 @@ from surfhead.maths import harmonics
 from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar, read_config
 from surfhead.training.composition import look_at_data
+from surfhead.training.covering import covering, settle_hidden
 from surfhead.training.observation import HALF, Observation, observe
-from surfhead.training.settling import (
-    covering,
-    over_mesh,
-    settle_directions,
-    settle_hidden,
-    settle_neighbours,
-)
+from surfhead.training.settling import over_mesh, settle_directions, settle_neighbours
 from tests.runs.tiny_run import tiny_avatar
 
 

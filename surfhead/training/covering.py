@@ -1,0 +1,273 @@
+"""What no training picture shows is covered before an avatar is handed over, unless pictures say otherwise.
+
+Surfels of the region ``hidden`` continue what is seen round them and cover their triangles, holes that are
+left where pictures look aslant are closed from behind (``holes``), and what makes training pictures worse is
+put back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.rendering import Rendering
+from surfhead.avatars.surfels import Surfels
+from surfhead.core.errors import DataError
+from surfhead.core.scene import Scene
+from surfhead.core.types import Cameras
+from surfhead.data.feed import background_of, cameras_of
+from surfhead.maths.geometry import quaternion_to_matrix
+from surfhead.measuring.evaluation import spread
+from surfhead.terminal.bars import watched
+from surfhead.training.holes import SOLID, close_holes
+from surfhead.training.observation import observe
+from surfhead.training.placement import scatter
+from surfhead.training.settling import over_mesh, settle_neighbours
+
+log = logging.getLogger("surfhead")
+OPAQUE = 0.05  # at least, of the surfels of a triangle together
+COVERING = 0.6  # times the size at the start: surfels of a triangle together leave some hundredths of it bare
+LARGEST = 0.45  # of a hidden surfel, in units of its triangle
+BARE = 0.2  # share of the light: a rare triangle whose surfels let more through may count as hidden,
+MEAGRE = 0.3  # if they cover it less than this times what covers the median triangle
+#: What is put back, and more while pictures are much worse: harm of a triangle's surfels, in squared error (a
+#: pixel has 0.03 where all channels are off by a tenth), and pixels of these pictures, as ω² counts them.
+STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
+WORSE = 0.02  # of the pictures' squared error: they are much worse where it rises by more,
+SHOWN = 0.3  # in pixels of which what is covered makes up such a share
+PICTURES = 24  # that are asked whether they got worse
+
+
+@dataclass(frozen=True)
+class Former:
+    """Surfels as they were.
+
+    Attributes:
+        parameters: name -> (N, ...).
+        triangle: (N,) int64 hosts.
+    """
+
+    parameters: dict[str, Tensor]
+    triangle: Tensor
+
+    @classmethod
+    def of(cls, surfels: Surfels) -> Former:
+        """A copy of what they are."""
+        values = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+        return cls(values, surfels.triangle.clone())
+
+    @torch.no_grad()
+    def put(self, surfels: Surfels, which: Tensor) -> None:
+        """Give some surfels, (M,) int64, their former values and hosts."""
+        for name, value in surfels.parameters.items():
+            value[which] = self.parameters[name][which]
+        surfels.rebind(which, self.triangle[which])
+
+
+@torch.no_grad()
+def settle_hidden(avatar: Avatar) -> Tensor:
+    """Give surfels of the region ``hidden``, which hardly a training picture shows, what is seen round.
+
+    What they learnt is noise that came through the front's leftover transmittance. Colours, opacities and
+    their like are continued from the seen surfels, by their opacity. Of their sizes it is the area that a
+    triangle's surfels cover together, in units of the triangle: the seen ones may be many and small. They
+    are spread over their triangles anew, as before the first step. Several, at random places, are so large
+    that they cover their triangle: n of size s, hardly transparent, let exp(-2π n s² / A) through, where its
+    area A is about half the square of its scale. None is larger than what covers a triangle alone, from its
+    middle: it would stand beyond the outline.
+
+    Beside them, surfels of the region ``rare`` do the same where they leave their triangle bare: the few
+    pictures that show it are aslant, and what covers for what there is a hole from straight behind.
+
+    Returns:
+        (M,) int64, the surfels that were changed.
+    """
+    surfels = avatar.surfels
+    nothing = surfels.triangle.new_zeros(0)
+    hidden, rare = (surfels.regions.get(name, nothing) for name in ("hidden", "rare"))
+    if len(rare):
+        covered = covering(surfels)
+        enough = (MEAGRE * covered[covered > 0].nanmedian()).clamp_max(-math.log(BARE))
+        hidden = torch.cat((hidden, rare[covered[surfels.triangle[rare]] < enough]))
+    if len(hidden) in (0, len(surfels)):
+        return nothing
+    known = torch.ones(len(surfels), device=hidden.device).index_fill_(0, hidden, 0.0)
+    sizes, host = surfels.parameters["log_scale"], surfels.triangle
+    settle_neighbours(avatar, known, torch.sigmoid(surfels.parameters["opacity"]) * known)
+    raw = surfels.parameters["opacity"]
+    raw[hidden] = raw[hidden].clamp_min(math.log(SOLID / (1.0 - SOLID)))
+    opacity = torch.sigmoid(surfels.parameters["opacity"])
+    thick = torch.zeros(int(host.max()) + 1, device=host.device).index_add(0, host, opacity)[host]
+    alone = sizes + 0.5 * thick.clamp_min(OPAQUE).log()[:, None]  # of one surfel of the same area
+    neighbours = avatar.rig.rest().topology.neighbours.cpu().numpy()
+    found = over_mesh(alone, opacity * known, host, neighbours)[host] - (alone - sizes)
+    counts = torch.bincount(host[hidden], minlength=len(neighbours))
+    many = counts[host[hidden], None]
+    cover = math.log(COVERING) - 0.5 * many.log()
+    size = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
+    sizes[hidden] = size.clamp_max(math.log(LARGEST))
+    _, places, _ = scatter(avatar.rig.rest(), counts.cpu(), torch.Generator().manual_seed(0))
+    order = host[hidden].argsort(stable=True)
+    surfels.parameters["offset"][hidden[order]] = places.to(sizes)
+    return hidden
+
+
+def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
+    """``settle_hidden``, then ``close_holes``, each as far as training pictures do not get much worse by it.
+
+    They do where the head that was tracked is larger than the person's. Those pixels count in which what was
+    changed is seen: what shines through the front, and training made up for, says nothing of other pictures.
+
+    Args:
+        avatar: changed in place.
+        scene, views: what it was trained on.
+
+    Returns:
+        Whether anything stays changed.
+    """
+    before = Former.of(avatar.surfels)
+    hidden = settle_hidden(avatar)
+    if not len(hidden):
+        return False
+    covered = _kept(avatar, scene, views, before, hidden, STAGES)
+    before = Former.of(avatar.surfels)
+    moved = close_holes(avatar, scene, views, hidden)
+    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, STAGES[:1])
+    return covered or closed
+
+
+def _kept(
+    avatar: Avatar,
+    scene: Scene,
+    views: np.ndarray,
+    before: Former,
+    changed: Tensor,
+    stages: Sequence[tuple[float, float]],
+) -> bool:
+    """Whether a change stays after one of these stages of ``put_back``; else all is put back."""
+    try:
+        for least, visible in stages:
+            put_back(avatar, scene, views, before, changed, least, visible)
+            if not _visibly_worse(avatar, scene, views, before, changed):
+                return True
+        log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
+    except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
+        log.warning("What no training picture shows stays as it was learnt: %s", error)
+    before.put(avatar.surfels, changed)
+    return False
+
+
+@torch.no_grad()
+def _visibly_worse(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, changed: Tensor) -> bool:
+    """Whether pictures got worse by more than ``WORSE``; arguments as of ``put_back``."""
+    surfels = avatar.surfels
+    chosen = spread(np.asarray(views), PICTURES).tolist()
+    shown = [_share(avatar, scene, view, changed) > SHOWN for view in chosen]
+    after, covered = [_error(avatar, scene, view) for view in chosen], Former.of(surfels)
+    before.put(surfels, changed)
+    former = [_error(avatar, scene, view) for view in chosen]
+    covered.put(surfels, changed)
+    rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
+    log.debug(
+        "pictures' error rises by %.2f%% by what was covered",
+        100 * rise / sum(float(e.sum()) for e in former),
+    )
+    return rise > WORSE * sum(float(error.sum()) for error in former)
+
+
+def put_back(
+    avatar: Avatar,
+    scene: Scene,
+    views: np.ndarray,
+    before: Former,
+    changed: Tensor,
+    least: float = STAGES[0][0],
+    visible: float = STAGES[0][1],
+) -> None:
+    """Give changed surfels that make training pictures worse their former values, a triangle's together.
+
+    At an outline, pictures show a little of what is hidden, and may show that it is not there. How much of
+    the pictures' squared error a surfel brings is, to first order, its derivative by a factor of the opacity.
+    It counts where surfels make up part of a pixel at all: what little shines through what lies before them,
+    for which that made up in training, is no reason to leave a hole.
+
+    Args:
+        avatar: changed in place.
+        scene, views: what it was trained on.
+        before: all surfels as they were.
+        changed: (M,) int64 which of them are others now.
+        least, visible: harm and pixels of a triangle, above which it is put back.
+    """
+    surfels = avatar.surfels
+    chosen = spread(np.asarray(views), PICTURES)
+    harm = torch.zeros(len(surfels), device=avatar.device)
+    for view in watched(chosen, "Looking at what was hidden", len(chosen)):
+        harm += _harm(avatar, scene, int(view))
+    host = surfels.triangle[changed]
+    own = torch.stack((harm, observe(avatar, scene, chosen, limit=PICTURES, directions=False).weight), dim=1)
+    whole = own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own[changed])[host]
+    back = changed[(whole[:, 0] > least) & (whole[:, 1] > visible)]
+    before.put(surfels, back)
+
+
+def _error(avatar: Avatar, scene: Scene, view: int) -> Tensor:
+    """(H, W) a picture's squared error, summed over the channels."""
+    return _difference(avatar, scene, view).square().sum(dim=-1)
+
+
+def _drawn(
+    avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None
+) -> tuple[Rendering, Cameras, Tensor]:
+    """A view as it is drawn, its camera and background (1, 3); ``factor`` (N,) of the opacities."""
+    first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
+    poses = avatar.poses(first + int(scene.views.timestep[view]))
+    cameras, behind = cameras_of(scene, [view], avatar.device), background_of(scene)[None].to(avatar.device)
+    drawn = avatar.draw(cameras, poses, first, behind, paired=True, opacity_scale=factor)
+    return drawn, cameras, behind
+
+
+def _share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> Tensor:
+    """(H, W) in [0, 1], how much of each pixel of a view is made up by these surfels (M,)."""
+    drawn, cameras, behind = _drawn(avatar, scene, view)
+    first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
+    white = torch.zeros_like(drawn.colour.rgb).index_fill_(1, surfels, 1.0)
+    return avatar.rasterizer(drawn.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
+
+
+def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:
+    """(H, W, 3) what the avatar draws less the picture; ``factor`` (N,) of the opacities."""
+    drawn, _, behind = _drawn(avatar, scene, view, factor)
+    truth = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).to(behind) / 255.0
+    return drawn.output.rgb[0] - truth
+
+
+def _harm(avatar: Avatar, scene: Scene, view: int) -> Tensor:
+    """(N,) how much of a picture's squared error, summed over pixels and channels, each surfel brings."""
+    factor = torch.ones(len(avatar.surfels), device=avatar.device, requires_grad=True)
+    with torch.enable_grad():
+        error = _difference(avatar, scene, view, factor).square().sum()
+        (found,) = torch.autograd.grad(error, factor)
+    return found.detach()
+
+
+@torch.no_grad()
+def covering(surfels: Surfels) -> Tensor:
+    """(F,) how densely the surfels that stand on each triangle cover it.
+
+    It is c = Σ 2π o s t |n| / A of opacities o, sizes s and t and cosines n of their normals and the
+    triangle's, with A = ½ the area of a triangle in units of its scale squared: at random places they let
+    exp(-c) of the light through that comes straight.
+    """
+    values = surfels.parameters
+    upright = quaternion_to_matrix(values["quaternion"])[:, 2, 2].abs()
+    opacity, size = torch.sigmoid(values["opacity"]).reshape(-1), values["log_scale"].sum(dim=1).exp()
+    here = values["offset"].norm(dim=1) < 1.0
+    covered = torch.zeros(int(surfels.triangle.max()) + 1, device=opacity.device)
+    return covered.index_add(0, surfels.triangle, 4.0 * math.pi * opacity * size * upright * here)

@@ -1,0 +1,184 @@
+"""Holes through which one sees into a trained head from where no camera stood, and what closes them.
+
+Triangles that pictures show aslant alone need few surfels to look whole in them; seen straight, the far side
+shows between these. So the head is drawn at rest from all round and compared with its mesh: a pixel is one of
+a hole where it is not covered, or where the median surface lies well behind the triangle that a ray meets
+first. Surfels that no picture shows are brought there, a little below what the triangle's own form: what
+pictures show stays before them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.rendering import Rendering
+from surfhead.core.errors import UnavailableError
+from surfhead.core.scene import Scene
+from surfhead.core.types import Cameras
+from surfhead.drawing.camera_path import orbit
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.training.composition import INNER
+from surfhead.training.observation import observe
+from surfhead.training.settling import over_mesh, settle_neighbours
+
+log = logging.getLogger("surfhead")
+SIDE = 320  # pixels of the pictures that are looked at, at most: as large as those of training
+AROUND = 8  # views of each elevation
+ELEVATIONS = (-20.0, 10.0, 40.0)  # degrees
+FACING = 0.35  # least cosine between a triangle's normal and the way to the camera
+DEEP = 0.006  # metres behind the mesh, from which on one looks through it
+OPEN = 0.85  # alpha below which one looks through
+SHARE = 0.05  # of a triangle's pixels, from which it has a hole
+ROUNDS = 2
+PICTURES = 24  # of training, by which a surfel counts as idle
+EACH = 4  # surfels brought to a triangle: at its centroid and half way from there to each corner
+SIZE = 0.3  # of each, in units of the root of twice the triangle's area
+BELOW = 0.0005  # metres under what the triangle's own surfels form
+SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
+IDLE = 0.1  # of the weight at which a surfel is half known: one with less may go,
+UNSEEN = 0.1  # if it makes up less of a pixel in all pictures that are looked at
+
+
+def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor) -> Tensor:
+    """Bring surfels that no training picture shows to the holes of a head; nothing without rays.
+
+    Args:
+        avatar: changed in place.
+        scene, views: what it was trained on.
+        settled: (M,) int64 surfels that stay where they are.
+
+    Returns:
+        (K,) int64 the surfels that were moved.
+    """
+    surfels, moved = avatar.surfels, settled[:0]
+    side = min(SIDE, max(scene.views.height, scene.views.width))
+    try:
+        found, shown = holes(avatar, side)
+        if not bool(found.any()):
+            return moved
+        seen = observe(avatar, scene, views, limit=PICTURES, directions=False)
+        idle = (seen.weight < IDLE * seen.half) & (shown < UNSEEN)
+        idle[settled] = False
+        for region in INNER:  # a mouth that opens further shows what none has shown
+            idle[surfels.regions.get(region, moved[:0])] = False
+        for _ in range(ROUNDS):
+            fresh = _fill(avatar, found, seen.weight, idle, seen.known)
+            idle[fresh] = False
+            moved = torch.cat((moved, fresh))
+            found, _ = holes(avatar, side)
+            if not (len(fresh) and bool(found.any())):
+                break
+    except UnavailableError as error:
+        log.warning("Holes that cameras did not see stay: %s", error)
+    return moved
+
+
+@torch.no_grad()
+def holes(avatar: Avatar, side: int = SIDE) -> tuple[Tensor, Tensor]:
+    """How many pixels show through each triangle of the head at rest, drawn from all round.
+
+    Triangles of ``INNER`` regions have none, nor have those of which such pixels are less than ``SHARE``.
+    Pictures have ``side`` pixels a side.
+
+    Returns:
+        (F,) int64 pixels, and (N,) how many pixels each surfel makes up in all pictures.
+
+    Raises:
+        UnavailableError: rays cannot be cast.
+    """
+    rest, known = avatar.rig.rest(), avatar.rig.parameters()
+    pose = {
+        name: rows[:1] if known[name].role == "personal" else torch.zeros_like(rows[:1])
+        for name, rows in avatar.motion.items()
+    }
+    corners = avatar.rig(pose).vertices[0].cpu()[rest.topology.triangles.cpu()]
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    caster = MeshCaster(avatar.rig(pose).vertices[0].cpu(), rest.topology.triangles.cpu())
+    count, made = len(corners), torch.zeros(len(avatar.surfels), device=avatar.device)
+    open_, shown = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
+    for elevation in ELEVATIONS:
+        cameras = orbit(avatar, AROUND, height=side, width=side, turn=360.0, elevation=elevation)
+        first = torch.zeros(AROUND, dtype=torch.int64, device=avatar.device)
+        behind = torch.zeros(AROUND, 3, device=avatar.device)
+        drawn = avatar.draw(cameras.to(avatar.device), pose, first, behind)
+        made += _shares(avatar, drawn, cameras.to(avatar.device), first, behind)
+        alpha, median = drawn.output.alpha.cpu(), drawn.output.median_depth.cpu()
+        triangle, depth = caster.nearest(cameras)
+        way = cameras.centre.cpu().float()[:, None] - corners.mean(dim=1)  # (B, F, 3)
+        cosine = (way * normal).sum(dim=-1) / (way.norm(dim=-1) * normal.norm(dim=-1)).clamp_min(1e-12)
+        facing = torch.gather(cosine, 1, triangle.clamp_min(0).flatten(1)).reshape(triangle.shape) > FACING
+        straight = facing & (triangle >= 0)
+        through = straight & ((alpha < OPEN) | (median > depth + DEEP))
+        shown += torch.bincount(triangle[straight], minlength=count)
+        open_ += torch.bincount(triangle[through], minlength=count)
+    open_[open_ < SHARE * shown] = 0
+    for region in INNER:
+        inside = rest.topology.regions.get(region)
+        if inside is not None:
+            open_[inside.cpu()] = 0
+    return open_.to(avatar.device), made
+
+
+def _shares(avatar: Avatar, drawn: Rendering, cameras: Cameras, poses: Tensor, behind: Tensor) -> Tensor:
+    """(N,) how many pixels each surfel makes up: the derivative of all pixels' sum by its colour."""
+    colour = torch.zeros_like(drawn.colour.rgb, requires_grad=True)
+    with torch.enable_grad():
+        picture = avatar.rasterizer(drawn.surfels, colour, cameras, poses, behind).rgb
+        (found,) = torch.autograd.grad(picture.sum(), colour)
+    return found.mean(dim=-1).sum(dim=0)
+
+
+@torch.no_grad()
+def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Tensor) -> Tensor:
+    """Bring idle surfels, those of the least weight first, to the triangles with the largest holes first.
+
+    Args:
+        avatar: changed in place.
+        found: (F,) int64 size of the holes.
+        weight, known: (N,) of the surfels, as ``observe`` gives them.
+        idle: (N,) bool, which may be moved.
+
+    Returns:
+        (K,) int64 the surfels that were moved.
+    """
+    surfels, rest = avatar.surfels, avatar.rig.rest()
+    raw, host = surfels.parameters, surfels.triangle
+    free = torch.nonzero(idle)[:, 0]
+    free = free[weight[free].argsort(stable=True)]
+    order = found.argsort(descending=True, stable=True)[: int((found > 0).sum())]
+    targets = order[: len(free) // EACH].repeat_interleave(EACH)
+    chosen = free[: len(targets)]
+    if not len(chosen):
+        return chosen
+    frames = rest.frames
+    known = known.clone()
+    known[chosen] = 0.0
+    sure = torch.sigmoid(raw["opacity"]) * known
+    scale = frames.scale.to(known)
+    neighbours = rest.topology.neighbours.cpu().numpy()
+    height = over_mesh(raw["offset"][:, 2:] * scale[host][:, None], sure, host, neighbours)  # metres
+    surfels.rebind(chosen, targets)
+    settle_neighbours(avatar, torch.ones_like(known).index_fill_(0, chosen, 0.0), sure)
+    places, size = _places(avatar)
+    raw["offset"][chosen] = places[targets[::EACH]].reshape(-1, 3).to(known)
+    raw["offset"][chosen, 2] = (height[targets, 0] - BELOW) / scale[targets]
+    raw["log_scale"][chosen] = size[targets].to(known).log()[:, None].expand(-1, 2)
+    raw["opacity"][chosen] = raw["opacity"][chosen].clamp_min(math.log(SOLID / (1.0 - SOLID)))
+    return chosen
+
+
+def _places(avatar: Avatar) -> tuple[Tensor, Tensor]:
+    """(F, EACH, 3) where surfels are brought on each triangle, and (F,) their size, in units of its scale."""
+    rest = avatar.rig.rest()
+    frames = rest.frames
+    away = rest.vertices[rest.topology.triangles] - frames.centroid[:, None]  # (F, 3 corners, 3)
+    local = torch.einsum("fij,fki->fkj", frames.rotation, away) / frames.scale[:, None, None].clamp_min(1e-12)
+    first, second = local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]
+    area = torch.linalg.cross(first, second).norm(dim=-1)  # twice the triangle's
+    return torch.cat((torch.zeros_like(local[:, :1]), 0.5 * local), dim=1), SIZE * area.sqrt().clamp_min(1e-6)

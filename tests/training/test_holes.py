@@ -1,0 +1,115 @@
+"""Holes are found from all round where the head lets one look through, and closed by what nobody sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from surfhead.avatars.avatar import Avatar
+from surfhead.core.errors import UnavailableError
+from surfhead.core.scene import Scene
+from surfhead.data.opening import open_scene
+from surfhead.meshes.meshcaster import MeshCaster
+from surfhead.runs.run import load_avatar, read_config
+from surfhead.training import holes as module
+from surfhead.training.composition import INNER
+from surfhead.training.holes import close_holes, holes
+from tests.runs.tiny_run import tiny_avatar
+
+
+@pytest.fixture
+def holed(trained_run: Path) -> tuple[Avatar, Scene, torch.Tensor]:
+    """An opaque head, its scene, and (N,) the surfels of the crown, which are not to be seen."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, rest = avatar.surfels, avatar.rig.rest()
+    raw = surfels.parameters
+    crown = rest.vertices[rest.topology.triangles].mean(dim=1)[:, 1]
+    away = (crown > crown.quantile(0.97))[surfels.triangle]
+    away[[int(i) for name in INNER for i in surfels.regions.get(name, [])]] = False
+    with torch.no_grad():
+        raw["opacity"].fill_(4.0)
+        raw["log_scale"].fill_(-0.6)
+        raw["offset"].zero_()
+        raw["quaternion"].copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+        raw["opacity"][away] = -20.0
+    assert int(away.sum()) > 20
+    return avatar, scene, away
+
+
+def test_holes_are_where_one_looks_through(holed: tuple[Avatar, Scene, torch.Tensor]) -> None:
+    avatar, _, away = holed
+    found, shown = holes(avatar, 160)
+    bare = torch.zeros(len(found), dtype=torch.bool)
+    bare[avatar.surfels.triangle[away]] = True
+    assert float((found[bare] > 0).float().mean()) > 0.3  # larger surfels round about reach over some
+    assert int(found[bare].sum()) > 0.95 * int(found.sum()) > 100
+    assert float(shown[away].max()) < 1e-3
+    pixels = float(shown.sum())  # of the head in 24 pictures
+    assert 0.1 * 24 * 160**2 < pixels < 0.6 * 24 * 160**2
+
+
+def test_a_whole_head_has_hardly_any(holed: tuple[Avatar, Scene, torch.Tensor]) -> None:
+    avatar, _, away = holed
+    before = int(holes(avatar, 160)[0].sum())
+    with torch.no_grad():
+        avatar.surfels.parameters["opacity"][away] = 4.0
+    assert int(holes(avatar, 160)[0].sum()) < 0.01 * before
+
+
+def test_holes_are_closed_by_surfels_that_nothing_sees(
+    holed: tuple[Avatar, Scene, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    avatar, scene, away = holed
+    monkeypatch.setattr(module, "SIDE", 160)
+    surfels, views = avatar.surfels, scene.views.of("train")
+    raw, host = surfels.parameters, surfels.triangle.clone()
+    before = {name: value.detach().clone() for name, value in raw.items()}
+    settled = torch.nonzero(away)[::2, 0]
+    first, _ = holes(avatar, 160)
+    moved = close_holes(avatar, scene, views, settled)
+    assert len(moved) > 20
+    assert len(moved) % module.EACH == 0
+    assert int(holes(avatar, 160)[0].sum()) < 0.1 * int(first.sum())
+    assert not torch.isin(moved, settled).any()
+    for name in INNER:
+        inside = surfels.topology.regions.get(name)  # type: ignore[union-attr]
+        assert inside is None or not inside[host[moved]].any()
+    assert float((first[surfels.triangle[moved]] > 0).float().mean()) > 0.9  # the rest in the second round
+    stays = torch.ones(len(host), dtype=torch.bool).index_fill_(0, moved, False)
+    assert torch.equal(surfels.triangle[stays], host[stays])
+    for name, value in raw.items():
+        assert torch.equal(value.detach()[stays], before[name][stays]), name
+    below = raw["offset"].detach()[moved, 2] * avatar.rig.rest().frames.scale[surfels.triangle[moved]]
+    torch.testing.assert_close(below, torch.full_like(below, -module.BELOW), atol=2e-5, rtol=0)
+    assert float(torch.sigmoid(raw["opacity"].detach()[moved]).min()) > 0.899
+
+
+def test_without_rays_nothing_is_moved(
+    holed: tuple[Avatar, Scene, torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    avatar, scene, _ = holed
+
+    def missing(*_: object) -> None:
+        raise UnavailableError("No rays.", "", "Install them.")
+
+    monkeypatch.setattr(MeshCaster, "__init__", missing)
+    nothing = avatar.surfels.triangle[:0]
+    assert len(close_holes(avatar, scene, scene.views.of("train"), nothing)) == 0
+    assert "No rays" in caplog.text
+
+
+def test_surfels_get_other_hosts() -> None:
+    """Their regions are those of the new triangle, and what was captured of them is not replayed."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    eye = surfels.regions["eyeballs"]
+    generation, other = surfels.generation, int(surfels.triangle[surfels.regions["face"][0]])
+    surfels.rebind(eye[:1], torch.tensor([other]))
+    assert int(surfels.triangle[eye[0]]) == other
+    assert int(eye[0]) in surfels.regions["face"].tolist()
+    assert int(eye[0]) not in surfels.regions["eyeballs"].tolist()
+    assert surfels.generation != generation
