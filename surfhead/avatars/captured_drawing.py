@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from surfhead.avatars.captured_work import CapturedWork, copy_all, not_capturable, tensors_in, with_tensors
-from surfhead.avatars.rendering import Rendering, Sight
+from surfhead.avatars.rendering import Rendering, Sight, bytes_of
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.types import AffineField, Cameras, Colour, RenderOutput, WorldSurfels
@@ -60,7 +60,7 @@ class CapturedDrawing:
 
     def __init__(self, avatar: Drawable) -> None:
         self.avatar = avatar
-        self._works: OrderedDict[Hashable, CapturedWork[Sight, Rendering]] = OrderedDict()
+        self._works: OrderedDict[Hashable, CapturedWork[Sight, Any]] = OrderedDict()
         self._pictures = 0
         self._lock = threading.Lock()
 
@@ -70,6 +70,15 @@ class CapturedDrawing:
             return self._draw(sight)
         with self._lock:
             return self._replayed(sight, borrow)
+
+    def pixels(self, sight: Sight) -> Tensor:
+        """(B, H, W, 3) uint8, the pictures alone, perhaps in a graph's memory."""
+        if not self._possible(sight):
+            return self._draw_pixels(sight)
+        with self._lock:
+            given = tensors_in(sight)
+            work = self._work(sight, given, self._draw_pixels)
+            return cast(Tensor, work(self._state(), sight, given))
 
     def _possible(self, sight: Sight) -> bool:
         """Whether a graph may hold it and nothing else uses the graph's memory meanwhile."""
@@ -86,21 +95,32 @@ class CapturedDrawing:
         )
 
     def _replayed(self, sight: Sight, borrow: bool) -> Rendering:
-        shape = self._shape(sight)
-        work = self._works.pop(shape, None) or CapturedWork(self._draw)
-        self._works[shape] = work  # the latest last
-        if len(self._works) > KEPT:
-            self._works.popitem(last=False)
-        self._pictures += 1
-        if self._pictures % LOOK == 0:
-            work.make_room()
-        found = work(self._state(), sight)
+        given = tensors_in(sight)
+        work = self._work(sight, given, self._draw)
+        found: Rendering = work(self._state(), sight, given)
         if not work.captured:
             return found
         if borrow:  # but a mesh of its own, which has not kept what it computed for the picture before
             mesh = None if found.mesh is None else dataclasses.replace(found.mesh)
             return dataclasses.replace(found, mesh=mesh, rig_parameters=sight.parameters)
         return _copied(found, sight)
+
+    def _work(
+        self, sight: Sight, given: Sequence[Tensor], done: Callable[[Sight], Any]
+    ) -> CapturedWork[Sight, Any]:
+        """What does this, for sights of this shape."""
+        key = (done.__name__, self._shape(sight, given))
+        work = self._works.pop(key, None) or CapturedWork(done)
+        self._works[key] = work  # the latest last
+        if len(self._works) > KEPT:
+            self._works.popitem(last=False)
+        self._pictures += 1
+        if self._pictures % LOOK == 0:
+            work.make_room()
+        return work
+
+    def _draw_pixels(self, sight: Sight) -> Tensor:
+        return bytes_of(self._draw(sight).output.rgb)
 
     def _draw(self, sight: Sight) -> Rendering:
         return self.avatar.draw(
@@ -113,22 +133,39 @@ class CapturedDrawing:
             opacity_scale=sight.opacity_scale,
         )
 
-    def _shape(self, sight: Sight) -> Hashable:
-        """What of the arguments the host decides by."""
+    def _shape(self, sight: Sight, given: Sequence[Tensor]) -> Hashable:
+        """What of the arguments, and of the tensors in them, the host decides by."""
         names = tuple(sorted(sight.parameters))
-        sizes = tuple((tuple(value.shape), value.dtype) for value in tensors_in(sight))
+        sizes = tuple((value.shape, value.dtype) for value in given)
         cameras = sight.cameras
-        return cameras.height, cameras.width, names, sizes, sight.opacity_scale is None, sight.paired
+        return (
+            cameras.height,
+            cameras.width,
+            cameras.near,
+            names,
+            sizes,
+            sight.opacity_scale is None,
+            sight.paired,
+        )
 
     def _state(self) -> Hashable:
         """What of the avatar the host decides by: its surfels' tensors and its components."""
         avatar = self.avatar
         surfels, network = avatar.surfels, avatar.appearance.network()
-        held = list(surfels.parameters.values()) + ([] if network is None else list(network.parameters()))
+        held = [*surfels.parameters.values(), *([] if network is None else _parameters(network))]
         rest = avatar.rig.rest() if avatar.deformer.rig_bound else None
         parts = (avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer, rest)
         places = tuple(value.data_ptr() for value in held)
         return surfels.generation, places, tuple(map(_Same, parts)), avatar.appearance.stage()
+
+
+def _parameters(network: nn.Module) -> list[Tensor]:
+    """Its parameters, by a shorter way than its own, which thinks of names."""
+    found: list[Tensor] = [value for value in network._parameters.values() if value is not None]
+    for part in network._modules.values():
+        if part is not None:
+            found += _parameters(part)
+    return found
 
 
 class _Same:

@@ -68,8 +68,14 @@ class CapturedWork(Generic[Inputs, Result]):
         """Whether there is a graph to replay."""
         return self._graph is not None
 
-    def __call__(self, key: Hashable, inputs: Inputs) -> Result:
-        """The work's result; that of captured work lives in the graph's memory until the next."""
+    def __call__(self, key: Hashable, inputs: Inputs, given: Sequence[Tensor] | None = None) -> Result:
+        """The work's result; that of captured work lives in the graph's memory until the next.
+
+        Args:
+            key: all that the host decides by.
+            inputs: a dataclass of tensors.
+            given: ``tensors_in`` them, where the caller knows it already.
+        """
         if self._failures >= TRIES:
             return self._work(inputs)
         if key != self._key:
@@ -77,7 +83,7 @@ class CapturedWork(Generic[Inputs, Result]):
             result = self._work(inputs)
             self._key = key
             return result
-        given = tensors_in(inputs)
+        given = tensors_in(inputs) if given is None else given
         guard = torch.cuda.device_of(given[0])  # type: ignore[no-untyped-call]
         with guard:  # a capture takes place on the current device
             if self._graph is None and not self._capture(inputs, given[0].device):
@@ -151,6 +157,11 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(item.name for item in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
 
 
+@cache
+def _maps(kind: type) -> bool:
+    return issubclass(kind, Mapping)
+
+
 def tensors_in(value: object) -> list[Tensor]:
     """The tensors of a dataclass or mapping of tensors, dataclasses and mappings, in a fixed order."""
     found: list[Tensor] = []
@@ -159,13 +170,15 @@ def tensors_in(value: object) -> list[Tensor]:
 
 
 def _gather(value: object, found: list[Tensor]) -> None:
+    kind: Any = type(value)
     if isinstance(value, Tensor):
         found.append(value)
-    elif isinstance(value, Mapping):
-        for name in sorted(value):
-            _gather(value[name], found)
+    elif _maps(kind):
+        rows = cast(Mapping[str, object], value)
+        for name in sorted(rows):
+            _gather(rows[name], found)
     else:
-        for name in _names(cast(Any, type(value))):
+        for name in _names(kind):
             _gather(getattr(value, name), found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from surfhead.core.types import AffineField, Cameras, Colour, Mesh, RenderOutput, WorldSurfels
@@ -54,3 +55,8 @@ class Rendering:
     colour: Colour
     rig_parameters: Mapping[str, Tensor]
     parts: Mapping[str, Tensor]
+
+
+def bytes_of(colours: Tensor) -> Tensor:
+    """Colours in [0, 1], clipped and rounded to uint8, on their device."""
+    return colours.detach().clamp(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)

@@ -79,7 +79,7 @@ def reenact(
     from contextlib import nullcontext
 
     from surfhead.drawing import pictures
-    from surfhead.drawing.channels import paint
+    from surfhead.drawing.channels import begun
     from surfhead.files.writing import try_place
     from surfhead.results.drivers import read_driver
     from surfhead.results.reenactment import reenact as follow
@@ -117,9 +117,8 @@ def reenact(
     path = target / "video.mp4"
     video = pictures.video(path, cameras.height, cameras.width, fps or motion.rate) if film else nullcontext()
     with video as append:
-        for index in watched(range(count), "Rendering", count):
-            drawn = paint(avatar, cameras[index], at(poses, index), ["rgb"])
-            pixels = pictures.to_bytes(drawn["rgb"])
+        asked = (begun(avatar, cameras[index], at(poses, index), "rgb") for index in range(count))
+        for index, pixels in enumerate(watched(pictures.arriving(asked), "Rendering", count)):
             if append is not None:
                 append(pixels)
             if png:

@@ -145,7 +145,7 @@ def render(
     from surfhead.drawing.light_file import MovingLight
     from surfhead.drawing.scalars import Scale
     from surfhead.files.writing import beside, try_place
-    from surfhead.results.shots import SIZE, along_path, drawn, geometry_of, of_split
+    from surfhead.results.shots import SIZE, along_path, geometry_of, in_bytes, of_split
     from surfhead.runs.run import Run
 
     channels = list(dict.fromkeys(channel or ["rgb"]))
@@ -227,10 +227,9 @@ def render(
                 )
                 for name in channels
             }
-        taken = watched(drawn(avatar, shots, channels, scale), "Rendering", len(shots))
+        taken = watched(in_bytes(avatar, shots, channels, scale), "Rendering", len(shots))
         for index, (rendering, shown) in enumerate(taken):
-            for name, picture in shown.items():
-                pixels = pictures.to_bytes(picture)
+            for name, pixels in shown.items():
                 if png:
                     pictures.save(pixels, target / name / f"{index:05d}.png")
                 if video:

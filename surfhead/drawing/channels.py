@@ -18,7 +18,7 @@ from surfhead.core.errors import OptionError, ShapeError, unknown_name
 from surfhead.core.types import Cameras, RenderOutput, check_shape
 from surfhead.drawing.colour_bar import with_bar
 from surfhead.drawing.colour_maps import distinct_colours, normal_colours
-from surfhead.drawing.pictures import to_bytes
+from surfhead.drawing.pictures import Coming, to_bytes
 from surfhead.drawing.scalars import FULL_ERROR, FULL_STRETCH, SCALARS, Legend, Scale, roomy
 from surfhead.maths.geometry import largest_singular_value
 
@@ -99,6 +99,42 @@ def paint(
     )
 
 
+def begun(
+    avatar: Avatar,
+    camera: Cameras,
+    pose: int | Mapping[str, Tensor],
+    channel: str,
+    *,
+    background: Tensor | None = None,
+    truth: Tensor | None = None,
+    opacity_scale: Tensor | None = None,
+    scale: Scale | None = None,
+) -> Coming:
+    """One channel of a view in 8 bits (H, W, 3), begun; arguments and errors as of ``paint``."""
+    if channel == "rgb":
+        pixels = avatar.pixels(camera, pose, background=background, opacity_scale=opacity_scale)
+        _one_view(len(pixels))
+        return Coming(pixels[0])
+    painted = paint(
+        avatar,
+        camera,
+        pose,
+        [channel],
+        background=background,
+        truth=truth,
+        opacity_scale=opacity_scale,
+        scale=scale,
+    )
+    return Coming.of(painted[channel])
+
+
+def _one_view(count: int) -> None:
+    if count != 1:
+        raise ShapeError(
+            f"Channels of {count} views at once.", "Expected one view.", "Take the cameras in turn."
+        )
+
+
 def check_channels(channels: Sequence[str], has_truth: bool) -> None:
     """Raise UnknownNameError for a channel that does not exist, OptionError for ``error`` without a truth."""
     for name in channels:
@@ -129,10 +165,7 @@ def pictures_of(
     """
     check_channels(channels, truth is not None)
     output = rendering.output
-    if len(output.rgb) != 1:
-        raise ShapeError(
-            f"Channels of {len(output.rgb)} views at once.", "Expected one view.", "Take the cameras in turn."
-        )
+    _one_view(len(output.rgb))
     scale = scale or Scale()
     alpha = output.alpha[0][..., None]
     behind = (1.0 - alpha) * (avatar.background if background is None else background.to(avatar.background))

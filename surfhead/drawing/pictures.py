@@ -3,27 +3,96 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from surfhead.avatars.rendering import bytes_of
 from surfhead.files.writing import beside
 
+Awaited_co = TypeVar("Awaited_co", covariant=True)
 VIDEO_QUALITY = 8  # of 10, ffmpeg's variable bit rate
 
 
 def to_bytes(colours: Tensor) -> np.ndarray:
     """Colours in [0, 1], clipped and rounded to uint8."""
-    rounded = (colours.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
-    if not rounded.is_cuda:
-        return rounded.numpy()
-    # from pinned memory, which arrives several times as fast
-    return torch.empty(rounded.shape, dtype=torch.uint8, pin_memory=True).copy_(rounded).numpy()
+    return Coming.of(colours).wait()
+
+
+class Coming:
+    """Pixels on their way to the host, which meanwhile may ask for others.
+
+    Args:
+        pixels: uint8, of any shape; a GPU may overwrite them by whatever it is asked for later.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        self._pixels = pixels
+        self._there: torch.cuda.Event | None = None
+        if pixels.is_cuda:  # into pinned memory, where they arrive several times as fast
+            self._pixels = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
+            self._pixels.copy_(pixels, non_blocking=True)
+            self._there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._there.record(torch.cuda.current_stream(pixels.device))
+
+    @classmethod
+    def of(cls, colours: Tensor) -> Coming:
+        """Colours in [0, 1], clipped and rounded to uint8."""
+        return cls(bytes_of(colours))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether they were there when they were asked for, as without a GPU."""
+        return self._there is None
+
+    def wait(self) -> np.ndarray:
+        """The pixels. Raises what the GPU met on the way."""
+        if self._there is not None:
+            self._there.synchronize()
+        return self._pixels.numpy()
+
+
+class Begun(Protocol[Awaited_co]):
+    """Something that was asked for, such as ``Coming``."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it was there when it was asked for."""
+
+    def wait(self) -> Awaited_co:
+        """It, once it is there."""
+
+
+def arriving(begun: Iterable[Begun[Awaited_co]]) -> Iterator[Awaited_co]:
+    """What was begun, in turn; where it takes a while, the next is begun before one waits for any.
+
+    An error of ``begun`` comes after all that was begun before it.
+    """
+    source = iter(begun)
+    before: Begun[Awaited_co] | None = None
+    while True:
+        failure, coming = None, None
+        try:
+            coming = next(source, None)
+        except Exception as error:  # it is raised in its turn
+            failure = error
+        if before is not None:
+            yield before.wait()
+            before = None
+        if failure is not None:
+            raise failure
+        if coming is None:
+            return
+        if coming.drawn:
+            yield coming.wait()
+        else:
+            before = coming
 
 
 def save(pixels: np.ndarray, path: Path) -> None:

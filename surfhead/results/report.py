@@ -30,7 +30,7 @@ from surfhead.measuring.evaluation import spread
 from surfhead.results.curves import History, read_history, svg
 from surfhead.results.report_figures import figures_of
 from surfhead.results.report_origin import origin_of
-from surfhead.results.shots import along_path, drawn, of_views
+from surfhead.results.shots import along_path, drawn, in_bytes, of_views
 from surfhead.results.variants import measure, results
 from surfhead.runs.run import Run
 from surfhead.terminal.bars import Watch, unwatched
@@ -197,8 +197,8 @@ def _turntable(avatar: Avatar, frames: int, size: int, turn: float, watch: Watch
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "turntable.mp4"
         with pictures.video(path, size, size, shots.rate) as film:
-            for _, channels in watch(drawn(avatar, shots, ["rgb"]), "Turntable", frames):
-                film(pictures.to_bytes(channels["rgb"]))
+            for _, shown in watch(in_bytes(avatar, shots, ["rgb"]), "Turntable", frames):
+                film(shown["rgb"])
         return "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 

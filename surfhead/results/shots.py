@@ -21,6 +21,7 @@ from surfhead.drawing.camera_path import UP, orbit, spiral
 from surfhead.drawing.channels import PARTS, check_channels, pictures_of
 from surfhead.drawing.key_frames import KeyFrames
 from surfhead.drawing.light_file import MovingLight
+from surfhead.drawing.pictures import Coming, arriving
 from surfhead.drawing.scalars import Scale
 from surfhead.runs.run import Run
 
@@ -216,6 +217,32 @@ def drawn(
     finally:
         if shots.light is not None and avatar.appearance.relightable:
             avatar.appearance.relight(None)
+
+
+def in_bytes(
+    avatar: Avatar, shots: Shots, channels: Sequence[str], scale: Scale | None = None
+) -> Iterator[tuple[Rendering, dict[str, np.ndarray]]]:
+    """As ``drawn``, with pictures (H, W, 3) uint8; a GPU draws the next while one is looked at."""
+    taken = drawn(avatar, shots, channels, scale)
+    return arriving(
+        _Shown(rendering, {name: Coming.of(colours) for name, colours in shown.items()})
+        for rendering, shown in taken
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A shot whose pictures are on their way."""
+
+    rendering: Rendering
+    coming: Mapping[str, Coming]
+
+    @property
+    def drawn(self) -> bool:
+        return all(coming.drawn for coming in self.coming.values())
+
+    def wait(self) -> tuple[Rendering, dict[str, np.ndarray]]:
+        return self.rendering, {name: coming.wait() for name, coming in self.coming.items()}
 
 
 def _taken(

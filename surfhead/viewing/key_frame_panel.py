@@ -19,7 +19,7 @@ from PIL import Image
 
 from surfhead.core.errors import DataError
 from surfhead.drawing.key_frames import KeyFrame, KeyFrames
-from surfhead.drawing.pictures import video
+from surfhead.drawing.pictures import Coming, arriving, video
 from surfhead.viewing.heard import permitted
 from surfhead.viewing.key_path import PathPlay, key_frame, read_key_frames, shot_at
 from surfhead.viewing.shot import Request
@@ -169,13 +169,17 @@ class KeyFramePanel:
                 f"Expected at most {MOST}.",
                 "Save the key frames, and use `surfhead render RUN --path FILE`.",
             )
+
+        def begun(time: float) -> Coming:
+            if visitor.handle.client_id not in page.visitors:
+                raise DataError("The page was closed.")
+            seen = shot_at(path, time, shot, page.painter.puppet, aspect)
+            return page.ask(partial(page.painter.begin, seen, height, width))
+
         told = visitor.handle.add_notification("Film", "0 %", loading=True, with_close_button=False)
         try:
-            for number, time in enumerate(times.tolist()):
-                if visitor.handle.client_id not in page.visitors:
-                    raise DataError("The page was closed.")
-                seen = shot_at(path, time, shot, page.painter.puppet, aspect)
-                yield page.ask(partial(page.painter.picture, seen, height, width))
+            for number, pixels in enumerate(arriving(map(begun, times.tolist()))):
+                yield pixels
                 told.body = f"{100 * (number + 1) // len(times)} % of {len(times)} pictures"
         finally:
             told.remove()

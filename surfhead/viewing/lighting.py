@@ -36,6 +36,11 @@ class Lighting:
     lamp: float = 0.0
     direction: Vector | None = None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether it is the learnt light."""
+        return (self.name, self.turn, self.strength, self.lamp) == (LEARNT, 0.0, 1.0, 0.0)
+
     def light(self, learnt: Light, camera: Vector, target: Vector) -> Light | None:
         """The light to draw under; None: the learnt one, untouched.
 
@@ -43,7 +48,7 @@ class Lighting:
             learnt: the avatar's own.
             camera, target: world positions of the camera and of the head's middle.
         """
-        if (self.name, self.turn, self.strength, self.lamp) == (LEARNT, 0.0, 1.0, 0.0):
+        if self.untouched:
             return None
         base = learnt
         if self.environment is not None and self.name == self.environment.name:
@@ -76,7 +81,7 @@ def pointed_at(viewpoint: Viewpoint, x: float, y: float) -> Vector:
 def lit(avatar: Avatar, lighting: Lighting, camera: Vector, target: Vector) -> Iterator[None]:
     """Draw an avatar under a page's light, and leave it under its own."""
     look = avatar.appearance
-    own = look.light() if look.relightable else None
+    own = look.light() if look.relightable and not lighting.untouched else None
     light = None if own is None else lighting.light(own, camera, target)
     if light is None:
         yield

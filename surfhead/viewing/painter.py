@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.types import Cameras
-from surfhead.drawing.channels import paint
-from surfhead.drawing.pictures import to_bytes
+from surfhead.drawing.channels import begun
+from surfhead.drawing.pictures import Coming, arriving, to_bytes
 from surfhead.drawing.scalars import Scale
 from surfhead.viewing.beside import ALONE, joined
 from surfhead.viewing.lighting import lit
@@ -56,11 +56,30 @@ class Painter:
 
     def picture(self, shot: Shot, height: int, width: int) -> np.ndarray:
         """The picture (height, width, 3) uint8 of a shot."""
+        return self.begin(shot, height, width).wait()
+
+    def pictures(self, shots: Iterable[Shot], height: int, width: int) -> Iterator[np.ndarray]:
+        """The pictures of shots in turn; a GPU draws the next while one is looked at.
+
+        An error comes in the place of its picture, and ends them.
+        """
+        return arriving(self.begin(shot, height, width) for shot in shots)
+
+    def begin(self, shot: Shot, height: int, width: int) -> Coming:
+        """The picture of a shot, of the avatar as it is now; a GPU may still be drawing it."""
         if self.other is None or shot.beside == ALONE:
-            return self._alone(shot, height, width)
+            if self.row(shot) is None:
+                channel = RGB if shot.channel == ERROR else shot.channel
+                return self._begun(shot, shot.viewpoint.cameras(height, width), channel, None)
+            return Coming(torch.from_numpy(self._repeated(shot, height, width)))
+        return Coming(torch.from_numpy(self._both(shot, height, width)))
+
+    def _both(self, shot: Shot, height: int, width: int) -> np.ndarray:
+        assert self.other is not None
         plain = replace(shot, bar=False)
-        second = self.other._alone(self._carried(plain), height, width)
-        return joined(self._alone(shot, height, width), second, shot.beside)
+        first = self.begin(replace(shot, beside=ALONE), height, width)
+        second = self.other.begin(replace(self._carried(plain), beside=ALONE), height, width)
+        return joined(first.wait(), second.wait(), shot.beside)
 
     def _carried(self, shot: Shot) -> Shot:
         """The shot in the other run's terms: its own pose where its rig has the same parameters."""
@@ -80,16 +99,15 @@ class Painter:
             look=Look(size=shot.look.size),
         )
 
-    def _alone(self, shot: Shot, height: int, width: int) -> np.ndarray:
+    def _repeated(self, shot: Shot, height: int, width: int) -> np.ndarray:
+        """A shot from a camera of the data."""
         row = self.row(shot)
-        if row is None:
-            channel = RGB if shot.channel == ERROR else shot.channel
-            return to_bytes(self._paint(shot, shot.viewpoint.cameras(height, width), channel, None))
+        assert row is not None
         assert self.views is not None
         cameras = self.views.cameras(row, height)
         true = self.views.picture(row, cameras.height, cameras.width)
         target = torch.from_numpy(np.array(true)).to(self.avatar.device, self.avatar.background.dtype) / 255
-        drawn = to_bytes(self._paint(shot, cameras, shot.channel, target))
+        drawn = self._begun(shot, cameras, shot.channel, target).wait()
         edge = round(shot.split * cameras.width)
         drawn = np.concatenate([true[:, :edge], drawn[:, edge:]], axis=1)
         if 0 < edge < cameras.width:
@@ -121,27 +139,27 @@ class Painter:
     def vertices(self, shot: Shot) -> np.ndarray:
         """(V, 3) the rig's posed vertices, metres."""
         with torch.no_grad():
-            mesh = self.avatar.rig(self.pose(shot))
+            like = self.avatar.background
+            mesh = self.avatar.rig({name: rows.to(like) for name, rows in self.pose(shot).items()})
         found: np.ndarray = mesh.vertices[0].float().cpu().numpy()
         return found
 
-    def _paint(self, shot: Shot, cameras: Cameras, channel: str, truth: Tensor | None) -> Tensor:
+    def _begun(self, shot: Shot, cameras: Cameras, channel: str, truth: Tensor | None) -> Coming:
         with torch.no_grad():
             avatar = self.variants.of(shot.look)
             pose: Mapping[str, Tensor] | int = self.pose(shot) or 0
-            background = None if shot.background is None else avatar.background.new_tensor(shot.background)
+            background = None if shot.background is None else torch.tensor(shot.background)
             with lit(avatar, shot.lighting, shot.viewpoint.position, self.target):
-                pictures = paint(
+                return begun(
                     avatar,
                     cameras,
                     pose,
-                    [channel],
+                    channel,
                     background=background,
                     truth=truth,
                     scale=Scale(shot.colour_map, percentile=shot.percentile, bar=shot.bar),
                     opacity_scale=self.variants.opacity(shot.look, shot.opacity_scale),
                 )
-        return pictures[channel]
 
     def _background(self, shot: Shot) -> np.ndarray:
         given = self.avatar.background if shot.background is None else torch.tensor(shot.background)

@@ -22,6 +22,7 @@ TURNS = {"root": 1.6}  # radians either way, by role; the other joints:
 TURN = 0.7
 SHIFT = 0.1  # metres either way
 STEPS = 200  # of a slider
+KEPT = 64  # parameters of motions whose numbers are kept on the host
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Puppet:
     def __init__(self, avatar: Avatar, rate: float = 25.0) -> None:
         self.avatar = avatar
         self.rate = rate
+        self._kept: dict[int, tuple[Tensor, int, Tensor]] = {}
 
     def length(self, stance: Stance) -> int:
         """Timesteps of the stance's motion; 1 where nothing moves."""
@@ -143,7 +145,7 @@ class Puppet:
         return self.rate if stance.track is None else stance.track.rate
 
     def pose(self, stance: Stance, eye: Vector | None = None) -> dict[str, Tensor]:
-        """Rig parameters, name -> (1, d), on the avatar's device; empty without a rig.
+        """Rig parameters, name -> (1, d), those of a motion that learns on its device; empty without a rig.
 
         Args:
             stance: what is asked for.
@@ -155,21 +157,39 @@ class Puppet:
         source = avatar.motion if stance.track is None else stance.track.parameters
         row = min(max(stance.timestep, 0), self.length(stance) - 1)
         like = avatar.background
-        made = {name: rows[row : row + 1].detach().to(like) for name, rows in source.items()}
+        made = {name: self._told(rows)[row : row + 1] for name, rows in source.items()}
+        target = eye if stance.gaze == "camera" else stance.gaze
+        if made and not stance.held and target is None:
+            return made
         known = avatar.rig.parameters()
         for (name, index), value in stance.held.items():
             if name not in known or not 0 <= index < known[name].size:
                 continue
             if name not in made:
-                made[name] = like.new_zeros(1, known[name].size)
+                made[name] = torch.zeros(1, known[name].size, dtype=like.dtype)
             made[name] = made[name].clone()
             made[name][0, index] = value
         if not made:
             first = next(iter(known))
-            made[first] = like.new_zeros(1, known[first].size)
-        target = eye if stance.gaze == "camera" else stance.gaze
+            made[first] = torch.zeros(1, known[first].size, dtype=like.dtype)
         eyes = with_role(known, "gaze")
         if target is not None and not isinstance(target, str) and eyes is not None:
+            made = {name: rows.to(like) for name, rows in made.items()}
             point = torch.tensor(target, dtype=like.dtype, device=like.device)
             made[eyes] = eyes_towards(avatar.rig, made, point)
         return made
+
+    def _told(self, rows: Tensor) -> Tensor:
+        """(T, d) a parameter's motion as the host knows it, which then waits for no GPU.
+
+        One that learns is read where it lies: steps replayed from a graph leave no trace to tell it by.
+        """
+        dtype = self.avatar.background.dtype
+        if not rows.is_cuda or rows.requires_grad:
+            return rows.detach().to(dtype)
+        kept = self._kept.get(id(rows))
+        if kept is None or kept[0] is not rows or kept[1] != rows._version:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            kept = self._kept[id(rows)] = (rows, rows._version, rows.detach().to("cpu", dtype))
+        return kept[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -81,10 +81,8 @@ class Viewpoint:
         return pose
 
     def cameras(self, height: int, width: int) -> Cameras:
-        """One camera of this picture size, float32."""
-        focal = height / 2 / math.tan(self.fov / 2)
-        intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-        return Cameras(self.camera_from_world.float()[None], intrinsics[None], height, width)
+        """One camera of this picture size, float32; the same object for the same view, as it seldom moves."""
+        return _cameras(self, height, width)
 
     def near(self, other: Viewpoint) -> bool:
         """Whether both show the same up to a thousandth of a radian and of the distance to the origin."""
@@ -92,6 +90,13 @@ class Viewpoint:
         turn = abs(sum(a * b for a, b in zip(self.wxyz, other.wxyz, strict=True)))
         reach = 1e-3 * max(math.hypot(*self.position), 1e-3)
         return away < reach and turn > 1.0 - 1e-6 and abs(self.fov - other.fov) < 1e-3
+
+
+@lru_cache(16)
+def _cameras(view: Viewpoint, height: int, width: int) -> Cameras:
+    focal = height / 2 / math.tan(view.fov / 2)
+    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    return Cameras(view.camera_from_world.float()[None], intrinsics[None], height, width)
 
 
 def picture_size(aspect: float, longest: int) -> tuple[int, int]:

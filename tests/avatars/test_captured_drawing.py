@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
-from surfhead.avatars.captured_drawing import KEPT, CapturedDrawing, _copied
+from surfhead.avatars.captured_drawing import KEPT, CapturedDrawing, _copied, _parameters
 from surfhead.avatars.captured_work import tensors_in
 from surfhead.avatars.rendering import Sight
 from surfhead.core.types import Cameras
@@ -20,6 +24,10 @@ def sight(height: int = 16, poses: int = 1, hidden: bool = False) -> Sight:
     return Sight(cameras, {"translation": torch.zeros(poses, 3)}, index, torch.ones(1, 3), scale)
 
 
+def shape(drawing: CapturedDrawing, seen: Sight) -> Hashable:
+    return drawing._shape(seen, tensors_in(seen))
+
+
 def test_on_a_cpu_pictures_are_drawn_as_they_are() -> None:
     drawing = CapturedDrawing(tiny_avatar())
     for _ in range(4):
@@ -30,9 +38,10 @@ def test_on_a_cpu_pictures_are_drawn_as_they_are() -> None:
 def test_a_graph_is_named_by_all_that_the_host_decides() -> None:
     avatar = tiny_avatar()
     drawing = CapturedDrawing(avatar)
-    shapes = [drawing._shape(s) for s in (sight(), sight(20), sight(poses=2), sight(hidden=True))]
-    assert len(set(shapes)) == 4
-    assert drawing._shape(sight()) == shapes[0]
+    near = replace(sight(), cameras=replace(sight().cameras, near=0.5))
+    shapes = [shape(drawing, s) for s in (sight(), sight(20), sight(poses=2), sight(hidden=True), near)]
+    assert len(set(shapes)) == 5
+    assert shape(drawing, sight()) == shapes[0]
 
     states = [drawing._state()]
     assert drawing._state() == states[0]
@@ -74,5 +83,13 @@ def test_few_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         for height in range(16, 16 + KEPT + 3):
             drawing(sight(height))
     assert len(drawing._works) == KEPT
-    assert drawing._shape(sight(16 + KEPT + 2)) in drawing._works
-    assert drawing._shape(sight(16)) not in drawing._works
+    assert ("_draw", shape(drawing, sight(16 + KEPT + 2))) in drawing._works
+    assert ("_draw", shape(drawing, sight(16))) not in drawing._works
+
+
+def test_a_graph_follows_the_parameters_of_a_network() -> None:
+    """All of them, also of parts of parts, and one that takes the place of another."""
+    network = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.Linear(3, 1, bias=False), nn.ReLU()))
+    assert [id(p) for p in _parameters(network)] == [id(p) for p in network.parameters()]
+    network[1][0].weight = nn.Parameter(torch.zeros(1, 3))
+    assert [id(p) for p in _parameters(network)] == [id(p) for p in network.parameters()]

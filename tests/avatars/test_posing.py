@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import surfhead
+from surfhead.avatars.posing import CameraCheck, on_device
 from surfhead.core.errors import OptionError, ShapeError, UnknownNameError
 
 
@@ -159,3 +161,69 @@ def test_the_gradient_of_poses_is_a_plain_sum(
         assert rows.grad is not None
         assert torch.equal(rows.grad, expected)
     assert "index_put" not in " ".join(row.key for row in found.key_averages())
+
+
+def test_pixels_are_the_pictures_of_a_rendering(avatar: surfhead.Avatar) -> None:
+    """Two views in poses of their own, with a background and hidden surfels."""
+    cameras = surfhead.orbit(avatar, 2, height=24, width=32)
+    scale = torch.ones(len(avatar.surfels))
+    scale[::2] = 0.0
+    for options in ({}, {"background": (1, 0, 0.5), "opacity_scale": scale, "pose_of_view": [1, 0]}):
+        pose = avatar.pose([0, 1], jaw=[0.2, 0.0, 0.0])
+        rgb = avatar.render(cameras, pose, **options).output.rgb  # type: ignore[arg-type]
+        found = avatar.pixels(cameras, pose, **options)  # type: ignore[arg-type]
+        assert torch.equal(found, (rgb.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8))
+        assert found.shape == (2, 24, 32, 3)
+        assert len(found.unique()) > 10
+
+
+def test_a_pose_is_looked_at_every_time(avatar: surfhead.Avatar) -> None:
+    camera = surfhead.orbit(avatar, 1, height=8, width=8)
+    pose = avatar.pose(0)
+    avatar.pixels(camera, pose)
+    pose["neck"][0, 1] = float("nan")
+    with pytest.raises(ShapeError, match='"neck" holds NaN or infinity, first at index'):
+        avatar.pixels(camera, pose)
+    with pytest.raises(ShapeError, match='"background" holds NaN'):
+        avatar.pixels(camera, 0, background=(0.0, float("inf"), 0.0))
+    with pytest.raises(UnknownNameError, match="tail"):
+        avatar.pixels(camera, {"tail": [0.0]})
+
+
+def test_the_same_cameras_are_checked_once_and_others_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same numbers are the same cameras; changed in place, they are others."""
+    poses = torch.eye(4).repeat(2, 1, 1)
+    given = surfhead.Cameras(poses, torch.diag(torch.tensor([20.0, 20.0, 1.0])).repeat(2, 1, 1), 8, 12)
+    seen: list[object] = []
+    whole = surfhead.Cameras.validate
+    monkeypatch.setattr(surfhead.Cameras, "validate", lambda self: whole((seen.append(self), self)[1]))
+    check, like = CameraCheck(), torch.zeros(1)
+    first = check(given, like)
+    assert check(given, like) is first
+    assert check(replace(given, camera_from_world=poses.clone()), like) is first
+    assert len(seen) == 1
+    poses[0, 0, 3] = 2.0
+    assert float(check(given, like).camera_from_world[0, 0, 3]) == 2.0
+    assert float(first.camera_from_world[0, 0, 3]) == 0.0
+    others = [given[0], replace(given, height=9), replace(given, near=0.5)]
+    for other in others:
+        found = check(other, like)
+        assert (len(found), found.height, found.near) == (len(other), other.height, other.near)
+    assert check(given, like.double()).intrinsics.dtype == torch.float64
+    assert check(replace(given, camera_from_world=poses.double()), like).intrinsics.dtype == torch.float32
+    assert len(seen) == 2 + len(others) + 2
+    check(given, like)
+    for wrong in (replace(given, height=8.0), replace(given, width=0), "cameras"):  # type: ignore[arg-type]
+        with pytest.raises(ShapeError):
+            check(wrong, like)
+    poses[1, 1, 1] = float("nan")
+    for _ in range(2):
+        with pytest.raises(ShapeError, match="NaN"):
+            check(given, like)
+
+
+def test_what_is_on_its_device_already_stays_as_it_is() -> None:
+    rows, like = torch.ones(2, 3), torch.zeros(1)
+    whole, half = on_device([rows, rows.double()], like)
+    assert whole is rows
+    assert half.dtype == torch.float32

@@ -13,7 +13,8 @@ from surfhead.core.errors import OptionError, SurfheadError
 from surfhead.core.scene import Frame, Scene, Views
 from surfhead.drawing.camera_path import orbit, spiral
 from surfhead.drawing.channels import paint
-from surfhead.results.shots import along_path, drawn, geometry_of, of_views, resized
+from surfhead.drawing.pictures import to_bytes
+from surfhead.results.shots import along_path, drawn, geometry_of, in_bytes, of_views, resized
 from surfhead.testing import tiny
 from tests.runs.tiny_run import tiny_avatar
 
@@ -105,6 +106,18 @@ def test_views_keep_what_they_see_at_any_size() -> None:
     truth = native.truth(1)
     expected = paint(avatar, cameras, 1, ["error"], background=native.background, truth=truth)
     assert torch.equal(error[1], expected["error"])
+
+
+def test_shots_in_bytes_are_those_drawn() -> None:
+    avatar = tiny_avatar(timesteps=3)
+    shots = along_path(avatar, "orbit", height=10, width=14)
+    names = ["rgb", "alpha"]
+    found = list(in_bytes(avatar, shots, names))
+    assert len(found) == len(shots) == 3
+    for (rendering, pixels), (expected, shown) in zip(found, drawn(avatar, shots, names), strict=True):
+        assert torch.equal(rendering.output.alpha, expected.output.alpha)
+        for name in names:
+            np.testing.assert_array_equal(pixels[name], to_bytes(shown[name]))
 
 
 def test_sizes_follow_from_one_side() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.core.errors import ShapeError
 from surfhead.core.scene import Scene
 from surfhead.data.feed import cameras_of
 from surfhead.data.opening import open_scene
@@ -122,6 +123,39 @@ def test_the_mesh_is_the_rigs(painter: Painter, shot: Shot) -> None:
     posed = painter.vertices(replace(shot, stance=Stance(timestep=1)))
     expected = painter.avatar.rig(painter.avatar.poses(torch.tensor([1]))).vertices[0]
     np.testing.assert_array_equal(posed, expected.numpy())
+
+
+def test_pictures_in_turn_are_those_alone(painter: Painter, shot: Shot) -> None:
+    """Whatever they show; an error comes in its place and ends them."""
+    shots = [replace(shot, stance=Stance(timestep=1)), replace(shot, channel="depth"), shot]
+    number = painter.views.numbers[0]  # type: ignore[union-attr]
+    shots.append(replace(shot, camera=number, split=0.5))
+    found = list(painter.pictures(iter(shots), 40, 60))
+    assert len(found) == len(shots)
+    for picture, each in zip(found, shots, strict=True):
+        np.testing.assert_array_equal(picture, painter.picture(each, 40, 60))
+    assert (found[0] != found[2]).any()
+    wrong = replace(shot, stance=Stance(held={("jaw", 0): float("nan")}))
+    taken = painter.pictures([shot, wrong, shot], 40, 60)
+    np.testing.assert_array_equal(next(taken), found[2])
+    with pytest.raises(ShapeError, match='"jaw" holds NaN'):
+        next(taken)
+    assert list(taken) == []
+
+
+def test_a_picture_shows_the_avatar_as_it_was_asked_for(painter: Painter, shot: Shot) -> None:
+    """Surfels, motion and background may change in place between two pictures."""
+    avatar = painter.avatar
+    for changed in (avatar.surfels.parameters["opacity"], avatar.motion["translation"], avatar.background):
+        before = painter.begin(shot, 30, 30)
+        kept = changed.detach().clone()
+        with torch.no_grad():
+            changed.sub_(0.05 if changed is not avatar.surfels.parameters["opacity"] else 3.0)
+        after = painter.picture(shot, 30, 30)
+        assert (before.wait() != after).any()
+        with torch.no_grad():
+            changed.copy_(kept)
+        np.testing.assert_array_equal(painter.picture(shot, 30, 30), before.wait())
 
 
 def test_framing() -> None:

@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,41 @@ def _assets() -> _Assets:
     return _Assets(**{name: found[name] for name in named}, topology=topology)
 
 
+@cache
+def _parameters() -> Mapping[str, RigParameter]:
+    axis_angle = "axis-angle, radians"
+    return {
+        "rotation": RigParameter(
+            3,
+            1e-5,
+            f"Rotation of the whole head about the root, {axis_angle}.",
+            axis_angle=True,
+            role="root",
+        ),
+        "neck": RigParameter(
+            3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True, role="neck"
+        ),
+        "jaw": RigParameter(
+            3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True, role="jaw"
+        ),
+        "eyes": RigParameter(
+            6,
+            1e-5,
+            f"Rotation of the left, then the right eyeball, {axis_angle}.",
+            axis_angle=True,
+            role="gaze",
+        ),
+        "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
+        "expression": RigParameter(
+            len(EXPRESSIONS),
+            1e-3,
+            f"Expression shapes: {', '.join(EXPRESSIONS)}.",
+            labels=EXPRESSIONS,
+            role="expression",
+        ),
+    }
+
+
 class Procedural(Rig):
     """The built-in head. See the module's text for its parameters and shapes."""
 
@@ -121,37 +156,7 @@ class Procedural(Rig):
 
     def parameters(self) -> Mapping[str, RigParameter]:
         """Pose, translation and expression; the rates are those of docs/method.md, section 8."""
-        axis_angle = "axis-angle, radians"
-        return {
-            "rotation": RigParameter(
-                3,
-                1e-5,
-                f"Rotation of the whole head about the root, {axis_angle}.",
-                axis_angle=True,
-                role="root",
-            ),
-            "neck": RigParameter(
-                3, 1e-5, f"Rotation of the skull on the neck, {axis_angle}.", axis_angle=True, role="neck"
-            ),
-            "jaw": RigParameter(
-                3, 1e-5, f"Rotation of the jaw; +x opens it, {axis_angle}.", axis_angle=True, role="jaw"
-            ),
-            "eyes": RigParameter(
-                6,
-                1e-5,
-                f"Rotation of the left, then the right eyeball, {axis_angle}.",
-                axis_angle=True,
-                role="gaze",
-            ),
-            "translation": RigParameter(3, 1e-6, "Translation, metres.", role="translation"),
-            "expression": RigParameter(
-                len(EXPRESSIONS),
-                1e-3,
-                f"Expression shapes: {', '.join(EXPRESSIONS)}.",
-                labels=EXPRESSIONS,
-                role="expression",
-            ),
-        }
+        return dict(_parameters())
 
     def prepare(self, identity: Mapping[str, Tensor], device: Any = "cpu") -> RestMesh:
         """Apply the identity.
