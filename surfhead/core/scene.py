@@ -163,6 +163,10 @@ class Scene(ABC):
     def frame(self, view: int) -> Frame:
         """Decode one view; thread-safe. Raises DataError naming the file and what is wrong."""
 
+    def picture(self, view: int) -> Frame:
+        """``frame`` for training, perhaps without true normals and depth, where that is read sooner."""
+        return self.frame(view)
+
     def files(self, view: int) -> tuple[Path, ...]:
         """The files one view is decoded from; none where it is made or read otherwise."""
         return ()
@@ -174,25 +178,23 @@ class Scene(ABC):
     def true_mesh(self, timestep: int) -> tuple[Tensor, Tensor] | None:
         """The surface the pictures of a timestep show, where the data know it: else None.
 
-        Returns:
-            (V, 3) float32 vertices, metres, and (F, 3) int64 triangles, wound so that normals point outward.
+        (V, 3) float32 vertices, metres, and (F, 3) int64 triangles, wound so that normals point outward.
         """
         return None
 
     def extent(self, centre: np.ndarray | None = None) -> float:
         """The scene's extent in metres (method: section 8).
 
-        1.1 times the largest distance of a training camera from the training cameras' mean, but at
-        least the mean distance from these cameras to ``centre`` (the head), so that a single fixed
-        camera does not give zero.
+        1.1 times the largest distance of a training camera from their mean, but at least their mean
+        distance to ``centre`` (the head), so that a single fixed camera does not give zero.
         """
-        poses = self.views.camera_from_world[self.views.of("train")]
-        if len(poses) == 0:
-            poses = self.views.camera_from_world
+        split = self.views.split
+        poses = self.views.camera_from_world[(split == "train") | ("train" not in split)]
         centres = -np.einsum("mji,mj->mi", poses[:, :3, :3], poses[:, :3, 3])
         spread = 1.1 * float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).max())
-        target = np.zeros(3) if centre is None else centre
-        return max(spread, float(np.linalg.norm(centres - target, axis=1).mean()))
+        return max(
+            spread, float(np.linalg.norm(centres - (0.0 if centre is None else centre), axis=1).mean())
+        )
 
 
 @dataclass

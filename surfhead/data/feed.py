@@ -184,7 +184,7 @@ class Feed:
         kept = self._kept.get(view)
         if kept is not None:
             return kept
-        frame = self.check(view, self.scene.frame(view))
+        frame = self.check(view, self.scene.picture(view))
         loaded = _Loaded(
             _tensor(frame.image),
             None if frame.mask is None else _tensor(frame.mask),

@@ -133,7 +133,7 @@ def warn_of_masks(scene: Scene, views: np.ndarray) -> list[MaskFault]:
     looked = 0
     for view in chosen.tolist():
         try:
-            mask = scene.frame(view).mask
+            mask = scene.picture(view).mask
         except SurfheadError:  # is said when the picture's turn comes
             continue
         looked += mask is not None

@@ -92,7 +92,7 @@ class TriangleBaseline:
         caster, vertices = self._caster(view)
         camera = cameras_of(self.scene, [view], "cpu")
         triangle, depth = caster.nearest(camera)
-        frame = self.scene.frame(view)
+        frame = self.scene.picture(view)
         met = triangle[0].numpy() >= 0
         if frame.mask is not None:
             met &= frame.mask >= FOREGROUND

@@ -200,7 +200,7 @@ def _seen_from(scene: Scene, known: np.ndarray, size: int, timestep: int | None)
     cameras = scaled(cameras_of(scene, known, "cpu"), scale)
     masks = []
     for row in known.tolist():
-        known_mask = scene.frame(row).mask if views.timestep[row] == timestep else None
+        known_mask = scene.picture(row).mask if views.timestep[row] == timestep else None
         full = torch.ones(height, width)
         if known_mask is not None:
             full = torch.from_numpy(known_mask / np.float32(255))

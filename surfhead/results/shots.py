@@ -158,7 +158,7 @@ def of_views(
     size = (cameras.width, cameras.height)
 
     def truth(index: int) -> Tensor:
-        image = scene.frame(int(rows[index])).image
+        image = scene.picture(int(rows[index])).image
         if size != (image.shape[1], image.shape[0]):
             image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
         return torch.from_numpy(np.array(image)).float() / 255.0

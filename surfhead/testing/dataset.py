@@ -136,6 +136,16 @@ def deterministic(subject: Subject) -> None:
 
 
 @promise("dataset")
+def pictures_are_those_of_the_frames(subject: Subject) -> None:
+    """What training reads of a view, ``picture``, has the frame's image, mask and predicted normals."""
+    _, scene = _opened(subject)
+    for view in _sample(scene)[:2]:
+        whole, part = scene.frame(view), scene.picture(view)
+        for name in ("image", "mask", "normal_prior"):
+            require_equal(getattr(whole, name), getattr(part, name), f"The {name} of view {view}'s picture")
+
+
+@promise("dataset")
 def frames_are_thread_safe(subject: Subject) -> None:
     """Frames decoded by several threads at once are those decoded one by one."""
     _, scene = _opened(subject)

@@ -244,7 +244,7 @@ def _share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> Tensor:
 def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:
     """(H, W, 3) what the avatar draws less the picture; ``factor`` (N,) of the opacities."""
     drawn, _, behind = _drawn(avatar, scene, view, factor)
-    truth = torch.from_numpy(np.ascontiguousarray(scene.frame(view).image)).to(behind) / 255.0
+    truth = torch.from_numpy(np.ascontiguousarray(scene.picture(view).image)).to(behind) / 255.0
     return drawn.output.rgb[0] - truth
 
 

@@ -69,7 +69,7 @@ class TrainingViews:
         if row in self._kept:
             self._kept.move_to_end(row)
         else:
-            self._kept[row] = np.ascontiguousarray(self.scene.frame(row).image)
+            self._kept[row] = np.ascontiguousarray(self.scene.picture(row).image)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         image = Image.fromarray(self._kept[row])

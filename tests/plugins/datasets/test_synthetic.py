@@ -294,6 +294,22 @@ def test_another_seed_or_identity_is_another_data_set(scene, tmp_path):
     assert torch.equal(person.identity["shape"], torch.tensor(wide))
 
 
+def test_training_reads_no_true_normals(tmp_path):
+    """A picture has no geometry, and does not look at it: a file whose normals are gone still has one."""
+    made = Synthetic(options(tmp_path, timesteps=1, height=16, width=16, detail=1, texels=2)).open(None)
+    whole, part = made.frame(0), made.picture(0)
+    assert part.normal is None
+    assert part.depth is None
+    assert (part.image == whole.image).all()
+    assert (part.mask == whole.mask).all()
+    file = made.folder / f"{made.views.names[0]}.npz"
+    with np.load(file) as kept:
+        rest = {name: kept[name] for name in kept.files if name != "normal"}
+    np.savez_compressed(file, **rest)
+    assert (made.picture(0).image == whole.image).all()
+    assert (made.frame(0).normal == whole.normal).all()  # drawn anew
+
+
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     written, unwritten = (

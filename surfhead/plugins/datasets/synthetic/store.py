@@ -87,22 +87,31 @@ class FrameStore:
                     error.strerror,
                 )
 
-    def read(self, name: str) -> Frame | None:
-        """The frame, or None where the file is missing, damaged or of another size."""
+    def read(self, name: str, geometry: bool = True) -> Frame | None:
+        """The frame, or None where the file is missing, damaged or of another size.
+
+        Without ``geometry`` neither normals nor depth are read, and are None.
+        """
         try:
             kept = self._memory.get(name)
             source = self.path(name).open("rb") if kept is None else io.BytesIO(kept)
             with source as stream:
                 file = arrays.Archive(stream)
-                bits = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
-                solid = bits.reshape(self.shape).astype(bool)
-                normal = np.zeros((*self.shape, 3), dtype=np.float32)
-                depth = np.zeros(self.shape, dtype=np.float32)
-                normal[solid] = file["normal"]
-                depth[solid] = file["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
                 image, mask = file["image"], file["mask"]
+                normal = depth = None
+                if geometry:
+                    normal, depth = self._geometry(file)
         except (OSError, ValueError, LookupError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
             return None
         if image.shape != (*self.shape, 3) or mask.shape != self.shape:
             return None
         return Frame(image, mask, normal, depth)
+
+    def _geometry(self, file: arrays.Archive) -> tuple[np.ndarray, np.ndarray]:
+        """True normals (H, W, 3) and depth (H, W)."""
+        bits = np.unpackbits(file["solid"], count=self.shape[0] * self.shape[1])
+        solid = bits.reshape(self.shape).astype(bool)
+        normal, depth = np.zeros((*self.shape, 3), np.float32), np.zeros(self.shape, np.float32)
+        normal[solid] = file["normal"]
+        depth[solid] = file["depth"].astype(np.float32) * np.float32(DEPTH_STEP)
+        return normal, depth

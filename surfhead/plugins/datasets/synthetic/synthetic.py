@@ -230,11 +230,18 @@ class SyntheticScene(Scene):
 
     def frame(self, view: int) -> Frame:
         """One frame, read from the cache, or made anew where the file is missing or damaged."""
+        return self._read(view, geometry=True)
+
+    def picture(self, view: int) -> Frame:
+        """Picture and mask alone, in a third of the time."""
+        return self._read(view, geometry=False)
+
+    def _read(self, view: int, geometry: bool) -> Frame:
         name = self.views.names[view]
-        frame = self._store.read(name)
+        frame = self._store.read(name, geometry)
         if frame is None:
             self._make_timestep(int(self.views.timestep[view]), [view])
-            frame = self._store.read(name)
+            frame = self._store.read(name, geometry)
         if frame is None:
             raise UnavailableError(
                 f'The frame "{name}" could not be read back after it was made.',
