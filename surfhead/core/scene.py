@@ -185,16 +185,14 @@ class Scene(ABC):
     def extent(self, centre: np.ndarray | None = None) -> float:
         """The scene's extent in metres (method: section 8).
 
-        1.1 times the largest distance of a training camera from their mean, but at least their mean
-        distance to ``centre`` (the head), so that a single fixed camera does not give zero.
+        1.1 times a training camera's largest distance from their mean, at least their mean one to ``centre``.
         """
         split = self.views.split
         poses = self.views.camera_from_world[(split == "train") | ("train" not in split)]
         centres = -np.einsum("mji,mj->mi", poses[:, :3, :3], poses[:, :3, 3])
+        away = centres if centre is None else centres - centre
         spread = 1.1 * float(np.linalg.norm(centres - centres.mean(axis=0), axis=1).max())
-        return max(
-            spread, float(np.linalg.norm(centres - (0.0 if centre is None else centre), axis=1).mean())
-        )
+        return max(spread, float(np.linalg.norm(away, axis=1).mean()))
 
 
 @dataclass

@@ -126,6 +126,18 @@ class Unsafe(Noise):
     scene = SharedBuffer
 
 
+class DarkerPictures(run.NoiseScene):
+    """What training reads is not what is measured."""
+
+    def picture(self, view: int) -> Frame:
+        frame = self.frame(view)
+        return replace(frame, image=frame.image // 2)
+
+
+class OtherPictures(Noise):
+    scene = DarkerPictures
+
+
 class RecognisesAll(Noise):
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -169,6 +181,7 @@ BUGS = [
         "negative",
     ),
     ("deterministic", RandomFrames, "View 0 of a second opening"),
+    ("pictures_are_those_of_the_frames", OtherPictures, "The image of view 0's picture"),
     ("frames_are_thread_safe", Unsafe, "decoded by a thread"),
     ("recognises_its_own", RecognisesAll, "an empty folder"),
     ("recognises_its_own", RecognisesMissing, "does not exist"),
