@@ -18,7 +18,7 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.rendering import Rendering
-from surfhead.core.errors import UnavailableError
+from surfhead.core.errors import SurfheadError
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.drawing.camera_path import orbit
@@ -74,7 +74,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
             found, _ = holes(avatar, side)
             if not (len(fresh) and bool(found.any())):
                 break
-    except UnavailableError as error:
+    except SurfheadError as error:  # no rays, or no head to look at: no reason to lose a run
         log.warning("Holes that cameras did not see stay: %s", error)
     return moved
 
@@ -94,7 +94,7 @@ def holes(avatar: Avatar, side: int = SIDE) -> tuple[Tensor, Tensor]:
     """
     rest, known = avatar.rig.rest(), avatar.rig.parameters()
     pose = {
-        name: rows[:1] if known[name].role == "personal" else torch.zeros_like(rows[:1])
+        name: rows[:1] if name in known and known[name].role == "personal" else torch.zeros_like(rows[:1])
         for name, rows in avatar.motion.items()
     }
     corners = avatar.rig(pose).vertices[0].cpu()[rest.topology.triangles.cpu()]
