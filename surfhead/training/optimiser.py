@@ -123,9 +123,9 @@ class Optimiser:
         """Zero the gradients of frozen surfels."""
         surfels = self.avatar.surfels
         for name, value in surfels.parameters.items():
-            if value.grad is not None:
-                for index in surfels.frozen(name, self.detached):
-                    value.grad.index_fill_(0, index, 0.0)
+            index = None if value.grad is None else surfels.frozen(name, self.detached)
+            if value.grad is not None and index is not None:
+                value.grad.index_fill_(0, index, 0.0)
 
     def watch(self, now: bool = False) -> None:
         """Take note of gradients that are not finite; nothing waits for the device.
