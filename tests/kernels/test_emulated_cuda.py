@@ -158,6 +158,10 @@ def test_constants_at_hosts_follow_both() -> None:
     values *= 2
     assert ops.at_hosts(values, host).tolist() == [[8.0, 4.0, 8.0]]
     assert ops.at_hosts(values + 1, host).tolist() == [[9.0, 5.0, 9.0]]
+    host = host.clone()
+    with torch.inference_mode():
+        assert ops.at_hosts(values, host).tolist() == [[8.0, 4.0, 8.0]]
+    assert not ops.at_hosts(values, host).is_inference()
     learning = values.clone().requires_grad_()
     ops.at_hosts(learning, host).sum().backward()
     assert torch.as_tensor(learning.grad).tolist() == [0.0, 0.0, 1.0, 0.0, 2.0]

@@ -38,7 +38,13 @@ def at_hosts(values: Tensor, host: Tensor) -> Tensor:
 
     Not kept where it would first be made while a CUDA graph is captured, whose memory it would be.
     """
-    if values.requires_grad or values.is_inference() or host.is_inference():
+    # what inference makes could not serve a step that learns
+    if (
+        values.requires_grad
+        or values.is_inference()
+        or host.is_inference()
+        or torch.is_inference_mode_enabled()
+    ):
         return planes.take(values[None], host)
     known, versions, found = _at_hosts.get(host, (None, None, None))
     if known is not values or versions != (values._version, host._version):
