@@ -3,13 +3,16 @@
     torchrun --standalone --nproc-per-node 2 benchmarks/training_ranks.py OUT [--each 8,1]
 
 Times one process alone on its GPU, in turn with all together on batches as many times as large, so that each
-draws as many views a step as the one does alone. The first process prints and writes a Markdown table.
+draws as many views a step as the one does alone. The first process prints and writes a Markdown table. Its
+last column tells how long exchanges run in a step, and for how much of that nothing else does on the first
+GPU, which holds waiting for the other process, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from dataclasses import replace
@@ -18,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import training_gpu
 from surfhead.data.opening import open_scene
@@ -27,6 +31,7 @@ from surfhead.runs.train import make_trainer
 from surfhead.training.ranks import ALONE, Ranks, joined
 
 ROUNDS = 7
+PROFILED = 10  # steps
 
 
 class Contender:
@@ -61,8 +66,25 @@ class Contender:
         _finish(self.device)
         self.times.append((time.perf_counter() - began) / self.steps)
 
+    def exchanges(self) -> tuple[float, float] | None:
+        """Milliseconds of a step in which NCCL works, and in which nothing else does; None without NCCL."""
+        if self.device.type != "cuda" or self.ranks.count == 1:
+            return None
+        with profile(activities=[ProfilerActivity.CUDA]) as found:
+            for _ in range(PROFILED):
+                self.run.step()
+            _finish(self.device)
+        spans: list[list[tuple[float, float]]] = [[], []]  # of other work, of NCCL's
+        for event in found.events():
+            if event.device_type == torch.autograd.DeviceType.CUDA:
+                span = event.time_range.start, event.time_range.end
+                spans["nccl" in event.name.lower()].append(span)
+        alone = _covered(spans[0] + spans[1]) - _covered(spans[0])
+        return _covered(spans[1]) / 1000 / PROFILED, alone / 1000 / PROFILED
+
     def close(self) -> dict[str, Any]:
         """What was measured."""
+        exchanges = self.exchanges()
         self.ranks.agree(dict(self.run.optimiser.named()), "after the benchmark")
         self.run.feed.close()
         captured, middle = self.run._captured, statistics.median(self.times)
@@ -74,10 +96,20 @@ class Contender:
             "graph_failure": str(captured.failure if captured else None)[:300],
             "step_ms": [1000 * value for value in self.times],
             "images_per_second": self.each * self.ranks.count / middle,
+            "exchanges_ms": exchanges,
         }
         if captured is not None:
             captured.drop()
         return row
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """How long at least one of these spans of time lasts."""
+    total, end = 0.0, -math.inf
+    for first, last in sorted(spans):
+        total += max(last - max(first, end), 0.0)
+        end = max(end, last)
+    return total
 
 
 def _finish(device: torch.device) -> None:
@@ -111,20 +143,29 @@ def main() -> None:
             ranks.wait()
         if not ranks.first:
             return
-    lines = ["| processes | views each | step, ms (range) | images/s | ratio |", "|---|---|---|---|---|"]
+    lines = [
+        "| processes | views each | step, ms (range) | images/s | ratio | exchanges, ms (nothing beside) |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         one = next(r for r in rows if r["processes"] == 1 and r["views_each"] == row["views_each"])
         times, ratio = row["step_ms"], row["images_per_second"] / one["images_per_second"]
         lines.append(
             f"| {row['processes']} | {row['views_each']} "
             f"| {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) "
-            f"| {row['images_per_second']:.0f} | {ratio:.2f} |"
+            f"| {row['images_per_second']:.0f} | {ratio:.2f} | {_words(row['exchanges_ms'])} |"
         )
     print("\n".join(lines), flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {"environment": environment(), "rows": rows, "table": lines}
     (arguments.out / "training_ranks.json").write_text(json.dumps(found, indent=1))
-    print(json.dumps(rows, indent=1))
+    for row in rows:
+        if not row["graph"] and arguments.device != "cpu":
+            print(f"{row['processes']} x {row['views_each']}: not captured: {row['graph_failure']}")
+
+
+def _words(exchanges: tuple[float, float] | None) -> str:
+    return "" if exchanges is None else f"{exchanges[0]:.3f} ({exchanges[1]:.3f})"
 
 
 if __name__ == "__main__":

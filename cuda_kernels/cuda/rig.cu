@@ -1,5 +1,5 @@
 // The mathematics of rig.h: one thread a pose for its few joints, one a (pose, vertex) for the skin. What joints gather
-// from vertices is summed within a block before it goes through atomics.
+// from vertices is summed within a block before it goes through atomics. Before them, the poses' rows of the parameters.
 #include "../rig.h"
 #include "rows.h"
 
@@ -26,6 +26,25 @@ struct Skin {
   const float* g_posed;
   float *g_shaped, *g_transforms, *g_translation;            // the last two zeroed
 };
+
+constexpr int kTables = 24;  // mirrored in cuda_rig.py
+
+// Rows of tables (T, width), one for each pose; backward tables from the gradients of their rows.
+struct Rows {
+  int tables, poses;
+  int first[kTables + 1];  // block with which each table begins
+  int width[kTables], rows[kTables];
+  int stride[kTables];     // of a row in `from`
+  const int64* index;      // (P,)
+  const float* from[kTables];
+  float* to[kTables];
+};
+
+__device__ __forceinline__ int table_of(const Rows& p) {
+  int table = 0;
+  while (table + 1 < p.tables && int(blockIdx.x) >= p.first[table + 1]) ++table;
+  return table;
+}
 
 __device__ __forceinline__ float warp_sum(float value) {
 #pragma unroll
@@ -107,4 +126,23 @@ extern "C" __global__ void __launch_bounds__(kThreads) skin_vertices_backward(co
                              : p.g_translation + 3 * pose + (i - (sums - 3));
     if (parts[i] != 0.0f) atomicAdd(to, parts[i]);
   }
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) pose_rows(const Rows p) {
+  const int table = table_of(p), width = p.width[table];
+  const int at = (int(blockIdx.x) - p.first[table]) * kThreads + threadIdx.x;
+  if (at >= p.poses * width) return;
+  p.to[table][at] = p.from[table][p.index[at / width] * p.stride[table] + at % width];
+}
+
+// A thread a number of a table, so that nothing is zeroed and nothing goes through atomics.
+extern "C" __global__ void __launch_bounds__(kThreads) pose_rows_backward(const Rows p) {
+  const int table = table_of(p), width = p.width[table];
+  const int at = (int(blockIdx.x) - p.first[table]) * kThreads + threadIdx.x;
+  if (at >= p.rows[table] * width) return;
+  const int row = at / width, column = at % width;
+  float sum = 0.0f;
+  for (int pose = 0; pose < p.poses; ++pose)
+    if (p.index[pose] == row) sum += p.from[table][size_t(pose) * p.stride[table] + column];
+  p.to[table][at] = sum;
 }

@@ -33,6 +33,30 @@ struct Blend {
   float *g_quaternion, *g_logarithm, *g_stretch;        // zeroed; null where the rig takes no gradient
 };
 
+// core/neighbour_blend.py, weights.
+struct Shares {
+  int surfels, triangles;
+  const int64* host;                  // (N,)
+  const bool *eyeballs, *boundary;    // (F,) whose surfels follow their host alone; null: none
+  const float* logits;                // (N, 4)
+  float* weights;                     // (N, 4)
+  const float* g_weights;
+  float* g_logits;
+};
+
+// Sigmoids of the logits, and their sum; false where the host counts alone.
+__device__ __forceinline__ bool shares_of(const Shares& p, int n, float* activated, float& sum) {
+  const int64 host = p.host[n];
+  if ((p.eyeballs && p.eyeballs[host]) || (p.boundary && p.boundary[host])) return false;
+  load<4>(p.logits, n, activated);
+  sum = 0.0f;
+  for (int i = 0; i < 4; ++i) {
+    activated[i] = 1.0f / (1.0f + exponential_exact(-activated[i]));
+    sum += activated[i];
+  }
+  return true;
+}
+
 __device__ __forceinline__ Canonical<float> canonical(const Field& p, int n) {
   Canonical<float> c;
   load<3>(p.offset, n, c.offset);
@@ -143,6 +167,28 @@ SURFEL_KERNEL(kThreads, apply_field_backward)(const Field p) {
   store<3>(g_offset, n, p.g_offset);
   store<2>(g_log_scale, n, p.g_log_scale);
   store<4>(g_quaternion, n, p.g_quaternion);
+}
+
+SURFEL_KERNEL(kThreads, neighbour_weights)(const Shares p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  float activated[4], sum, weights[4] = {1.0f, 0.0f, 0.0f, 0.0f};
+  if (shares_of(p, n, activated, sum))
+    for (int i = 0; i < 4; ++i) weights[i] = activated[i] / sum;
+  store<4>(weights, n, p.weights);
+}
+
+SURFEL_KERNEL(kThreads, neighbour_weights_backward)(const Shares p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  if (n >= p.surfels) return;
+  float activated[4], sum, g[4] = {};
+  if (shares_of(p, n, activated, sum)) {
+    float mean = 0.0f;
+    load<4>(p.g_weights, n, g);
+    for (int i = 0; i < 4; ++i) mean += g[i] * (activated[i] / sum);
+    for (int i = 0; i < 4; ++i) g[i] = (g[i] - mean) / sum * activated[i] * (1.0f - activated[i]);
+  }
+  store<4>(g, n, p.g_logits);
 }
 
 SURFEL_KERNEL(kThreads, blend_triangles)(const Blend p) {

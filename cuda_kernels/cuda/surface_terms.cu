@@ -1,5 +1,6 @@
-// Two terms of the loss in one pass each way: normals drawn against those of the depth picture, and the length of
-// carried normals. Forward sums by block; the host side adds the blocks. Mathematics and twins: ../surface.h.
+// Terms of the loss in one pass each way: normals drawn against those of the depth picture, and the length of
+// carried normals; and what goes beyond a limit, with its gradient, in one pass. Forward sums by block; the host side
+// adds the blocks. Mathematics and twins: ../surface.h, kernels/ops/mesh_terms.py.
 #include "../surface.h"
 #include "rows.h"
 
@@ -30,6 +31,17 @@ struct LengthTerm {
   float* partial;                            // (blocks, 2) sums of the change and of the visible
   const float* g_sum;
   float *g_quaternion, *g_linear;
+};
+
+// kernels/ops/mesh_terms.py, excess: sums of what is beyond the limit and of the surfels that are seen on a triangle.
+struct Excess {
+  int surfels, width, each;
+  float limit;
+  const float* value;  // (N, width)
+  const bool* seen;    // (N,)
+  const int64* host;   // (N,)
+  float* partial;      // (blocks, 2)
+  float* g_value;      // of the first sum
 };
 
 struct Rays {
@@ -174,4 +186,33 @@ SURFEL_KERNEL(kThreads, length_term_backward)(const LengthTerm p) {
   for (int i = 0; i < 4; ++i) along += g[i] * unit[i];
   for (int i = 0; i < 4; ++i) g[i] = inverse * (g[i] - along * unit[i]);
   store<4>(g, n, p.g_quaternion);
+}
+
+SURFEL_KERNEL(kThreads, excess)(const Excess p) {
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  float beyond = 0.0f, counted = 0.0f;
+  if (n < p.surfels) {
+    const float* x = p.value + size_t(n) * p.width;
+    float* g = p.g_value + size_t(n) * p.width;
+    counted = p.seen[n] && p.host[n] >= 0 ? 1.0f : 0.0f;
+    float squared = 0.0f;
+    for (int k = 0; k < p.width; ++k) {
+      const float size = p.each ? exponential_exact(x[k]) : x[k], over = p.each ? size - p.limit : size;
+      if (!(p.each && over <= 0.0f)) squared += over * over;  // what is not a number stays so
+      g[k] = 0.0f;
+    }
+    const float length = square_root(squared), more = p.each ? length : length - p.limit;
+    if (counted > 0.0f && !(more <= 0.0f)) {
+      beyond = more;
+      for (int k = 0; k < p.width; ++k) {
+        const float size = p.each ? exponential_exact(x[k]) : 1.0f, over = p.each ? size - p.limit : x[k];
+        if (!(p.each && over <= 0.0f)) g[k] = over * size / length;
+      }
+    }
+  }
+  block_sums<kThreads>(beyond, counted);
+  if (threadIdx.x == 0) {
+    p.partial[2 * blockIdx.x] = beyond;
+    p.partial[2 * blockIdx.x + 1] = counted;
+  }
 }

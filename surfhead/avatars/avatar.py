@@ -146,8 +146,7 @@ class Avatar:
         """Rig parameters (P, d) of the avatar's own timesteps, which are trusted to be in range."""
         if not self.motion:
             return {}
-        # not by [timesteps], whose gradient sorts: on a GPU ten launches a parameter instead of two
-        return {name: values.index_select(0, timesteps) for name, values in self.motion.items()}
+        return dict(zip(self.motion, ops.pose_rows(list(self.motion.values()), timesteps), strict=True))
 
     def pose(
         self, timestep: Tensor | int | Sequence[int] | None = None, /, **parameters: PoseValue
@@ -300,8 +299,9 @@ class Avatar:
         seen = (world.mean, world.normal, field.rotation)
         means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
         rest = None if mesh is None else mesh.rest
-        surface = surface_of(self.appearance.wants, means, normals, rotation, cameras.centre, binding, rest)
-        directions, normals = ops.rest_directions(means, normals.detach(), rotation, cameras.centre)
+        centre = cameras.centre
+        surface = surface_of(self.appearance.wants, means, normals, rotation, centre, binding, rest)
+        directions, normals = ops.rest_directions(means, normals.detach(), rotation, centre)
         colour = colours_of(self.appearance, binding, directions, normals, rotation, parts, surface)
         if track:
             if paired:

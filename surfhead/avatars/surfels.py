@@ -67,6 +67,7 @@ class Surfels:
         self.topology = topology
         self.generation = next(_GENERATIONS)
         self._regions: dict[str, Tensor] | None = None
+        self._frozen: dict[tuple[str, ...], Tensor | None] = {}
 
     @classmethod
     def create(
@@ -89,7 +90,7 @@ class Surfels:
     def regions(self) -> dict[str, Tensor]:
         """Indices of the surfels in each region of the rig, made once after every change of hosts."""
         if self._regions is None:
-            self._regions = {}
+            self._regions, self._frozen = {}, {}
             if self.topology is not None:
                 for name, inside in self.topology.regions.items():
                     self._regions[name] = inside[self.triangle].nonzero().squeeze(1)
@@ -112,11 +113,16 @@ class Surfels:
         """What deformers and appearance models see."""
         return Binding(self.triangle, self.parameters, self.regions, self.specs)
 
-    def frozen(self, name: str, detached: Iterable[str]) -> list[Tensor]:
-        """Index tensors of the surfels that get no gradient on this parameter."""
+    def frozen(self, name: str, detached: Iterable[str]) -> Tensor | None:
+        """Indices, ascending, of the surfels that get no gradient on this parameter; None: all get it."""
         spec = self.specs[name]
         regions = set(spec.frozen_regions) | (set(detached) if spec.detachable else set())
-        return [self.regions[r] for r in sorted(regions) if r in self.regions and len(self.regions[r])]
+        known = tuple(r for r in sorted(regions) if r in self.regions)
+        if known not in self._frozen:  # one index: it is asked for in every step
+            each = [self.regions[r] for r in known]
+            self._frozen[known] = torch.unique(torch.cat(each)) if each else None
+        found = self._frozen[known]
+        return found if found is not None and len(found) else None
 
     def apply(self, plan: DensifyPlan, generator: torch.Generator) -> Selection:
         """Clone, split and prune; gives where every surviving surfel came from.

@@ -19,32 +19,37 @@ from surfhead.kernels.cuda_highlight import serves as _knows_lobes
 from surfhead.kernels.cuda_lit import lit_colours
 from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
-from surfhead.kernels.cuda_pictures import picture_losses
+from surfhead.kernels.cuda_pictures import mean_picture_losses, picture_losses
 from surfhead.kernels.cuda_rasterizer import rasterize
-from surfhead.kernels.cuda_rig import pose_joints, skin_vertices
+from surfhead.kernels.cuda_rig import MAX_TABLES, pose_joints, pose_rows, skin_vertices
 from surfhead.kernels.cuda_rig import serves as _knows_joints
 from surfhead.kernels.cuda_room import check_overflow, overflows
-from surfhead.kernels.cuda_skinning import apply_field, blend_triangles
-from surfhead.kernels.cuda_surface import length_term, normal_term
+from surfhead.kernels.cuda_skinning import apply_field, blend_triangles, neighbour_weights
+from surfhead.kernels.cuda_surface import excess, length_term, normal_term
 from surfhead.kernels.cuda_triangles import pose_triangles, relative_logarithms
 from surfhead.kernels.sources import kernel_sources
 
 __all__ = [
     "MAX_PARAMETERS",
+    "MAX_TABLES",
     "Moments",
     "adam_step",
     "apply_field",
     "blend_triangles",
     "check_overflow",
     "compile_kernels",
+    "excess",
     "harmonic_colours",
     "length_term",
     "lit_colours",
     "lobe_inputs",
+    "mean_picture_losses",
+    "neighbour_weights",
     "normal_term",
     "overflows",
     "picture_losses",
     "pose_joints",
+    "pose_rows",
     "pose_triangles",
     "rasterize",
     "relative_logarithms",

@@ -112,7 +112,19 @@ def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         ShapeError: a shape or type is not one of these.
         UnavailableError: the kernels cannot run here.
     """
-    measure("picture_losses", RULES, {"image": image, "truth": truth})
     count = image[0].numel() if len(image) else 1
-    error, similarity = (operators.picture_losses_cuda(image, truth)[0] / count).unbind(dim=1)
+    error, similarity = (_sums(image, truth) / count).unbind(dim=1)
     return error, similarity
+
+
+def mean_picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The means over all pictures of what ``picture_losses`` gives, two scalars, in fewer launches."""
+    error, similarity = (_sums(image, truth).sum(dim=0) / max(image.numel(), 1)).unbind()
+    return error, similarity
+
+
+def _sums(image: Tensor, truth: Tensor) -> Tensor:
+    """(B, 2) of both losses over a picture's numbers."""
+    measure("picture_losses", RULES, {"image": image, "truth": truth})
+    found: Tensor = operators.picture_losses_cuda(image, truth)[0]
+    return found

@@ -1,4 +1,4 @@
-"""Joints and skin of a rig on the GPU, one kernel each and one each way back.
+"""The poses' parameters, joints and skin of a rig on the GPU, one kernel each and one each way back.
 
 Twin: ``surfhead.kernels.ops.skinning`` (docs/method.md, section 2).
 """
@@ -11,13 +11,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from surfhead.core.errors import ShapeError
+from surfhead.kernels import cuda_driver
 from surfhead.kernels.cuda_operators import differentiate, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
+from surfhead.kernels.doors import measure
 
 THREADS = 128  # of rig.cu
 MAX_JOINTS = 16  # of rig.h
+MAX_TABLES = 24  # of rig.cu
 
 
 class Joints(Sizes):
@@ -62,9 +66,72 @@ class Skin(Sizes):
     }  # fmt: skip
 
 
+class Rows(ctypes.Structure):
+    """struct Rows of rig.cu."""
+
+    _fields_ = [
+        ("tables", ctypes.c_int),
+        ("poses", ctypes.c_int),
+        ("first", ctypes.c_int * (MAX_TABLES + 1)),
+        *((name, ctypes.c_int * MAX_TABLES) for name in ("width", "rows", "stride")),
+        ("index", ctypes.c_void_p),
+        *((name, ctypes.c_void_p * MAX_TABLES) for name in ("from", "to")),
+    ]
+
+
 def serves(joints: int) -> bool:
     """Whether a rig of so many joints has room in the kernels."""
     return 0 < joints <= MAX_JOINTS
+
+
+# ---- pose_rows -------------------------------------------------------------------------------------------
+
+
+def _move_rows(name: str, index: Tensor, source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    """One launch over tables, or over the gradients of their rows."""
+    index = index.contiguous()
+    forward = name == "pose_rows"
+    of_tables, of_rows = (source, target) if forward else (target, source)
+    rules = {"index": "int64: poses"}
+    tensors = {"index": index}
+    for i, (table, rows) in enumerate(zip(of_tables, of_rows, strict=True)):
+        rules |= {f"table {i}": f"rows{i} width{i}", f"rows {i}": f"poses width{i}"}
+        tensors |= {f"table {i}": table, f"rows {i}": rows}
+    sizes = measure(name, rules, tensors)
+    moved = Rows()
+    moved.tables, moved.poses, moved.index = len(source), sizes["poses"], index.data_ptr()
+    kept = [value if value.stride(-1) == 1 else value.contiguous() for value in source]
+    sources, blocks = getattr(moved, "from"), 0
+    for i, (given, made) in enumerate(zip(kept, target, strict=True)):
+        moved.first[i], moved.width[i], moved.rows[i] = blocks, sizes[f"width{i}"], sizes[f"rows{i}"]
+        moved.stride[i] = given.stride(0)
+        sources[i], moved.to[i] = given.data_ptr(), made.data_ptr()
+        blocks += -(-made.numel() // THREADS)
+    moved.first[len(source)] = blocks
+    cuda_driver.run("rig", name, moved, (blocks, 1), THREADS, index.device)
+
+
+class _PoseRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, index: Tensor, *tables: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(index)
+        ctx.set_materialize_grads(False)
+        ctx.shapes = [table.shape for table in tables]
+        found = [table.new_empty(len(index), table.shape[-1]) for table in tables]
+        _move_rows("pose_rows", index, tables, found)
+        return tuple(found)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        (index,) = ctx.saved_tensors
+        found: list[Tensor | None] = [
+            gradient.new_empty(shape) if gradient is not None and needed else None
+            for gradient, shape, needed in zip(gradients, ctx.shapes, ctx.needs_input_grad[1:], strict=True)
+        ]
+        pairs = [(g, f) for g, f in zip(gradients, found, strict=True) if g is not None and f is not None]
+        _move_rows("pose_rows_backward", index, [g for g, _ in pairs], [f for _, f in pairs])
+        return None, *found
 
 
 # ---- pose_joints -----------------------------------------------------------------------------------------
@@ -144,16 +211,24 @@ def _skin(shaped: Tensor, transforms: Tensor, weights: Tensor, translation: Tens
 
 def _skin_backward(
     g_posed: Tensor, shaped: Tensor, transforms: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     given = {"shaped": shaped, "transforms": transforms, "weights": weights, "g_posed": g_posed}
     sizes = Skin.of("skin_vertices_backward", given)
     _check_room("skin_vertices_backward", sizes.joints)
-    g_shaped, g_transforms = shaped.new_empty(shaped.shape), transforms.new_zeros(transforms.shape)
-    g_translation = shaped.new_zeros(sizes.poses, 3)
+    g_shaped, of_pose = (
+        shaped.new_empty(shaped.shape),
+        shaped.new_zeros(sizes.poses * (12 * sizes.joints + 3)),
+    )
+    g_transforms, g_translation = _of_pose(of_pose, transforms)
     made = {"g_shaped": g_shaped, "g_transforms": g_transforms, "g_translation": g_translation}
     grid = (-(-sizes.vertices // THREADS), sizes.poses)
     run_over("rig", "skin_vertices_backward", sizes, grid, THREADS, shaped.device, given | made)
-    return g_shaped, g_transforms, g_translation
+    return g_shaped, of_pose
+
+
+def _of_pose(joint: Tensor, transforms: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of transforms (P, J, 12) and of translations (P, 3), zeroed in one launch."""
+    return joint[: transforms.numel()].view(transforms.shape), joint[transforms.numel() :].view(-1, 3)
 
 
 def _check_room(operation: str, joints: int) -> None:
@@ -171,9 +246,9 @@ def _fake_skin(shaped: Tensor, *_: Tensor) -> Tensor:
 
 def _fake_skin_backward(
     g_posed: Tensor, shaped: Tensor, transforms: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    poses = shaped.shape[0]
-    return shaped.new_empty(shaped.shape), transforms.new_empty(transforms.shape), shaped.new_empty(poses, 3)
+) -> tuple[Tensor, Tensor]:
+    count = transforms.numel() + 3 * shaped.shape[0]
+    return shaped.new_empty(shaped.shape), shaped.new_empty(count)
 
 
 def _keep_skin(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -181,9 +256,8 @@ def _keep_skin(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
 
 
 def _skin_autograd(ctx: Any, g_posed: Tensor) -> tuple[Tensor | None, ...]:
-    g_shaped, g_transforms, g_translation = torch.ops.surfhead.skin_vertices_cuda_backward(
-        g_posed, *ctx.saved_tensors
-    )
+    g_shaped, of_pose = torch.ops.surfhead.skin_vertices_cuda_backward(g_posed, *ctx.saved_tensors)
+    g_transforms, g_translation = _of_pose(of_pose, ctx.saved_tensors[1])
     return g_shaped, g_transforms, None, g_translation
 
 
@@ -209,11 +283,17 @@ register(
 )
 register(
     "skin_vertices_cuda_backward",
-    "(Tensor g_posed, Tensor shaped, Tensor transforms, Tensor weights) -> (Tensor, Tensor, Tensor)",
+    "(Tensor g_posed, Tensor shaped, Tensor transforms, Tensor weights) -> (Tensor, Tensor)",
     _skin_backward,
     _fake_skin_backward,
 )
 differentiate("skin_vertices_cuda", _skin_autograd, _keep_skin)
+
+
+def pose_rows(tables: Sequence[Tensor], index: Tensor) -> tuple[Tensor, ...]:
+    """The rows ``index`` (P,) int64 of up to ``MAX_TABLES`` tables (T, d), each (P, d)."""
+    found: tuple[Tensor, ...] = _PoseRows.apply(index, *tables)  # type: ignore[no-untyped-call]
+    return found
 
 
 def pose_joints(vectors: Tensor, rest: Tensor, parents: Sequence[int]) -> tuple[Tensor, Tensor]:

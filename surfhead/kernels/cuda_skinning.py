@@ -17,6 +17,7 @@ from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
+PER_TRIANGLE = 4 + 3 * 3 + 6  # numbers of a rotation, three logarithms and a stretch
 
 
 class Field(Sizes):
@@ -48,6 +49,18 @@ class Blend(Sizes):
         "quaternion": "poses triangles 4", "logarithm": "poses 3*triangles 3",
         "stretch": "poses triangles 6", "axes": "triangles 3 3", "g_linear": "poses surfels 3 3",
         "g_rotation": "poses surfels 3 3",
+    }  # fmt: skip
+
+
+class Shares(Sizes):
+    """struct Shares of skinning.cu."""
+
+    _fields_ = structure_fields(
+        "surfels triangles", "host eyeballs boundary logits weights g_weights g_logits"
+    )
+    rules: ClassVar[dict[str, str]] = {
+        "logits": "surfels 4", "host": "int64: surfels", "eyeballs": "bool: triangles",
+        "boundary": "bool: triangles", "g_weights": "surfels 4",
     }  # fmt: skip
 
 
@@ -112,6 +125,41 @@ def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None,
     return g_linear, gradients[0], *own
 
 
+# ---- neighbour_weights -----------------------------------------------------------------------------------
+
+
+def _weights(logits: Tensor, host: Tensor, eyeballs: Tensor | None, boundary: Tensor | None) -> Tensor:
+    given = {"logits": logits, "host": host, "eyeballs": eyeballs, "boundary": boundary}
+    sizes = Shares.of("neighbour_weights", given)
+    weights = logits.new_empty(logits.shape)
+    _run("neighbour_weights", sizes, logits.device, given | {"weights": weights})
+    return weights
+
+
+def _weights_backward(
+    g_weights: Tensor, logits: Tensor, host: Tensor, eyeballs: Tensor | None, boundary: Tensor | None
+) -> Tensor:
+    given = {
+        "logits": logits, "host": host, "eyeballs": eyeballs, "boundary": boundary, "g_weights": g_weights
+    }  # fmt: skip
+    sizes = Shares.of("neighbour_weights_backward", given)
+    g_logits = logits.new_empty(logits.shape)
+    _run("neighbour_weights_backward", sizes, logits.device, given | {"g_logits": g_logits})
+    return g_logits
+
+
+def _fake_weights(logits: Tensor, *_: Any) -> Tensor:
+    return logits.new_empty(logits.shape)
+
+
+def _keep_weights(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _weights_autograd(ctx: Any, g_weights: Tensor) -> tuple[Tensor | None, ...]:
+    return operators.neighbour_weights_cuda_backward(g_weights, *ctx.saved_tensors), None, None, None
+
+
 # ---- blend_triangles -------------------------------------------------------------------------------------
 
 
@@ -133,7 +181,7 @@ def _blend(
 def _blend_backward(
     g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
     quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, order: Tensor | None, rig: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     tensors: dict[str, Tensor | None] = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
         "logarithm": logarithm, "stretch": stretch, "axes": axes, "order": order, "g_linear": g_linear,
@@ -141,11 +189,18 @@ def _blend_backward(
     }  # fmt: skip
     sizes = Blend.of("blend_triangles_backward", tensors)
     g_weights = tensors["g_weights"] = weights.new_empty(weights.shape)
-    of_rig = [value.new_zeros(value.shape) for value in (quaternion, logarithm, stretch)]
+    of_rig = quaternion.new_zeros(sizes.poses * sizes.triangles * PER_TRIANGLE if rig else 0)
     if rig:
-        tensors |= {"g_quaternion": of_rig[0], "g_logarithm": of_rig[1], "g_stretch": of_rig[2]}
+        names = ("g_quaternion", "g_logarithm", "g_stretch")
+        tensors |= dict(zip(names, _parts(of_rig, quaternion, logarithm, stretch), strict=True))
     _run("blend_triangles_backward", sizes, weights.device, tensors)
-    return g_weights, of_rig[0], of_rig[1], of_rig[2]
+    return g_weights, of_rig
+
+
+def _parts(joint: Tensor, *alike: Tensor) -> list[Tensor]:
+    """Consecutive parts of (K,) in the shapes of others: one launch zeroes them all."""
+    parts = torch.split(joint, [value.numel() for value in alike])
+    return [part.view(value.shape) for part, value in zip(parts, alike, strict=True)]
 
 
 def _fake_blend(*arguments: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +210,9 @@ def _fake_blend(*arguments: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fake_blend_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(value.new_empty(value.shape) for value in arguments[4:8])
+    weights, quaternion, rig = arguments[4], arguments[5], arguments[-1]
+    count = quaternion.shape[0] * quaternion.shape[1] * PER_TRIANGLE if rig else 0
+    return weights.new_empty(weights.shape), weights.new_empty(count)
 
 
 def _keep_blend(ctx: Any, inputs: tuple[Tensor | None, ...], output: tuple[Tensor, ...]) -> None:
@@ -167,10 +224,9 @@ def _blend_autograd(
     ctx: Any, g_linear: Tensor | None, g_rotation: Tensor | None
 ) -> tuple[Tensor | None, ...]:
     rig = any(ctx.needs_input_grad[3:6])
-    g_weights, *of_rig = operators.blend_triangles_cuda_backward(
-        g_linear, g_rotation, *ctx.saved_tensors, rig
-    )
-    return None, None, g_weights, *(of_rig if rig else (None, None, None)), None, None
+    g_weights, of_rig = operators.blend_triangles_cuda_backward(g_linear, g_rotation, *ctx.saved_tensors, rig)
+    parts = _parts(of_rig, *ctx.saved_tensors[3:6]) if rig else (None, None, None)
+    return None, None, g_weights, *parts, None, None
 
 
 _FIELD = "Tensor linear, Tensor origin, Tensor offset, Tensor log_scale, Tensor quaternion"
@@ -187,10 +243,19 @@ register(
     _fake_field_backward,
 )
 differentiate("apply_field_cuda", _field_autograd, _keep_field)
+_SHARES = "Tensor logits, Tensor host, Tensor? eyeballs, Tensor? boundary"
+register("neighbour_weights_cuda", f"({_SHARES}) -> Tensor", _weights, _fake_weights)
+register(
+    "neighbour_weights_cuda_backward",
+    f"(Tensor g_weights, {_SHARES}) -> Tensor",
+    _weights_backward,
+    _fake_weights,
+)
+differentiate("neighbour_weights_cuda", _weights_autograd, _keep_weights)
 register("blend_triangles_cuda", f"({_BLEND}) -> (Tensor, Tensor)", _blend, _fake_blend)
 register(
     "blend_triangles_cuda_backward",
-    f"(Tensor? g_linear, Tensor? g_rotation, {_BLEND}, bool rig) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"(Tensor? g_linear, Tensor? g_rotation, {_BLEND}, bool rig) -> (Tensor, Tensor)",
     _blend_backward,
     _fake_blend_backward,
 )
@@ -209,6 +274,18 @@ def apply_field(
     found: tuple[Tensor, Tensor, Tensor] = operators.apply_field_cuda(
         linear, origin, offset, log_scale, quaternion
     )
+    return found
+
+
+def neighbour_weights(
+    logits: Tensor, host: Tensor, eyeballs: Tensor | None, boundary: Tensor | None
+) -> Tensor:
+    """(N, 4) sigmoids divided by their sum; [1, 0, 0, 0] where the host is of one of two regions.
+
+    Args:
+        logits: (N, 4). host: (N,) int64. eyeballs, boundary: (F,) bool, or None: no triangle.
+    """
+    found: Tensor = operators.neighbour_weights_cuda(logits, host, eyeballs, boundary)
     return found
 
 

@@ -1,13 +1,16 @@
-"""Two terms of the loss that shape the surface, each one kernel each way on the GPU.
+"""Terms of the loss that shape the surface, each one kernel each way on the GPU, or one for both ways.
 
-Twins: ``surfhead.kernels.ops.terms`` (docs/method.md, sections 5 and 7).
+Twins: ``surfhead.kernels.ops.terms`` and ``excess`` of ``surfhead.kernels.ops.mesh_terms`` (docs/method.md,
+sections 5 and 7).
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
@@ -38,6 +41,15 @@ class LengthTerm(Sizes):
     rules: ClassVar[dict[str, str]] = {
         "quaternion": "surfels 4", "linear": "views surfels 3 3", "scale": "surfels",
         "visible": "bool: views surfels", "g_sum": "",
+    }  # fmt: skip
+
+
+class Excess(Sizes):
+    """struct Excess of surface_terms.cu."""
+
+    _fields_ = structure_fields("surfels width each", "value seen host partial g_value", "limit")
+    rules: ClassVar[dict[str, str]] = {
+        "value": "surfels width", "seen": "bool: surfels", "host": "int64: surfels",
     }  # fmt: skip
 
 
@@ -141,6 +153,35 @@ def _length_autograd(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     return *found, None, None
 
 
+# ---- excess ----------------------------------------------------------------------------------------------
+
+
+def _excess(value: Tensor, seen: Tensor, host: Tensor, limit: float, each: bool) -> tuple[Tensor, Tensor]:
+    given = {"value": value, "seen": seen, "host": host}
+    sizes = Excess.of("excess", given)
+    sizes.limit, sizes.each = limit, each
+    blocks = -(-sizes.surfels // THREADS)
+    partial, g_value = value.new_empty(blocks, 2), value.new_empty(value.shape)
+    tensors = given | {"partial": partial, "g_value": g_value}
+    run_over("surface_terms", "excess", sizes, (blocks, 1), THREADS, value.device, tensors)
+    return partial.sum(dim=0), g_value
+
+
+def _fake_excess(value: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return value.new_empty(2), value.new_empty(value.shape)
+
+
+def _keep_excess(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _excess_autograd(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
+    (g_value,) = ctx.saved_tensors
+    return None if gradient is None else g_value * gradient[0], None, None, None, None
+
+
 _NORMAL = "Tensor depth, Tensor alpha, Tensor normal, Tensor intrinsics, Tensor? mask"
 _LENGTH = "Tensor quaternion, Tensor linear, Tensor scale, Tensor visible"
 register("normal_term_cuda", f"({_NORMAL}) -> Tensor", _normal, _fake_normal)
@@ -159,6 +200,31 @@ register(
     _fake_length_backward,
 )
 differentiate("length_term_cuda", _length_autograd, _keep_length)
+register(
+    "excess_cuda",
+    "(Tensor value, Tensor seen, Tensor host, float limit, bool each) -> (Tensor, Tensor)",
+    _excess,
+    _fake_excess,
+)
+differentiate("excess_cuda", _excess_autograd, _keep_excess)
+
+
+class _First(torch.autograd.Function):
+    """What the gradient of a pair holds for its second number no kernel asks for, so nothing makes it."""
+
+    @staticmethod
+    def forward(ctx: Any, found: Tensor) -> Tensor:
+        return found[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.expand(2)
+
+
+def _pair(found: Tensor) -> tuple[Tensor, Tensor]:
+    """The two scalars of (2,); the second is a constant."""
+    return _First.apply(found), found.detach()[1]  # type: ignore[no-untyped-call]
 
 
 def normal_term(
@@ -171,7 +237,7 @@ def normal_term(
         normal: (B, H, W, 3) drawn normals. intrinsics: (B, 3, 3). mask: (B, H, W) uint8, or None: all.
     """
     found: Tensor = operators.normal_term_cuda(depth, alpha, normal, intrinsics, mask)
-    return found[0], found[1]
+    return _pair(found)
 
 
 def length_term(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tensor) -> Tensor:
@@ -181,5 +247,20 @@ def length_term(quaternion: Tensor, linear: Tensor, scale: Tensor, visible: Tens
         quaternion: (N, 4), of any length. linear: (B, N, 3, 3), every view with its own pose.
         scale: (N,) the length k in ``linear``, a constant. visible: (B, N) bool.
     """
-    found: Tensor = operators.length_term_cuda(quaternion, linear, scale, visible)
-    return found[0] / found[1].clamp_min(1.0)
+    return _mean(operators.length_term_cuda(quaternion, linear, scale, visible))
+
+
+def excess(value: Tensor, seen: Tensor, host: Tensor, limit: float, each: bool) -> Tensor:
+    """The mean of relu(|x| - limit), or of |relu(exp(x) - limit)|, over the surfels seen on triangles.
+
+    Args:
+        value: (N, D) x. seen: (N,) bool. host: (N,) int64, -1 where there is no triangle.
+        limit: in units of the values, or with ``each`` of their exponentials.
+    """
+    return _mean(operators.excess_cuda(value, seen, host, limit, each)[0])
+
+
+def _mean(found: Tensor) -> Tensor:
+    """Of a sum and how many it is of."""
+    total, count = _pair(found)
+    return total / count.clamp_min(1.0)

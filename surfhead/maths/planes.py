@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from surfhead.maths import launches
+
 _broadcast: Any = torch.broadcast_tensors
 
 
@@ -143,7 +145,7 @@ def _from_rows(rows: Tensor, values: Tensor) -> Tensor:
 def take(values: Tensor, index: Tensor) -> Tensor:
     """(P, N, ...) the entries ``index`` (N,) of values (P, F, ...)."""
     rows = _rows(values)
-    return _from_rows(rows.gather(1, index.expand(len(rows), -1)), values)
+    return _from_rows(launches.gather(rows, 1, index.expand(len(rows), -1)), values)
 
 
 class _WeightedTake(torch.autograd.Function):

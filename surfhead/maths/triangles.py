@@ -107,6 +107,11 @@ class TriangleFrames:
         return _columns(self.edge1, self.edge2, scaled(self.area_vector, self.area.rsqrt()))
 
     @cached_property
+    def axes(self) -> Tensor:
+        """(..., F, 3, 3) k R̄, metres."""
+        return self.scale[..., None, None] * self.rotation
+
+    @cached_property
     def rows(self) -> Tensor:
         """(..., F, 14) what the GPU's kernels read of a rest triangle: |e1|, h, p, |c|, R̄ by rows, valid."""
         frame = self.rotation.flatten(-2)

@@ -18,7 +18,6 @@ from surfhead.core.moments import in_images
 from surfhead.core.parameters import Schedule
 from surfhead.kernels import ops
 from surfhead.kernels.ops.adam import MOMENTS
-from surfhead.training.ranks import Ranks
 
 EPSILON = 1e-15  # 3DGS; gradients of single surfels are tiny
 DECAYS = (0.9, 0.999)  # of Adam's two averages, an image
@@ -115,17 +114,19 @@ class Optimiser:
                 found.append((f"{row['name']}.{i}" if many else row["name"], value))
         return found
 
-    def share_gradients(self, ranks: Ranks) -> None:
-        """Give all processes that train together the mean of their gradients."""
-        ranks.average([value.grad for _, value in self.named() if value.grad is not None])
+    def in_backward_order(self) -> list[Tensor]:
+        """Every learning tensor, about as a backward pass ends with them: of colours, surfels, the rig."""
+        rows = [(self.groups[row["name"]].kind, row["params"]) for row in self.adam.param_groups]
+        rows = [row for row in reversed(rows) if row[0] != "rig"] + [row for row in rows if row[0] == "rig"]
+        return [value for _, values in rows for value in values]
 
     def freeze(self) -> None:
         """Zero the gradients of frozen surfels."""
         surfels = self.avatar.surfels
         for name, value in surfels.parameters.items():
-            if value.grad is not None:
-                for index in surfels.frozen(name, self.detached):
-                    value.grad.index_fill_(0, index, 0.0)
+            index = None if value.grad is None else surfels.frozen(name, self.detached)
+            if value.grad is not None and index is not None:
+                value.grad.index_fill_(0, index, 0.0)
 
     def watch(self, now: bool = False) -> None:
         """Take note of gradients that are not finite; nothing waits for the device.

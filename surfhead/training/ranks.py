@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -74,16 +74,31 @@ class Ranks:
         """
         return views if len(views) % self.count else views[self.number :: self.count]
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of one type by their mean over the processes; nothing waits for the device."""
+    def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        """Begin to replace tensors of one type by their means over the processes, in one exchange, in place.
+
+        Args:
+            tensors: contiguous, of the same sizes in all processes.
+
+        Returns:
+            What to call before they are used: a GPU's work that follows then waits for the exchange, but not
+            the host; on a CPU the caller does.
+        """
         if self.count == 1 or not tensors:
-            return
-        # one exchange of all is faster than one of each
-        joint = torch.cat([value.reshape(-1) for value in tensors])
-        dist.all_reduce(joint)
-        joint *= 1.0 / self.count
-        parts = torch.split(joint, [value.numel() for value in tensors])
-        torch._foreach_copy_(list(tensors), [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
+            return lambda: None
+        alone = dist.get_backend() == "nccl"  # it divides by itself
+        options = dist.AllreduceCoalescedOptions()
+        how: Any = dist.ReduceOp.AVG if alone else dist.ReduceOp.SUM
+        options.reduceOp = how
+        world: Any = dist.group.WORLD
+        work = world.allreduce_coalesced(list(tensors), options)
+
+        def end() -> None:
+            work.wait()
+            if not alone:
+                torch._foreach_mul_(list(tensors), 1.0 / self.count)
+
+        return end
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum over the processes."""

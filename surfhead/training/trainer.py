@@ -30,6 +30,7 @@ from surfhead.files.given import made_by
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
 from surfhead.training.finishing import finish
+from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.interruption import Interruption
 from surfhead.training.optimiser import Optimiser
 from surfhead.training.ranks import ALONE, Ranks
@@ -97,6 +98,7 @@ class Trainer:
         self.feed = Feed(data.scene, avatar.device, config.cache)
         self.order = Order(data.views, config.seed, data.scene.views.by_size(data.views), config.batch_size)
         self.optimiser = Optimiser(avatar, config, data.extent)
+        self._exchange = GradientExchange(ranks)
         self.statistics = Statistics(len(avatar.surfels), avatar.device)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self._record = record
@@ -177,9 +179,9 @@ class Trainer:
         found = self.loss(batch, rendering)
         self.losses = found.values
         self.terms = [term for term in self.terms if term.name not in found.left_out]
-        found.total.backward()  # type: ignore[no-untyped-call]
-        self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
-        self.optimiser.share_gradients(self.ranks)
+        with self._exchange.during(self.optimiser.in_backward_order()):
+            found.total.backward()  # type: ignore[no-untyped-call]
+            self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
         self.optimiser.freeze()
         return rendering
 

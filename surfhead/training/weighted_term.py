@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from surfhead.core.components import Regularizer
 from surfhead.core.config import RunConfig
@@ -63,8 +65,7 @@ def weighted_sum(terms: Sequence[WeightedTerm], step: Step) -> Loss:
         DataError: the data lack what a term that is not optional needs.
         SurfheadError: no term is on.
     """
-    total: Tensor | None = None
-    values: dict[str, Tensor] = {}
+    names, weights, found = [], [], []
     left_out = []
     for term in terms:
         weight = term.weight_at(step.images)
@@ -85,16 +86,39 @@ def weighted_sum(terms: Sequence[WeightedTerm], step: Step) -> Loss:
                 "Expected a scalar.",
                 f"Run `surfhead check regularizer {term.name}` on it.",
             )
-        weighted = weight * value
-        values[term.name] = weighted.detach()
-        total = weighted if total is None else total + weighted
-    if total is None:
+        names.append(term.name)
+        weights.append(weight)
+        found.append(value)
+    if not found:
         raise SurfheadError(
             f"No regularizer is on at image {step.images}.",
             "Expected at least one with weight > 0.",
             "For example: --regularizer l1=0.8 --regularizer dssim=0.2",
         )
-    return Loss(total, values, tuple(left_out))
+    total, *weighted = _weigh(weights, *found)
+    return Loss(total, dict(zip(names, weighted, strict=True)), tuple(left_out))
+
+
+class _Weigh(torch.autograd.Function):
+    """The weighted sum of scalars, and each with its weight: a few launches, not some for each."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: list[float], *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.weights = weights
+        weighted = torch._foreach_mul(values, weights)
+        alike = len({(value.dtype, value.device) for value in weighted}) == 1
+        total = torch.stack(weighted).sum() if alike else sum(weighted, start=torch.zeros(()))
+        ctx.mark_non_differentiable(*weighted)
+        ctx.set_materialize_grads(False)
+        return total, *weighted
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        return None, *torch._foreach_mul([gradient] * len(ctx.weights), ctx.weights)
+
+
+_weigh: Any = _Weigh.apply
 
 
 def make_terms(config: RunConfig) -> list[WeightedTerm]:

@@ -62,9 +62,18 @@ def test_regions_follow_the_hosts() -> None:
 def test_frozen_surfels_are_those_of_the_declared_and_the_chosen_regions() -> None:
     surfels = made(18)
     teeth, eyes = surfels.regions["teeth"].tolist(), surfels.regions["eyeballs"].tolist()
-    assert [i.tolist() for i in surfels.frozen("feature", ["eyeballs"])] == [teeth]
-    assert [i.tolist() for i in surfels.frozen("offset", ["eyeballs"])] == [eyes]  # detachable
-    assert surfels.frozen("opacity", ["eyeballs"]) == []
+    declared, chosen = surfels.frozen("feature", ["eyeballs"]), surfels.frozen("offset", ["eyeballs"])
+    assert declared is not None
+    assert declared.tolist() == teeth
+    assert chosen is not None
+    assert chosen.tolist() == eyes  # detachable
+    assert surfels.frozen("opacity", ["eyeballs"]) is None
+    assert surfels.frozen("offset", []) is None
+    both = surfels.frozen("offset", ["eyeballs", "teeth"])
+    assert both is not None
+    assert both.tolist() == sorted({*eyes, *teeth})
+    surfels.mark("eyeballs", torch.zeros(len(surfels.triangle) + 99, dtype=torch.bool))
+    assert surfels.frozen("offset", ["eyeballs"]) is None  # follows the regions
 
 
 def test_survivors_clones_and_children_keep_host_and_values() -> None:

@@ -59,6 +59,22 @@ def test_two_gpus_train_what_one_does(tmp_path: Path) -> None:
     assert counts[1] == pytest.approx(counts[0], rel=0.02)
 
 
+def test_gradients_are_exchanged_while_the_pass_runs() -> None:
+    """In captured steps and others, as without; both processes hold the same, bit for bit."""
+    words = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tests.gpu.rank_steps",
+    ]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [f"process {number} is content" in done.stdout for number in (0, 1)] == [True, True]
+
+
 def test_captured_on_the_second_gpu(tmp_path: Path) -> None:
     """Steps are captured and learn on a GPU that is not the current one."""
     assert torch.cuda.current_device() == 0

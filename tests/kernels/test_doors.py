@@ -52,6 +52,7 @@ def index(*shape: int) -> Tensor:
 
 
 SEEN = torch.ones(2, 9, dtype=torch.bool)
+WHOLE = torch.ones(4, dtype=torch.bool)
 BLEND = ((9, 4), (2, 4, 4), (2, 12, 3), (2, 4, 6), (4, 3, 3))
 DRAWN = [*many((1, 9, 3), (1, 9, 3, 2), (1, 9, 3), (9,), (2, 9, 3), (2, 4, 4), (2, 3, 3)), index(2)]
 SURFELS = [*many((1, 9, 3), (1, 9, 3, 2), (1, 9, 3), (9,), (2, 9, 3), (2, 3))]
@@ -114,6 +115,11 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     ),
     "length_term": (cuda_surface._length, [*many((9, 4), (2, 9, 3, 3), (9,)), SEEN]),
     "length_term_backward": (cuda_surface._length_backward, [*many((), (9, 4), (2, 9, 3, 3), (9,)), SEEN]),
+    "excess": (cuda_surface._excess, [*many((9, 3)), SEEN[0], index(9), 1.0, True]),
+    "neighbour_weights": (cuda_skinning._weights, [*many((9, 4)), index(9), WHOLE, WHOLE]),
+    "neighbour_weights_backward": (
+        cuda_skinning._weights_backward, [*many((9, 4), (9, 4)), index(9), WHOLE, WHOLE],
+    ),
     "screen_gradients": (
         lambda a, b, c, d, seen, radius, *sums: cuda_optimiser.screen_gradients(
             a, b, c, d, (5, 7), seen, radius, sums
@@ -149,6 +155,8 @@ def test_every_tensor_is_checked(name: str) -> None:
                 continue  # another number of vertices is no fault
             if (name, place) == ("pose_triangles_backward", 3) and value.shape == (2, 7, 3):
                 continue
+            if name == "excess" and value.shape == (9, 4):
+                continue  # nor is another width
             if name.startswith(("harmonic_colours", "lit_colours")) and value.shape == (9, 16, 3):
                 continue  # more coefficients than the degree needs are none either
             with pytest.raises(ShapeError, match=r"(?s)kernel.*Expected"):

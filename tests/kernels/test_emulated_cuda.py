@@ -23,6 +23,7 @@ KERNELS = {
     "skinning": {
         "apply_field": "Field", "apply_field_backward": "Field",
         "blend_triangles": "Blend", "blend_triangles_backward": "Blend",
+        "neighbour_weights": "Shares", "neighbour_weights_backward": "Shares",
     },
     "picture_losses": {"picture_losses": "Pictures", "picture_losses_backward": "Pictures"},
 }  # fmt: skip
@@ -115,12 +116,55 @@ def test_blend(rig: bool) -> None:
     upstream = [torch.randn(v.shape, generator=g, dtype=torch.float64) for v in again]
     wanted = torch.autograd.grad(again, [*inputs, stretch], upstream)
     found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, None, rig)
-    names = ("weights", "quaternion", "logarithm", "stretch")
-    for name, value, reference in zip(names, found, wanted, strict=True):
-        if rig or name == "weights":
-            close(value, reference, name, 1e-4)
-        else:
-            assert not bool(value.any()), name
+    close(found[0], wanted[0], "weights", 1e-4)
+    assert rig or found[1].numel() == 0
+    parts = cuda_skinning._parts(found[1], *single[3:6]) if rig else []
+    for name, value, reference in zip(("quaternion", "logarithm", "stretch"), parts, wanted[1:], strict=rig):
+        close(value, reference, name, 1e-4)
+
+
+@pytest.mark.parametrize("regions", [("eyeballs", "boundary"), ("boundary",), ()])
+def test_neighbour_weights(regions: tuple[str, ...]) -> None:
+    """As core's, with surfels of none, one and two regions, and the gradient of the logits."""
+    g = torch.Generator().manual_seed(5)
+    host = torch.randint(0, 20, (300,), generator=g)
+    masks = {name: torch.rand(20, generator=g) < 0.3 for name in ("eyeballs", "boundary")}
+    logits = 2.0 * torch.randn(300, 4, generator=g).double()
+    index = {name: masks[name][host].nonzero().squeeze(1) for name in regions}
+    leaf, single = logits.clone().requires_grad_(), logits.float().requires_grad_()
+    exact = weights(Binding(host, {"blend": leaf}, index))
+    found = cuda_skinning.neighbour_weights(
+        single, host, *(masks[name] if name in regions else None for name in ("eyeballs", "boundary"))
+    )
+    close(found.detach(), exact.detach(), "weights")
+    upstream = torch.randn(300, 4, generator=g)
+    exact.backward(upstream.double())
+    found.backward(upstream)
+    assert single.grad is not None
+    close(single.grad, torch.as_tensor(leaf.grad), "logits")
+    for inside in index.values():
+        assert found[inside].tolist() == [[1.0, 0.0, 0.0, 0.0]] * len(inside)
+        assert not bool(single.grad[inside].any())
+
+
+def test_constants_at_hosts_follow_both() -> None:
+    """Made once; anew for other values, and where values or hosts have changed in place."""
+    values, host = torch.arange(5.0), torch.tensor([4, 0, 4])
+    found = ops.at_hosts(values, host)
+    assert found.tolist() == [[4.0, 0.0, 4.0]]
+    assert ops.at_hosts(values, host) is found
+    host[1] = 2
+    assert ops.at_hosts(values, host).tolist() == [[4.0, 2.0, 4.0]]
+    values *= 2
+    assert ops.at_hosts(values, host).tolist() == [[8.0, 4.0, 8.0]]
+    assert ops.at_hosts(values + 1, host).tolist() == [[9.0, 5.0, 9.0]]
+    host = host.clone()
+    with torch.inference_mode():
+        assert ops.at_hosts(values, host).tolist() == [[8.0, 4.0, 8.0]]
+    assert not ops.at_hosts(values, host).is_inference()
+    learning = values.clone().requires_grad_()
+    ops.at_hosts(learning, host).sum().backward()
+    assert torch.as_tensor(learning.grad).tolist() == [0.0, 0.0, 1.0, 0.0, 2.0]
 
 
 @pytest.mark.parametrize("sorted_hosts", [True, False])
@@ -147,8 +191,9 @@ def test_blend_backward_sums_runs(sorted_hosts: bool) -> None:
     order = cuda_skinning.host_order(host) if sorted_hosts else None
     single = [host, topology.neighbours, *(v.detach().float().contiguous() for v in (*inputs, axes))]
     found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, order, True)
+    parts = found[0], *cuda_skinning._parts(found[1], *single[3:6])
     for name, value, reference in zip(
-        ("weights", "quaternion", "logarithm", "stretch"), found, wanted, strict=True
+        ("weights", "quaternion", "logarithm", "stretch"), parts, wanted, strict=True
     ):
         close(value, reference, name, 1e-4)
 

@@ -18,6 +18,7 @@ KERNELS = {
     "rig": {
         "pose_joints_of": "Joints", "pose_joints_of_backward": "Joints",
         "skin_vertices": "Skin", "skin_vertices_backward": "Skin",
+        "pose_rows": "Rows", "pose_rows_backward": "Rows",
     },
     "highlight": {"lobe_inputs": "Lobes", "lobe_inputs_backward": "Lobes"},
 }  # fmt: skip
@@ -73,9 +74,42 @@ def test_skin_vertices() -> None:
     wanted = torch.autograd.grad(exact, (shaped, transforms, translation), upstream)
     single = [value.detach().float() for value in (shaped, transforms, weights, translation)]
     close(cuda_rig._skin(*single), exact.detach(), "posed")
-    found = cuda_rig._skin_backward(upstream.float(), *single[:3])
+    g_shaped, of_pose = cuda_rig._skin_backward(upstream.float(), *single[:3])
+    found = g_shaped, *cuda_rig._of_pose(of_pose, single[1])
     for name, value, reference in zip(("shaped", "transforms", "translation"), found, wanted, strict=True):
         close(value, reference, name)
+
+
+def test_pose_rows() -> None:
+    """Rows of tables, one asked for twice, one not used, one a constant, and the gradients bit for bit."""
+    index = torch.tensor([3, 0, 3])
+    tables = [draw(5, width, seed=width).float() for width in (3, 150, 1, 4)]
+    learning = (True, True, True, False)
+    results = []
+    for form in (cuda_rig.pose_rows, lambda t, i: tuple(table.index_select(0, i) for table in t)):
+        leaves = [table.clone().requires_grad_(on) for table, on in zip(tables, learning, strict=True)]
+        found = form(leaves, index)
+        # a column of a wider gradient: its rows do not lie side by side
+        joint = torch.cat([found[0], found[1]], dim=1)
+        (joint * draw(3, 153).float() + found[3].sum()).sum().backward()
+        results.append((found, [leaf.grad for leaf in leaves]))
+    for one, other in zip(*(values for values, _ in results), strict=True):
+        assert torch.equal(one, other)
+    ours, plain = (gradients for _, gradients in results)
+    for number in (0, 1):
+        assert torch.equal(torch.as_tensor(ours[number]), torch.as_tensor(plain[number]))
+        assert bool(torch.as_tensor(ours[number]).any())
+    assert ours[2:] == [None, None]
+
+
+def test_rows_that_do_not_fit_are_refused() -> None:
+    for table, index in (
+        (torch.zeros(5), [0]),
+        (torch.zeros(5, 2).double(), [0]),
+        (torch.zeros(5, 2), [[0]]),
+    ):
+        with pytest.raises(ShapeError, match="pose_rows"):
+            cuda_rig.pose_rows([table], torch.tensor(index))
 
 
 @pytest.mark.parametrize("parents", [(-1, 1), (-1,), (-1, -2)])

@@ -40,7 +40,7 @@ KERNELS = {
     },
     "surface_terms": {
         "normal_term": "NormalTerm", "normal_term_backward": "NormalTerm",
-        "length_term": "LengthTerm", "length_term_backward": "LengthTerm",
+        "length_term": "LengthTerm", "length_term_backward": "LengthTerm", "excess": "Excess",
     },
     "optimiser": {"screen_gradients": "Screen", "adam_step": "Adam"},
 }  # fmt: skip
@@ -193,6 +193,47 @@ def test_length_term() -> None:
     found = cuda_surface._length_backward(1.0 / sums[1], *single, visible)
     close(found[0], wanted[0], "quaternion", 1e-4)
     close(found[1], wanted[1], "linear", 1e-4)
+
+
+@pytest.mark.parametrize(("width", "limit", "each"), [(3, 1.2, False), (2, 0.7, True), (1, 0.0, False)])
+def test_excess(width: int, limit: float, each: bool) -> None:
+    """The mean beyond a limit, of surfels seen on triangles, and its gradient; 0 where nobody is."""
+    count, g = 600, torch.Generator().manual_seed(1)
+    value = draw(count, width)
+    value[7] = 0.0
+    seen = torch.rand(count, generator=g) > 0.4
+    host = torch.randint(-1, 3, (count,), generator=g)
+    leaf = value.clone().requires_grad_()
+    exact = ops.excess(leaf, limit, seen, host, each)
+    single = value.float().requires_grad_()
+    found = cuda_surface.excess(single, seen, host, limit, each)
+    close(found.detach(), exact.detach(), "mean")
+    (3.0 * exact).backward()
+    (3.0 * found).backward()
+    assert leaf.grad is not None
+    assert single.grad is not None
+    close(single.grad, leaf.grad, "value")
+    assert bool((single.grad[~seen | (host < 0)] == 0).all())
+    none = cuda_surface.excess(single, torch.zeros_like(seen), host, limit, each)
+    assert none.item() == 0.0
+    broken = value.float()
+    broken[3] = torch.nan
+    assert cuda_surface.excess(broken, seen | True, host.clamp_min(0), limit, each).isnan()
+
+
+def test_a_mean_over_what_is_visible_passes_nothing_to_the_count() -> None:
+    """The gradients of the terms' wrappers, whose second sum is a constant."""
+    count = 300
+    quaternion = draw(count, 4).float().requires_grad_()
+    linear = (0.02 * (torch.eye(3) + 0.3 * draw(2, count, 3, 3, seed=1))).float().requires_grad_()
+    scale, visible = torch.full((count,), 0.02), torch.rand(2, count) > 0.4
+    cuda_surface.length_term(quaternion, linear, scale, visible).backward()
+    sums = cuda_surface._length(quaternion.detach(), linear.detach(), scale, visible)
+    wanted = cuda_surface._length_backward(
+        1.0 / sums[1], quaternion.detach(), linear.detach(), scale, visible
+    )
+    assert torch.equal(torch.as_tensor(quaternion.grad), wanted[0])
+    assert torch.equal(torch.as_tensor(linear.grad), wanted[1])
 
 
 def _cameras(views: int) -> Cameras:

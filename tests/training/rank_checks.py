@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.ranks import Ranks, joined
 from surfhead.training.statistics import Statistics
 
@@ -18,7 +25,7 @@ def check(ranks: Ranks) -> None:
     me, count = ranks.number, ranks.count
     total = sum(range(count))
     one, many = torch.full((2, 3), float(me)), torch.arange(4.0) * me
-    ranks.average([one, many])
+    ranks.begin_average([one, many])()
     assert torch.allclose(one, torch.full((2, 3), total / count))
     assert torch.allclose(many, torch.arange(4.0) * total / count)
 
@@ -58,6 +65,99 @@ def check(ranks: Ranks) -> None:
     assert statistics.seen.tolist() == [count * (me == 0)] * 2
 
 
+@dataclass(frozen=True)
+class Watched(Ranks):
+    """Notes which sizes each exchange has, and whether a backward pass was under way."""
+
+    begun: list[tuple[list[int], bool]] = field(default_factory=list)
+    passing: list[bool] = field(default_factory=lambda: [False])
+
+    def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        self.begun.append(([value.numel() for value in tensors], self.passing[0]))
+        return super().begin_average(tensors)
+
+
+def average_of_a_pass(ranks: Watched, exchange: GradientExchange, leaves: list[Tensor], loss: Any) -> None:
+    """Gradients of a pass with the exchange are the means of those without, the same bits in all."""
+    for leaf in leaves:
+        leaf.grad = None
+    own = torch.autograd.grad(loss(), leaves, allow_unused=True)
+    del ranks.begun[:]
+    with exchange.during(leaves):
+        ranks.passing[0] = True
+        loss().backward()
+        ranks.passing[0] = False
+    for leaf, gradient in zip(leaves, own, strict=True):
+        assert (leaf.grad is None) == (gradient is None)
+        if gradient is not None:
+            assert leaf.grad is not None
+            wanted = ranks.sum(gradient) * (1.0 / ranks.count)
+            # the order of a sum over processes follows its place in what is exchanged
+            torch.testing.assert_close(leaf.grad, wanted, rtol=1e-6, atol=1e-6)
+            assert bool(wanted.any())
+    ranks.agree({str(i): leaf.grad for i, leaf in enumerate(leaves) if leaf.grad is not None}, "after a pass")
+    assert not any(leaf._post_accumulate_grad_hooks for leaf in leaves), "hooks are left"
+
+
+def check_gradients(alone: Ranks) -> None:
+    """Exchanges during a backward pass: in one order, whatever comes when, and what does not come."""
+    ranks = Watched(alone.number, alone.count, alone.device)
+    g = torch.Generator().manual_seed(ranks.number)
+    sizes = (12, 20, 16, 8, 3, 2)  # in the order given; gradients of 8 and more numbers are large
+    leaves = [torch.randn(size, generator=g) for size in sizes]
+    leaves[2] = torch.randn(4, 4, generator=g).T  # whose gradient's numbers do not lie in its order
+    idle, *_ = leaves = [leaf.requires_grad_() for leaf in leaves]
+
+    def loss(turned: bool = False, all_of_them: bool = False) -> Tensor:
+        taking = leaves if all_of_them else leaves[1:]
+        total = torch.zeros(())
+        for leaf in taking if turned else reversed(taking):
+            total = total + (ranks.number + 1.5) * leaf.square().sum().exp().log1p()
+        return total
+
+    exchange = GradientExchange(ranks, bucket=4 * 16, small=4 * 8)
+    last = [8, 5]
+    average_of_a_pass(ranks, exchange, leaves, loss)
+    # the first step waited for a gradient that did not come; then that is known
+    assert ranks.begun == [([20], False), ([16], False), (last, False)]
+    for turned in (False, ranks.number == 1, True):  # the pass ends with them in another order in one process
+        average_of_a_pass(ranks, exchange, leaves, partial(loss, turned))
+        assert ranks.begun == [([20], True), ([16], True), (last, False)]
+    average_of_a_pass(ranks, exchange, leaves, partial(loss, all_of_them=True))  # it comes after all
+    assert ranks.begun == [([20], True), ([16], True), ([12, 8, 5], False)]
+    average_of_a_pass(ranks, exchange, leaves, partial(loss, all_of_them=True))
+    assert ranks.begun == [([12, 20], True), ([16], True), (last, False)]
+    assert idle.grad is not None
+
+    def broken(_: Tensor) -> None:
+        raise RuntimeError("in the middle of a pass")
+
+    hook = leaves[-1].register_hook(broken)
+    with pytest.raises(RuntimeError, match="in the middle"), exchange.during(leaves):
+        loss(turned=True, all_of_them=True).backward()
+    hook.remove()
+    assert not any(leaf._post_accumulate_grad_hooks for leaf in leaves), "hooks are left"
+    ranks.wait()
+    average_of_a_pass(ranks, exchange, leaves, partial(loss, all_of_them=True))
+
+    # a gradient that shares its memory with one that is still to be read in the pass
+    one, other = (torch.randn(5, 2, generator=g).requires_grad_() for _ in range(2))
+
+    def sharing() -> Tensor:
+        twice = 2.0 * other
+        twice.register_hook(lambda _: time.sleep(0.2))  # the exchange of the first is done by then
+        return (twice[None] + one[None]).square().sum()
+
+    for _ in range(2):
+        average_of_a_pass(
+            ranks,
+            GradientExchange(ranks, bucket=4, small=4),
+            [one, other],
+            sharing,
+        )
+        assert ranks.begun == [([10], True), ([10], True)]
+
+
 def main(_: object = None) -> int:
     """Join the others, check, leave."""
     with pytest.raises(OptionError, match="one device for several"), joined("cuda:1"):
@@ -66,5 +166,6 @@ def main(_: object = None) -> int:
         assert (ranks.number, ranks.count) == (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
         assert device.type == "cpu"
         check(ranks)
+        check_gradients(ranks)
     print(f"process {os.environ['RANK']} is content", flush=True)
     return 0

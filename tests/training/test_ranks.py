@@ -68,7 +68,7 @@ def test_exchanges() -> None:
 
 def test_alone_exchanges_nothing() -> None:
     value = torch.arange(3.0)
-    ALONE.average([value])
+    ALONE.begin_average([value])()
     assert ALONE.sum(value) is value
     assert ALONE.largest(value) is value
     assert ALONE.tell("x") == "x"

@@ -6,7 +6,9 @@ neither knows nor asks; both forms are tested against each other. Plugins may us
 """
 
 from surfhead.kernels.ops.adam import Adam as Adam
+from surfhead.kernels.ops.blending import at_hosts as at_hosts
 from surfhead.kernels.ops.blending import blend_triangles as blend_triangles
+from surfhead.kernels.ops.blending import neighbour_weights as neighbour_weights
 from surfhead.kernels.ops.blending import pose_triangles as pose_triangles
 from surfhead.kernels.ops.blending import relative_logarithms as relative_logarithms
 from surfhead.kernels.ops.colours import harmonic_colours as harmonic_colours
@@ -22,9 +24,11 @@ from surfhead.kernels.ops.mesh_terms import smooth_normals as smooth_normals
 from surfhead.kernels.ops.mesh_terms import surroundings as surroundings
 from surfhead.kernels.ops.screen import screen_gradients as screen_gradients
 from surfhead.kernels.ops.skinning import pose_joints as pose_joints
+from surfhead.kernels.ops.skinning import pose_rows as pose_rows
 from surfhead.kernels.ops.skinning import skin_vertices as skin_vertices
 from surfhead.kernels.ops.squares import weighted_squares as weighted_squares
 from surfhead.kernels.ops.surfels import apply_field as apply_field
 from surfhead.kernels.ops.terms import length_term as length_term
+from surfhead.kernels.ops.terms import mean_picture_losses as mean_picture_losses
 from surfhead.kernels.ops.terms import normal_term as normal_term
 from surfhead.kernels.ops.terms import picture_losses as picture_losses

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead import kernels
-from surfhead.core.types import Mesh
+from surfhead.core import neighbour_blend
+from surfhead.core.neighbour_blend import HOST_ONLY
+from surfhead.core.types import Binding, Mesh, Topology
 from surfhead.maths import geometry, planes, triangles
 
 _posed: Any = WeakTensorKeyDictionary()
@@ -26,6 +28,31 @@ def _remembered(source: Tensor, other: Tensor, make: Callable[[], Any]) -> Any:
         found = make()
         _posed[source] = (other, source._version, found)
     return found
+
+
+_at_hosts: Any = WeakTensorKeyDictionary()
+
+
+def at_hosts(values: Tensor, host: Tensor) -> Tensor:
+    """(1, N) each surfel's of a constant (F,) of triangles, made once for a tensor of hosts (N,) int64.
+
+    Not kept where it would first be made while a CUDA graph is captured, whose memory it would be.
+    """
+    # what inference makes could not serve a step that learns
+    if (
+        values.requires_grad
+        or values.is_inference()
+        or host.is_inference()
+        or torch.is_inference_mode_enabled()
+    ):
+        return planes.take(values[None], host)
+    known, versions, found = _at_hosts.get(host, (None, None, None))
+    if known is not values or versions != (values._version, host._version):
+        found = planes.take(values[None], host)
+        if not (host.is_cuda and torch.cuda.is_current_stream_capturing()):
+            _at_hosts[host] = (values, (values._version, host._version), found)
+    made: Tensor = found
+    return made
 
 
 def pose_triangles(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,6 +91,17 @@ def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:
     inverse = geometry.quaternion_conjugate(planes.take(quaternion, own))
     other = planes.take(quaternion, neighbours.mT.reshape(-1))
     return geometry.quaternion_to_axis_angle(geometry.quaternion_multiply(inverse, other))
+
+
+def neighbour_weights(binding: Binding, topology: Topology) -> Tensor:
+    """(N, 4) ``neighbour_blend.weights`` of surfels on a rig's triangles."""
+    logits = binding.parameters["blend"]
+    if logits.is_cuda and kernels.serves(logits):
+        from surfhead.kernels import cuda
+
+        alone = [topology.regions[name] if name in binding.regions else None for name in HOST_ONLY]
+        return cuda.neighbour_weights(logits, binding.triangle, *alone)
+    return neighbour_blend.weights(binding)
 
 
 def blend_triangles(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.maths import geometry, planes
 
 LEAST = 1e-6  # weight of the surfels of a triangle
@@ -124,6 +125,10 @@ def excess(value: Tensor, limit: float, seen: Tensor, host: Tensor, each: bool =
 
         found: Tensor = cpu_mesh_terms.excess(value, seen, host, limit, each)[0]
         return found
+    if value.is_cuda and kernels.serves(value):
+        from surfhead.kernels import cuda
+
+        return cuda.excess(value, seen, host, limit, each)
     if each:
         beyond = torch.linalg.vector_norm(torch.relu(value.exp() - limit), dim=-1)
     else:

@@ -7,8 +7,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from surfhead import kernels
 from surfhead.core.types import check_shape
-from surfhead.maths import geometry
+from surfhead.maths import geometry, launches
+
+
+def pose_rows(tables: Sequence[Tensor], index: Tensor) -> tuple[Tensor, ...]:
+    """The rows of poses in tables of all timesteps.
+
+    Args:
+        tables: each (T, d).
+        index: (P,) int64, trusted to be in range.
+
+    Returns:
+        (P, d) of each.
+    """
+    if tables and all(table.is_cuda and kernels.serves(table) for table in tables):
+        from surfhead.kernels import cuda
+
+        if len(tables) <= cuda.MAX_TABLES:
+            return cuda.pose_rows(tables, index)
+    # not by [index], whose gradient sorts
+    return tuple(launches.index_select(table, 0, index) for table in tables)
 
 
 def joint_transforms(joints: Tensor, parents: Sequence[int], rotations: Tensor) -> tuple[Tensor, Tensor]:

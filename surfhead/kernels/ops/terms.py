@@ -26,6 +26,16 @@ def picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return (image - target).abs().mean(dim=(1, 2, 3)), metrics.ssim(image, target)
 
 
+def mean_picture_losses(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The means over the pictures of what ``picture_losses`` gives, two scalars."""
+    if kernels.serves(image):
+        from surfhead.kernels import cuda
+
+        return cuda.mean_picture_losses(image, truth)
+    error, similarity = picture_losses(image, truth)
+    return error.mean(), similarity.mean()
+
+
 def normal_term(
     depth: Tensor, alpha: Tensor, normal: Tensor, intrinsics: Tensor, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from surfhead.core.api import (
     unknown_name,
 )
 from surfhead.kernels.ops.lobes import OCTAVES
+from surfhead.maths import launches
 from surfhead.plugins.appearances.diffuse import Diffuse
 from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork, lobe_axes
 
@@ -171,8 +172,8 @@ class Specular:
     ) -> Tensor:
         """(B, M, 3) the specular term of M of N surfels, the inputs being those of all N."""
         turned = rotation.index_select(1, index) if self.options.frame == "world" else None
-        directions, normals = directions.index_select(1, index), normals.index_select(1, index)
-        return self.highlight(features.index_select(0, index), directions, normals, turned)
+        directions, normals = launches.index_select(directions, 1, index), normals.index_select(1, index)
+        return self.highlight(launches.index_select(features, 0, index), directions, normals, turned)
 
     def highlight(
         self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor | None
@@ -200,8 +201,10 @@ class Specular:
             else:
                 index = self.surfels(binding)
                 shine = self.highlight_of(index, features, directions, normals, rotation)
-                total = plain.index_add(1, index, shine)
-        rgb = total.clamp_min(0.0)
+                # in place where nobody needs the matte part: it is as large as all colours
+                own = not parts and plain.is_contiguous()
+                total = (plain.index_add_ if own else plain.index_add)(1, index, shine)
+        rgb = launches.above_zero(total)
         if not parts:
             return Colour(rgb)
         matte = plain.clamp_min(0.0)

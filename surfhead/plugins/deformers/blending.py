@@ -33,7 +33,7 @@ def of_host(values: Tensor, binding: Binding) -> Tensor:
 def affine_field(mesh: Mesh, binding: Binding, affine: Tensor, rotation: Tensor) -> AffineField:
     """The field with linear part A k R̄, A (P, N, 3, 3) in world axes, k and R̄ those at rest."""
     frames = mesh.rest.frames
-    axes = of_host((frames.scale[:, None, None] * frames.rotation)[None], binding)
+    axes = of_host(frames.axes[None], binding)
     return AffineField(
         linear=planes.matrix_product(affine, axes),
         origin=of_host(mesh.frames.centroid, binding),

@@ -91,7 +91,7 @@ class Jbs(Deformer):
     def __call__(self, mesh: Mesh | None, binding: Binding) -> AffineField:
         """The field of ``mesh``; raises OptionError without one."""
         mesh = rigged(self.name, mesh)
-        factors = neighbour_blend.weights(binding)
+        factors = ops.neighbour_weights(binding, mesh.topology)
         if self.options.rotation_blend == "paper":
             return self._absolute(mesh, binding, factors)
         rest, neighbours = mesh.rest.frames, mesh.topology.neighbours
@@ -99,15 +99,14 @@ class Jbs(Deformer):
         if not self.options.rig_gradients:
             quaternion, stretch = quaternion.detach(), stretch.detach()
         logarithm = ops.relative_logarithms(quaternion, neighbours)
-        axes = rest.scale[:, None, None] * rest.rotation
         linear, rotation = ops.blend_triangles(
-            binding.triangle, neighbours, factors, quaternion, logarithm, stretch, axes
+            binding.triangle, neighbours, factors, quaternion, logarithm, stretch, rest.axes
         )
         return AffineField(
             linear=linear,
             origin=of_host(centroid, binding),
             rotation=rotation,
-            scale=of_host(rest.scale[None], binding),
+            scale=ops.at_hosts(rest.scale, binding.triangle),
         )
 
     def _absolute(self, mesh: Mesh, binding: Binding, factors: Tensor) -> AffineField:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step
+from surfhead.maths import launches
 
 
 class Distortion(Regularizer):
@@ -21,4 +22,4 @@ class Distortion(Regularizer):
 
     def __call__(self, step: Step) -> Tensor:
         """The mean over all pixels; differences of nearly equal depths may round below 0 and count as 0."""
-        return step.output.distortion.clamp_min(0.0).mean()
+        return launches.mean_above_zero(step.output.distortion)

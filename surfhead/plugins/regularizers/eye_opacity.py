@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from surfhead.core.api import Regularizer, Step, option, unknown_name
+from surfhead.maths import launches
 
 
 class EyeOpacity(Regularizer):
@@ -37,5 +39,8 @@ class EyeOpacity(Regularizer):
         if self.options.region not in regions:
             remedy = "Choose with --set regularizers.eye_opacity.region=NAME."
             raise unknown_name("region", self.options.region, regions, remedy)
-        inside = step.surfels.opacity.index_select(0, regions[self.options.region])
-        return (inside - 1.0).square().sum() / max(len(inside), 1)
+        index = regions[self.options.region]
+        if len(index) == 0:
+            return step.surfels.opacity.sum() * 0.0
+        inside = launches.index_select(step.surfels.opacity, 0, index)
+        return torch.nn.functional.mse_loss(inside, inside.new_ones(()).expand_as(inside))

@@ -9,5 +9,5 @@ from surfhead.kernels import ops
 
 
 def picture_losses(step: Step) -> tuple[Tensor, Tensor]:
-    """(B,) mean absolute colour error and (B,) structural similarity; ask with ``step.once``."""
-    return ops.picture_losses(step.output.rgb, step.batch.image)
+    """Mean absolute colour error and mean structural similarity, two scalars; ask with ``step.once``."""
+    return ops.mean_picture_losses(step.output.rgb, step.batch.image)

@@ -1,0 +1,163 @@
+"""The mean gradients of processes that train together, exchanged while the backward pass still runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surfhead.training.ranks import Ranks
+
+BUCKET = 8 << 20  # bytes that one exchange takes at least, if it shall not wait for the end of the pass
+SMALL = 256 << 10  # gradients below it go together, as one tensor
+
+
+class GradientExchange:
+    """Replaces gradients by their means over the processes, large ones as soon as there are enough of them.
+
+    All processes must exchange the same tensors in the same order, but a process's backward pass may end with
+    them in another order than another's. So the order is given, large gradients are cut into buckets along
+    it, and a bucket is begun when all of its own that are expected have come and all buckets before it are
+    begun. Expected is what came in the step before, as a parameter may take no part in a stage of a run;
+    what is not goes last, with the small ones. In any one step all processes must have gradients of the same
+    parameters. Nothing waits for the device, and a CUDA graph can hold it all.
+
+    Args:
+        ranks: the processes.
+        bucket, small: bytes.
+    """
+
+    def __init__(self, ranks: Ranks, bucket: int = BUCKET, small: int = SMALL) -> None:
+        self.ranks = ranks
+        self._bucket, self._small = bucket, small
+        self._came: set[int] | None = None  # places of the gradients of the last step; None: not known yet
+
+    @contextmanager
+    def during(self, values: Sequence[Tensor]) -> Iterator[None]:
+        """Around a backward pass that leaves gradients in ``values``; they are means when it ends.
+
+        Args:
+            values: leaves of one type, about in the order in which the pass ends with them.
+        """
+        if self.ranks.count == 1:
+            yield
+            return
+        buckets = _Buckets(self.ranks, values, self._cut(values), self._small)
+        hooks = buckets.watch()
+        try:
+            yield
+            buckets.finish()
+        except BaseException:
+            buckets.leave()
+            raise
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self._came = {place for place, value in enumerate(values) if value.grad is not None}
+
+    def _cut(self, values: Sequence[Tensor]) -> list[list[int]]:
+        """Places of the expected large gradients, by bucket; without the end of them, which fills none."""
+        buckets: list[list[int]] = [[]]
+        room = self._bucket
+        for place, value in enumerate(values):
+            if value.nbytes < self._small or not (self._came is None or place in self._came):
+                continue
+            buckets[-1].append(place)
+            room -= value.nbytes
+            if room <= 0:
+                buckets.append([])
+                room = self._bucket
+        return buckets[:-1]
+
+
+class _Buckets:
+    """The exchanges of one step."""
+
+    def __init__(self, ranks: Ranks, values: Sequence[Tensor], early: list[list[int]], small: int) -> None:
+        self.early = early
+        self._ranks, self._values, self._small = ranks, values, small
+        self._missing = [set(bucket) for bucket in early]
+        self._ends: list[Callable[[], None]] = []  # of the exchanges begun, one a bucket
+
+    def watch(self) -> list[Any]:
+        """Hooks, to be removed, by which the pass tells which gradients are complete."""
+        places = [place for bucket in self.early for place in bucket]
+        leaves: list[Any] = [self._values[place] for place in places]
+        return [
+            leaf.register_post_accumulate_grad_hook(self._hook(place))
+            for leaf, place in zip(leaves, places, strict=True)
+        ]
+
+    def _hook(self, place: int) -> Callable[[Tensor], None]:
+
+        def came(value: Tensor) -> None:
+            if value.grad is not None and _shared(value.grad):
+                value.grad = value.grad.clone()
+            for missing in self._missing:
+                missing.discard(place)
+            while len(self._ends) < len(self.early) and not self._missing[len(self._ends)]:
+                self._begin()
+
+        return came
+
+    def _begin(self) -> None:
+        bucket = self.early[len(self._ends)]
+        self._ends.append(self._ranks.begin_average(self._gradients(bucket)))
+
+    def _gradients(self, places: Sequence[int]) -> list[Tensor]:
+        """Those that there are, to be changed in place."""
+        found = []
+        for place in places:
+            value = self._values[place]
+            if value.grad is None:
+                continue
+            if not value.grad.is_contiguous():
+                value.grad = value.grad.contiguous()
+            found.append(value.grad)
+        return found
+
+    def finish(self) -> None:
+        """Begin what has not begun, and have the work that follows wait for all."""
+        while len(self._ends) < len(self.early):
+            self._begin()
+        begun = {place for bucket in self.early for place in bucket}
+        rest = self._gradients([place for place in range(len(self._values)) if place not in begun])
+        small = [gradient for gradient in rest if gradient.nbytes < self._small]
+        large = [gradient for gradient in rest if gradient.nbytes >= self._small]
+        joint = torch.cat([gradient.view(-1) for gradient in small]) if small else None
+        if rest:
+            self._ends.append(self._ranks.begin_average(large if joint is None else [*large, joint]))
+        for end in self._ends:
+            end()
+        if joint is not None:
+            parts = torch.split(joint, [gradient.numel() for gradient in small])
+            torch._foreach_copy_(small, [p.view_as(g) for p, g in zip(parts, small, strict=True)])
+
+    def leave(self) -> None:
+        """Have the work that follows wait for what was begun, where that takes no waiting of the host.
+
+        A capture must not end while another stream is part of it; another process may never come.
+        """
+        if self._ranks.device.type == "cuda":
+            for end in self._ends:
+                end()
+
+
+def _holders(value: Tensor) -> int:
+    """How many hold a tensor's memory, this look at it included."""
+    found: int = torch._C._storage_Use_Count(value.untyped_storage()._cdata)
+    return found
+
+
+_ONE = _holders(torch.empty(1))
+
+
+def _shared(gradient: Tensor) -> bool:
+    """Whether a gradient's memory is that of another tensor, too.
+
+    A leaf's gradient may be a view of what the rest of the pass is still to read (``leaf[None] + other``).
+    """
+    return _holders(gradient) > _ONE
