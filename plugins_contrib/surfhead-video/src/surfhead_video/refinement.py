@@ -129,13 +129,13 @@ def _round(
         try:
             with watch("Quick avatar"):
                 _train(trainer, watch)
-            views = np.arange(len(scene.views))
-            with watch("Motion by pixels"):
-                fit = fit_motion(
-                    trainer.avatar, scene, views, steps=plan.steps, batch_size=plan.batch, report=watch.tell
-                )
         finally:
-            trainer.close()
+            trainer.close()  # which gives memory back
+    views = np.arange(len(scene.views))
+    with watch("Motion by pixels"):
+        fit = fit_motion(
+            trainer.avatar, scene, views, steps=plan.steps, batch_size=plan.batch, report=watch.tell
+        )
     found = {name: fit.motion[name].detach().cpu().float() for name in motion}
     losses = float(fit.before.mean()), float(fit.after.mean())
     if not (np.isfinite(losses).all() and all(bool(rows.isfinite().all()) for rows in found.values())):
