@@ -22,7 +22,6 @@ The camera should stand still. Masks: ``colour`` spreads the fitted head's outli
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +63,6 @@ NOT_REFINED = (
     "2.0 to 2.3 dB by it. On a CPU it takes an hour or so for 250 frames: --set data.refine=on, or of "
     "surfhead-video --refine on."
 )
-log = logging.getLogger("surfhead")
 
 
 def find_head(given: str = "") -> Path:
@@ -162,11 +160,9 @@ class Video(Dataset):
             )
         with stages(f"Tracking {path.name}", progress) as report:
             tracked = track(path, folder, rig, model, settings, report)
-        return self._refined(tracked, path.name, rig, progress, new=True)
+        return self._refined(tracked, path.name, rig, progress)
 
-    def _refined(
-        self, tracked: Tracked, name: str, rig: Any, progress: Report | None, new: bool = False
-    ) -> Tracked:
+    def _refined(self, tracked: Tracked, name: str, rig: Any, progress: Report | None) -> Tracked:
         """The clip with its motion refined by pixels, if that is wanted and can be; else with a note."""
         wanted = self.options.refine
         if wanted == "off":
@@ -175,17 +171,13 @@ class Video(Dataset):
         if refined is not None:
             return refined
         if wanted == "auto" and not torch.cuda.is_available():
-            if new:
-                log.warning("%s", NOT_REFINED)
             return replace(tracked, notes=(*tracked.notes, NOT_REFINED))
         scene = VideoScene(tracked, find_head(self.options.head), BEHIND)
         try:
             with stages(f"Refining the motion of {name} by pixels", progress) as report:
                 return make_refined(tracked, Opened(scene, self), PLAN, rig, report=report)
         except Exception as error:  # whatever fails, the tracking is sound
-            note = _failed(error)
-            log.warning("%s", note)
-            return replace(tracked, notes=(*tracked.notes, note))
+            return replace(tracked, notes=(*tracked.notes, _failed(error)))
 
     def _mask(self) -> str:
         mask = self.options.mask
