@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = sorted(path.parent.name for path in (ROOT / "plugins_contrib").glob("*/pyproject.toml"))
 LONG = {
     "surfhead-video": (
-        *("test_clip.py", "test_detection.py", "test_head_fit.py", "test_kept_tracking.py"),
-        *("test_texture_fit.py", "test_tracking.py"),
+        *("test_clip.py", "test_detection.py", "test_head_fit.py", "test_kept_refinement.py"),
+        *("test_kept_tracking.py", "test_refinement.py", "test_texture_fit.py", "test_tracking.py"),
     )
 }
 """Most of a minute; `.ci/run` installs the package by itself and runs all of its tests."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,6 +84,7 @@ def fit_motion(
     steps: int = STEPS,
     batch_size: int = BATCH,
     what: str = "the motion",
+    report: Callable[[float, int], None] | None = None,
 ) -> MotionFit:
     """Fit the rig parameters of the timesteps that some views show to these views' pictures.
 
@@ -97,6 +99,7 @@ def fit_motion(
         steps: of each stage.
         batch_size: views drawn at once, which bounds memory.
         what: is being fitted, for the bar.
+        report: is told, in place of a bar, how many timesteps are done by now, and of how many.
 
     Raises:
         DataError: there is nothing to fit, as of a static scene; or a picture is damaged.
@@ -115,7 +118,7 @@ def fit_motion(
     held, done = _held(avatar), 0
     feed = Feed(scene, avatar.device, "disk", 1)
     try:
-        with progress(f"Fitting {what}", len(timesteps), " timesteps") as advance:
+        with _told(f"Fitting {what}", len(timesteps), report) as advance:
             for group in _groups(scene, chosen, timesteps, batch_size):
                 rows = torch.from_numpy(timesteps[group]).to(avatar.device)
                 fit = _Fit(held, {name: value[rows] for name, value in start.items()}, stages[-1])
@@ -128,6 +131,14 @@ def fit_motion(
     finally:
         feed.close()
     return MotionFit(made, timesteps, tuple(stages[-1]), steps, before, after)
+
+
+def _told(
+    what: str, count: int, report: Callable[[float, int], None] | None
+) -> AbstractContextManager[Callable[[float], None]]:
+    if report is None:
+        return progress(what, count, " timesteps")
+    return nullcontext(lambda part: report(part, count))
 
 
 def _share(advance: Callable[[float], None], done: int, count: int) -> Callable[[float], None]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import textwrap
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, ClassVar, cast
 
 from rich.console import Console
@@ -42,6 +46,22 @@ def be_quiet(quiet: bool) -> None:
 def is_quiet() -> bool:
     """Whether nothing but errors is printed."""
     return _Voice.quiet
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Within it nothing is shown, logged or warned of: for work whose words are not the user's."""
+    log = logging.getLogger("surfhead")
+    level, quiet = log.level, is_quiet()
+    log.setLevel(logging.CRITICAL + 1)
+    be_quiet(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        be_quiet(quiet)
+        log.setLevel(level)
 
 
 def forget_absurd_sizes() -> None:

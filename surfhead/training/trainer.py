@@ -327,10 +327,14 @@ class Trainer:
             raise
         finally:
             restore()
-            self.feed.close()
-            if self._captured is not None:
-                self._captured.drop()  # processes cannot part while a graph holds their exchange
+            self.close()
             self.events.tell("run_finished", run=self, error=error)
+
+    def close(self) -> None:
+        """End what works for the steps: decoding threads and captured graphs; ``run`` does so by itself."""
+        self.feed.close()
+        if self._captured is not None:
+            self._captured.drop()  # processes cannot part while a graph holds their exchange
 
     def _asked_to_end(self) -> bool:
         """Whether to end after this step; processes that train together end after the same one."""

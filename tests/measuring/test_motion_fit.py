@@ -117,6 +117,20 @@ def test_jaw_and_expressions_follow_in_the_second_stage(subject: tuple[Avatar, P
     assert off(avatar, fit.motion, "expression", [2]) < 0.9 * off(avatar, moved, "expression", [2])
 
 
+def test_who_wants_to_know_is_told_how_much_is_done(
+    subject: tuple[Avatar, Portraits], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    avatar, scene = subject
+    monkeypatch.setattr(motion_fit, "progress", None)  # no bar beside it
+    told: list[tuple[float, int]] = []
+    fit_motion(
+        avatar, scene, views_at(scene, [0, 1]), steps=2, batch_size=1, report=lambda *said: told.append(said)
+    )
+    # two timesteps, one after the other, in two stages of two steps
+    assert [part for part, _ in told] == [0.25 * step for step in range(1, 9)]
+    assert {count for _, count in told} == {2}
+
+
 def test_it_never_ends_worse_than_it_began(
     subject: tuple[Avatar, Portraits], monkeypatch: pytest.MonkeyPatch
 ) -> None:

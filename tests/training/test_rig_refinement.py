@@ -46,7 +46,7 @@ def test_a_wrong_parameter_is_refined_towards_the_truth(
     trainer.optimiser = type(trainer.optimiser)(trainer.avatar, config, trainer.extent)
     while trainer.images < trainer.length:
         trainer.step()
-    trainer.feed.close()
+    trainer.close()
     after = (trainer.avatar.motion[name].detach() - truth)[:, 1].abs()
     assert float(after[seen].mean()) < 0.7 * error
     assert torch.equal(after[~seen], torch.full_like(after[~seen], error))

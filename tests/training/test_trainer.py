@@ -103,6 +103,23 @@ def test_rates_and_losses_count_images_not_steps(tmp_path: Path) -> None:
     assert seen == [4, 8, 10]
 
 
+def test_who_takes_steps_without_a_run_ends_what_works_for_them(tmp_path: Path) -> None:
+    class Graphs:
+        dropped = 0
+
+        def drop(self) -> None:
+            self.dropped += 1
+
+    run = trainer(tmp_path, cache="disk")
+    run.step()
+    graphs = Graphs()
+    run._captured = graphs  # type: ignore[assignment]
+    run.close()
+    assert graphs.dropped == 1
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        run.feed.prefetch(run.scene.views.of("val"))  # not decoded ahead yet
+
+
 def test_a_captured_step_is_named_by_all_that_the_host_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,9 @@ All are written as ordinary folders, with pictures cut and masks made by the tru
 preset `monocular`, all of it in so many images. The last fifth is held out, and drawn with its own
 tracked or true parameters. ``landmarks`` is the fit without the poses from pictures; ``true pose`` is tracked
 but for the true rotations, translations and focal length, and so on: what of the gap each part accounts for.
-``own`` is as a user has it: cut and masked by the fitted head; ``own masks`` is cut and masked so, and true
-otherwise. With ``--fit`` two columns more: with the held-out frames' motion fitted to their pictures.
+``own`` is cut and masked by the fitted head and has its motion; ``refined``, which a user with a GPU has, is
+the same with the motion refined by pixels; ``own masks`` is cut and masked so, and true otherwise. With
+``--fit`` two columns more: with the held-out frames' motion fitted to their pictures.
 
 What tracking gives is kept in CLIPS as PERSON.tracked.npy, and taken from there where it is: then neither
 MediaPipe nor its model is needed, and the clip may be a folder of pictures, CLIPS/PERSON.
@@ -25,10 +26,11 @@ from typing import Any
 import numpy as np
 from measure_tracking import true_fit
 from surfhead_video.clip import Clip
-from surfhead_video.dataset import VideoScene
+from surfhead_video.dataset import BEHIND, PLAN, Video, VideoScene
 from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Fit
 from surfhead_video.head_fit import Priors
+from surfhead_video.kept_refinement import make_refined, read_refined
 from surfhead_video.landmark_places import landmark_places, make_rig
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.skin_points import skin_points
@@ -37,11 +39,13 @@ from surfhead_video.tracking import POINTS, Settings, Tracked, as_detections, ke
 from surfhead_video.windows import fit_clip
 
 from surfhead.core.api import create
+from surfhead.data.opening import Opened
 from surfhead.runs.measure import evaluate_run
 from surfhead.runs.train import train
 
 NAMES = (
     "own",
+    "refined",
     "tracked",
     "landmarks",
     "true pose",
@@ -70,6 +74,7 @@ class Person:
         pose = {"rotation": true.rotation, "translation": true.translation, "focal": true.focal}
         return {
             "own": tracked,
+            "refined": tracked,
             "tracked": tracked,
             "landmarks": self.landmarks,
             "true pose": replace(tracked, **pose),
@@ -114,15 +119,26 @@ def pictures(person: Person, head: Path, folder: Path, fit: Fit, size: int) -> T
     return keep(person.clip, folder, rig, places, person.found, fit, settings, {}, lambda *_: None)
 
 
-def written(person: Person, name: str, head: Path, out: Path, size: int) -> Path:
+def refined(tracked: Tracked, head: Path, device: str) -> Tracked:
+    """A clip with its motion refined by pixels, which is kept in its folder."""
+    rig = make_rig(head)
+    kept = read_refined(tracked, PLAN, rig)
+    if kept is not None:
+        return kept
+    opened = Opened(VideoScene(tracked, head, BEHIND), Video())
+    return make_refined(tracked, opened, PLAN, rig, device)
+
+
+def written(person: Person, name: str, head: Path, out: Path, size: int, device: str = "auto") -> Path:
     """The data set of this name as an ordinary folder below ``out``, unless it is there."""
     folder = out / f"{person.clip.path.stem}-{name.replace(' ', '-')}"
     if folder.exists():
         return folder
-    by = "own" if name.startswith("own") else "true"
+    by = "own" if name.startswith(("own", "refined")) else "true"
     cut = person.tracked if by == "own" else person.true
     base = pictures(person, head, out / "cache" / f"{by}-{person.clip.path.stem}", cut, size)
-    scene = VideoScene(replace(base, fit=person.fits()[name]), head, (1.0, 1.0, 1.0))
+    tracked = replace(base, fit=person.fits()[name])
+    scene = VideoScene(refined(tracked, head, device) if name == "refined" else tracked, head, BEHIND)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
     create("dataset", "vhap").write(scene, unfinished)
     try:
@@ -183,7 +199,7 @@ def main() -> None:
         person = known(options.head, options.model, options.clips, number)
         for name in NAMES:
             for seed in options.seeds if name in options.of else ():
-                folder = written(person, name, options.head, options.out, options.size)
+                folder = written(person, name, options.head, options.out, options.size, options.device)
                 out = options.out / f"run-{folder.name}-{options.appearance or 'preset'}-{seed}"
                 row = trained(folder, out, seed, options.iterations, options.device, more, options.fit)
                 print(f"| {number} | {name} | {seed} | {row} |", flush=True)

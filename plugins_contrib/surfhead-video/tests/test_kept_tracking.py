@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from surfhead_video import tracking
 from surfhead_video.fitted_head import Fit
-from surfhead_video.tracking import KEPT, Tracked, read_tracking, write_tracking
+from surfhead_video.tracking import KEPT, Settings, Tracked, keep, read_tracking, write_tracking
 
 NAN = float("nan")
 
@@ -78,3 +80,38 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, kind: str) -> None:
     else:
         file.write_bytes(content[: len(content) // 2])
     assert read_tracking(tmp_path) is None
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_of_two_who_track_at_once_the_first_ones_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    folder = tmp_path / "kept"
+
+    def other_is_faster(clip: Any, unfinished: Path, made: Tracked, *rest: Any) -> None:
+        for place, note in ((unfinished, "mine"), (folder, "theirs")):
+            theirs = dataclasses.replace(made, folder=place, notes=(note,))
+            for kind in KEPT:
+                (place / kind).mkdir(parents=True, exist_ok=True)
+                for row in range(2):
+                    theirs.file(kind, row).touch()
+            if whole or place == unfinished:
+                write_tracking(place / "tracking.npz", theirs)
+
+    (tmp_path / "given").mkdir()
+    given = tracked(tmp_path / "given")
+    surface = SimpleNamespace(box=lambda: (0, 0, 64, 48))
+    monkeypatch.setattr(tracking, "Surface", lambda *parts: surface)
+    monkeypatch.setattr(tracking, "_write_pictures", other_is_faster)
+    monkeypatch.setattr(tracking, "as_detections", lambda *parts: None)
+    monkeypatch.setattr(tracking, "reprojection", lambda *parts: np.zeros(2))
+    monkeypatch.setattr(tracking, "doubts", lambda *parts: ["mine"])
+    found: Any = SimpleNamespace(
+        number=given.number, time=given.time, landmarks=given.landmarks, width=64, height=48, notes=[]
+    )
+    nothing: Any = None
+    made = keep(nothing, folder, nothing, nothing, found, given.fit, Settings(), {}, lambda *said: None)
+    kept = read_tracking(folder)
+    assert kept is not None
+    assert made.notes == kept.notes == (("theirs",) if whole else ("mine",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["given", "kept"]

@@ -56,7 +56,7 @@ def clip(pictures: list[np.ndarray], film: Any) -> Path:
 @pytest.fixture(scope="session")
 def reader(head: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Video:
     cache = tmp_path_factory.mktemp("cache")
-    return Video(Video.Options(landmarker=str(model), head=str(head), cache=str(cache)))
+    return Video(Video.Options(landmarker=str(model), head=str(head), cache=str(cache), refine="off"))
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +111,7 @@ def test_the_command_writes_a_folder_that_vhap_reads(
 ) -> None:
     options = reader.options
     given = ["--landmarker", options.landmarker, "--head", options.head, "--cache", options.cache]
+    given += ["--refine", "off"]
     assert main(["track", str(clip), str(tmp_path / "out"), *given]) == 0
     assert "16 views" in capsys.readouterr().out
     read = create("dataset", "vhap").open(tmp_path / "out")

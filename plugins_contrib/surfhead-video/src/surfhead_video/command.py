@@ -18,7 +18,7 @@ from surfhead_video.overlay import write_overlay
 
 
 def _options(given: argparse.Namespace) -> Video.Options:
-    names = ("landmarker", "head", "size", "every", "mask", "focal", "cache")
+    names = ("landmarker", "head", "size", "every", "mask", "focal", "cache", "refine")
     return Video.Options(**{name: getattr(given, name) for name in names if getattr(given, name) is not None})
 
 
@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--size", type=int)
         command.add_argument("--every", type=int)
         command.add_argument("--focal", type=float)
+        command.add_argument("--refine", choices=("auto", "on", "off"), help="the motion by pixels")
         command.set_defaults(work=work)
     given = parser.parse_args(arguments)
     try:

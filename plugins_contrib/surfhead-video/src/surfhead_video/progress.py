@@ -1,4 +1,4 @@
-"""A progress bar for every stage of tracking, on a terminal; elsewhere one line."""
+"""A progress bar for every stage of tracking and refining, on a terminal; elsewhere one line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from surfhead_video.tracking import Report
 
 
 @contextmanager
-def stages(name: str, given: Report | None) -> Iterator[Report]:
+def stages(what: str, given: Report | None) -> Iterator[Report]:
     """Where stages are reported to: ``given``, or bars.
 
     Args:
-        name: of the clip.
+        what: is done, such as ``Tracking me.mp4``.
         given: called with the stage, what is done and what there is.
     """
     if given is not None:
@@ -24,7 +24,7 @@ def stages(name: str, given: Report | None) -> Iterator[Report]:
 
     console = Console(stderr=True, markup=False, emoji=False)
     if not console.is_terminal:
-        console.print(f"Tracking {name}, once.", highlight=False)
+        console.print(f"{what}, once.", highlight=False)
         yield lambda stage, done, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -7,6 +7,8 @@ was over a second or so (a Gaussian average), and turns no more than that takes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,24 @@ from scipy.spatial.transform import Rotation
 from surfhead_video.fitted_head import TURNED, Fit
 
 STILL = 1.0  # seconds; standard deviation of the average in which the shoulders stand still
+
+
+@dataclass(frozen=True)
+class RigMotion:
+    """The rig's motion in a world in which the camera stands still.
+
+    Attributes:
+        parameters: name -> (T, size) float32.
+        camera: (4, 4) camera from world.
+    """
+
+    parameters: Mapping[str, torch.Tensor]
+    camera: np.ndarray
+
+
+def rig_motion(fit: Fit, rig: Any, time: np.ndarray) -> RigMotion:
+    """The motion of a fitted head; arguments as of ``rig_parameters``."""
+    return RigMotion(rig_parameters(fit, rig, time), camera_pose(fit))
 
 
 def camera_pose(fit: Fit) -> np.ndarray:
@@ -38,9 +58,7 @@ def rig_parameters(fit: Fit, rig: Any, time: np.ndarray) -> dict[str, torch.Tens
     pose = camera_pose(fit)
     turn = TURNED.T @ fit.rotation  # world from head
     place = (fit.translation - pose[:3, 3]) @ TURNED
-    model = rig.linear_model()
-    joints = {name: model.joints[i].double().numpy() for i, name in enumerate(model.joint_names)}
-    root, neck = joints["root"], joints["neck"]
+    root, neck = _joints(rig)
     arm = neck - root
     hub = place + turn @ neck  # where the neck's joint is
     usual = Rotation.from_matrix(turn).mean()
@@ -59,6 +77,39 @@ def rig_parameters(fit: Fit, rig: Any, time: np.ndarray) -> dict[str, torch.Tens
         "translation": translation,
     }
     return {name: torch.from_numpy(values.astype(np.float32)) for name, values in rows.items()}
+
+
+def fit_with(fit: Fit, motion: RigMotion, rig: Any) -> Fit:
+    """A fitted head as another motion of the rig has it; focal length and identity stay.
+
+    The skull's pose is composed of root and neck, the gaze is the mean of both eyes', and expressions are
+    held within 0 and 1, which a fit by pixels may pass.
+
+    Args:
+        fit: the head.
+        motion: of as many frames.
+        rig: prepared for the fit's identity.
+    """
+    rows = {name: values.detach().cpu().double().numpy() for name, values in motion.parameters.items()}
+    root, neck = _joints(rig)
+    roots = Rotation.from_rotvec(rows["rotation"]).as_matrix()
+    turn = roots @ Rotation.from_rotvec(rows["neck"]).as_matrix()
+    place = roots @ (neck - root) + root + rows["translation"] - turn @ neck
+    camera = motion.camera
+    return replace(
+        fit,
+        rotation=camera[:3, :3] @ turn,
+        translation=place @ camera[:3, :3].T + camera[:3, 3],
+        expression=rows["expression"].clip(0, 1),
+        gaze=(rows["eyes"][:, 0:2] + rows["eyes"][:, 3:5]) / 2,
+    )
+
+
+def _joints(rig: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) root and (3,) neck of a prepared rig, metres."""
+    model = rig.linear_model()
+    joints = {name: model.joints[i].double().numpy() for i, name in enumerate(model.joint_names)}
+    return joints["root"], joints["neck"]
 
 
 def _shortest(first: np.ndarray, second: np.ndarray) -> np.ndarray:

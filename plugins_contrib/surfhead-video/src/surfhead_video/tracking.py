@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from PIL import Image
 from surfhead.core.api import DataError, OptionError
 from surfhead.files import bounds
 from surfhead_video.clip import Clip, ClipFrame
+from surfhead_video.clock import Clock
 from surfhead_video.confidence import doubts
 from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Detections, Fit, reprojection
@@ -32,6 +32,7 @@ from surfhead_video.kept_tracking import fits
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
+from surfhead_video.rig_motion import RigMotion
 from surfhead_video.scores import above_rest, as_coefficients
 from surfhead_video.skin_points import skin_points
 from surfhead_video.surface import Surface
@@ -88,6 +89,7 @@ class Tracked:
         whole: width and height of the clip's pictures.
         notes: what was odd, in sentences.
         seconds: stage -> wall and processor time.
+        motion: the rig's, refined by pixels, with which ``fit`` and ``error`` agree; None: not refined.
     """
 
     folder: Path
@@ -101,6 +103,7 @@ class Tracked:
     whole: tuple[int, int]
     notes: tuple[str, ...]
     seconds: dict[str, list[float]]
+    motion: RigMotion | None = None
 
     def intrinsics(self) -> np.ndarray:
         """(3, 3) of the kept pictures."""
@@ -169,7 +172,7 @@ def track(
     """
     tell = report or (lambda stage, done, total: None)
     seconds: dict[str, list[float]] = {}
-    clock = _Clock(seconds)
+    clock = Clock(seconds)
     clip = Clip(path)
     expected = clip.expected() // settings.every
     with ExitStack() as stack, clock("landmarks"):
@@ -233,7 +236,7 @@ def keep(
     tell: Report,
 ) -> Tracked:
     """Write frames, masks and tracking of a fitted clip."""
-    clock = _Clock(seconds)
+    clock = Clock(seconds)
     surface = Surface(rig, fit, found)
     box = surface.box()
     side = max(box[2] - box[0], box[3] - box[1])
@@ -261,6 +264,9 @@ def keep(
         with clock("masks"):
             _write_pictures(clip, unfinished, tracked, surface, settings, tell)
         write_tracking(unfinished / "tracking.npz", tracked)
+        there = read_tracking(folder)
+        if there is not None:  # another process was first, and may be reading it
+            return there
         if folder.exists():
             shutil.rmtree(folder)
         unfinished.rename(folder)
@@ -349,22 +355,3 @@ def read_tracking(folder: Path) -> Tracked | None:
         return None
     whole = all(tracked.file(kind, row).is_file() for kind in KEPT for row in range(len(tracked.number)))
     return tracked if whole else None
-
-
-class _Clock:
-    """Wall and processor time of stages."""
-
-    def __init__(self, seconds: dict[str, list[float]]) -> None:
-        self.seconds = seconds
-        self.stage = ""
-
-    def __call__(self, stage: str) -> _Clock:
-        self.stage = stage
-        return self
-
-    def __enter__(self) -> None:
-        self._start = (time.perf_counter(), time.process_time())
-
-    def __exit__(self, *error: object) -> None:
-        wall, cpu = time.perf_counter() - self._start[0], time.process_time() - self._start[1]
-        self.seconds[self.stage] = [round(wall, 2), round(cpu, 2)]
