@@ -42,8 +42,7 @@ class CapturedWork(Generic[Inputs, Result]):
 
     Captured work is right only while everything the host decided in it stays decided that way: the caller
     names all of that in a key. With a new key the work is first done as it is, which also compiles and loads
-    what it needs; the second time it is captured, and from then on replayed. Where the caller names the way
-    that the work takes, it is captured at once if that way has been gone before. Where capturing has failed
+    what it needs; the second time it is captured, and from then on replayed. Where capturing has failed
     TRIES times, everything runs as it is.
 
     Args:
@@ -61,7 +60,6 @@ class CapturedWork(Generic[Inputs, Result]):
         self._keeper: torch.cuda.CUDAGraph | None = None
         self._captures = 0  # in the present pool
         self._failures = 0
-        self._gone: set[Hashable] | None = set()  # ways; None: such a capture failed
         self._overflows = 0  # of the rasterizer, when it was captured
         self.failure: BaseException | None = None  # the last one
 
@@ -70,28 +68,21 @@ class CapturedWork(Generic[Inputs, Result]):
         """Whether there is a graph to replay."""
         return self._graph is not None
 
-    def __call__(
-        self, key: Hashable, inputs: Inputs, given: Sequence[Tensor] | None = None, way: Hashable = None
-    ) -> Result:
+    def __call__(self, key: Hashable, inputs: Inputs, given: Sequence[Tensor] | None = None) -> Result:
         """The work's result; that of captured work lives in the graph's memory until the next.
 
         Args:
             key: all that the host decides by.
             inputs: a dataclass of tensors.
             given: ``tensors_in`` them, where the caller knows it already.
-            way: what of the key decides by which operations the work is done, whatever their sizes; None:
-                that is not known.
         """
         if self._failures >= TRIES:
             return self._work(inputs)
         if key != self._key:
             self.drop()
-            if not self._at_once(key, inputs, way):
-                result = self._work(inputs)
-                self._key = key
-                if way is not None and self._gone is not None:
-                    self._gone.add(way)
-                return result
+            result = self._work(inputs)
+            self._key = key
+            return result
         given = tensors_in(inputs) if given is None else given
         guard = torch.cuda.device_of(given[0])  # type: ignore[no-untyped-call]
         with guard:  # a capture takes place on the current device
@@ -101,18 +92,6 @@ class CapturedWork(Generic[Inputs, Result]):
         copy_all(self._inputs, given)
         self._graph.replay()
         return cast(Result, self._result)
-
-    def _at_once(self, key: Hashable, inputs: Inputs, way: Hashable) -> bool:
-        """Capture work of a new key, if all that it needs is loaded; a failure only ends such attempts."""
-        if way is None or self._gone is None or way not in self._gone:
-            return False
-        first, failures = tensors_in(inputs)[0], self._failures
-        with torch.cuda.device_of(first):  # type: ignore[no-untyped-call]
-            if self._capture(inputs, first.device):
-                self._key = key
-                return True
-        self._failures, self._gone = failures, None
-        return False
 
     def drop(self) -> None:
         """Forget the graph; the next time the work is done as it is."""

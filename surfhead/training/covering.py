@@ -40,6 +40,8 @@ MEAGRE = 0.3  # if they cover it less than this times what covers the median tri
 #: What is put back, and more while pictures are much worse: harm of a triangle's surfels, in squared error (a
 #: pixel has 0.03 where all channels are off by a tenth), and pixels of these pictures, as ω² counts them.
 STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
+#: What closes holes stands behind what pictures show: nothing is put back unless they get much worse.
+BEHIND = ((math.inf, math.inf), (1.0, 0.2), (0.3, 0.2), (0.1, 0.2), *STAGES)
 WORSE = 0.02  # of the pictures' squared error: they are much worse where it rises by more,
 SHOWN = 0.3  # in pixels of which what is covered makes up such a share
 PICTURES = 24  # that are asked whether they got worse
@@ -139,7 +141,7 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
     covered = _kept(avatar, scene, views, before, hidden, STAGES)
     before = Former.of(avatar.surfels)
     moved = close_holes(avatar, scene, views, hidden)
-    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, STAGES[:1])
+    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND)
     return covered or closed
 
 
@@ -154,7 +156,8 @@ def _kept(
     """Whether a change stays after one of these stages of ``put_back``; else all is put back."""
     try:
         for least, visible in stages:
-            put_back(avatar, scene, views, before, changed, least, visible)
+            if math.isfinite(least):
+                put_back(avatar, scene, views, before, changed, least, visible)
             if not _visibly_worse(avatar, scene, views, before, changed):
                 return True
         log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
@@ -175,11 +178,9 @@ def _visibly_worse(avatar: Avatar, scene: Scene, views: np.ndarray, before: Form
     former = [_error(avatar, scene, view) for view in chosen]
     covered.put(surfels, changed)
     rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
-    log.debug(
-        "pictures' error rises by %.2f%% by what was covered",
-        100 * rise / sum(float(e.sum()) for e in former),
-    )
-    return rise > WORSE * sum(float(error.sum()) for error in former)
+    share = rise / max(sum(float(error.sum()) for error in former), 1e-12)
+    log.debug("Covering raises the error of training pictures by %.2f %%.", 100.0 * share)
+    return share > WORSE
 
 
 def put_back(

@@ -142,8 +142,7 @@ class Trainer:
         ahead = count * max(2, math.ceil(1 + self.feed.workers / count))  # whole batches
         self.feed.prefetch(self.ranks.share(self.order.peek(ahead)))
         if self._captured is not None:
-            key, way = self._decided(count), self._way(count)
-            rendering, self.losses = self._captured((key, batch.image.shape), batch, way=way)
+            rendering, self.losses = self._captured((*self._decided(count), batch.image.shape), batch)
             self._check(batch, rendering)
         else:
             rendering = self._differentiate(batch)
@@ -207,12 +206,8 @@ class Trainer:
 
     def _decided(self, count: int) -> tuple[Any, ...]:
         """All that the host decides in a step."""
-        return self.avatar.surfels.generation, *self._way(count)
-
-    def _way(self, count: int) -> tuple[Any, ...]:
-        """Of that, what does not change when the surfels alone do."""
         weights = tuple((term.name, term.weight_at(self.images)) for term in self.terms)
-        return count, self.avatar.appearance.stage(), weights
+        return count, self.avatar.surfels.generation, self.avatar.appearance.stage(), weights
 
     @property
     def _debugging(self) -> bool:
@@ -259,7 +254,6 @@ class Trainer:
             if len(surfels) != before or bool(selection.fresh.any()):
                 self.statistics = Statistics(len(surfels), self.avatar.device)
             self._agree("after densifying")
-            _ = surfels.regions  # found by a look at the device, which a capture cannot have
         if len(surfels) == 0:
             raise SurfheadError(
                 f"The densifier removed every surfel at image {self.images}.",

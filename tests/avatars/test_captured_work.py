@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -57,45 +55,6 @@ def test_an_error_of_the_work_itself_is_not_swallowed(tries: list[int]) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             step("key", batch(0))
-
-
-def test_a_way_gone_before_is_captured_at_once_until_that_fails(tries: list[int]) -> None:
-    """Such a failure loses no step, does not count as one of the tries, and is the last of its kind."""
-    done: list[int] = []
-    step = CapturedWork(lambda b: done.append(int(b.image[0, 0, 0, 0])))
-    step("a", batch(0), way="w")
-    step("b", batch(1), way="v")
-    assert tries == []  # neither way was gone before
-    step("c", batch(2), way="w")
-    assert len(tries) == 1
-    step("d", batch(3), way="w")
-    step("e", batch(4), way="w")
-    assert len(tries) == 1
-    for value in range(5, 5 + TRIES + 2):
-        step("e", batch(value), way="w")
-    assert len(tries) == 1 + TRIES
-    assert done == list(range(5 + TRIES + 2))
-
-
-@pytest.mark.parametrize("way", [None, "w"])
-def test_a_capture_at_once_is_replayed(monkeypatch: pytest.MonkeyPatch, way: str | None) -> None:
-    """The work is done once in the capture, and not as it is besides."""
-    seen: list[str] = []
-
-    class Graph:
-        def replay(self) -> None:
-            seen.append("replayed")
-
-    def capture(step: Any, inputs: Batch, device: torch.device) -> bool:
-        seen.append("captured")
-        step._graph, step._inputs, step._result = Graph(), [v.clone() for v in tensors_in(inputs)], 7
-        return True
-
-    monkeypatch.setattr(CapturedWork, "_capture", capture)
-    step: Any = CapturedWork(lambda _: seen.append("done"))
-    step("a", batch(0), way=way)
-    assert step("b", batch(1), way=way) == (7 if way else None)
-    assert seen == ["done", *(["captured", "replayed"] if way else ["done"])]
 
 
 @pytest.mark.parametrize("cramped", [True, False])

@@ -38,7 +38,8 @@ def rig(scene: Scene) -> Rig:
 def spoil(scene: Scene, change: Callable[[int, Frame], Frame], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every frame of a scene be another."""
     whole = scene.frame
-    monkeypatch.setattr(scene, "frame", lambda view: change(view, whole(view)))
+    for name in ("frame", "picture"):
+        monkeypatch.setattr(scene, name, lambda view: change(view, whole(view)))
 
 
 def head(size: int = 20) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_a_picture_that_is_gone_loses_nothing(
     def gone(view: int) -> None:
         raise DataError(f"Picture {view} is gone.", "", "Put it back.")
 
-    monkeypatch.setattr(scene, "frame", gone)
+    monkeypatch.setattr(scene, "picture", gone)
     assert not cover_hidden(avatar, scene, views)
     assert "Picture 0 is gone" in caplog.text
     assert all(torch.equal(value, before[name]) for name, value in avatar.surfels.parameters.items())
