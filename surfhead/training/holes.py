@@ -37,8 +37,10 @@ OPEN = 0.85  # alpha below which one looks through
 SHARE = 0.05  # of a triangle's pixels, from which it has a hole
 ROUNDS = 2
 PICTURES = 24  # of training, by which a surfel counts as idle
-EACH = 4  # surfels brought to a triangle: at its centroid and half way from there to each corner
-SIZE = 0.3  # of each, in units of the root of twice the triangle's area
+COARSEST, FINEST = 2, 4  # parts that edges are cut into; a surfel stands in each of the triangles this makes
+SIZE = (
+    0.5  # of each, in units of the root of twice its triangle's area; a larger one would reach beyond a rim
+)
 BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 0.1  # of the weight at which a surfel is half known: one with less may go,
@@ -152,7 +154,9 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     free = torch.nonzero(idle)[:, 0]
     free = free[weight[free].argsort(stable=True)]
     order = found.argsort(descending=True, stable=True)[: int((found > 0).sum())]
-    targets = order[: len(free) // EACH].repeat_interleave(EACH)
+    parts = min(FINEST, max(math.isqrt(len(free) // len(order)), COARSEST))
+    each = parts * parts
+    targets = order[: len(free) // each].repeat_interleave(each)
     chosen = free[: len(targets)]
     if not len(chosen):
         return chosen
@@ -165,20 +169,38 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     height = over_mesh(raw["offset"][:, 2:] * scale[host][:, None], sure, host, neighbours)  # metres
     surfels.rebind(chosen, targets)
     settle_neighbours(avatar, torch.ones_like(known).index_fill_(0, chosen, 0.0), sure)
-    places, size = _places(avatar)
-    raw["offset"][chosen] = places[targets[::EACH]].reshape(-1, 3).to(known)
+    places, size = _places(avatar, parts)
+    raw["offset"][chosen] = places[targets[::each]].reshape(-1, 3).to(known)
     raw["offset"][chosen, 2] = (height[targets, 0] - BELOW) / scale[targets]
     raw["log_scale"][chosen] = size[targets].to(known).log()[:, None].expand(-1, 2)
     raw["opacity"][chosen] = raw["opacity"][chosen].clamp_min(math.log(SOLID / (1.0 - SOLID)))
     return chosen
 
 
-def _places(avatar: Avatar) -> tuple[Tensor, Tensor]:
-    """(F, EACH, 3) where surfels are brought on each triangle, and (F,) their size, in units of its scale."""
+def _places(avatar: Avatar, parts: int) -> tuple[Tensor, Tensor]:
+    """Where surfels are brought on each triangle whose edges are cut into ``parts``, and how large.
+
+    Returns:
+        (F, parts², 3) the small triangles' centroids and (F,) sizes, in units of the triangle's scale. At a
+        rim, beyond which nothing is, those of the last row stand as far inside as the row before.
+    """
     rest = avatar.rig.rest()
     frames = rest.frames
     away = rest.vertices[rest.topology.triangles] - frames.centroid[:, None]  # (F, 3 corners, 3)
     local = torch.einsum("fij,fki->fkj", frames.rotation, away) / frames.scale[:, None, None].clamp_min(1e-12)
     first, second = local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]
     area = torch.linalg.cross(first, second).norm(dim=-1)  # twice the triangle's
-    return torch.cat((torch.zeros_like(local[:, :1]), 0.5 * local), dim=1), SIZE * area.sqrt().clamp_min(1e-6)
+    steps = range(parts)
+    upright = [(i + 1 / 3, j + 1 / 3) for i in steps for j in steps if i + j < parts]
+    turned = [(i + 2 / 3, j + 2 / 3) for i in steps for j in steps if i + j < parts - 1]
+    along = torch.tensor(upright + turned).to(local) / parts
+    weights = torch.cat((1.0 - along.sum(dim=1, keepdim=True), along), dim=1)  # (parts², 3 corners)
+    weights = weights.expand(len(local), -1, -1).clone()
+    neighbours = rest.topology.neighbours
+    rim = neighbours == torch.arange(len(neighbours), device=neighbours.device)[:, None]  # v0v1, v1v2, v2v0
+    for edge, opposite in enumerate((2, 0, 1)):
+        away_from = weights[:, :, opposite]
+        inward = torch.where(rim[:, None, edge], away_from.clamp_min(4 / 3 / parts), away_from)
+        weights *= ((1.0 - inward) / (1.0 - away_from))[:, :, None]
+        weights[:, :, opposite] = inward
+    return weights @ local, SIZE / parts * area.sqrt().clamp_min(1e-6)

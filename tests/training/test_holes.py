@@ -70,7 +70,6 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
     first, _ = holes(avatar, 160)
     moved = close_holes(avatar, scene, views, settled)
     assert len(moved) > 20
-    assert len(moved) % module.EACH == 0
     assert int(holes(avatar, 160)[0].sum()) < 0.1 * int(first.sum())
     assert not torch.isin(moved, settled).any()
     for name in INNER:
@@ -113,3 +112,29 @@ def test_surfels_get_other_hosts() -> None:
     assert int(eye[0]) in surfels.regions["face"].tolist()
     assert int(eye[0]) not in surfels.regions["eyeballs"].tolist()
     assert surfels.generation != generation
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_places_are_the_centroids_of_equal_parts_but_for_a_rim(parts: int, trained_run: Path) -> None:
+    avatar = load_avatar(trained_run, device="cpu")
+    rest = avatar.rig.rest()
+    places, size = module._places(avatar, parts)
+    assert places.shape == (len(rest.topology.triangles), parts**2, 3)
+    corners = rest.vertices[rest.topology.triangles] - rest.frames.centroid[:, None]
+    local = torch.einsum("fij,fki->fkj", rest.frames.rotation, corners) / rest.frames.scale[:, None, None]
+    inside = torch.cat((local[:, :, :2], torch.ones_like(local[:, :, :1])), dim=2).mT.double()
+    points = torch.cat((places[..., :2], torch.ones_like(places[..., :1])), dim=2).mT.double()
+    shares = torch.linalg.solve(inside, points).mT  # (F, parts², 3) barycentric
+    torch.testing.assert_close(shares.sum(dim=2), torch.ones(shares.shape[:2]).double(), atol=1e-4, rtol=0)
+    rim = rest.topology.neighbours == torch.arange(len(shares))[:, None]
+    assert bool(rim.any())
+    whole = ~rim.any(dim=1)
+    assert bool(whole.any())
+    for row in shares[whole][:200]:
+        assert len({tuple(one) for one in (row * 3 * parts).round().int().tolist()}) == parts**2
+        torch.testing.assert_close(row.amin(), torch.tensor(1 / 3 / parts).double(), atol=1e-3, rtol=0)
+    rim &= rim.sum(dim=1, keepdim=True) == 1  # of two such edges the second takes a little from the first
+    for edge, opposite in enumerate((2, 0, 1)):
+        assert float(shares[rim[:, edge], :, opposite].min()) > 4 / 3 / parts - 1e-3
+    area = torch.linalg.cross(local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]).norm(dim=1)
+    torch.testing.assert_close(size, 0.5 * area.sqrt() / parts)
