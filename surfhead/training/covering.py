@@ -41,7 +41,7 @@ MEAGRE = 0.3  # if they cover it less than this times what covers the median tri
 #: pixel has 0.03 where all channels are off by a tenth), and pixels of these pictures, as ω² counts them.
 STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
 #: What closes holes stands behind what pictures show: nothing is put back unless they get much worse.
-BEHIND = ((math.inf, math.inf), (1.0, 0.2), (0.3, 0.2), (0.1, 0.2), *STAGES)
+BEHIND = (*((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)), *STAGES)
 WORSE = 0.02  # of the pictures' squared error: they are much worse where it rises by more,
 SHOWN = 0.3  # in pixels of which what is covered makes up such a share
 PICTURES = 24  # that are asked whether they got worse
@@ -154,68 +154,102 @@ def _kept(
     stages: Sequence[tuple[float, float]],
 ) -> bool:
     """Whether a change stays after one of these stages of ``put_back``; else all is put back."""
+    surfels = avatar.surfels
+    chosen = spread(np.asarray(views), PICTURES).tolist()
     try:
-        for least, visible in stages:
+        covered = Former.of(surfels)
+        before.put(surfels, changed)
+        former = _errors(avatar, scene, chosen)
+        covered.put(surfels, changed)
+        found: Tensor | None = None
+        back = changed[:0]
+        for number, (least, visible) in enumerate(stages):
             if math.isfinite(least):
-                put_back(avatar, scene, views, before, changed, least, visible)
-            if not _visibly_worse(avatar, scene, views, before, changed):
+                found = harms(avatar, scene, chosen, changed) if found is None else found
+                more = put_back(surfels, before, changed, found, least, visible)
+                if number and len(more) == len(back):
+                    continue
+                back = more
+            if not _visibly_worse(avatar, scene, chosen, changed, former):
                 return True
         log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
     except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
         log.warning("What no training picture shows stays as it was learnt: %s", error)
-    before.put(avatar.surfels, changed)
+    before.put(surfels, changed)
     return False
 
 
 @torch.no_grad()
-def _visibly_worse(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, changed: Tensor) -> bool:
-    """Whether pictures got worse by more than ``WORSE``; arguments as of ``put_back``."""
-    surfels = avatar.surfels
-    chosen = spread(np.asarray(views), PICTURES).tolist()
+def _errors(avatar: Avatar, scene: Scene, chosen: Sequence[int]) -> list[Tensor]:
+    """(H, W) each, the pictures' squared errors."""
+    return [_error(avatar, scene, view) for view in chosen]
+
+
+@torch.no_grad()
+def _visibly_worse(
+    avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor, former: Sequence[Tensor]
+) -> bool:
+    """Whether pictures got worse by more than ``WORSE`` where what was changed is seen.
+
+    Args:
+        avatar, scene: what is drawn, and the truth.
+        chosen: views.
+        changed: (M,) int64 surfels.
+        former: (H, W) each, the views' errors before.
+    """
     shown = [_share(avatar, scene, view, changed) > SHOWN for view in chosen]
-    after, covered = [_error(avatar, scene, view) for view in chosen], Former.of(surfels)
-    before.put(surfels, changed)
-    former = [_error(avatar, scene, view) for view in chosen]
-    covered.put(surfels, changed)
+    after = _errors(avatar, scene, chosen)
     rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
     share = rise / max(sum(float(error.sum()) for error in former), 1e-12)
     log.debug("Covering raises the error of training pictures by %.2f %%.", 100.0 * share)
     return share > WORSE
 
 
-def put_back(
-    avatar: Avatar,
-    scene: Scene,
-    views: np.ndarray,
-    before: Former,
-    changed: Tensor,
-    least: float = STAGES[0][0],
-    visible: float = STAGES[0][1],
-) -> None:
-    """Give changed surfels that make training pictures worse their former values, a triangle's together.
+def harms(avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor) -> Tensor:
+    """How much worse surfels make pictures, and how much of these they make up, a triangle's together.
 
     At an outline, pictures show a little of what is hidden, and may show that it is not there. How much of
     the pictures' squared error a surfel brings is, to first order, its derivative by a factor of the opacity.
-    It counts where surfels make up part of a pixel at all: what little shines through what lies before them,
-    for which that made up in training, is no reason to leave a hole.
 
     Args:
-        avatar: changed in place.
-        scene, views: what it was trained on.
-        before: all surfels as they were.
-        changed: (M,) int64 which of them are others now.
-        least, visible: harm and pixels of a triangle, above which it is put back.
+        avatar, scene: what is drawn, and the truth.
+        chosen: views that are looked at.
+        changed: (M,) int64 surfels.
+
+    Returns:
+        (M, 2) squared error over pixels and channels, and pixels, as ω² counts them, of each one's triangle.
     """
     surfels = avatar.surfels
-    chosen = spread(np.asarray(views), PICTURES)
     harm = torch.zeros(len(surfels), device=avatar.device)
     for view in watched(chosen, "Looking at what was hidden", len(chosen)):
         harm += _harm(avatar, scene, int(view))
     host = surfels.triangle[changed]
-    own = torch.stack((harm, observe(avatar, scene, chosen, limit=PICTURES, directions=False).weight), dim=1)
-    whole = own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own[changed])[host]
-    back = changed[(whole[:, 0] > least) & (whole[:, 1] > visible)]
+    seen = observe(avatar, scene, np.asarray(chosen), limit=len(chosen), directions=False).weight
+    own = torch.stack((harm, seen), dim=1)[changed]
+    return own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own)[host]
+
+
+def put_back(
+    surfels: Surfels, before: Former, changed: Tensor, found: Tensor, least: float, visible: float
+) -> Tensor:
+    """Give changed surfels that make training pictures worse their former values.
+
+    They must make up part of a pixel at all: what little shines through what lies before them, for which
+    that made up in training, is no reason to leave a hole.
+
+    Args:
+        surfels: changed in place.
+        before: all of them as they were.
+        changed: (M,) int64 which are others now.
+        found: (M, 2) their ``harms``.
+        least, visible: harm and pixels of a triangle, above which it is put back.
+
+    Returns:
+        (K,) int64 those that were.
+    """
+    back = changed[(found[:, 0] > least) & (found[:, 1] > visible)]
     before.put(surfels, back)
+    return back
 
 
 def _error(avatar: Avatar, scene: Scene, view: int) -> Tensor:

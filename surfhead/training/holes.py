@@ -43,8 +43,8 @@ SIZE = (
 )
 BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
-IDLE = 0.1  # of the weight at which a surfel is half known: one with less may go,
-UNSEEN = 0.1  # if it makes up less of a pixel in all pictures that are looked at
+IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
+UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at
 
 
 def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor) -> Tensor:

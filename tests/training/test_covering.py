@@ -15,7 +15,7 @@ from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
 from surfhead.training import covering
 from surfhead.training.composition import look_at_data
-from surfhead.training.covering import Former, cover_hidden, put_back
+from surfhead.training.covering import Former, cover_hidden, harms, put_back
 from surfhead.training.observation import observe
 
 
@@ -45,7 +45,8 @@ def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
         raw[name][unseen | worse] += 3.0
     after = raw[name].detach().clone()
     changed = torch.nonzero(unseen | worse | better)[:, 0]
-    put_back(avatar, scene, views, Former(before, surfels.triangle.clone()), changed)
+    former = Former(before, surfels.triangle.clone())
+    put_back(surfels, former, changed, harms(avatar, scene, views.tolist(), changed), 0.03, 0.2)
     found = raw[name].detach()
     assert torch.equal(found[unseen], after[unseen])
     kept = (found == after).flatten(1).all(dim=1)
@@ -107,9 +108,9 @@ def test_more_is_put_back_while_pictures_are_much_worse(
     look_at_data(avatar, scene, views, colours=False, hidden=True)
     asked, real, answers = [], covering.put_back, iter((True, False))
 
-    def noted(*arguments: Any) -> None:
-        asked.append(arguments[5:])
-        real(*arguments)
+    def noted(*arguments: Any) -> Any:
+        asked.append(arguments[4:])
+        return torch.cat((real(*arguments), arguments[2][: len(asked)]))  # as if each put back one more
 
     monkeypatch.setattr(covering, "put_back", noted)
     monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
