@@ -88,6 +88,7 @@ class CapturedDrawing:
             avatar.graphs
             and device.type == "cuda"
             and not sight.parts
+            and type(sight.cameras) is Cameras  # all of which names a graph
             and not not_capturable((avatar.rig, avatar.deformer, avatar.appearance, avatar.rasterizer))
             # other streams' work would not wait for what was copied out of the graph's memory
             and torch.cuda.current_stream(device) == torch.cuda.default_stream(device)

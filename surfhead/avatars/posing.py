@@ -181,11 +181,12 @@ class CameraCheck:
     def __call__(self, given: object, like: Tensor) -> Cameras:
         """``given`` on the device and of the dtype of ``like``; errors as of ``cameras_of``."""
         last = self._last
-        if last is not None and isinstance(given, Cameras) and last.holds(given, like):
+        if last is not None and type(given) is Cameras and last.holds(given, like):
             return last.moved
         cameras = cameras_of(given)  # before it moves: looking at a GPU's would wait
         rows = (cameras.camera_from_world, cameras.intrinsics)
-        if any(value.device.type != "cpu" for value in rows):
+        # what others' own kinds hold beside, nothing here compares
+        if type(cameras) is not Cameras or any(value.device.type != "cpu" for value in rows):
             return cameras.to(like.device, like.dtype)
         poses, lens = (value.detach().clone() for value in rows)
         kept = replace(cameras, camera_from_world=poses, intrinsics=lens)

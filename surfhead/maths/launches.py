@@ -1,6 +1,7 @@
 """Operations of PyTorch with fewer launches in their gradients, for steps on a GPU that are all launches.
 
-Values and gradients are those of the plain operations, bit for bit. No second derivatives.
+Values and gradients are those of the plain operations, bit for bit, but that gradients also pass what is cut
+off at 0 where it is NaN, or subnormal and below 0. No second derivatives.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ from torch import Tensor
 from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.surfels import Surfels
-from surfhead.core.errors import DataError
+from surfhead.core.errors import DataError, cause
 from surfhead.core.scene import Scene
 from surfhead.core.types import Cameras
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.measuring.evaluation import spread
 from surfhead.terminal.bars import watched
-from surfhead.training.holes import SOLID, close_holes
+from surfhead.training.holes import SOLID, UNCLOSED, close_holes
 from surfhead.training.observation import observe
 from surfhead.training.placement import scatter
 from surfhead.training.settling import over_mesh, settle_neighbours
@@ -45,6 +45,7 @@ BEHIND = (*((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.
 WORSE = 0.02  # of the pictures' squared error: they are much worse where it rises by more,
 SHOWN = 0.3  # in pixels of which what is covered makes up such a share
 PICTURES = 24  # that are asked whether they got worse
+UNCOVERED = "What no training picture shows stays as it was learnt"
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,27 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
         scene, views: what it was trained on.
 
     Returns:
-        Whether anything stays changed.
+        Whether anything stays changed; nothing does where covering fails, which is told.
     """
-    before = Former.of(avatar.surfels)
+    surfels = avatar.surfels
+    learnt = Former.of(surfels)
+    try:
+        return _cover(avatar, scene, views, learnt)
+    except Exception as error:  # memory is short, say: no reason to lose a run
+        learnt.put(surfels, torch.arange(len(surfels), device=avatar.device))
+        log.warning("%s: %s", UNCOVERED, cause(error))
+        return False
+
+
+def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former) -> bool:
+    """``cover_hidden`` of surfels as they were before."""
     hidden = settle_hidden(avatar)
     if not len(hidden):
         return False
-    covered = _kept(avatar, scene, views, before, hidden, STAGES)
+    covered = _kept(avatar, scene, views, before, hidden, STAGES, UNCOVERED)
     before = Former.of(avatar.surfels)
     moved = close_holes(avatar, scene, views, hidden)
-    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND)
+    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, UNCLOSED)
     return covered or closed
 
 
@@ -152,8 +164,9 @@ def _kept(
     before: Former,
     changed: Tensor,
     stages: Sequence[tuple[float, float]],
+    left: str,
 ) -> bool:
-    """Whether a change stays after one of these stages of ``put_back``; else all is put back."""
+    """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells."""
     surfels = avatar.surfels
     chosen = spread(np.asarray(views), PICTURES).tolist()
     try:
@@ -172,9 +185,9 @@ def _kept(
                 back = more
             if not _visibly_worse(avatar, scene, chosen, changed, former):
                 return True
-        log.info("What no training picture shows stays as it was learnt: covering it made pictures worse.")
+        log.info("%s: else training pictures got worse.", left)
     except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
-        log.warning("What no training picture shows stays as it was learnt: %s", error)
+        log.warning("%s: %s", left, error)
     before.put(surfels, changed)
     return False
 

@@ -93,9 +93,7 @@ class _Buckets:
 
     def _hook(self, place: int) -> Callable[[Tensor], None]:
 
-        def came(value: Tensor) -> None:
-            if value.grad is not None and _shared(value.grad):
-                value.grad = value.grad.clone()
+        def came(_: Tensor) -> None:
             for missing in self._missing:
                 missing.discard(place)
             while len(self._ends) < len(self.early) and not self._missing[len(self._ends)]:
@@ -114,8 +112,8 @@ class _Buckets:
             value = self._values[place]
             if value.grad is None:
                 continue
-            if not value.grad.is_contiguous():
-                value.grad = value.grad.contiguous()
+            if not value.grad.is_contiguous() or _shared(value.grad):
+                value.grad = value.grad.clone(memory_format=torch.contiguous_format)
             found.append(value.grad)
         return found
 
@@ -146,18 +144,22 @@ class _Buckets:
                 end()
 
 
+# builds of PyTorch without CUDA had none before it moved there; of 2.6, for instance
+_use_count: Callable[[int], int] | None = getattr(torch._C, "_storage_Use_Count", None)
+
+
 def _holders(value: Tensor) -> int:
-    """How many hold a tensor's memory, this look at it included."""
-    found: int = torch._C._storage_Use_Count(value.untyped_storage()._cdata)
-    return found
+    """How many hold a tensor's memory, this look at it included; many, where that cannot be told."""
+    return 1 << 30 if _use_count is None else _use_count(value.untyped_storage()._cdata)
 
 
-_ONE = _holders(torch.empty(1))
+_ONE = _holders(torch.empty(1)) if _use_count is not None else 1
 
 
 def _shared(gradient: Tensor) -> bool:
     """Whether a gradient's memory is that of another tensor, too.
 
-    A leaf's gradient may be a view of what the rest of the pass is still to read (``leaf[None] + other``).
+    A leaf's gradient may be a view of what the rest of the pass is still to read, or of what is another
+    leaf's, too (``leaf[None] + other[None]``), whose mean would be taken twice.
     """
     return _holders(gradient) > _ONE

@@ -45,6 +45,7 @@ BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
 UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at
+UNCLOSED = "Holes that cameras did not see stay"
 
 
 def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
             if not (len(fresh) and bool(found.any())):
                 break
     except SurfheadError as error:  # no rays, or no head to look at: no reason to lose a run
-        log.warning("Holes that cameras did not see stay: %s", error)
+        log.warning("%s: %s", UNCLOSED, error)
     return moved
 
 

@@ -182,10 +182,11 @@ class Puppet:
     def _told(self, rows: Tensor) -> Tensor:
         """(T, d) a parameter's motion as the host knows it, which then waits for no GPU.
 
-        One that learns is read where it lies: steps replayed from a graph leave no trace to tell it by.
+        One that learns is read where it lies: steps replayed from a graph leave no trace to tell it by, nor
+        does what changes a tensor of inference mode.
         """
         dtype = self.avatar.background.dtype
-        if not rows.is_cuda or rows.requires_grad:
+        if not rows.is_cuda or rows.requires_grad or rows.is_inference():
             return rows.detach().to(dtype)
         kept = self._kept.get(id(rows))
         if kept is None or kept[0] is not rows or kept[1] != rows._version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,23 @@ def test_the_same_cameras_are_checked_once_and_others_again(monkeypatch: pytest.
     for _ in range(2):
         with pytest.raises(ShapeError, match="NaN"):
             check(given, like)
+
+
+@dataclass(frozen=True)
+class Bent(surfhead.Cameras):
+    """What a rasterizer of others may know beside a pinhole."""
+
+    bend: float = 0.0
+
+
+def test_cameras_of_others_keep_what_they_hold_beside() -> None:
+    check, like = CameraCheck(), torch.zeros(1)
+    poses, lens = torch.eye(4)[None], torch.diag(torch.tensor([20.0, 20.0, 1.0]))[None]
+    for bend in (0.1, 0.2):
+        found = check(Bent(poses, lens, 8, 12, bend=bend), like)
+        assert isinstance(found, Bent)
+        assert found.bend == bend
+        assert type(check(surfhead.Cameras(poses, lens, 8, 12), like)) is surfhead.Cameras
 
 
 def test_what_is_on_its_device_already_stays_as_it_is() -> None:

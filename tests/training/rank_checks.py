@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import OptionError, SurfheadError
+from surfhead.training import gradient_exchange
 from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.ranks import Ranks, joined
 from surfhead.training.statistics import Statistics
@@ -156,6 +157,18 @@ def check_gradients(alone: Ranks) -> None:
             sharing,
         )
         assert ranks.begun == [([10], True), ([10], True)]
+
+    # gradients that are one memory, and go last
+    def same() -> Tensor:
+        return (one[None] + other[None]).square().sum()
+
+    average_of_a_pass(ranks, GradientExchange(ranks, bucket=1 << 20, small=4), [one, other], same)
+    assert ranks.begun == [([10, 10], False)]
+    # a PyTorch that does not tell who shares memory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradient_exchange, "_use_count", None)
+        for loss_of, bucket in ((sharing, 4), (same, 1 << 20)):
+            average_of_a_pass(ranks, GradientExchange(ranks, bucket=bucket, small=4), [one, other], loss_of)
 
 
 def main(_: object = None) -> int:

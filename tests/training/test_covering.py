@@ -119,3 +119,38 @@ def test_more_is_put_back_while_pictures_are_much_worse(
     assert cover_hidden(avatar, scene, views)
     assert asked == list(covering.STAGES[:2])
     assert not torch.equal(avatar.surfels.parameters["opacity"], before["opacity"])
+
+
+def test_a_run_is_not_lost_where_covering_fails(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, views = avatar.surfels, scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    before = Former.of(surfels)
+
+    def half_done(avatar: Any, scene: Any, views: Any, settled: torch.Tensor) -> torch.Tensor:
+        surfels.rebind(settled, surfels.triangle[settled].flip(0))
+        raise MemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(covering, "close_holes", half_done)
+    assert not cover_hidden(avatar, scene, views)
+    assert torch.equal(surfels.triangle, before.triangle)
+    assert all(torch.equal(value, before.parameters[name]) for name, value in surfels.parameters.items())
+    assert "stays as it was learnt: CUDA out of memory." in caplog.records[-1].message
+
+
+def test_holes_that_stay_open_are_not_told_as_what_is_not_covered(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views, answers = scene.views.of("train"), iter((False, True))
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    monkeypatch.setattr(covering, "put_back", lambda *_: None)
+    monkeypatch.setattr(covering, "BEHIND", covering.BEHIND[:1])
+    monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
+    monkeypatch.setattr(covering, "close_holes", lambda *given: given[3][:2])
+    caplog.set_level("INFO", "surfhead")
+    assert cover_hidden(avatar, scene, views)
+    told = "Holes that cameras did not see stay: else training pictures got worse."
+    assert [record.message for record in caplog.records] == [told]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import runpy
 import signal
 import socket
 import threading
@@ -18,7 +19,7 @@ from torch.distributed.launcher.api import LaunchConfig
 from surfhead.cli import main
 from surfhead.core.errors import SurfheadError
 from surfhead.runs import launch
-from surfhead.training import checkpoint, ranks
+from surfhead.training import checkpoint, gradient_exchange, ranks
 from surfhead.training.interruption import SAME
 from surfhead.training.ranks import ALONE
 from tests import warm
@@ -64,6 +65,13 @@ def test_exchanges() -> None:
         said, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors.decode()
         assert f"process {number} is content" in said.decode()
+
+
+def test_a_pytorch_that_does_not_tell_who_shares_memory_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As builds of PyTorch 2.6 without CUDA, which lack the function."""
+    monkeypatch.delattr(torch._C, "_storage_Use_Count", raising=False)
+    module = runpy.run_path(gradient_exchange.__file__)
+    assert module["_shared"](torch.zeros(3))  # to be on the safe side
 
 
 def test_alone_exchanges_nothing() -> None:

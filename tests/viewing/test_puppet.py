@@ -50,6 +50,24 @@ def test_a_stance_is_the_motion_and_what_is_held() -> None:
     assert puppet.pose(Stance(timestep=99))["translation"].tolist() == [[6.0, 7.0, 8.0]]
 
 
+class Far(torch.Tensor):
+    """Says that it lies on a GPU."""
+
+    is_cuda = True  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_motion_on_a_gpu_is_shown_as_it_is_now(inference: bool) -> None:
+    avatar = tiny_avatar(timesteps=3)
+    with torch.inference_mode(inference):
+        rows = avatar.motion["translation"] = torch.arange(9.0).reshape(3, 3).as_subclass(Far)
+        puppet = Puppet(avatar)
+    for number in (4.0, -4.0):
+        with torch.inference_mode(inference):
+            rows[1, 1] = number
+        assert puppet.pose(Stance(timestep=1))["translation"].tolist() == [[3.0, number, 5.0]]
+
+
 def test_what_a_rig_does_not_have_is_not_held() -> None:
     pose = Puppet(tiny_avatar()).pose(Stance(held={("tail", 0): 1.0, ("translation", 7): 1.0}))
     assert {name: value.tolist() for name, value in pose.items()} == {"translation": [[0.0, 0.0, 0.0]]}
