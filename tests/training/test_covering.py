@@ -154,3 +154,41 @@ def test_holes_that_stay_open_are_not_told_as_what_is_not_covered(
     assert cover_hidden(avatar, scene, views)
     told = "Holes that cameras did not see stay: else training pictures got worse."
     assert [record.message for record in caplog.records] == [told]
+
+
+def test_of_what_closes_holes_the_harmful_goes_back_to_its_host_and_the_rest_stays(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are brought before the best seen triangle in a wrong colour, others to one that nothing shows."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, raw, views = avatar.surfels, avatar.surfels.parameters, scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    name = with_role(surfels.specs, BASE_COLOUR)
+    assert name is not None
+    weight = observe(avatar, scene, views, directions=False).weight
+    seen = torch.zeros(int(surfels.triangle.max()) + 1).index_add(0, surfels.triangle, weight)
+    best, dark = int(seen.argmax()), int(surfels.triangle[surfels.regions["hidden"][0]])
+    inside = torch.zeros(len(surfels), dtype=torch.bool).index_fill_(0, surfels.regions["hidden"], True)
+    idle = weight.masked_fill(inside, math.inf).argsort()[:12]
+    harmful, harmless = idle[:6], idle[6:]
+    former: list[Former] = []
+
+    @torch.no_grad()
+    def bring(*_: Any) -> torch.Tensor:
+        former.append(Former.of(surfels))
+        surfels.rebind(harmful, torch.full((6,), best))
+        surfels.rebind(harmless, torch.full((6,), dark))
+        raw["offset"][idle] = torch.tensor([0.0, 0.0, 0.5])
+        raw["offset"][harmless, 2] = -0.5
+        raw["log_scale"][idle], raw["opacity"][idle] = 0.0, 4.0
+        raw["quaternion"][idle] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+        raw[name][harmful] += 6.0
+        return idle
+
+    monkeypatch.setattr(covering, "close_holes", bring)
+    assert cover_hidden(avatar, scene, views)
+    assert torch.equal(surfels.triangle[harmful], former[0].triangle[harmful])
+    assert surfels.triangle[harmless].tolist() == [dark] * 6
+    for key, value in raw.items():
+        assert torch.equal(value.detach()[harmful], former[0].parameters[key][harmful]), key
+    assert raw["opacity"].detach()[harmless].tolist() == [4.0] * 6
