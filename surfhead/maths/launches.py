@@ -13,34 +13,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class _Select(torch.autograd.Function):
-    """PyTorch's own gradient fills zeros, copies them and adds to the copy."""
+class _Taken(torch.autograd.Function):
+    """``index_select``, or ``gather`` where every element has an index of its own.
+
+    PyTorch's own gradient of a selection fills zeros, copies them and adds to the copy.
+    """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, axis: int, index: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, axis: int, index: Tensor, each: bool) -> Tensor:
         ctx.save_for_backward(index)
-        ctx.axis, ctx.shape = axis, values.shape
-        return values.index_select(axis, index)
+        ctx.axis, ctx.shape, ctx.each = axis, values.shape, each
+        return values.gather(axis, index) if each else values.index_select(axis, index)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (index,) = ctx.saved_tensors
-        return gradient.new_zeros(ctx.shape).index_add_(ctx.axis, index, gradient), None, None
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, axis: int, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.axis, ctx.shape = axis, values.shape
-        return values.gather(axis, index)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (index,) = ctx.saved_tensors
-        return gradient.new_zeros(ctx.shape).scatter_add_(ctx.axis, index, gradient), None, None
+        sums = gradient.new_zeros(ctx.shape)
+        add = sums.scatter_add_ if ctx.each else sums.index_add_
+        return add(ctx.axis, index, gradient), None, None, None
 
 
 class _AboveZero(torch.autograd.Function):
@@ -64,13 +55,13 @@ class _AboveZero(torch.autograd.Function):
 
 def index_select(values: Tensor, axis: int, index: Tensor) -> Tensor:
     """``values.index_select(axis, index)``."""
-    found: Tensor = _Select.apply(values, axis, index)  # type: ignore[no-untyped-call]
+    found: Tensor = _Taken.apply(values, axis, index, False)  # type: ignore[no-untyped-call]
     return found
 
 
 def gather(values: Tensor, axis: int, index: Tensor) -> Tensor:
     """``values.gather(axis, index)``."""
-    found: Tensor = _Gather.apply(values, axis, index)  # type: ignore[no-untyped-call]
+    found: Tensor = _Taken.apply(values, axis, index, True)  # type: ignore[no-untyped-call]
     return found
 
 
