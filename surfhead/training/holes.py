@@ -3,8 +3,8 @@
 Triangles that pictures show aslant alone need few surfels to look whole in them; seen straight, the far side
 shows between these. So the head is drawn at rest from all round and compared with its mesh: a pixel is one of
 a hole where it is not covered, or where the median surface lies well behind the triangle that a ray meets
-first. Surfels that no picture shows are brought there, a little below what the triangle's own form: what
-pictures show stays before them.
+first. Surfels that hardly a picture shows are brought there, a little below what the triangle's own form:
+what pictures show stays before them.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ SHARE = 0.05  # of a triangle's pixels, from which it has a hole
 ROUNDS = 2
 PICTURES = 24  # of training, by which a surfel counts as idle
 COARSEST, FINEST = 2, 4  # parts that edges are cut into; a surfel stands in each of the triangles this makes
-SIZE = (
-    0.5  # of each, in units of the root of twice its triangle's area; a larger one would reach beyond a rim
-)
+SIZE = 0.5  # of each, in units of the root of twice its triangle's area: larger ones reach beyond a rim
 BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
@@ -49,7 +47,7 @@ UNCLOSED = "Holes that cameras did not see stay"
 
 
 def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor) -> Tensor:
-    """Bring surfels that no training picture shows to the holes of a head; nothing without rays.
+    """Bring surfels that hardly a training picture shows to the holes of a head; nothing without rays.
 
     Args:
         avatar: changed in place.
@@ -100,9 +98,10 @@ def holes(avatar: Avatar, side: int = SIDE) -> tuple[Tensor, Tensor]:
         name: rows[:1] if name in known and known[name].role == "personal" else torch.zeros_like(rows[:1])
         for name, rows in avatar.motion.items()
     }
-    corners = avatar.rig(pose).vertices[0].cpu()[rest.topology.triangles.cpu()]
+    vertices, triangles = avatar.rig(pose).vertices[0].cpu(), rest.topology.triangles.cpu()
+    corners = vertices[triangles]
     normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    caster = MeshCaster(avatar.rig(pose).vertices[0].cpu(), rest.topology.triangles.cpu())
+    caster = MeshCaster(vertices, triangles)
     count, made = len(corners), torch.zeros(len(avatar.surfels), device=avatar.device)
     open_, shown = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
     for elevation in ELEVATIONS:

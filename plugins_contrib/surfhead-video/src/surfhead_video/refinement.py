@@ -214,7 +214,7 @@ class Pictures(Scene):
 
     def frame(self, view: int) -> Frame:
         """Picture and mask of a view."""
-        given = self._scene.frame(view)
+        given = self._scene.picture(view)
         height, width = self.views.size(view)
         return Frame(
             _resized(given.image, width, height),
