@@ -3,20 +3,20 @@
 // tile rows that the footprints cover, each finding the tiles of one row, and then the entries so found.
 //
 // An entry needs a rank among those of its tile. A block counts its entries by tile in shared memory and reserves their
-// ranks with one atomic a tile that has any, which neighbouring threads send for neighbouring tiles. That is an atomic
-// of memory for some ten entries where surfels are numbered along a mesh, and words side by side where not.
+// ranks with one atomic a tile that has any, which neighbouring threads send for neighbouring tiles. Where neighbours in
+// number are neighbours on the head that is one for some thirty entries; where they are not, words side by side.
 #include "blocks.h"
 #include "footprints.h"
 #include "sorting.h"
 
 namespace {
 
-constexpr int kProjectThreads = 256;            // PROJECT_THREADS of cuda_rasterizer.py
-constexpr int kProjectResident = 4;             // blocks of a multiprocessor that the registers must suffice for
-constexpr int kWindow = 2048;                   // tiles of the picture that a block counts in shared memory
-constexpr int kQueue = 8 * kProjectThreads;     // entries that wait in shared memory
+constexpr int kProjectThreads = 256;         // PROJECT_THREADS of cuda_rasterizer.py
+constexpr int kProjectResident = 4;          // blocks of a multiprocessor that the registers must suffice for
+constexpr int kWindow = 2048;                // tiles of the picture that a block counts in shared memory
+constexpr int kQueue = 8 * kProjectThreads;  // entries that wait in shared memory
 constexpr int kProjectWarps = kProjectThreads / 32;
-constexpr uint32 kOutside = 0x80000000u;        // marks a tile outside the window
+constexpr uint32 kOutside = 0x80000000u;     // marks a tile outside the window
 
 // Entries of the block. `what`: surfel of the block << 8 | patches. `where`: rank in the block << 16 | tile of the
 // window, or kOutside | tile of the view.
