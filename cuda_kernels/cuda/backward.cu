@@ -238,38 +238,91 @@ extern "C" __global__ void __launch_bounds__(128) backward_spilled_tiles(const L
   }
 }
 
-// Equation 15, summed over the views of each pose. One thread a (pose, surfel).
-extern "C" __global__ void __launch_bounds__(kThreads) project_backward_surfels(const Launch p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x, pose = blockIdx.y;
-  if (n >= p.surfels) return;
+namespace {
+
+constexpr int kReturnThreads = 128;  // of a block of project_backward_surfels; RETURN_THREADS of cuda_rasterizer.py
+constexpr int kReturnResident = 4;   // blocks of a multiprocessor that the registers must suffice for
+constexpr int kWorld = 12;           // gradients of a surfel's mean, tangents and normal
+
+// What a warp of project_backward_surfels keeps, a lane a surfel. Sums lie here and not in registers, of which the
+// projection takes all that there are; they are read by other lanes, so that neighbours write neighbouring words.
+struct Returned {
+  double sums[32][kWorld + 1];  // one more, so that lanes meet different banks
+  Camera<double> camera;
+  float colour[32 * 3];
+};
+
+// Write numbers `kFirst` to `kFirst + kEach` of the sums of `lanes` surfels, which lie one after another in `out`.
+template <int kFirst, int kEach>
+__device__ __forceinline__ void write_sums(const Returned& warp, int lanes, float* out) {
+  const int lane = threadIdx.x & 31;
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    const int at = 32 * i + lane;
+    if (at < kEach * lanes) out[at] = float(warp.sums[at / kEach][kFirst + at % kEach]);
+  }
+}
+
+}  // namespace
+
+// Equation 15, summed over the views of each pose, in their order. One thread a (pose, surfel).
+extern "C" __global__ void __launch_bounds__(kReturnThreads, kReturnResident)
+    project_backward_surfels(const Launch p) {
+  __shared__ Returned warps[kReturnThreads / 32];
+  const int first = blockIdx.x * kReturnThreads + (threadIdx.x & ~31u), pose = blockIdx.y;  // of the warp
+  if (first >= p.surfels) return;
+  Returned& warp = warps[threadIdx.x >> 5];
+  const int lane = threadIdx.x & 31, lanes = min(p.surfels - first, 32);
+  const int n = first + min(lane, lanes - 1);  // lanes beyond the surfels repeat the last and write nothing
   const size_t posed = size_t(pose) * p.surfels + n;
-  double g_mean[3] = {}, g_tangents[6] = {}, g_normal[3] = {};
+  double* const world = warp.sums[lane];
+  for (int i = 0; i < kWorld; ++i) world[i] = 0.0;
   float g_opacity = 0.0f;
-  for (int view = 0; view < p.views; ++view) {
-    if (p.pose_of_view[view] != pose) continue;
-    const size_t at = size_t(view) * p.surfels + n;
-    SurfelGradient<float> g{};
-    if (p.visible[at]) {
+  for (int base = 0; base < p.views; base += 32) {
+    const bool of_pose = base + lane < p.views && p.pose_of_view[base + lane] == pose;
+    for (uint32 set = __ballot_sync(kAllLanes, of_pose); set; set &= set - 1) {
+      const int view = base + __ffs(int(set)) - 1;
+      const size_t at = size_t(view) * p.surfels + n;
+      // all that is read, at once and whether it is needed or not, so that memory's answer is waited for once
+      const float number = camera_number(p, view, lane);
+      const bool visible = p.visible[at];
       Sums sums;
       const float4* in = reinterpret_cast<const float4*>(p.surfel_gradients + kGradients * at);
 #pragma unroll
       for (int i = 0; i < kSums / 4; ++i) reinterpret_cast<float4*>(&sums)[i] = in[i];
-      // the centre moves d = pixel - centre of every pair
       const float4* record = p.records + kRecord * at;
-      const Surfel<float> surfel = unpack(record[0], record[1], record[2], record[3]).surfel;
-      g = {-fused(surfel.ux, sums.u, fused(surfel.vx, sums.v, fused(surfel.wx, sums.s, sums.floor_x))),
-           -fused(surfel.uy, sums.u, fused(surfel.vy, sums.v, fused(surfel.wy, sums.s, sums.floor_y))),
-           sums.ux, sums.uy, sums.vx, sums.vy, sums.w0, sums.wx, sums.wy, sums.z, sums.opacity,
-           {sums.normal[0], sums.normal[1], sums.normal[2]}, {sums.rgb[0], sums.rgb[1], sums.rgb[2]}};
-      project_backward(view_camera(p, view), p.mean + 3 * posed, p.tangents + 6 * posed,
-                       p.normal + 3 * posed, g, g_mean, g_tangents, g_normal);
+      const float4 plane = record[1], rest = record[2];
+      float mean[3], tangents[6], normal[3];
+      for (int i = 0; i < 3; ++i) mean[i] = p.mean[3 * posed + i];
+      for (int i = 0; i < 6; ++i) tangents[i] = p.tangents[6 * posed + i];
+      for (int i = 0; i < 3; ++i) normal[i] = p.normal[3 * posed + i];
+      widen_camera(number, warp.camera);  // of the last view's nobody reads any more since its colours
+      SurfelGradient<float> g{};
+      if (visible) {
+        const Surfel<float> surfel = unpack(make_float4(0.0f, 0.0f, 0.0f, 0.0f), plane, rest,
+                                            make_float4(0.0f, 0.0f, 0.0f, 0.0f)).surfel;
+        // the centre moves d = pixel - centre of every pair
+        g = {-fused(surfel.ux, sums.u, fused(surfel.vx, sums.v, fused(surfel.wx, sums.s, sums.floor_x))),
+             -fused(surfel.uy, sums.u, fused(surfel.vy, sums.v, fused(surfel.wy, sums.s, sums.floor_y))),
+             sums.ux, sums.uy, sums.vx, sums.vy, sums.w0, sums.wx, sums.wy, sums.z, sums.opacity,
+             {sums.normal[0], sums.normal[1], sums.normal[2]}, {sums.rgb[0], sums.rgb[1], sums.rgb[2]}};
+        project_backward(warp.camera, mean, tangents, normal, g, world, world + 3, world + 9);
+      }
+      for (int c = 0; c < 3; ++c) warp.colour[3 * lane + c] = g.rgb[c];
+      g_opacity += g.opacity;
+      __syncwarp();
+      float* colour = p.g_colour + 3 * (size_t(view) * p.surfels + first);
+#pragma unroll
+      for (int i = lane; i < 3 * 32; i += 32)
+        if (i < 3 * lanes) colour[i] = warp.colour[i];
     }
-    for (int c = 0; c < 3; ++c) p.g_colour[3 * at + c] = g.rgb[c];
-    g_opacity += g.opacity;
   }
-  for (int i = 0; i < 3; ++i) p.g_mean[3 * posed + i] = float(g_mean[i]);
-  for (int i = 0; i < 6; ++i) p.g_tangents[6 * posed + i] = float(g_tangents[i]);
-  for (int i = 0; i < 3; ++i) p.g_normal[3 * posed + i] = float(g_normal[i]);
+  __syncwarp();
+  const size_t row = size_t(pose) * p.surfels + first;
+  write_sums<0, 3>(warp, lanes, p.g_mean + 3 * row);
+  write_sums<3, 6>(warp, lanes, p.g_tangents + 6 * row);
+  write_sums<9, 3>(warp, lanes, p.g_normal + 3 * row);
+  if (lane >= lanes) return;
   if (p.poses == 1) p.g_opacity[n] = g_opacity;
   else if (g_opacity != 0.0f) atomicAdd(p.g_opacity + n, g_opacity);
 }

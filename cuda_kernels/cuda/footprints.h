@@ -10,8 +10,7 @@ struct StoredFootprint {
   Footprint<float> shape;
 };
 
-__device__ __forceinline__ void pack(const StoredFootprint& f, float4* record) {
-  float4* out = record + kFootprint;
+__device__ __forceinline__ void pack(const StoredFootprint& f, float4* out) {
   out[0] = make_float4(f.x, f.y, f.shape.ex, f.shape.ey);
   out[1] = make_float4(f.shape.whole ? -1.0f : f.shape.sxx, f.shape.sxy, f.shape.syy, f.shape.disc);
 }
@@ -42,15 +41,42 @@ __device__ __forceinline__ void tile_rows(const StoredFootprint& f, const Launch
   last = min(last, int(lesser(greater(bottom, -1.0f), float(p.height)) + float(kTile)) / kTile - 1);
 }
 
-// First and last pixel column whose centre lies in a span of the footprint; false where there is none.
-__device__ __forceinline__ bool span_columns(const Outline<float>& o, const StoredFootprint& f, const Launch& p,
+__device__ __forceinline__ int rounded_up(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float2int_ru(x);
+#else
+  return int(ceilf(x));
+#endif
+}
+__device__ __forceinline__ int rounded_down(float x) {
+#if defined(__CUDA_ARCH__)
+  return __float2int_rd(x);
+#else
+  return int(floorf(x));
+#endif
+}
+
+// First and last pixel column whose centre lies in the footprint's span within `rows` rows; last < first where there is
+// none. The span is footprint_span's, bit for bit, without its branches: of the neighbours in a warp each would take
+// others.
+__device__ __forceinline__ void span_columns(const Outline<float>& o, const StoredFootprint& f, const Launch& p,
                                              int row, int rows, int& first, int& last) {
-  const float y0 = float(row) + 0.5f - f.y;
-  float x0, x1;
-  if (!footprint_span(o, y0, y0 + float(rows - 1), x0, x1)) return false;
-  first = int(lesser(greater(ceilf(f.x + x0 - 0.5f), 0.0f), float(p.width)));
-  last = int(lesser(greater(floorf(f.x + x1 - 0.5f), -1.0f), float(p.width - 1)));
-  return first <= last;
+  constexpr float kFar = 1e30f;  // where a shape is missed: no column is found there
+  const float top = float(row) + 0.5f - f.y, y0 = top - o.slack, y1 = top + float(rows - 1) + o.slack;
+  const float t = fmaxf(y0, fminf(y1, 0.0f));  // the disc's widest chord in the band
+  const float half = fabsf(t) <= o.disc ? rough_root(o.disc * o.disc - t * t) : -kFar;
+  const float t0 = fmaxf(y0 - o.ey, -o.hy), t1 = fminf(y1 - o.ey, o.hy);
+  const float c0 = o.rest * rough_root(fmaxf(1.0f - t0 * t0 * o.inverse, 0.0f));
+  const float c1 = o.rest * rough_root(fmaxf(1.0f - t1 * t1 * o.inverse, 0.0f));
+  const float m0 = o.slope * t0, m1 = o.slope * t1;
+  const float right = o.tip >= t0 && o.tip <= t1 ? o.hx : fmaxf(m0 + c0, m1 + c1);
+  const float left = -o.tip >= t0 && -o.tip <= t1 ? -o.hx : fminf(m0 - c0, m1 - c1);
+  const bool met = t0 <= t1;
+  const float x0 = fminf(-half, met ? o.ex + left : kFar) - o.widen;
+  const float x1 = fmaxf(half, met ? o.ex + right : -kFar) + o.widen;
+  // clamped before the conversion: a float out of int's range has no defined value
+  first = rounded_up(fminf(fmaxf(f.x + (o.whole ? -kFar : x0) - 0.5f, 0.0f), float(p.width)));
+  last = rounded_down(fminf(fmaxf(f.x + (o.whole ? kFar : x1) - 0.5f, -1.0f), float(p.width - 1)));
 }
 
 // What a footprint touches in one tile row: for each of its four rows of patches the first and last column of patches
@@ -68,13 +94,13 @@ __device__ __forceinline__ TileRun tile_run(const Outline<float>& o, const Store
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     int first, last;
-    const bool found = span_columns(o, f, p, tile_y * kTile + r * kPatchHeight, kPatchHeight, first, last);
-    run.first_patch[r] = found ? first / kPatchWidth : 0;
-    run.last_patch[r] = found ? last / kPatchWidth : -1;
-    if (found) {
-      run.first = min(run.first, first / kTile);
-      run.last = max(run.last, last / kTile);
-    }
+    span_columns(o, f, p, tile_y * kTile + r * kPatchHeight, kPatchHeight, first, last);
+    const bool found = first <= last;
+    // divided as words without a sign, by shifts
+    run.first_patch[r] = found ? int(uint32(first) / kPatchWidth) : 0;
+    run.last_patch[r] = found ? int(uint32(last) / kPatchWidth) : -1;
+    run.first = min(run.first, found ? int(uint32(first) / kTile) : p.tiles_x);
+    run.last = max(run.last, run.last_patch[r] >> 1);  // -1 stays -1
   }
   return run;
 }

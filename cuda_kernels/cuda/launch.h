@@ -100,21 +100,23 @@ __device__ __forceinline__ void unpack_rest(float4 e, Record& r) {
   r.surfel.normal[0] = e.y, r.surfel.normal[1] = e.z, r.surfel.normal[2] = e.w;
 }
 
-// A pinhole camera of a view, widened.
-__device__ __forceinline__ Camera<double> view_camera(const Launch& p, int view) {
-  Camera<double> camera;
-  const float* e = p.camera_from_world + 16 * view;
-  const float* k = p.intrinsics + 9 * view;
-  for (int r = 0; r < 3; ++r) {
-    for (int c = 0; c < 3; ++c) camera.rotation[3 * r + c] = double(e[4 * r + c]);
-    camera.translation[r] = double(e[4 * r + 3]);
-  }
-  camera.fx = double(k[0]);
-  camera.fy = double(k[4]);
-  camera.cx = double(k[2]);
-  camera.cy = double(k[5]);
-  camera.near = double(p.near);
-  camera.width = double(p.width);
-  camera.height = double(p.height);
-  return camera;
+// ---- cameras ---------------------------------------------------------------------------------------------
+
+constexpr int kCameraNumbers = sizeof(Camera<double>) / sizeof(double);
+static_assert(kCameraNumbers == 19, "in the order of Camera, which camera_number knows");
+
+// Number `i` of a view's camera, in the order of Camera; 0 beyond them.
+__device__ __forceinline__ float camera_number(const Launch& p, int view, int i) {
+  const float* from = p.camera_from_world + 16 * view + (i < 9 ? 4 * (i / 3) + i % 3 : 4 * (i - 9) + 3);
+  if (i >= 12) from = p.intrinsics + 9 * view + (i == 12 ? 0 : i == 13 ? 4 : i == 14 ? 2 : 5);
+  if (i < 16) return *from;
+  return i == 16 ? p.near : i == 17 ? float(p.width) : i == 18 ? float(p.height) : 0.0f;
+}
+
+// Widen what each lane has of a camera into the warp's place in shared memory: a conversion a lane instead of one a
+// number in every lane. For all lanes of a warp, which may read it after.
+__device__ __forceinline__ void widen_camera(float number, Camera<double>& camera) {
+  const int lane = threadIdx.x & 31;
+  if (lane < kCameraNumbers) reinterpret_cast<double*>(&camera)[lane] = double(number);
+  __syncwarp();
 }

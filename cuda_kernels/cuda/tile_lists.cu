@@ -7,8 +7,8 @@
 
 constexpr int kScanThreads = 1024;
 
-// offsets[t] = entries of the tiles before t; the total goes to the host. Each block takes a run of tiles and adds up by
-// itself what all the tiles before them count.
+// offsets[t] = entries of the tiles before t. Each block takes a run of tiles and adds up by itself what all the tiles
+// before them count.
 extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Launch p) {
   constexpr int kWarps = kScanThreads / 32;
   __shared__ int64 sums[2][kWarps];
@@ -29,10 +29,7 @@ extern "C" __global__ void __launch_bounds__(kScanThreads) scan_tiles(const Laun
   }
   if (blockIdx.x + 1 != gridDim.x) return;
   for (int i = threadIdx.x; i < 2 * p.views; i += kScanThreads) p.depth_bounds[i] = p.found_bounds[i];
-  if (threadIdx.x == 0) {
-    p.offsets[tiles] = int(carry < 0x7fffffffLL ? carry : 0x7fffffffLL);
-    *reinterpret_cast<volatile int64*>(p.needed) = carry;
-  }
+  if (threadIdx.x == 0) p.offsets[tiles] = int(carry < 0x7fffffffLL ? carry : 0x7fffffffLL);
 }
 
 constexpr int kClasses = 64;
@@ -109,6 +106,8 @@ __device__ void scatter_again(const Launch& p, int block, int blocks) {
 // finds in which order its tiles are best worked on, which nobody waits for here.
 extern "C" __global__ void __launch_bounds__(kThreads) scatter_entries(const Launch p) {
   if (int(blockIdx.x) < p.views) {
+    // the host's memory is far: told here, where others work meanwhile
+    if (blockIdx.x == 0 && threadIdx.x == 0) *reinterpret_cast<volatile uint64*>(p.needed) = *p.reserved;
     order_tiles(p, int(blockIdx.x));
     return;
   }

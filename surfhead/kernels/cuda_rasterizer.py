@@ -35,6 +35,9 @@ PATCHES = 8  # of a tile
 BLOCK_WARPS = 2  # kBlockWarps of cuda_kernels/cuda/launch.h
 RECORD_BYTES = 128
 ENTRY_BYTES = 28  # in `entries`, `places` and `keys`
+PROJECT_THREADS = 256  # kProjectThreads of cuda_kernels/cuda/projection.cu
+PROJECT_BLOCKS = 528  # wanted at least: four a multiprocessor of a large GPU, as many as run there at once
+RETURN_THREADS = 128  # kReturnThreads of cuda_kernels/cuda/backward.cu
 SCAN_THREADS = 1024  # kScanThreads of cuda_kernels/cuda/tile_lists.cu
 SCATTER_BLOCKS = 2048  # enough to fill any GPU; each takes many entries
 GRADIENTS = 20
@@ -145,6 +148,17 @@ def _point_counts(launch: Launch) -> None:
     launch.counts = launch.found_bounds + 8 * launch.views
 
 
+def projecting_blocks(surfels: int, views: int) -> int:
+    """Blocks that project the surfels of each view.
+
+    A block takes as many surfels as it has threads, or fewer, in warps, so that small scenes occupy the GPU
+    too: its other threads then work on the tiles that the surfels cover.
+    """
+    each = -(-surfels * views // PROJECT_BLOCKS)
+    each = min(max((each + 31) // 32 * 32, 32), PROJECT_THREADS)
+    return -(-surfels // each)
+
+
 def _out_of_memory(capacity: int, views: int, surfels: int) -> UnavailableError:
     return UnavailableError(
         f"The GPU's memory does not hold a rasterization of {views} views of {surfels} surfels "
@@ -206,12 +220,12 @@ def _forward(
     stream = torch.cuda.current_stream().cuda_stream
     pointers = cuda_driver.argument_pointers(launch)
     arguments = ctypes.addressof(pointers)
-    over_surfels = (-(-surfels // 256), views)
+    projecting = (projecting_blocks(surfels, views), views)
     scan = (min(-(-tiles // SCAN_THREADS), 128), 1)
     # a block orders the tiles of each view, the others scatter
     scatter = (views + min(-(-capacity // 256), SCATTER_BLOCKS), min(tiles, 1))
     patches = (tiles * PATCHES // BLOCK_WARPS, 1)
-    kernels.launch("projection", "project_surfels", over_surfels, 256, stream, arguments)
+    kernels.launch("projection", "project_surfels", projecting, PROJECT_THREADS, stream, arguments)
     kernels.launch("tile_lists", "scan_tiles", scan, SCAN_THREADS, stream, arguments)
     kernels.launch("tile_lists", "scatter_entries", scatter, 256, stream, arguments)
     kernels.launch("tile_lists", "sort_tiles", (tiles, 1), 128, stream, arguments)
@@ -283,8 +297,8 @@ def _backward(
     kernels.launch("backward", name, patches, 32 * BLOCK_WARPS, stream, arguments)
     spill = (min(tiles, launch.spill_blocks), 1)
     kernels.launch("backward", "backward_spilled_tiles", spill, 128, stream, arguments)
-    over_surfels = (-(-surfels // 256), poses)
-    kernels.launch("backward", "project_backward_surfels", over_surfels, 256, stream, arguments)
+    returning = (-(-surfels // RETURN_THREADS), poses)
+    kernels.launch("backward", "project_backward_surfels", returning, RETURN_THREADS, stream, arguments)
     return tuple(out.values())
 
 

@@ -45,9 +45,10 @@ class Lists:
 
 
 def make_lists(
-    libraries: Mapping[str, ctypes.CDLL], scene: Drawing, capacity: int, blocks: int = 3, sort: bool = True
-) -> Lists:
-    """Run projection, scan, scatter and, if wanted, sort (Python sorts otherwise)."""
+    libraries: Mapping[str, ctypes.CDLL], scene: Drawing, capacity: int, blocks: int = 3, sort: bool = True,
+    projecting: int | None = None,
+) -> Lists:  # fmt: skip
+    """Run projection (so many blocks a view), scan, scatter and, if wanted, sort (else Python sorts)."""
     s, cameras = scene.surfels, scene.cameras
     height, width = cameras.height, cameras.width
     launch = cuda_rasterizer._sizes(s.mean, scene.colour, height, width, cameras.near, capacity)
@@ -72,8 +73,11 @@ def make_lists(
     cuda_rasterizer._point(launch, tensors, state, layout)
     cuda_rasterizer._point_counts(launch)
     scan = min(-(-tiles // 1024), 2)
+    projecting = projecting or cuda_rasterizer.projecting_blocks(surfels, views)
+    most = cuda_rasterizer.PROJECT_THREADS
+    assert projecting * most >= surfels
     for module, name, grid, threads in (
-        ("projection", "project_surfels", (-(-surfels // 256), views), 256),
+        ("projection", "project_surfels", (projecting, views), most),
         ("tile_lists", "scan_tiles", (scan, 1), 1024),
         ("tile_lists", "scatter_entries", (views + blocks, 1), 256),
         *([("tile_lists", "sort_tiles", (tiles, 1), 128)] if sort else []),
@@ -124,6 +128,8 @@ SCENES = {
     "around the cameras": {"count": 200, "size": 0.1, "spread": 1.5},
     "small": {"count": 520, "size": 0.01, "views": 2},
     "one tile": {"count": 40, "height": 9, "width": 14},
+    # of 2200 tiles a block counts 2048 in shared memory, and these surfels have more entries than wait there
+    "beyond a window": {"count": 12, "size": 0.2, "views": 1, "height": 800, "width": 700},
 }
 
 
@@ -183,6 +189,94 @@ def test_order_of_tiles(libraries: Mapping[str, ctypes.CDLL], name: str, share: 
         for length in set(lengths):
             same = [tile for tile, other in zip(order, lengths, strict=True) if other == length]
             assert same == sorted(same)
+
+
+@pytest.mark.parametrize("size", [0.03, 1.0])
+def test_every_number_of_projecting_blocks(libraries: Mapping[str, ctypes.CDLL], size: float) -> None:
+    """However surfels are dealt out to blocks, the lists are the same; some blocks have none."""
+    scene = random_scene(count=41, size=size, device="cpu")
+    wanted = make_lists(libraries, scene, 60_000, sort=False)
+    assert wanted.needed > 41
+    for projecting in (1, 2, 7, 28, 50):
+        found = make_lists(libraries, scene, 60_000, sort=False, projecting=projecting)
+        assert found.tiles == wanted.tiles
+        assert found.needed == wanted.needed
+        held = [lists.records[lists.visible][:, :28] for lists in (found, wanted)]  # the rest holds nothing
+        assert torch.equal(held[0], held[1])
+        assert torch.equal(found.radius, wanted.radius)
+
+
+def test_how_many_blocks_project() -> None:
+    """Surfels in whole warps; as many blocks as a GPU runs at once, where a block can take its share."""
+    blocks = cuda_rasterizer.projecting_blocks
+    assert [blocks(n, 1) for n in (0, 1, 32, 33, 9140)] == [0, 1, 1, 2, 286]
+    assert blocks(100_000, 1) == 521
+    assert blocks(100_000, 8) == 391
+    assert blocks(1 << 24, 1) == 65536
+
+
+@pytest.mark.parametrize("cover", [1, 3])
+def test_surfels_that_cover_everything(libraries: Mapping[str, ctypes.CDLL], cover: int) -> None:
+    """Surfels whose plane the camera sees to its horizon are in every tile, beside others."""
+    scene = random_scene(count=40, views=1, poses=1, size=0.02, height=720, width=760, device="cpu")
+    camera = scene.cameras.camera_from_world[0]
+    axes = camera[:3, :3].T
+    mean, tangents = scene.surfels.mean.clone(), scene.surfels.tangents.clone()
+    # planes that lead away from just below the camera, whose footprint is unbounded
+    mean[0, :cover] = axes @ (torch.tensor([0.0, 0.05, 0.2]) - camera[:3, 3])
+    tangents[0, :cover] = axes[:, [0, 2]]
+    opacity = scene.surfels.opacity.clone()
+    opacity[:cover] = 0.9
+    surfels = replace(scene.surfels, mean=mean, tangents=tangents, opacity=opacity)
+    found = make_lists(libraries, replace(scene, surfels=surfels), 20_000, sort=False)
+    assert len(found.tiles) > 2048
+    names = [{key >> 8 & 0xFFFFFF for key in keys} for keys in found.tiles]
+    assert all(set(range(cover)) <= held for held in names)
+    assert any(len(held) > cover for held in names)
+    assert found.needed == sum(len(keys) for keys in found.tiles)
+
+
+SPANS = """
+#include "emulator.h"
+#include "cuda/footprints.h"
+// Columns of 4-row bands by footprint_span, and whether span_columns finds the same.
+extern "C" int differing_spans(const float4* records, int count, int height, int width, int* met) {
+  Launch p{};
+  p.height = height, p.width = width;
+  int differing = 0;
+  for (int n = 0; n < count; ++n)
+    for (int row = 0; row < height; row += 4) {
+      const StoredFootprint f = unpack_footprint(records + kRecord * n);
+      const Outline<float> o = outline(f.shape);
+      int first, last, wanted_first = 0, wanted_last = -1;
+      span_columns(o, f, p, row, 4, first, last);
+      float x0, x1;
+      const float y0 = float(row) + 0.5f - f.y;
+      if (footprint_span(o, y0, y0 + 3.0f, x0, x1)) {
+        wanted_first = int(lesser(greater(ceilf(f.x + x0 - 0.5f), 0.0f), float(width)));
+        wanted_last = int(lesser(greater(floorf(f.x + x1 - 0.5f), -1.0f), float(width - 1)));
+      }
+      const bool found = first <= last, wanted = wanted_first <= wanted_last;
+      *met += wanted;
+      differing += found != wanted || (found && (first != wanted_first || last != wanted_last));
+    }
+  return differing;
+}
+"""
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_spans_without_branches(libraries: Mapping[str, ctypes.CDLL], name: str) -> None:
+    """The columns that a band of rows may touch are those of the source that the CPU shares, bit for bit."""
+    compiler = shutil.which("c++")
+    assert compiler is not None  # as the fixture has found
+    library = emulated_source(compiler, "spans", SPANS)
+    found = make_lists(libraries, random_scene(**SCENES[name], device="cpu"), 60_000, sort=False)  # type: ignore[arg-type]
+    records = found.records[found.visible].contiguous()
+    sizes = len(records), found.launch.height, found.launch.width
+    met = ctypes.c_int(0)
+    assert library.differing_spans(ctypes.c_void_p(records.data_ptr()), *sizes, ctypes.byref(met)) == 0
+    assert met.value > 20
 
 
 MASKS = """

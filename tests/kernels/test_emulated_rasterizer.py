@@ -86,6 +86,8 @@ SCENES: dict[str, dict[str, Any]] = {
     "ordinary": {"count": 70},
     "deep": {"count": 90, "size": 0.4, "spread": 0.2, "poses": 1},
     "around the cameras": {"count": 60, "size": 0.15, "spread": 1.5},
+    "more views than a warp has lanes": {"count": 40, "views": 35, "poses": 3, "height": 9, "width": 12},
+    "several blocks": {"count": 300, "size": 0.03, "views": 3},
 }
 
 
@@ -99,6 +101,20 @@ def test_agrees_with_the_reference(name: str) -> None:
 def test_gradients_of_some_pictures(chosen: tuple[str, ...]) -> None:
     """The kernels that leave out what no gradient comes through."""
     assert_agreement(random_scene(**(SMALL | {"count": 50})), chosen=chosen)
+
+
+def test_pose_that_no_view_shows() -> None:
+    """It has gradients of zero, whatever its memory held; the others have theirs."""
+    scene = random_scene(**(SMALL | {"count": 40, "poses": 3}))
+    scene.pose_of_view.copy_(torch.tensor([2, 0]))
+    assert_agreement(scene)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "empty_like", lambda tensor: torch.full_like(tensor, torch.nan))
+        _, found, _ = draw(scene, 20_000, IMAGES)
+    for name in ("mean", "tangents", "normal"):
+        assert not found[name][1].any(), name
+        assert found[name][0].any(), name
+        assert found[name][2].any(), name
 
 
 def test_tiles_that_spill() -> None:
