@@ -7,6 +7,8 @@ using int64 = long long;
 // pixel or a surfel a call (cpu/rows.h). What stands under SURFEL_ON_CPU has no neighbours in a warp.
 #if !defined(SURFEL_ON_CPU)
 #define SURFEL_KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads) name
+// With registers for so many blocks on a processor at a time.
+#define SURFEL_KERNEL_BLOCKS(threads, blocks, name) extern "C" __global__ void __launch_bounds__(threads, blocks) name
 #endif
 
 template <int K>
@@ -25,6 +27,75 @@ template <int K>
 __device__ __forceinline__ void add(const float* from, size_t row, float* to) {
   for (int i = 0; i < K; ++i) atomicAdd(to + K * row + i, from[i]);
 }
+
+// A warp's rows of a tensor, a lane's each, side by side in memory: read and written through shared memory, so that
+// neighbouring lanes take neighbouring numbers. (Where each lane reads or writes a row of its own, an instruction touches
+// 32 places that lie a row apart.) All lanes must call; `from` and `to` are the first lane's row, `rows` how many there are.
+#if defined(SURFEL_ON_CPU)
+template <int kBlock>
+__device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x); }
+
+template <int K, int kBlock, int kMost = K>
+struct WarpRows {
+  // This lane's K numbers, of a row of `stride`.
+  __device__ __forceinline__ const float* read(const float* from, int, int) { return from; }
+  // Write this lane's K numbers, and zeros up to `stride`.
+  __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
+    for (int k = 0; rows > 0 && k < stride; ++k) to[k] = k < K ? own[k] : 0.0f;
+  }
+};
+#else
+template <int kBlock>
+__device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x & ~31u); }
+
+// This warp's shared memory for 32 rows of up to kMost numbers, which all that a kernel reads and writes so may share.
+template <int kMost, int kBlock>
+__device__ __forceinline__ float* warp_memory() {
+  __shared__ float all[kBlock / 32][32 * (kMost | 1)];
+  return all[threadIdx.x >> 5];
+}
+
+template <int K, int kBlock, int kMost = K>
+struct WarpRows {
+  static constexpr int kPitch = K | 1;  // odd: the lanes' rows begin in as many banks
+  float* staged = warp_memory<kMost, kBlock>();
+
+  // This lane's K numbers, of a row of `stride`, until the memory is used again.
+  __device__ __forceinline__ const float* read(const float* from, int stride, int rows) {
+    const int lane = threadIdx.x & 31;
+    __syncwarp();  // what was here has been read
+    if (kPitch == K && stride == K) {
+#pragma unroll
+      for (int i = 0; i < K; ++i)
+        if (32 * i + lane < rows * K) staged[32 * i + lane] = from[32 * i + lane];
+    } else {
+#pragma unroll 8
+      for (int row = 0; row < 32; ++row)
+        for (int k = lane; k < K; k += 32)
+          if (row < rows) staged[row * kPitch + k] = from[size_t(row) * stride + k];
+    }
+    __syncwarp();
+    return staged + lane * kPitch;
+  }
+  // Write this lane's K numbers, and zeros up to `stride`.
+  __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
+    const int lane = threadIdx.x & 31;
+    __syncwarp();
+#pragma unroll
+    for (int k = 0; k < K; ++k) staged[lane * kPitch + k] = own[k];
+    __syncwarp();
+    if (kPitch == K && stride == K) {
+#pragma unroll
+      for (int i = 0; i < K; ++i)
+        if (32 * i + lane < rows * K) to[32 * i + lane] = staged[32 * i + lane];
+    } else {
+      for (int row = 0; row < 32; ++row)
+        for (int k = lane; k < stride; k += 32)
+          if (row < rows) to[size_t(row) * stride + k] = k < K ? staged[row * kPitch + k] : 0.0f;
+    }
+  }
+};
+#endif
 
 // The sums of two numbers over all threads of a block, in the first thread; the others get parts of them.
 #if !defined(SURFEL_ON_CPU)

@@ -36,7 +36,7 @@ def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
         yield found
 
 
-@pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45)])
+@pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45), (1, 37, 80)])
 @pytest.mark.parametrize("bytes_", [True, False])
 def test_picture_losses(size: tuple[int, int, int], bytes_: bool) -> None:
     """Sums, and the gradient of both, on pictures that are no multiple of a tile."""
