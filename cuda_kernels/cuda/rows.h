@@ -37,8 +37,12 @@ __device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock
 
 template <int K, int kBlock, int kMost = K>
 struct WarpRows {
+  const float* coming;
+
   // This lane's K numbers, of a row of `stride`.
   __device__ __forceinline__ const float* read(const float* from, int, int) { return from; }
+  __device__ __forceinline__ void fetch(const float* from, int) { coming = from; }
+  __device__ __forceinline__ void take(float* own) { load<K>(coming, 0, own); }
   // Write this lane's K numbers, and zeros up to `stride`.
   __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
     for (int k = 0; rows > 0 && k < stride; ++k) to[k] = k < K ? own[k] : 0.0f;
@@ -59,6 +63,7 @@ template <int K, int kBlock, int kMost = K>
 struct WarpRows {
   static constexpr int kPitch = K | 1;  // odd: the lanes' rows begin in as many banks
   float* staged = warp_memory<kMost, kBlock>();
+  float coming[K];
 
   // This lane's K numbers, of a row of `stride`, until the memory is used again.
   __device__ __forceinline__ const float* read(const float* from, int stride, int rows) {
@@ -76,6 +81,21 @@ struct WarpRows {
     }
     __syncwarp();
     return staged + lane * kPitch;
+  }
+  // Send for rows of K numbers, and take this lane's later: what is done between does not wait for them.
+  __device__ __forceinline__ void fetch(const float* from, int rows) {
+    const int lane = threadIdx.x & 31;
+#pragma unroll
+    for (int i = 0; i < K; ++i) coming[i] = 32 * i + lane < rows * K ? from[32 * i + lane] : 0.0f;
+  }
+  __device__ __forceinline__ void take(float* own) {
+    static_assert(kPitch == K, "rows stand as they came");
+    const int lane = threadIdx.x & 31;
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i) staged[32 * i + lane] = coming[i];
+    __syncwarp();
+    load<K>(staged, lane, own);
   }
   // Write this lane's K numbers, and zeros up to `stride`.
   __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
