@@ -48,6 +48,19 @@ struct WarpRows {
     for (int k = 0; rows > 0 && k < stride; ++k) to[k] = k < K ? own[k] : 0.0f;
   }
 };
+template <int K, int kBlock>
+struct ScatteredRows {
+  int row;
+  bool inside;
+
+  __device__ __forceinline__ ScatteredRows(int n, bool own) : row(n), inside(own) {}
+  __device__ __forceinline__ void read(const float* from, float* own) const {
+    load_or_zero<K>(inside ? from : nullptr, size_t(row), own);
+  }
+  __device__ __forceinline__ void write(const float* own, float* to) const {
+    if (inside) store<K>(own, size_t(row), to);
+  }
+};
 #else
 template <int kBlock>
 __device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x & ~31u); }
@@ -113,6 +126,43 @@ struct WarpRows {
         for (int k = lane; k < stride; k += 32)
           if (row < rows) to[size_t(row) * stride + k] = k < K ? staged[row * kPitch + k] : 0.0f;
     }
+  }
+};
+
+// The same for rows anywhere, which still are some consecutive numbers: lane's row n, if it has one (`own`).
+template <int K, int kBlock>
+struct ScatteredRows {
+  static constexpr int kPitch = K | 1;
+  float* staged = warp_memory<K, kBlock>();
+  int places[K];  // of the numbers that this lane reads and writes for the warp; -1: of no row
+
+  __device__ __forceinline__ ScatteredRows(int n, bool own) {
+#pragma unroll
+    for (int i = 0; i < K; ++i) {
+      const int j = 32 * i + int(threadIdx.x & 31), row = __shfl_sync(0xffffffffu, own ? n : -1, j / K);
+      places[i] = row < 0 ? -1 : row * K + j % K;
+    }
+  }
+  // This lane's row of `from`; zeros where there is none.
+  __device__ __forceinline__ void read(const float* from, float* own) const {
+    const int lane = threadIdx.x & 31;
+    float coming[K];
+#pragma unroll
+    for (int i = 0; i < K; ++i) coming[i] = from && places[i] >= 0 ? from[places[i]] : 0.0f;
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i) staged[(32 * i + lane) / K * kPitch + (32 * i + lane) % K] = coming[i];
+    __syncwarp();
+    load<K>(staged + lane * kPitch, 0, own);
+  }
+  __device__ __forceinline__ void write(const float* own, float* to) const {
+    const int lane = threadIdx.x & 31;
+    __syncwarp();
+    store<K>(own, 0, staged + lane * kPitch);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i)
+      if (places[i] >= 0) to[places[i]] = staged[(32 * i + lane) / K * kPitch + (32 * i + lane) % K];
   }
 };
 #endif
