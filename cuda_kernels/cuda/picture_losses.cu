@@ -5,8 +5,8 @@
 //
 // What bounds both kernels is the number of instructions, of which 22 multiply-adds a plane and number are the two
 // filters. So the vertical one comes first, a thread a column, from the pictures into registers: its border costs loads
-// alone. The horizontal one takes twelve columns of a row a thread from shared memory, four numbers a load. What it finds
-// goes through shared memory once more, so that a warp writes neighbouring numbers.
+// alone. The horizontal one takes twelve columns of a row a thread from shared memory, four numbers a load. What it
+// finds goes through shared memory once more, so that a warp writes neighbouring numbers.
 
 namespace {
 
@@ -80,8 +80,8 @@ __device__ __forceinline__ void store_run(const float (&run)[kRun], float* row) 
         make_float4(run[4 * part], run[4 * part + 1], run[4 * part + 2], run[4 * part + 3]);
 }
 
-// Filter this thread's column vertically, kRows rows from `first` on, into rows[plane][row][thread]: the planes are x, y,
-// x^2 + y^2 and x y. Returns the sum of |x - y| over these rows.
+// Filter this thread's column vertically, kRows rows from `first` on, into rows[plane][row][thread]: the planes are x,
+// y, x^2 + y^2 and x y. Returns the sum of |x - y| over these rows.
 template <class Truth>
 __device__ __forceinline__ float filter_column(const Pictures& p, int first, int column,
                                                float (*rows)[kRows][kPitch]) {
@@ -257,7 +257,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS) pic
 }
 
 // The window is symmetric, so its adjoint is itself: dS/dx = E(of E x) + 2 x E(of E(x^2 + y^2)) + y E(of E(x y)).
-extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS_BACKWARD) picture_losses_backward(const Pictures p) {
+extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS_BACKWARD)
+    picture_losses_backward(const Pictures p) {
   alignas(16) __shared__ float rows[3][kBatch][kPitch + 32], means[3][kBatch][kColumns];
   static_assert(kThreads <= kPitch + 32, "every thread has a column");
   const int first = blockIdx.y * kBatch * p.batches, left = blockIdx.x * kColumns;
@@ -267,7 +268,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS_BACK
   const unsigned turn = 32 * (blockIdx.x + blockIdx.y);  // in other blocks, other warps have fewer runs
   Column column{};
   for (int q = 0; q < 3; ++q)
-    column.next[q] = p.derivative + q * p.views * stride * p.height + picture + (first - kReach) * stride + own - kBorder;
+    column.next[q] = p.derivative + (q * p.views * p.height + first - kReach) * stride + picture + own - kBorder;
   column.row = first - kReach;
   column.end = own >= kBorder && own - kBorder < 3 * p.width ? p.height : 0;
   const bool looked_at = own - kBorder < 3 * p.width + kBeyond;
@@ -279,7 +280,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS_BACK
       });
     __syncthreads();
     for (int item = (threadIdx.x + turn) % kThreads; item < 3 * kBatch * kGroups; item += kThreads) {
-      const int row = item / kGroups, at = item % kGroups * kRun;  // rows of the three planes, one after another
+      const int row = item / kGroups, at = item % kGroups * kRun;  // a row of the three planes', one after another
       if (left + at >= 3 * p.width) continue;
       float found[kRun];
       filter_run(&rows[0][0][0] + row * (kPitch + 32) + at, found);

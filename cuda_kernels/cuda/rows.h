@@ -29,8 +29,9 @@ __device__ __forceinline__ void add(const float* from, size_t row, float* to) {
 }
 
 // A warp's rows of a tensor, a lane's each, side by side in memory: read and written through shared memory, so that
-// neighbouring lanes take neighbouring numbers. (Where each lane reads or writes a row of its own, an instruction touches
-// 32 places that lie a row apart.) All lanes must call; `from` and `to` are the first lane's row, `rows` how many there are.
+// neighbouring lanes take neighbouring numbers. (Where each lane reads or writes a row of its own, an instruction
+// touches 32 places that lie a row apart.) All lanes must call; `from` and `to` are the first lane's row, `rows` how
+// many rows there are from it on.
 #if defined(SURFEL_ON_CPU)
 template <int kBlock>
 __device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x); }
@@ -78,20 +79,30 @@ struct WarpRows {
   float* staged = warp_memory<kMost, kBlock>();
   float coming[K];
 
+  __device__ __forceinline__ void place() {
+    __syncwarp();  // what was here has been read
+#pragma unroll
+    for (int i = 0; i < K; ++i) staged[32 * i + int(threadIdx.x & 31)] = coming[i];
+    __syncwarp();
+  }
+
   // This lane's K numbers, of a row of `stride`, until the memory is used again.
   __device__ __forceinline__ const float* read(const float* from, int stride, int rows) {
     const int lane = threadIdx.x & 31;
-    __syncwarp();  // what was here has been read
     if (kPitch == K && stride == K) {
-#pragma unroll
-      for (int i = 0; i < K; ++i)
-        if (32 * i + lane < rows * K) staged[32 * i + lane] = from[32 * i + lane];
-    } else {
-#pragma unroll 8
-      for (int row = 0; row < 32; ++row)
-        for (int k = lane; k < K; k += 32)
-          if (row < rows) staged[row * kPitch + k] = from[size_t(row) * stride + k];
+      fetch(from, rows);
+      place();
+      return staged + lane * kPitch;
     }
+    __syncwarp();  // what was here has been read
+    for (int first = 0; first < 32; first += 8)
+      for (int k = lane; k < K; k += 32) {
+        float some[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) some[i] = first + i < rows ? from[size_t(first + i) * stride + k] : 0.0f;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) staged[(first + i) * kPitch + k] = some[i];
+      }
     __syncwarp();
     return staged + lane * kPitch;
   }
@@ -103,12 +114,8 @@ struct WarpRows {
   }
   __device__ __forceinline__ void take(float* own) {
     static_assert(kPitch == K, "rows stand as they came");
-    const int lane = threadIdx.x & 31;
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < K; ++i) staged[32 * i + lane] = coming[i];
-    __syncwarp();
-    load<K>(staged, lane, own);
+    place();
+    load<K>(staged, threadIdx.x & 31, own);
   }
   // Write this lane's K numbers, and zeros up to `stride`.
   __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
@@ -129,40 +136,41 @@ struct WarpRows {
   }
 };
 
-// The same for rows anywhere, which still are some consecutive numbers: lane's row n, if it has one (`own`).
+// The same for rows anywhere, which still are some consecutive numbers: this lane's is row n. A lane that only keeps the
+// warp company (not `own`) reads zeros, and writes to row n just what that row's lane does.
 template <int K, int kBlock>
 struct ScatteredRows {
-  static constexpr int kPitch = K | 1;
+  static_assert(K % 2 == 1, "the lanes' rows begin in as many banks");
   float* staged = warp_memory<K, kBlock>();
-  int places[K];  // of the numbers that this lane reads and writes for the warp; -1: of no row
+  bool own_row;
+  int places[K];  // of the numbers that this lane reads and writes for the warp
 
-  __device__ __forceinline__ ScatteredRows(int n, bool own) {
+  __device__ __forceinline__ ScatteredRows(int n, bool own) : own_row(own) {
 #pragma unroll
     for (int i = 0; i < K; ++i) {
-      const int j = 32 * i + int(threadIdx.x & 31), row = __shfl_sync(0xffffffffu, own ? n : -1, j / K);
-      places[i] = row < 0 ? -1 : row * K + j % K;
+      const int j = 32 * i + int(threadIdx.x & 31);
+      places[i] = __shfl_sync(0xffffffffu, n, j / K) * K + j % K;
     }
   }
-  // This lane's row of `from`; zeros where there is none.
+  // This lane's row of `from`; zeros where that is null.
   __device__ __forceinline__ void read(const float* from, float* own) const {
     const int lane = threadIdx.x & 31;
     float coming[K];
 #pragma unroll
-    for (int i = 0; i < K; ++i) coming[i] = from && places[i] >= 0 ? from[places[i]] : 0.0f;
+    for (int i = 0; i < K; ++i) coming[i] = from ? from[places[i]] : 0.0f;
     __syncwarp();
 #pragma unroll
-    for (int i = 0; i < K; ++i) staged[(32 * i + lane) / K * kPitch + (32 * i + lane) % K] = coming[i];
+    for (int i = 0; i < K; ++i) staged[32 * i + lane] = coming[i];
     __syncwarp();
-    load<K>(staged + lane * kPitch, 0, own);
+    for (int k = 0; k < K; ++k) own[k] = own_row ? staged[lane * K + k] : 0.0f;
   }
   __device__ __forceinline__ void write(const float* own, float* to) const {
     const int lane = threadIdx.x & 31;
     __syncwarp();
-    store<K>(own, 0, staged + lane * kPitch);
+    store<K>(own, 0, staged + lane * K);
     __syncwarp();
 #pragma unroll
-    for (int i = 0; i < K; ++i)
-      if (places[i] >= 0) to[places[i]] = staged[(32 * i + lane) / K * kPitch + (32 * i + lane) % K];
+    for (int i = 0; i < K; ++i) to[places[i]] = staged[32 * i + lane];
   }
 };
 #endif

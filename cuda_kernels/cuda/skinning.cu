@@ -208,7 +208,7 @@ SURFEL_KERNEL(kThreads, neighbour_weights_backward)(const Shares p) {
 }
 
 // With `order`, lanes of one host read the same numbers of their triangles.
-SURFEL_KERNEL(kThreads, blend_triangles)(const Blend p) {
+SURFEL_KERNEL_BLOCKS(kThreads, 6, blend_triangles)(const Blend p) {
   const Seat seat = seat_of_thread(p);
   const int n = seat.n;
   const Near near = near_of(p, n);

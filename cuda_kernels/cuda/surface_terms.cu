@@ -58,9 +58,10 @@ __device__ __forceinline__ bool stencil_at(const NormalTerm& p, const Rays& rays
                                            Stencil<float>& s) {
   if (row < 1 || column < 1 || row >= p.height - 1 || column >= p.width - 1) return false;
   const size_t at = view + size_t(row) * p.width + column;
-  const bool drawn = p.alpha[at] > 0.0f && p.alpha[at - 1] > 0.0f && p.alpha[at + 1] > 0.0f &&
-                     p.alpha[at - p.width] > 0.0f && p.alpha[at + p.width] > 0.0f;
-  if (!drawn) return false;
+  const float own = p.alpha[at], before = p.alpha[at - 1], after = p.alpha[at + 1];
+  const float over = p.alpha[at - p.width], under = p.alpha[at + p.width];
+  // not one after another: none waits for the others to be loaded
+  if (!((own > 0.0f) & (before > 0.0f) & (after > 0.0f) & (over > 0.0f) & (under > 0.0f))) return false;
   s.left = p.depth[at - 1], s.right = p.depth[at + 1];
   s.above = p.depth[at - p.width], s.below = p.depth[at + p.width];
   for (int i = 0; i < 3; ++i) {
@@ -128,8 +129,8 @@ SURFEL_KERNEL(kThreads, normal_term)(const NormalTerm p) {
 }
 
 #if !defined(SURFEL_ON_CPU)
-// Every normal is made once, those of the pixels around the block's too: what it passes to the four depths around it goes
-// through shared memory.
+// Every normal is made once, those of the pixels around the block's too: what it passes to the four depths around it
+// goes through shared memory.
 SURFEL_KERNEL(kThreads, normal_term_backward)(const NormalTerm p) {
   constexpr int kPitch = kWide + 2, kRing = 2 * kWide + 2 * kTall;
   __shared__ float shares[4][(kTall + 2) * kPitch];

@@ -44,13 +44,18 @@ def _grid(image: Tensor, rows: int = TILE_ROWS) -> tuple[int, int, int]:
     return -(-width // TILE_PIXELS), -(-height // rows), views
 
 
+def _batches(views: int) -> int:
+    """Of few pictures a block takes fewer rows, so that there are enough blocks."""
+    return max(2, min(MOST_BATCHES, views))
+
+
 def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
     pictures = Pictures()
     pictures.views, pictures.height, pictures.width = image.shape[:3]
     pictures.bytes = truth.dtype == torch.uint8
     for field, tensor in {"image": image, "truth": truth, **others}.items():
         setattr(pictures, field, tensor.data_ptr())
-    pictures.batches = max(2, min(MOST_BATCHES, len(image)))  # few pictures: more blocks
+    pictures.batches = _batches(len(image))
     rows = BATCH * pictures.batches if name == "picture_losses_backward" else TILE_ROWS
     cuda_driver.run("picture_losses", name, pictures, _grid(image, rows), THREADS, image.device)
 
