@@ -11,15 +11,15 @@
 
 namespace SURFEL_NAMESPACE {
 
-constexpr int kLossReach = 5;    // of the window
-constexpr int kLossTileRows = 8; // of a block of the CUDA kernel, which says how many partial sums there are
-constexpr int kLossRows = 32;    // a job's rows: a multiple of those
+constexpr int kLossReach = 5;     // of the window
+constexpr int kLossTileRows = 12; // of a block of the CUDA kernel, which says how many partial sums there are
+constexpr int kLossRows = 36;     // a job's rows: a multiple of those
 constexpr int kLossBorder = 3 * kLossReach;
 constexpr float kLossC1 = 1e-4f, kLossC2 = 9e-4f;
 
 // struct Pictures of cuda/picture_losses.cu.
 struct Pictures {
-  int views, height, width, bytes;
+  int views, height, width, bytes, batches;
   const float* image;
   const void* truth;
   float* partial;

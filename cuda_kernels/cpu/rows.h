@@ -18,6 +18,7 @@
 #define __device__
 #define __forceinline__ inline __attribute__((always_inline))
 #define SURFEL_KERNEL(threads, name) static inline void name
+#define SURFEL_KERNEL_BLOCKS(threads, blocks, name) static inline void name
 
 namespace SURFEL_NAMESPACE {
 

@@ -8,6 +8,9 @@ using namespace SURFEL_NAMESPACE;
 namespace {
 
 constexpr int kThreads = 128;
+#if !defined(SURFHEAD_COLOUR_BLOCKS)
+#define SURFHEAD_COLOUR_BLOCKS 6
+#endif
 constexpr int kRestCount = 15;
 
 // avatars/avatar.py, rest_directions.
@@ -44,17 +47,24 @@ __device__ __forceinline__ Sight sight(const Directions& p, int view, size_t at)
 }
 
 template <int kDegree>
-__device__ __forceinline__ void colour_of(const Harmonics& p, int n) {
-  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
-  float constant[3], rest[kCount > 0 ? 3 * kCount : 1];
-  load<3>(p.constant, n, constant);
-  for (int i = 0; i < 3 * kCount; ++i) rest[i] = p.rest[size_t(3 * p.count) * n + i];
+__device__ __forceinline__ void colour_of(const Harmonics& p) {
+  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1, kWide = kCount > 0 ? 3 * kCount : 1;
+  const int n = blockIdx.x * kThreads + threadIdx.x, first = first_of_warp<kThreads>(), width = 3 * p.count;
+  if (first >= p.surfels) return;
+  const bool inside = n < p.surfels;
+  float constant[3], next[3] = {};
+  load<3>(p.constant, inside ? n : 0, constant);
+  WarpRows<kWide, kThreads, 3 * kRestCount> rows;
+  const float* rest = kCount > 0 ? rows.read(p.rest + size_t(width) * first, width, p.surfels - first) : nullptr;
+  if (!inside) return;
+  if (kDegree > 0) load<3>(p.directions, n, next);
   for (int view = 0; view < p.views; ++view) {
     const size_t at = size_t(view) * p.surfels + n;
     float colour[3], d[3], values[kRestCount];
     for (int c = 0; c < 3; ++c) colour[c] = float(kY00) * constant[c] + 0.5f;
     if (kDegree > 0) {
-      load<3>(p.directions, at, d);
+      for (int i = 0; i < 3; ++i) d[i] = next[i];
+      if (view + 1 < p.views) load<3>(p.directions, at + p.surfels, next);
       harmonics<kDegree>(d, values);
 #pragma unroll
       for (int k = 0; k < kCount; ++k)
@@ -65,30 +75,37 @@ __device__ __forceinline__ void colour_of(const Harmonics& p, int n) {
 }
 
 template <int kDegree>
-__device__ __forceinline__ void colour_backward(const Harmonics& p, int n) {
-  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1;
-  float g_constant[3] = {}, rest[kCount > 0 ? 3 * kCount : 1], g_rest[kCount > 0 ? 3 * kCount : 1] = {};
-  for (int i = 0; i < 3 * kCount; ++i) rest[i] = p.rest[size_t(3 * p.count) * n + i];
-  for (int view = 0; view < p.views; ++view) {
-    const size_t at = size_t(view) * p.surfels + n;
+__device__ __forceinline__ void colour_backward(const Harmonics& p) {
+  constexpr int kCount = (kDegree + 1) * (kDegree + 1) - 1, kWide = kCount > 0 ? 3 * kCount : 1;
+  const int n = blockIdx.x * kThreads + threadIdx.x, first = first_of_warp<kThreads>(), width = 3 * p.count;
+  if (first >= p.surfels) return;
+  const bool inside = n < p.surfels;
+  WarpRows<kWide, kThreads, 3 * kRestCount> rows;
+  const float* rest = kCount > 0 ? rows.read(p.rest + size_t(width) * first, width, p.surfels - first) : nullptr;
+  float g_constant[3] = {}, g_rest[kWide] = {}, next_g[3] = {}, next_d[3] = {};
+  for (int view = inside ? -1 : p.views; view < p.views; ++view) {
+    const size_t at = size_t(view) * p.surfels + n, next = at + p.surfels;
     float g[3], d[3], values[kRestCount], g_values[kRestCount], g_d[3] = {};
-    load<3>(p.g_colour, at, g);
+    for (int i = 0; i < 3; ++i) g[i] = next_g[i], d[i] = next_d[i];
+    if (view + 1 < p.views) {  // on its way while this view is worked on
+      load<3>(p.g_colour, next, next_g);
+      if (kDegree > 0) load<3>(p.directions, next, next_d);
+    }
+    if (view < 0) continue;
     for (int c = 0; c < 3; ++c) g_constant[c] = fused(float(kY00), g[c], g_constant[c]);
     if (kDegree > 0) {
-      load<3>(p.directions, at, d);
       harmonics<kDegree>(d, values);
 #pragma unroll
-      for (int k = 0; k < kCount; ++k) {
-        g_values[k] = inner(g, rest + 3 * k);
+      for (int k = 0; k < kCount; ++k)
         for (int c = 0; c < 3; ++c) g_rest[3 * k + c] = fused(values[k], g[c], g_rest[3 * k + c]);
-      }
+#pragma unroll
+      for (int k = 0; k < kCount; ++k) g_values[k] = inner(g, rest + 3 * k);
       harmonics_backward<kDegree>(d, g_values, g_d);
     }
     if (p.g_directions) store<3>(g_d, at, p.g_directions);
   }
-  store<3>(g_constant, n, p.g_constant);
-  for (int i = 0; i < 3 * kCount; ++i) p.g_rest[size_t(3 * p.count) * n + i] = g_rest[i];
-  for (int i = 3 * kCount; i < 3 * p.count; ++i) p.g_rest[size_t(3 * p.count) * n + i] = 0.0f;
+  if (inside) store<3>(g_constant, n, p.g_constant);
+  if (width > 0) rows.write(g_rest, p.g_rest + size_t(width) * first, width, p.surfels - first);
 }
 
 }  // namespace
@@ -125,20 +142,16 @@ SURFEL_KERNEL(kThreads, rest_directions_backward)(const Directions p) {
   store<9>(g_rotation, at, p.g_rotation);
 }
 
-SURFEL_KERNEL(kThreads, harmonic_colours)(const Harmonics p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
-  if (p.degree == 0) colour_of<0>(p, n);
-  if (p.degree == 1) colour_of<1>(p, n);
-  if (p.degree == 2) colour_of<2>(p, n);
-  if (p.degree == 3) colour_of<3>(p, n);
+SURFEL_KERNEL_BLOCKS(kThreads, 6, harmonic_colours)(const Harmonics p) {
+  if (p.degree == 0) colour_of<0>(p);
+  if (p.degree == 1) colour_of<1>(p);
+  if (p.degree == 2) colour_of<2>(p);
+  if (p.degree == 3) colour_of<3>(p);
 }
 
-SURFEL_KERNEL(kThreads, harmonic_colours_backward)(const Harmonics p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
-  if (p.degree == 0) colour_backward<0>(p, n);
-  if (p.degree == 1) colour_backward<1>(p, n);
-  if (p.degree == 2) colour_backward<2>(p, n);
-  if (p.degree == 3) colour_backward<3>(p, n);
+SURFEL_KERNEL_BLOCKS(kThreads, SURFHEAD_COLOUR_BLOCKS, harmonic_colours_backward)(const Harmonics p) {
+  if (p.degree == 0) colour_backward<0>(p);
+  if (p.degree == 1) colour_backward<1>(p);
+  if (p.degree == 2) colour_backward<2>(p);
+  if (p.degree == 3) colour_backward<3>(p);
 }

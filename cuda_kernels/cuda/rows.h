@@ -7,6 +7,8 @@ using int64 = long long;
 // pixel or a surfel a call (cpu/rows.h). What stands under SURFEL_ON_CPU has no neighbours in a warp.
 #if !defined(SURFEL_ON_CPU)
 #define SURFEL_KERNEL(threads, name) extern "C" __global__ void __launch_bounds__(threads) name
+// With registers for so many blocks on a processor at a time.
+#define SURFEL_KERNEL_BLOCKS(threads, blocks, name) extern "C" __global__ void __launch_bounds__(threads, blocks) name
 #endif
 
 template <int K>
@@ -25,6 +27,153 @@ template <int K>
 __device__ __forceinline__ void add(const float* from, size_t row, float* to) {
   for (int i = 0; i < K; ++i) atomicAdd(to + K * row + i, from[i]);
 }
+
+// A warp's rows of a tensor, a lane's each, side by side in memory: read and written through shared memory, so that
+// neighbouring lanes take neighbouring numbers. (Where each lane reads or writes a row of its own, an instruction
+// touches 32 places that lie a row apart.) All lanes must call; `from` and `to` are the first lane's row, `rows` how
+// many rows there are from it on.
+#if defined(SURFEL_ON_CPU)
+template <int kBlock>
+__device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x); }
+
+template <int K, int kBlock, int kMost = K>
+struct WarpRows {
+  const float* coming;
+
+  // This lane's K numbers, of a row of `stride`.
+  __device__ __forceinline__ const float* read(const float* from, int, int) { return from; }
+  __device__ __forceinline__ void fetch(const float* from, int) { coming = from; }
+  __device__ __forceinline__ void take(float* own) { load<K>(coming, 0, own); }
+  // Write this lane's K numbers, and zeros up to `stride`.
+  __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
+    for (int k = 0; rows > 0 && k < stride; ++k) to[k] = k < K ? own[k] : 0.0f;
+  }
+};
+template <int K, int kBlock>
+struct ScatteredRows {
+  int row;
+  bool inside;
+
+  __device__ __forceinline__ ScatteredRows(int n, bool own) : row(n), inside(own) {}
+  __device__ __forceinline__ void read(const float* from, float* own) const {
+    load_or_zero<K>(inside ? from : nullptr, size_t(row), own);
+  }
+  __device__ __forceinline__ void write(const float* own, float* to) const {
+    if (inside) store<K>(own, size_t(row), to);
+  }
+};
+#else
+template <int kBlock>
+__device__ __forceinline__ int first_of_warp() { return int(blockIdx.x) * kBlock + int(threadIdx.x & ~31u); }
+
+// This warp's shared memory for 32 rows of up to kMost numbers, which all that a kernel reads and writes so may share.
+template <int kMost, int kBlock>
+__device__ __forceinline__ float* warp_memory() {
+  __shared__ float all[kBlock / 32][32 * (kMost | 1)];
+  return all[threadIdx.x >> 5];
+}
+
+template <int K, int kBlock, int kMost = K>
+struct WarpRows {
+  static constexpr int kPitch = K | 1;  // odd: the lanes' rows begin in as many banks
+  float* staged = warp_memory<kMost, kBlock>();
+  float coming[K];
+
+  __device__ __forceinline__ void place() {
+    __syncwarp();  // what was here has been read
+#pragma unroll
+    for (int i = 0; i < K; ++i) staged[32 * i + int(threadIdx.x & 31)] = coming[i];
+    __syncwarp();
+  }
+
+  // This lane's K numbers, of a row of `stride`, until the memory is used again.
+  __device__ __forceinline__ const float* read(const float* from, int stride, int rows) {
+    const int lane = threadIdx.x & 31;
+    if (kPitch == K && stride == K) {
+      fetch(from, rows);
+      place();
+      return staged + lane * kPitch;
+    }
+    __syncwarp();  // what was here has been read
+    for (int first = 0; first < 32; first += 8)
+      for (int k = lane; k < K; k += 32) {
+        float some[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) some[i] = first + i < rows ? from[size_t(first + i) * stride + k] : 0.0f;
+#pragma unroll
+        for (int i = 0; i < 8; ++i) staged[(first + i) * kPitch + k] = some[i];
+      }
+    __syncwarp();
+    return staged + lane * kPitch;
+  }
+  // Send for rows of K numbers, and take this lane's later: what is done between does not wait for them.
+  __device__ __forceinline__ void fetch(const float* from, int rows) {
+    const int lane = threadIdx.x & 31;
+#pragma unroll
+    for (int i = 0; i < K; ++i) coming[i] = 32 * i + lane < rows * K ? from[32 * i + lane] : 0.0f;
+  }
+  __device__ __forceinline__ void take(float* own) {
+    static_assert(kPitch == K, "rows stand as they came");
+    place();
+    load<K>(staged, threadIdx.x & 31, own);
+  }
+  // Write this lane's K numbers, and zeros up to `stride`.
+  __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
+    const int lane = threadIdx.x & 31;
+    __syncwarp();
+#pragma unroll
+    for (int k = 0; k < K; ++k) staged[lane * kPitch + k] = own[k];
+    __syncwarp();
+    if (kPitch == K && stride == K) {
+#pragma unroll
+      for (int i = 0; i < K; ++i)
+        if (32 * i + lane < rows * K) to[32 * i + lane] = staged[32 * i + lane];
+    } else {
+      for (int row = 0; row < 32; ++row)
+        for (int k = lane; k < stride; k += 32)
+          if (row < rows) to[size_t(row) * stride + k] = k < K ? staged[row * kPitch + k] : 0.0f;
+    }
+  }
+};
+
+// The same for rows anywhere, which still are some consecutive numbers: this lane's is row n. A lane that only keeps the
+// warp company (not `own`) reads zeros, and writes to row n just what that row's lane does.
+template <int K, int kBlock>
+struct ScatteredRows {
+  static_assert(K % 2 == 1, "the lanes' rows begin in as many banks");
+  float* staged = warp_memory<K, kBlock>();
+  bool own_row;
+  int places[K];  // of the numbers that this lane reads and writes for the warp
+
+  __device__ __forceinline__ ScatteredRows(int n, bool own) : own_row(own) {
+#pragma unroll
+    for (int i = 0; i < K; ++i) {
+      const int j = 32 * i + int(threadIdx.x & 31);
+      places[i] = __shfl_sync(0xffffffffu, n, j / K) * K + j % K;
+    }
+  }
+  // This lane's row of `from`; zeros where that is null.
+  __device__ __forceinline__ void read(const float* from, float* own) const {
+    const int lane = threadIdx.x & 31;
+    float coming[K];
+#pragma unroll
+    for (int i = 0; i < K; ++i) coming[i] = from ? from[places[i]] : 0.0f;
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i) staged[32 * i + lane] = coming[i];
+    __syncwarp();
+    for (int k = 0; k < K; ++k) own[k] = own_row ? staged[lane * K + k] : 0.0f;
+  }
+  __device__ __forceinline__ void write(const float* own, float* to) const {
+    const int lane = threadIdx.x & 31;
+    __syncwarp();
+    store<K>(own, 0, staged + lane * K);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i) to[places[i]] = staged[32 * i + lane];
+  }
+};
+#endif
 
 // The sums of two numbers over all threads of a block, in the first thread; the others get parts of them.
 #if !defined(SURFEL_ON_CPU)

@@ -8,6 +8,9 @@ using namespace SURFEL_NAMESPACE;
 namespace {
 
 constexpr int kThreads = 128;
+#if !defined(SURFHEAD_BLEND_BLOCKS)
+#define SURFHEAD_BLEND_BLOCKS 4
+#endif
 
 // avatars/surfels.py, apply_field.
 struct Field {
@@ -127,6 +130,19 @@ __device__ __forceinline__ void add_run(const Run& run, const float* values, siz
   if (run.first) add<K>(sums, row, to);
 }
 
+// The surfel of a thread and whether it is its own: those beyond the last keep a warp's exchanges company.
+struct Seat {
+  int n;
+  bool inside;
+};
+
+__device__ __forceinline__ Seat seat_of_thread(const Blend& p) {
+  const int slot = blockIdx.x * kThreads + threadIdx.x;
+  const bool inside = slot < p.surfels;
+  const int place = inside ? slot : p.surfels - 1;
+  return {p.order ? int(p.order[place]) : place, inside};
+}
+
 }  // namespace
 
 SURFEL_KERNEL(kThreads, apply_field)(const Field p) {
@@ -191,42 +207,43 @@ SURFEL_KERNEL(kThreads, neighbour_weights_backward)(const Shares p) {
   store<4>(g, n, p.g_logits);
 }
 
-SURFEL_KERNEL(kThreads, blend_triangles)(const Blend p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
+// With `order`, lanes of one host read the same numbers of their triangles.
+SURFEL_KERNEL_BLOCKS(kThreads, 6, blend_triangles)(const Blend p) {
+  const Seat seat = seat_of_thread(p);
+  const int n = seat.n;
   const Near near = near_of(p, n);
+  const ScatteredRows<9, kThreads> rows(n, seat.inside);
   float weights[4], axes[9];
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
   for (int pose = 0; pose < p.poses; ++pose) {
-    const size_t at = size_t(pose) * p.surfels + n;
+    const size_t first = size_t(9) * pose * p.surfels;
     const Blended<float> b = blend(neighbourhood(p, near, pose), weights);
     float linear[9];
     multiply(b.affine, axes, linear);
-    store<9>(linear, at, p.linear);
-    store<9>(b.rotation, at, p.rotation);
+    rows.write(linear, p.linear + first);
+    rows.write(b.rotation, p.rotation + first);
   }
 }
 
 // Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
 // it goes through atomics.
-SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
-  const int slot = blockIdx.x * kThreads + threadIdx.x;
-  const bool inside = slot < p.surfels;
-  const int place = inside ? slot : p.surfels - 1;  // those outside keep the exchanges company
-  const int n = p.order ? int(p.order[place]) : place;
+SURFEL_KERNEL_BLOCKS(kThreads, SURFHEAD_BLEND_BLOCKS, blend_triangles_backward)(const Blend p) {
+  const Seat seat = seat_of_thread(p);
+  const int n = seat.n;
   const Near near = near_of(p, n);
-  const Run run = run_of(inside ? int(near.triangles[0]) : -1);
+  const Run run = run_of(seat.inside ? int(near.triangles[0]) : -1);
+  const ScatteredRows<9, kThreads> rows(n, seat.inside);
   float weights[4], axes[9], g_weights[4] = {};
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
   for (int pose = 0; pose < p.poses; ++pose) {
-    const size_t at = size_t(pose) * p.surfels + n, first = size_t(pose) * p.triangles;
+    const size_t at = size_t(9) * pose * p.surfels, first = size_t(pose) * p.triangles;
     const Neighbourhood<float> around = neighbourhood(p, near, pose);
     const Blended<float> b = blend(around, weights);
     float g_linear[9], g_rotation[9], g_affine[9];
-    load_or_zero<9>(inside ? p.g_linear : nullptr, at, g_linear);
-    load_or_zero<9>(inside ? p.g_rotation : nullptr, at, g_rotation);
+    rows.read(p.g_linear ? p.g_linear + at : nullptr, g_linear);
+    rows.read(p.g_rotation ? p.g_rotation + at : nullptr, g_rotation);
     multiply_by_transposed(g_linear, axes, g_affine);
     Neighbourhood<float> g;
     blend_backward(around, weights, b, g_affine, g_rotation, g_weights, g);
@@ -238,5 +255,5 @@ SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
       for (int j = 0; j < 4; ++j) add_run<6>(run, g.stretch[j], first + near.triangles[j], p.g_stretch);
     }
   }
-  if (inside) store<4>(g_weights, n, p.g_weights);
+  if (seat.inside) store<4>(g_weights, n, p.g_weights);
 }

@@ -58,9 +58,10 @@ __device__ __forceinline__ bool stencil_at(const NormalTerm& p, const Rays& rays
                                            Stencil<float>& s) {
   if (row < 1 || column < 1 || row >= p.height - 1 || column >= p.width - 1) return false;
   const size_t at = view + size_t(row) * p.width + column;
-  const bool drawn = p.alpha[at] > 0.0f && p.alpha[at - 1] > 0.0f && p.alpha[at + 1] > 0.0f &&
-                     p.alpha[at - p.width] > 0.0f && p.alpha[at + p.width] > 0.0f;
-  if (!drawn) return false;
+  const float own = p.alpha[at], before = p.alpha[at - 1], after = p.alpha[at + 1];
+  const float over = p.alpha[at - p.width], under = p.alpha[at + p.width];
+  // not one after another: none waits for the others to be loaded
+  if (!((own > 0.0f) & (before > 0.0f) & (after > 0.0f) & (over > 0.0f) & (under > 0.0f))) return false;
   s.left = p.depth[at - 1], s.right = p.depth[at + 1];
   s.above = p.depth[at - p.width], s.below = p.depth[at + p.width];
   for (int i = 0; i < 3; ++i) {
@@ -74,18 +75,22 @@ __device__ __forceinline__ float weight_at(const NormalTerm& p, size_t at) {
   return p.mask ? float(p.mask[at]) * (1.0f / 255.0f) : 1.0f;
 }
 
-// What the pixel's normal passes back to one of the four depths around it (0 left, 1 right, 2 above, 3 below).
-__device__ __forceinline__ float depth_share(const NormalTerm& p, const Rays& rays, size_t view, int row,
-                                             int column, int which, float g_sum) {
+// What the pixel's normal passes back to the four depths around it (left, right, above, below) and to the drawn normal;
+// zeros where there is none.
+__device__ __forceinline__ void pass_back(const NormalTerm& p, const Rays& rays, size_t view, int row, int column,
+                                          float g_sum, float* g_depth, float* g_normal) {
+  for (int i = 0; i < 4; ++i) g_depth[i] = 0.0f;
+  for (int i = 0; i < 3; ++i) g_normal[i] = 0.0f;
   Stencil<float> s;
-  if (!stencil_at(p, rays, view, row, column, s)) return 0.0f;
+  if (!stencil_at(p, rays, view, row, column, s)) return;
   const size_t at = view + size_t(row) * p.width + column;
   const float factor = -g_sum * weight_at(p, at) * p.alpha[at];
-  float drawn[3], g_unit[3], g[4];
+  const DepthNormal<float> n = depth_normal(s);
+  float drawn[3], g_unit[3];
   load<3>(p.normal, at, drawn);
   for (int i = 0; i < 3; ++i) g_unit[i] = factor * drawn[i];
-  depth_normal_backward(s, depth_normal(s), g_unit, g);
-  return which == 0 ? g[0] : which == 1 ? g[1] : which == 2 ? g[2] : g[3];
+  depth_normal_backward(s, n, g_unit, g_depth);
+  for (int i = 0; i < 3; ++i) g_normal[i] = factor * n.unit[i];
 }
 
 __device__ __forceinline__ void own_normal(const LengthTerm& p, int n, float* unit, float& inverse,
@@ -123,25 +128,38 @@ SURFEL_KERNEL(kThreads, normal_term)(const NormalTerm p) {
   }
 }
 
+#if !defined(SURFEL_ON_CPU)
+// Every normal is made once, those of the pixels around the block's too: what it passes to the four depths around it
+// goes through shared memory.
 SURFEL_KERNEL(kThreads, normal_term_backward)(const NormalTerm p) {
-  const int column = blockIdx.x * kWide + (threadIdx.x & 31), row = blockIdx.y * kTall + (threadIdx.x >> 5);
-  if (row >= p.height || column >= p.width) return;
-  const size_t view = size_t(blockIdx.z) * p.height * p.width, at = view + size_t(row) * p.width + column;
+  constexpr int kPitch = kWide + 2, kRing = 2 * kWide + 2 * kTall;
+  __shared__ float shares[4][(kTall + 2) * kPitch];
+  const int column = blockIdx.x * kWide, row = blockIdx.y * kTall;
+  const size_t view = size_t(blockIdx.z) * p.height * p.width;
   const Rays rays = rays_of(p, blockIdx.z);
   const float g_sum = *p.g_sum;
-  float g_normal[3] = {};
-  Stencil<float> s;
-  if (stencil_at(p, rays, view, row, column, s)) {
-    const DepthNormal<float> n = depth_normal(s);
-    const float factor = -g_sum * weight_at(p, at) * p.alpha[at];
-    for (int i = 0; i < 3; ++i) g_normal[i] = factor * n.unit[i];
+  const int x = threadIdx.x & 31, y = threadIdx.x >> 5, own = (y + 1) * kPitch + x + 1;
+  float g_depth[4], g_normal[3];
+  pass_back(p, rays, view, row + y, column + x, g_sum, g_depth, g_normal);
+  for (int i = 0; i < 4; ++i) shares[i][own] = g_depth[i];
+  const size_t first = view + size_t(row + y) * p.width + column;
+  if (row + y < p.height) {
+    WarpRows<3, kThreads> normals;
+    normals.write(g_normal, p.g_normal + 3 * first, 3, p.width - column);
   }
-  store<3>(g_normal, at, p.g_normal);
-  p.g_depth[at] = depth_share(p, rays, view, row, column + 1, 0, g_sum) +
-                  depth_share(p, rays, view, row, column - 1, 1, g_sum) +
-                  depth_share(p, rays, view, row + 1, column, 2, g_sum) +
-                  depth_share(p, rays, view, row - 1, column, 3, g_sum);
+  static_assert(kRing <= kThreads, "a thread a pixel of the ring");
+  if (threadIdx.x < kRing) {
+    const int i = threadIdx.x, j = i - 2 * kWide;
+    const int across = j < 0 ? i % kWide : j < kTall ? -1 : kWide;
+    const int down = j >= 0 ? j % kTall : i < kWide ? -1 : kTall;
+    pass_back(p, rays, view, row + down, column + across, g_sum, g_depth, g_normal);
+    for (int q = 0; q < 4; ++q) shares[q][(down + 1) * kPitch + across + 1] = g_depth[q];
+  }
+  __syncthreads();
+  if (row + y < p.height && column + x < p.width)
+    p.g_depth[first + x] = shares[0][own + 1] + shares[1][own - 1] + shares[2][own + kPitch] + shares[3][own - kPitch];
 }
+#endif
 
 SURFEL_KERNEL(kThreads, length_term)(const LengthTerm p) {
   const int n = blockIdx.x * kThreads + threadIdx.x;
@@ -165,21 +183,30 @@ SURFEL_KERNEL(kThreads, length_term)(const LengthTerm p) {
 }
 
 SURFEL_KERNEL(kThreads, length_term_backward)(const LengthTerm p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
+  const int first = first_of_warp<kThreads>(), count = p.surfels - first;
+  if (count <= 0) return;
+  const int thread = blockIdx.x * kThreads + threadIdx.x, n = thread < p.surfels ? thread : p.surfels - 1;
   float unit[4], inverse, normal[3], g_normal[3] = {};
+  WarpRows<9, kThreads> rows;
+  rows.fetch(p.linear + size_t(9) * first, count);
+  bool next = p.visible[n];
   own_normal(p, n, unit, inverse, normal);
   const float g_sum = *p.g_sum, scale = p.scale[n];
   for (int view = 0; view < p.views; ++view) {
-    const size_t at = size_t(view) * p.surfels + n;
+    const size_t at = size_t(view) * p.surfels + first;
+    const bool visible = next;
     float linear[9], g_linear[9] = {};
-    if (p.visible[at]) {
-      load<9>(p.linear, at, linear);
+    rows.take(linear);
+    if (view + 1 < p.views) {
+      rows.fetch(p.linear + 9 * (at + p.surfels), count);
+      next = p.visible[size_t(view + 1) * p.surfels + n];
+    }
+    if (visible)
       carried_normal_backward(linear, normal, scale, carried_normal(linear, normal, scale), g_sum, g_linear,
                               g_normal);
-    }
-    store<9>(g_linear, at, p.g_linear);
+    rows.write(g_linear, p.g_linear + 9 * at, 9, count);
   }
+  if (thread >= p.surfels) return;
   const float m[9] = {0.0f, 0.0f, g_normal[0], 0.0f, 0.0f, g_normal[1], 0.0f, 0.0f, g_normal[2]};
   float g[4] = {}, along = 0.0f;
   rotation_matrix_backward(unit, m, g);

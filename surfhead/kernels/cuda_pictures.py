@@ -16,14 +16,16 @@ from surfhead.kernels import cuda_driver
 from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.doors import measure, require_contiguous
 
-TILE_ROWS, TILE_PIXELS, THREADS = 8, 32, 192  # of picture_losses.cu
+TILE_ROWS, TILE_PIXELS, THREADS = 12, 72, 256  # of picture_losses.cu
+BATCH = 8  # rows of it that backward holds at a time
+MOST_BATCHES = 6  # of a block; it reads the border of ten rows once
 
 
 class Pictures(ctypes.Structure):
     """The kernels' one argument: struct Pictures of picture_losses.cu, field by field."""
 
     _fields_ = [
-        *((name, ctypes.c_int) for name in ("views", "height", "width", "bytes")),
+        *((name, ctypes.c_int) for name in ("views", "height", "width", "bytes", "batches")),
         *(
             (name, ctypes.c_void_p)
             for name in ("image", "truth", "partial", "derivative", "g_sums", "g_image")
@@ -37,9 +39,14 @@ RULES = {
 }  # fmt: skip
 
 
-def _grid(image: Tensor) -> tuple[int, int, int]:
+def _grid(image: Tensor, rows: int = TILE_ROWS) -> tuple[int, int, int]:
     views, height, width, _ = image.shape
-    return -(-width // TILE_PIXELS), -(-height // TILE_ROWS), views
+    return -(-width // TILE_PIXELS), -(-height // rows), views
+
+
+def _batches(views: int) -> int:
+    """Of few pictures a block takes fewer rows, so that there are enough blocks."""
+    return max(2, min(MOST_BATCHES, views))
 
 
 def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
@@ -48,7 +55,9 @@ def _run(name: str, image: Tensor, truth: Tensor, **others: Tensor) -> None:
     pictures.bytes = truth.dtype == torch.uint8
     for field, tensor in {"image": image, "truth": truth, **others}.items():
         setattr(pictures, field, tensor.data_ptr())
-    cuda_driver.run("picture_losses", name, pictures, _grid(image), THREADS, image.device)
+    pictures.batches = _batches(len(image))
+    rows = BATCH * pictures.batches if name == "picture_losses_backward" else TILE_ROWS
+    cuda_driver.run("picture_losses", name, pictures, _grid(image, rows), THREADS, image.device)
 
 
 def _forward(image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -169,7 +169,7 @@ def _blend(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     given = {
         "host": host, "neighbours": neighbours, "weights": weights, "quaternion": quaternion,
-        "logarithm": logarithm, "stretch": stretch, "axes": axes,
+        "logarithm": logarithm, "stretch": stretch, "axes": axes, "order": order,
     }  # fmt: skip
     sizes = Blend.of("blend_triangles", given)
     shape = (sizes.poses, sizes.surfels, 3, 3)

@@ -36,7 +36,7 @@ def libraries() -> Iterator[dict[str, ctypes.CDLL]]:
         yield found
 
 
-@pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45)])
+@pytest.mark.parametrize("size", [(1, 3, 5), (2, 19, 45), (1, 37, 80)])
 @pytest.mark.parametrize("bytes_", [True, False])
 def test_picture_losses(size: tuple[int, int, int], bytes_: bool) -> None:
     """Sums, and the gradient of both, on pictures that are no multiple of a tile."""
@@ -169,7 +169,10 @@ def test_constants_at_hosts_follow_both() -> None:
 
 @pytest.mark.parametrize("sorted_hosts", [True, False])
 def test_blend_backward_sums_runs(sorted_hosts: bool) -> None:
-    """Hosts with one surfel and with more than a warp of them, sorted or not: every surfel counts once."""
+    """Hosts with one surfel and with more than a warp of them, sorted or not: every surfel counts once.
+
+    Forward finds each its place.
+    """
     patch = make_patch()
     topology, rest = patch.rest.topology, patch.rest.frames
     g = torch.Generator().manual_seed(4)
@@ -190,6 +193,10 @@ def test_blend_backward_sums_runs(sorted_hosts: bool) -> None:
     wanted = torch.autograd.grad(exact, inputs, upstream)
     order = cuda_skinning.host_order(host) if sorted_hosts else None
     single = [host, topology.neighbours, *(v.detach().float().contiguous() for v in (*inputs, axes))]
+    for name, value, reference in zip(
+        ("linear", "rotation"), cuda_skinning._blend(*single, order), exact, strict=True
+    ):
+        close(value, reference.detach(), name)
     found = cuda_skinning._blend_backward(*(v.float() for v in upstream), *single, order, True)
     parts = found[0], *cuda_skinning._parts(found[1], *single[3:6])
     for name, value, reference in zip(
