@@ -3,9 +3,9 @@
 Where the colour depends on the normal (appearance `lit`), what the light does not explain bends normals over
 wide parts of the skin, while the depth, which several cameras agree on, knows these parts well. The term is
 the one of `normal` (2DGS, section 5) for pictures that are coarser by ``block``: their normals have the
-direction of the drawn ones' mean, and their depth's normal is that of the blocks' mean depths. So it holds the
-large form, and leaves relief within a block to what the pixels say. Blocks that are not wholly inside the mask, or whose depth
-jumps, do not count, nor do those beside them, whose differences would be taken there.
+direction of the drawn ones' mean, and their depth's normal is that of the blocks' mean depths. So it holds
+the large form, and leaves relief within a block to what the pixels say. Blocks that are not wholly inside the
+mask, or whose depth jumps, do not count, nor do those beside them, whose differences would be taken there.
 """
 
 from __future__ import annotations

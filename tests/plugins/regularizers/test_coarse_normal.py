@@ -55,7 +55,7 @@ def test_a_bend_of_the_large_form_counts() -> None:
 
 
 def test_relief_within_a_block_is_turned_as_a_whole() -> None:
-    """Normals that lean left and right by turns feel what turns their mean, and nothing against their lean."""
+    """Normals that lean left and right by turns feel what turns their mean, and nothing else."""
     stripes = torch.where(torch.arange(SIDE) % 2 == 0, 0.3, -0.3).expand(SIDE, SIDE)
     assert value(plane(turned(stripes))).item() == pytest.approx(0.0, abs=1e-6)
     step = plane(turned(stripes + 0.1))
