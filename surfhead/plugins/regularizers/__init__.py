@@ -84,6 +84,11 @@ def register_regularizers(register: Any) -> None:
         "Surfels' normals against the smooth normals of the rest mesh.",
     )
     register(
+        "coarse_normal",
+        "surfhead.plugins.regularizers.coarse_normal:CoarseNormal",
+        "Rendered normals against normals of the rendered depth, averaged over blocks of pixels.",
+    )
+    register(
         "residual",
         "surfhead.plugins.regularizers.residual:Residual",
         "Size of the colour that neither albedo nor light explains.",
