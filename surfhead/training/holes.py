@@ -1,10 +1,10 @@
 """Holes through which one sees into a trained head from where no camera stood, and what closes them.
 
 Triangles that pictures show aslant alone need few surfels to look whole in them; seen straight, the far side
-shows between these. So the head is drawn at rest from all round and compared with its mesh: a pixel is one of
-a hole where it is not covered, or where the median surface lies well behind the triangle that a ray meets
-first. Surfels that hardly a picture shows are brought there, a little below what the triangle's own form:
-what pictures show stays before them.
+shows between these. So the head is drawn at rest from all round and compared with its mesh: a pixel is one
+of a hole where the surfels that face the camera do not cover it, or where the median surface lies well behind
+the triangle that a ray meets first. Surfels that hardly a picture shows are brought there, a little below
+what the triangle's own form: what pictures show stays before them.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def holes(avatar: Avatar, side: int = SIDE) -> tuple[Tensor, Tensor]:
         behind = torch.zeros(AROUND, 3, device=avatar.device)
         drawn = avatar.draw(cameras.to(avatar.device), pose, first, behind)
         made += _shares(avatar, drawn, cameras.to(avatar.device), first, behind)
-        alpha, median = drawn.output.alpha.cpu(), drawn.output.median_depth.cpu()
         triangle, depth = caster.nearest(cameras)
         way = cameras.centre.cpu().float()[:, None] - corners.mean(dim=1)  # (B, F, 3)
         cosine = (way * normal).sum(dim=-1) / (way.norm(dim=-1) * normal.norm(dim=-1)).clamp_min(1e-12)
         facing = torch.gather(cosine, 1, triangle.clamp_min(0).flatten(1)).reshape(triangle.shape) > FACING
         straight = facing & (triangle >= 0)
+        alpha, median = _front(avatar, cameras, pose, cosine > 0.0), drawn.output.median_depth.cpu()
         through = straight & ((alpha < OPEN) | (median > depth + DEEP))
         shown += torch.bincount(triangle[straight], minlength=count)
         open_ += torch.bincount(triangle[through], minlength=count)
@@ -125,6 +125,24 @@ def holes(avatar: Avatar, side: int = SIDE) -> tuple[Tensor, Tensor]:
         if inside is not None:
             open_[inside.cpu()] = 0
     return open_.to(avatar.device), made
+
+
+def _front(avatar: Avatar, cameras: Cameras, pose: dict[str, Tensor], facing: Tensor) -> Tensor:
+    """(B, H, W) alpha of those surfels alone whose triangle faces the camera, on the CPU.
+
+    With the far side every pixel of a head is covered, and what shines through the near one is seen.
+
+    Args:
+        facing: (B, F) bool.
+    """
+    host, alphas = avatar.surfels.triangle, []
+    first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
+    behind = torch.zeros(1, 3, device=avatar.device)
+    for view, towards in enumerate(facing.to(avatar.device)):
+        near = towards[host].to(avatar.surfels.parameters["opacity"].dtype)
+        camera = cameras[view].to(avatar.device)
+        alphas.append(avatar.draw(camera, pose, first, behind, opacity_scale=near).output.alpha.cpu())
+    return torch.cat(alphas)
 
 
 def _shares(avatar: Avatar, drawn: Rendering, cameras: Cameras, poses: Tensor, behind: Tensor) -> Tensor:

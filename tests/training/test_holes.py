@@ -18,6 +18,10 @@ from surfhead.training.composition import INNER
 from surfhead.training.holes import close_holes, holes
 from tests.runs.tiny_run import tiny_avatar
 
+THIN = (
+    -1.0
+)  # opacity, before the logistic function, of surfels that together let a third of the light through
+
 
 @pytest.fixture
 def holed(trained_run: Path) -> tuple[Avatar, Scene, torch.Tensor]:
@@ -56,6 +60,17 @@ def test_a_whole_head_has_hardly_any(holed: tuple[Avatar, Scene, torch.Tensor]) 
     with torch.no_grad():
         avatar.surfels.parameters["opacity"][away] = 4.0
     assert int(holes(avatar, 160)[0].sum()) < 0.01 * before
+
+
+def test_what_shines_through_is_a_hole(holed: tuple[Avatar, Scene, torch.Tensor]) -> None:
+    """A thin crown has the median surface before the far side, which covers every pixel: but it is seen."""
+    avatar, _, away = holed
+    with torch.no_grad():
+        avatar.surfels.parameters["opacity"][away] = THIN
+    found, _ = holes(avatar, 160)
+    bare = torch.zeros(len(found), dtype=torch.bool)
+    bare[avatar.surfels.triangle[away]] = True
+    assert int(found[bare].sum()) > 0.95 * int(found.sum()) > 100
 
 
 def test_holes_are_closed_by_surfels_that_nothing_sees(
