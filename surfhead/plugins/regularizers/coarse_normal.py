@@ -2,10 +2,14 @@
 
 Where the colour depends on the normal (appearance `lit`), what the light does not explain bends normals over
 wide parts of the skin, while the depth, which several cameras agree on, knows these parts well. The term is
-the one of `normal` (2DGS, section 5) for pictures that are coarser by ``block``: their normals have the
-direction of the drawn ones' mean, and their depth's normal is that of the blocks' mean depths. So it holds
-the large form, and leaves relief within a block to what the pixels say. Blocks that are not wholly inside the
-mask, or whose depth jumps, do not count, nor do those beside them, whose differences would be taken there.
+the one of `normal` (2DGS, section 5) for blocks in place of pixels: 1 - N · N_depth, with N the direction of
+the block's mean normal, and N_depth the normal of the plane that fits the block's depths best. So it turns a
+block's normals as a whole, and leaves the relief within it to what the pixels say.
+
+The plane z = z0 + p u + q v over the pixels' places u, v, from the block's centre, has p = mean(z u) over
+mean(u²) (least squares; u, v and 1 are orthogonal on a block). With the ray (x, y, 1) through the centre and
+focal lengths f, g its tangents are (z0/f + x p, y p, p) and (x q, z0/g + y q, q). Blocks that are not wholly
+drawn and inside the mask, or in which the depth jumps, do not count.
 """
 
 from __future__ import annotations
@@ -14,10 +18,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d, normalize
 
 from surfhead.core.api import Regularizer, Step, option
-from surfhead.kernels import ops
 
 STEEPEST = 3.0  # of a surface within a block: its range of depths, in units of the block's width
 SMALLEST = 1e-3  # length of a block's mean normal that has a direction
@@ -30,7 +33,7 @@ class CoarseNormal(Regularizer):
     name = "coarse_normal"
     summary = "Rendered normals against normals of the rendered depth, averaged over blocks of pixels."
     capturable = True
-    weight = 0.2
+    weight = 0.1
     start = 70 / 300
 
     @dataclass(frozen=True)
@@ -44,21 +47,40 @@ class CoarseNormal(Regularizer):
     def __call__(self, step: Step) -> Tensor:
         """The mean disagreement over all blocks, in [0, 2]."""
         output, size = step.output, self.options.block
-        depth, alpha = output.depth, output.alpha.detach()
-        if min(depth.shape[1:]) < 3 * size:
-            return depth.sum() * 0.0
-        intrinsics = step.batch.cameras.intrinsics / size
-        intrinsics = torch.cat((intrinsics[:, :2], step.batch.cameras.intrinsics[:, 2:]), dim=1)
-        coarse = avg_pool2d(depth, size)
+        if min(output.depth.shape[1:]) < size:
+            return output.depth.sum() * 0.0
         with torch.no_grad():
-            least = -max_pool2d(-depth, size)
-            steep = max_pool2d(depth, size) - least > STEEPEST * coarse / intrinsics[:, 0, 0, None, None]
-            inside = (least > 0) & ~steep
-            if step.batch.mask is not None:
-                inside &= avg_pool2d(step.batch.mask.to(depth.dtype), size) > WHOLE
-            weight = avg_pool2d(alpha, size) * inside  # no normal beside a block of 0, either
-        mean = avg_pool2d(output.normal.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-        # of one length, so that all of a block's normals are turned alike and relief does not shorten it
-        normal = torch.nn.functional.normalize(mean, dim=-1, eps=SMALLEST)
-        total, _ = ops.normal_term(coarse, weight, normal, intrinsics, None)
-        return total / coarse.numel()
+            inside = _inside(output.depth, step.batch.mask, step.batch.cameras.intrinsics, size)
+        surface = _plane_normals(output.depth, step.batch.cameras.intrinsics, size)
+        mean = avg_pool2d(output.normal.permute(0, 3, 1, 2), size)
+        agreement = (normalize(mean, dim=1, eps=SMALLEST) * surface).sum(dim=1)
+        return ((1.0 - agreement) * inside).mean()
+
+
+def _inside(depth: Tensor, mask: Tensor | None, intrinsics: Tensor, size: int) -> Tensor:
+    """(B, H // size, W // size) bool, which blocks count."""
+    greatest, least = max_pool2d(depth, size), -max_pool2d(-depth, size)
+    width = size * avg_pool2d(depth, size) / intrinsics[:, 0, 0, None, None]  # metres
+    inside = (least > 0) & (greatest - least < STEEPEST * width)
+    if mask is not None:
+        inside &= avg_pool2d(mask.to(depth.dtype), size) > WHOLE
+    return inside
+
+
+def _plane_normals(depth: Tensor, intrinsics: Tensor, size: int) -> Tensor:
+    """(B, 3, H // size, W // size) unit normals, towards the camera, of the planes that fit blocks best."""
+    height, width = depth.shape[1] // size, depth.shape[2] // size
+    away = torch.arange(size, dtype=depth.dtype, device=depth.device) - 0.5 * (size - 1)
+    spread = (size * size - 1) / 12.0  # mean of u²
+    depth = depth[:, : height * size, : width * size]
+    middle = avg_pool2d(depth, size)
+    across = avg_pool2d(depth * away.repeat(width), size) / spread
+    down = avg_pool2d(depth * away.repeat(height)[:, None], size) / spread
+    column = (torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5) * size
+    row = (torch.arange(height, dtype=depth.dtype, device=depth.device) + 0.5) * size
+    focal_x, focal_y = intrinsics[:, 0, 0, None, None], intrinsics[:, 1, 1, None, None]
+    x = (column - intrinsics[:, 0, 2, None, None]) / focal_x  # (B, 1, W')
+    y = (row[:, None] - intrinsics[:, 1, 2, None, None]) / focal_y  # (B, H', 1)
+    # the cross product of both tangents, downwards times across, over z0
+    normal = (across * focal_x, down * focal_y, -(middle + x * across * focal_x + y * down * focal_y))
+    return normalize(torch.stack(normal, dim=1), dim=1, eps=1e-12)
