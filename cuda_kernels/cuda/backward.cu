@@ -6,9 +6,39 @@
 // before memory is touched, and not by shuffles, of which one surfel would need a hundred: the pixels leave
 // eight numbers each in shared memory, and once four surfels wait there, eight lanes a surfel add up four pixels
 // each, in registers. Only the last three of the five halvings are shuffles.
+//
+// For measuring, until one is chosen: BACKWARD_FORM 0 is that, 1 is moments.h, with BACKWARD_GROUP (8 or 4) waiting
+// surfels, BACKWARD_MATRIX 1 products with colours by tensor cores (2: fine parts made once a patch), BACKWARD_RED 1 vector
+// reductions, BACKWARD_RESIDENT blocks that the registers must suffice for (0: the compiler's choice).
+#ifndef BACKWARD_FORM
+#define BACKWARD_FORM 1
+#endif
+#ifndef BACKWARD_GROUP
+#define BACKWARD_GROUP 8
+#endif
+#ifndef BACKWARD_MATRIX
+#define BACKWARD_MATRIX 0
+#endif
+#ifndef BACKWARD_RED
+#define BACKWARD_RED 1
+#endif
+#ifndef BACKWARD_RESIDENT
+#define BACKWARD_RESIDENT 0
+#endif
+#if BACKWARD_RESIDENT
+#define BACKWARD_BOUNDS 32 * kBlockWarps, BACKWARD_RESIDENT
+#else
+#define BACKWARD_BOUNDS 32 * kBlockWarps
+#endif
+#if BACKWARD_FORM
+#include "backward_patches.h"
+#else
 #include "patches.h"
+#endif
 
 namespace {
+
+#if !BACKWARD_FORM
 
 // What is summed for a surfel of a view over its pixels. The centre's gradient is put together from the last
 // five in project_backward_surfels.
@@ -194,46 +224,67 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
   if (waits) flush<kNormal>(p, pixel.view, waiting, waits);
 }
 
+#endif
+
 template <bool kNormal, bool kDepth>
 __device__ __forceinline__ void backward_listed(const Launch& p) {
+#if BACKWARD_FORM
+  __shared__ Bench benches[kBlockWarps];
+#else
   __shared__ Staged staged[kBlockWarps];
   __shared__ Waiting waiting[kBlockWarps];
+#endif
   const Work work = patch_work(p);
   const int begin = p.offsets[work.tile], end = p.offsets[work.tile + 1];
   if (end > p.capacity) return;
+#if BACKWARD_FORM
+  backward_patch<kNormal, kDepth>(p, work.tile, work.patch, p.entries + begin, 1, end - begin, benches);
+#else
   backward_patch<kNormal, kDepth>(p, work.tile, work.patch, p.entries + begin, 1, end - begin, staged,
                                   waiting);
+#endif
 }
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_colour(const Launch p) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_BOUNDS) backward_colour(const Launch p) {
   backward_listed<false, false>(p);
 }
-extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_normal(const Launch p) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_BOUNDS) backward_normal(const Launch p) {
   backward_listed<true, false>(p);
 }
-extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_depth(const Launch p) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_BOUNDS) backward_depth(const Launch p) {
   backward_listed<false, true>(p);
 }
-extern "C" __global__ void __launch_bounds__(32 * kBlockWarps) backward_all(const Launch p) {
+extern "C" __global__ void __launch_bounds__(BACKWARD_BOUNDS) backward_all(const Launch p) {
   backward_listed<true, true>(p);
 }
 
 // In blocks of four warps, two patches each in turn, for the shared memory of smaller GPUs.
 extern "C" __global__ void __launch_bounds__(128) backward_spilled_tiles(const Launch p) {
+#if BACKWARD_FORM
+  constexpr int kWarps = 2;  // that draw, for shared memory
+  __shared__ Bench benches[kWarps];
+#else
   constexpr int kWarps = 4;
   __shared__ Staged staged[kWarps];
   __shared__ Waiting waiting[kWarps];
+#endif
   __shared__ uint64 chunk[kSortChunk];
   __shared__ int counter;
   uint64* keys = p.keys + size_t(blockIdx.x) * p.surfels;
   const int tiles = p.views * p.tiles_x * p.tiles_y;
   for (int tile = first_spilled_tile(p) + blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int count = build_list(p, tile, keys, &counter, chunk);
+#if BACKWARD_FORM
+    if (threadIdx.x < 32 * kWarps)
+      for (int patch = threadIdx.x >> 5; patch < kPatches; patch += kWarps)
+        backward_patch<true, true>(p, tile, patch, reinterpret_cast<const uint32*>(keys), 2, count, benches);
+#else
     for (int patch = threadIdx.x >> 5; patch < kPatches; patch += kWarps)
       backward_patch<true, true>(p, tile, patch, reinterpret_cast<const uint32*>(keys), 2, count, staged,
                                  waiting);
+#endif
     __syncthreads();  // before the next tile's list overwrites this one
   }
 }
@@ -291,7 +342,7 @@ extern "C" __global__ void __launch_bounds__(kReturnThreads, kReturnResident)
 #pragma unroll
       for (int i = 0; i < kSums / 4; ++i) reinterpret_cast<float4*>(&sums)[i] = in[i];
       const float4* record = p.records + kRecord * at;
-      const float4 plane = record[1], rest = record[2];
+      const float4 plane = record[1], rest = record[2], last = record[3];
       float mean[3], tangents[6], normal[3];
       for (int i = 0; i < 3; ++i) mean[i] = p.mean[3 * posed + i];
       for (int i = 0; i < 6; ++i) tangents[i] = p.tangents[6 * posed + i];
@@ -299,13 +350,16 @@ extern "C" __global__ void __launch_bounds__(kReturnThreads, kReturnResident)
       widen_camera(number, warp.camera);  // of the last view's nobody reads any more since its colours
       SurfelGradient<float> g{};
       if (visible) {
-        const Surfel<float> surfel = unpack(make_float4(0.0f, 0.0f, 0.0f, 0.0f), plane, rest,
-                                            make_float4(0.0f, 0.0f, 0.0f, 0.0f)).surfel;
+        const Surfel<float> surfel = unpack(make_float4(0.0f, 0.0f, 0.0f, 0.0f), plane, rest, last).surfel;
+#if BACKWARD_FORM
+        g = surfel_gradient(surfel, sums);
+#else
         // the centre moves d = pixel - centre of every pair
         g = {-fused(surfel.ux, sums.u, fused(surfel.vx, sums.v, fused(surfel.wx, sums.s, sums.floor_x))),
              -fused(surfel.uy, sums.u, fused(surfel.vy, sums.v, fused(surfel.wy, sums.s, sums.floor_y))),
              sums.ux, sums.uy, sums.vx, sums.vy, sums.w0, sums.wx, sums.wy, sums.z, sums.opacity,
              {sums.normal[0], sums.normal[1], sums.normal[2]}, {sums.rgb[0], sums.rgb[1], sums.rgb[2]}};
+#endif
         project_backward(warp.camera, mean, tangents, normal, g, world, world + 3, world + 9);
       }
       for (int c = 0; c < 3; ++c) warp.colour[3 * lane + c] = g.rgb[c];
