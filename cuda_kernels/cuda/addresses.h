@@ -31,12 +31,6 @@ struct Place {
     return v;
   }
   template <int kOffset>
-  __device__ __forceinline__ float load() const {
-    float v;
-    asm volatile("ld.shared.f32 %0, [%1+%2];" : "=f"(v) : "r"(at), "n"(kOffset));
-    return v;
-  }
-  template <int kOffset>
   __device__ __forceinline__ void store4(float4 v) const {
     asm volatile("st.shared.v4.f32 [%0+%1], {%2, %3, %4, %5};" ::"r"(at), "n"(kOffset), "f"(v.x), "f"(v.y),
                  "f"(v.z), "f"(v.w)
@@ -54,8 +48,6 @@ struct Place {
   float4 load4() const { return *reinterpret_cast<const float4*>(at + kOffset); }
   template <int kOffset>
   float2 load2() const { return *reinterpret_cast<const float2*>(at + kOffset); }
-  template <int kOffset>
-  float load() const { return *reinterpret_cast<const float*>(at + kOffset); }
   template <int kOffset>
   void store4(float4 v) const { *reinterpret_cast<float4*>(const_cast<char*>(at) + kOffset) = v; }
   template <int kOffset>

@@ -1,17 +1,19 @@
-// Backward of a patch by moments (moments.h): its pixels walk the list together, back to front; and a surfel's gradient
-// from its sums.
+// Backward of a patch: its pixels walk the list together, back to front, and leave what moments.h sums; and a surfel's
+// gradient from those sums.
 #pragma once
 
 #include "moments.h"
 
-// What the backward of a pixel's pairs needs, made once a pixel: equations 10 and 11 with h as a polynomial in
-// t = (depth - reference)/depth, of which m is a multiple.
+constexpr float kLargestMoments = 1e30f;  // larger ones are nothing that single precision knows
+
+// What the backward of a pixel's pairs needs, made once a pixel: h = dL/d omega of equations 10 and 11 as a polynomial
+// in t = (depth - reference)/depth, of which m is a multiple.
 struct PixelUpstream {
   float rgb[3], normal[3];
-  float weight;           // what all pairs share, with D2's part
+  float weight;  // what all pairs share, with D2's part
   float depth, median;
-  float h1, h2;           // h's t and t^2
-  float g1, g2;           // of h: d/d depth = depth + (g1 + g2 t)/depth^2
+  float h1, h2;  // of t and t^2
+  float g1, g2;  // dh/d depth = depth + (g1 + g2 t)/depth^2
 };
 
 template <bool kDepth>
@@ -65,23 +67,12 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
                  1.0f - transmittance, p.depth[at], sums.y, sums.z);
     up = pixel_upstream<kDepth>(all, reference);
   }
-  float* colours = &bench.colours[0].x;
-  if (kMatrix) {
-    const int row = lane >> 3, column = lane & 7;
-    for (int n = 0; n < 6; ++n) {
-      const float part = n < 3 ? up.rgb[n] : kNormal ? up.normal[n % 3] : 0.0f;
-      const int at = kFragments / 4 * (row / 2) + 4 * (4 * n + column % 4) + 2 * (row % 2) + column / 4;
-      colours[at] = part;
-      if (kFine) colours[kFragments / 2 + at] = part - coarse(part);
-    }
-  } else {
-    bench.colours[lane] = make_float4(up.rgb[0], up.rgb[1], up.rgb[2], up.normal[0]);
-    float* normal = colours + normal_place(lane >> 3, lane & 7) / 4;
-    normal[0] = up.normal[1], normal[1] = up.normal[2];
-  }
+  bench.colours[lane] = make_float4(up.rgb[0], up.rgb[1], up.rgb[2], up.normal[0]);
+  float* normal = &bench.colours[0].x + normal_place(lane >> 3, lane & 7) / int(sizeof(float));
+  normal[0] = up.normal[1], normal[1] = up.normal[2];
   int last = after;  // the warp's largest
   for (int step = 16; step > 0; step >>= 1) last = max(last, __shfl_xor_sync(kAllLanes, last, step));
-  float behind = 0.0f;  // h of all that is behind, composited: the suffix sum of equation 12 by T after the pair
+  float behind = 0.0f;  // B of equation 12
   const Place records = Place::of(&bench.records[0][0]), own = Place::of(&bench.waiting[0], lane * 16);
   const Place own_depths = Place::of(&bench.waiting[0], lane * 8 + kDepths);
   const Place full = Place::of(&bench.waiting[kGroup], lane * 16);
@@ -121,43 +112,36 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
       Record r = unpack(head, record.load4<16>(), record.load4<32>(), record.load4<48>());
       const Surfel<float>& surfel = r.surfel;
       const Hit<float, bool> hit = intersect<bool>(surfel, pixel.x + head.x, pixel.y + head.y);
-      const float sq = hit.s * hit.q;
-      const float offset = fused(-surfel.z, sq, surfel.z_low);  // pair_offset
+      const float offset = pair_offset(surfel, hit);
       const float depth = surfel.z + offset;
       const Weight<float, bool> weight = weigh(surfel, hit, depth, p.near);
       const bool counts = weight.counts && record < limit;
       if (!__any_sync(kAllLanes, counts)) continue;
-      float4 planes = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-      float2 both = make_float2(0.0f, 0.0f);
-      {
-        // With alpha 0 nothing changes and all sums get 0.
-        const float alpha = counts ? weight.alpha : 0.0f, safe = counts ? depth : reference;
-        unpack_rest(record.load4<64>(), r);
-        transmittance = transmittance * reciprocal(1.0f - alpha);
-        const float inverse = kDepth ? reciprocal(safe) : 0.0f;
-        const float t = kDepth ? ((surfel.z - reference) + offset) * inverse : 0.0f;
-        float h = up.weight;
-        for (int c = 0; c < 3; ++c) h = fused(up.rgb[c], r.rgb[c], h);
-        if (kNormal)
-          for (int c = 0; c < 3; ++c) h = fused(up.normal[c], surfel.normal[c], h);
-        if (kDepth) h = fused(t, fused(t, up.h2, up.h1), fused(up.depth, safe, h));
-        const float omega = alpha * transmittance;
-        const float ahead = h - behind;  // of dL/d alpha = T ahead
-        behind = fused(alpha, ahead, behind);
-        const float share = weight.capped ? 0.0f : omega * ahead;
-        planes = make_float4(share * hit.q * hit.q, 0.0f, share, omega);
-        float s = share * hit.rho;
-        if (kDepth) {
-          // a pixel's median pair counts
-          const float own_share = record == median ? up.median : 0.0f;
-          const float g = fused(omega, fused(inverse * inverse, fused(up.g2, t, up.g1), up.depth), own_share);
-          both = make_float2(g * hit.q, hit.on_plane ? 0.0f : g);
-          s = fused(-head.w, both.x, s);
-        }
-        planes.y = s * hit.q;
+      // With alpha 0 nothing changes and all sums get 0.
+      const float alpha = counts ? weight.alpha : 0.0f, safe = counts ? depth : reference;
+      unpack_rest(record.load4<64>(), r);
+      transmittance = transmittance * reciprocal(1.0f - alpha);
+      const float inverse = kDepth ? reciprocal(safe) : 0.0f;
+      const float t = kDepth ? ((surfel.z - reference) + offset) * inverse : 0.0f;
+      float h = up.weight;
+      for (int c = 0; c < 3; ++c) h = fused(up.rgb[c], r.rgb[c], h);
+      if (kNormal)
+        for (int c = 0; c < 3; ++c) h = fused(up.normal[c], surfel.normal[c], h);
+      if (kDepth) h = fused(t, fused(t, up.h2, up.h1), fused(up.depth, safe, h));
+      const float omega = alpha * transmittance;
+      const float ahead = h - behind;  // of dL/d alpha = T ahead
+      behind = fused(alpha, ahead, behind);
+      const float share = weight.capped ? 0.0f : omega * ahead;
+      float s = share * hit.rho;
+      if (kDepth) {
+        // a pixel's median pair counts
+        const float own = record == median ? up.median : 0.0f;
+        const float e = fused(omega, fused(inverse * inverse, fused(up.g2, t, up.g1), up.depth), own);
+        const float plane = e * hit.q;
+        depths.store2<0>(make_float2(plane, hit.on_plane ? 0.0f : e));
+        s = fused(-head.w, plane, s);
       }
-      waiting.store4<0>(planes);
-      if (kDepth) depths.store2<0>(both);
+      waiting.store4<0>(make_float4(share * hit.q * hit.q, s * hit.q, share, omega));
       if (lane == 0) waiting.store4<kHead>(head);
       waiting.advance(kWaiting);
       depths.advance(kWaiting);
@@ -172,11 +156,14 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
   if (!(waiting == own)) flush<kNormal, kDepth>(rows, bench, int(waiting.at - own.at) / kWaiting);
 }
 
-// The gradient by a surfel's parameters from its sums (equations 12 to 14).
+// The gradient by a surfel's parameters from its sums (equations 12 to 14); its `opacity` is left 0: that of all views is
+// the sum of their shares by the opacity.
 __device__ __forceinline__ SurfelGradient<float> surfel_gradient(const Surfel<float>& surfel, Sums sums) {
-  // q^2 overflows where a pixel's centre meets an edge-on surfel's axis to the last digit; u is 0 there
+  // q^2 overflows where a pixel's centre lies to the last digit on an edge-on surfel's axis: then nothing comes through
+  // the surfel's plane.
   const float size = fabsf(sums.px) + fabsf(sums.py) + fabsf(sums.pxx) + fabsf(sums.pxy) + fabsf(sums.pyy);
-  if (!(size < 1e37f)) sums.px = sums.py = sums.pxx = sums.pxy = sums.pyy = 0.0f;
+  if (!(size < kLargestMoments))
+    sums.px = sums.py = sums.pxx = sums.pxy = sums.pyy = sums.s = sums.wx = sums.wy = sums.plane = 0.0f;
   const float u = -fused(surfel.ux, sums.px, surfel.uy * sums.py), v = -fused(surfel.vx, sums.px, surfel.vy * sums.py);
   SurfelGradient<float> g;
   g.ux = -fused(surfel.ux, sums.pxx, surfel.uy * sums.pxy);
@@ -185,7 +172,7 @@ __device__ __forceinline__ SurfelGradient<float> surfel_gradient(const Surfel<fl
   g.vy = -fused(surfel.vx, sums.pxy, surfel.vy * sums.pyy);
   g.w0 = fused(surfel.z, sums.plane, sums.s), g.wx = sums.wx, g.wy = sums.wy;
   g.z = fused(surfel.w0, sums.plane, sums.floor);
-  g.opacity = sums.share / surfel.opacity;
+  g.opacity = 0.0f;
   // the centre moves d = pixel - centre of every pair
   g.x = fused(2.0f, sums.floor_x, -fused(surfel.ux, u, fused(surfel.vx, v, surfel.wx * sums.s)));
   g.y = fused(2.0f, sums.floor_y, -fused(surfel.uy, u, fused(surfel.vy, v, surfel.wy * sums.s)));
