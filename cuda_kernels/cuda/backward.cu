@@ -2,9 +2,9 @@
 // `torch`. The same tiles, patches and lists as forward, walked back to front. Then equation 15, one thread a
 // (pose, surfel).
 //
-// A pixel's addends to dL/d ux ... vy are products of the surfel's own ux ... vy, of d and of one number p = g q^2: so what
-// is summed are moments of p, and what of them becomes a surfel's gradient is left to project_backward_surfels. Likewise
-// the sums of e q on the plane and of e on the floor stand for those of z and w0.
+// A pixel's addends to dL/d ux ... vy are products of the surfel's own ux ... vy, of d and of one number p = g q^2: so
+// what is summed are moments of p, and what of them becomes a surfel's gradient is left to project_backward_surfels.
+// Likewise the sums of e q on the plane and of e on the floor stand for those of z and w0.
 #include "backward_patches.h"
 
 namespace {

@@ -156,8 +156,8 @@ __device__ __forceinline__ void backward_patch(const Launch& p, int tile, int pa
   if (!(waiting == own)) flush<kNormal, kDepth>(rows, bench, int(waiting.at - own.at) / kWaiting);
 }
 
-// The gradient by a surfel's parameters from its sums (equations 12 to 14); its `opacity` is left 0: that of all views is
-// the sum of their shares by the opacity.
+// The gradient by a surfel's parameters from its sums (equations 12 to 14); its `opacity` is left 0: that of all views
+// is the sum of their shares by the opacity.
 __device__ __forceinline__ SurfelGradient<float> surfel_gradient(const Surfel<float>& surfel, Sums sums) {
   // q^2 overflows where a pixel's centre lies to the last digit on an edge-on surfel's axis: then nothing comes through
   // the surfel's plane.

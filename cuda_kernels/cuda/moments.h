@@ -39,7 +39,8 @@ constexpr int kDepths = 32 * sizeof(float4), kHead = kDepths + 32 * sizeof(float
 // What a warp has in shared memory.
 struct Bench {
   float4 records[32][kSurfelParts];  // part 0: surfel's centre to the patch's first pixel, bits of its index, z w0
-  float4 colours[48];  // of the pixels' Upstream: rgb and normal[0] of each; then normal[1] and normal[2] (normal_place)
+  // of the pixels' Upstream: rgb and normal[0] of each, then normal[1] and normal[2] (normal_place)
+  float4 colours[48];
   Waiting waiting[kGroup];
 };
 constexpr int kRecordBytes = kSurfelParts * sizeof(float4);
