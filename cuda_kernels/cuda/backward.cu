@@ -44,6 +44,7 @@ extern "C" __global__ void __launch_bounds__(128) backward_spilled_tiles(const L
   const int tiles = p.views * p.tiles_x * p.tiles_y;
   for (int tile = first_spilled_tile(p) + blockIdx.x; tile < tiles; tile += gridDim.x) {
     const int count = build_list(p, tile, keys, &counter, chunk);
+#pragma unroll 1
     for (int patch = threadIdx.x >> 5; patch < kPatches; patch += kWarps)
       backward_patch<true, true>(p, tile, patch, reinterpret_cast<const uint32*>(keys), 2, count, benches);
     __syncthreads();  // before the next tile's list overwrites this one
