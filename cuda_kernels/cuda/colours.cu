@@ -8,9 +8,6 @@ using namespace SURFEL_NAMESPACE;
 namespace {
 
 constexpr int kThreads = 128;
-#if !defined(SURFHEAD_COLOUR_BLOCKS)
-#define SURFHEAD_COLOUR_BLOCKS 6
-#endif
 constexpr int kRestCount = 15;
 
 // avatars/avatar.py, rest_directions.
@@ -149,7 +146,7 @@ SURFEL_KERNEL_BLOCKS(kThreads, 6, harmonic_colours)(const Harmonics p) {
   if (p.degree == 3) colour_of<3>(p);
 }
 
-SURFEL_KERNEL_BLOCKS(kThreads, SURFHEAD_COLOUR_BLOCKS, harmonic_colours_backward)(const Harmonics p) {
+SURFEL_KERNEL_BLOCKS(kThreads, 6, harmonic_colours_backward)(const Harmonics p) {
   if (p.degree == 0) colour_backward<0>(p);
   if (p.degree == 1) colour_backward<1>(p);
   if (p.degree == 2) colour_backward<2>(p);

@@ -23,7 +23,7 @@ constexpr int kRecord = 8;      // float4s of one projected surfel: a line of th
 constexpr int kSurfelParts = 5;  // of them: the surfel and its colour
 constexpr int kFootprint = 5;    // the first of its footprint's two; the last holds nothing
 constexpr int kParts = 7;        // that hold anything
-constexpr int kGradients = 20;  // floats that backward compositing sums for a surfel (backward.cu)
+constexpr int kGradients = 20;  // floats that backward compositing sums for a surfel (moments.h)
 
 struct Launch {
   // sizes

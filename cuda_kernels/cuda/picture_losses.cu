@@ -12,16 +12,11 @@ namespace {
 
 using uint8 = unsigned char;
 
-#if !defined(SURFHEAD_LOSS_BLOCKS)
-#define SURFHEAD_LOSS_BLOCKS 3
-#endif
-#if !defined(SURFHEAD_LOSS_BLOCKS_BACKWARD)
-#define SURFHEAD_LOSS_BLOCKS_BACKWARD 3
-#endif
 constexpr int kReach = 5;  // of the window
 constexpr int kTaps = 2 * kReach + 1;
 constexpr int kBorder = 3 * kReach;
 constexpr int kThreads = 256;  // one a column, with the border
+constexpr int kResident = 3;   // blocks of a multiprocessor that the registers must suffice for
 constexpr int kRun = 12;       // columns that a thread filters horizontally
 constexpr int kColumns = 216, kGroups = kColumns / kRun;  // of a block: 72 pixels
 constexpr int kWide = kColumns + 2 * kBorder;
@@ -196,7 +191,7 @@ __device__ __forceinline__ void write_gradient(const Pictures& p, size_t at, int
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS) picture_losses(const Pictures p) {
+extern "C" __global__ void __launch_bounds__(kThreads, kResident) picture_losses(const Pictures p) {
   alignas(16) __shared__ float rows[4][kRows][kPitch];
   const int first = blockIdx.y * kRows, left = blockIdx.x * kColumns;
   float error = 0.0f, similarity = 0.0f;
@@ -257,7 +252,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS) pic
 }
 
 // The window is symmetric, so its adjoint is itself: dS/dx = E(of E x) + 2 x E(of E(x^2 + y^2)) + y E(of E(x y)).
-extern "C" __global__ void __launch_bounds__(kThreads, SURFHEAD_LOSS_BLOCKS_BACKWARD)
+extern "C" __global__ void __launch_bounds__(kThreads, kResident)
     picture_losses_backward(const Pictures p) {
   alignas(16) __shared__ float rows[3][kBatch][kPitch + 32], means[3][kBatch][kColumns];
   static_assert(kThreads <= kPitch + 32, "every thread has a column");

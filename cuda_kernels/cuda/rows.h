@@ -55,9 +55,6 @@ struct ScatteredRows {
   bool inside;
 
   __device__ __forceinline__ ScatteredRows(int n, bool own) : row(n), inside(own) {}
-  __device__ __forceinline__ void read(const float* from, float* own) const {
-    load_or_zero<K>(inside ? from : nullptr, size_t(row), own);
-  }
   __device__ __forceinline__ void write(const float* own, float* to) const {
     if (inside) store<K>(own, size_t(row), to);
   }
@@ -136,33 +133,20 @@ struct WarpRows {
   }
 };
 
-// The same for rows anywhere, which still are some consecutive numbers: this lane's is row n. A lane that only keeps the
-// warp company (not `own`) reads zeros, and writes to row n just what that row's lane does.
+// The same for writing rows anywhere, which still are some consecutive numbers: this lane's is row n. A lane that only
+// keeps the warp company (not `inside`) has the row of one that does not, and writes just what that one does.
 template <int K, int kBlock>
 struct ScatteredRows {
   static_assert(K % 2 == 1, "the lanes' rows begin in as many banks");
   float* staged = warp_memory<K, kBlock>();
-  bool own_row;
-  int places[K];  // of the numbers that this lane reads and writes for the warp
+  int places[K];  // of the numbers that this lane writes for the warp
 
-  __device__ __forceinline__ ScatteredRows(int n, bool own) : own_row(own) {
+  __device__ __forceinline__ ScatteredRows(int n, bool) {
 #pragma unroll
     for (int i = 0; i < K; ++i) {
       const int j = 32 * i + int(threadIdx.x & 31);
       places[i] = __shfl_sync(0xffffffffu, n, j / K) * K + j % K;
     }
-  }
-  // This lane's row of `from`; zeros where that is null.
-  __device__ __forceinline__ void read(const float* from, float* own) const {
-    const int lane = threadIdx.x & 31;
-    float coming[K];
-#pragma unroll
-    for (int i = 0; i < K; ++i) coming[i] = from ? from[places[i]] : 0.0f;
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < K; ++i) staged[32 * i + lane] = coming[i];
-    __syncwarp();
-    for (int k = 0; k < K; ++k) own[k] = own_row ? staged[lane * K + k] : 0.0f;
   }
   __device__ __forceinline__ void write(const float* own, float* to) const {
     const int lane = threadIdx.x & 31;

@@ -8,9 +8,6 @@ using namespace SURFEL_NAMESPACE;
 namespace {
 
 constexpr int kThreads = 128;
-#if !defined(SURFHEAD_BLEND_BLOCKS)
-#define SURFHEAD_BLEND_BLOCKS 4
-#endif
 
 // avatars/surfels.py, apply_field.
 struct Field {
@@ -228,22 +225,21 @@ SURFEL_KERNEL_BLOCKS(kThreads, 6, blend_triangles)(const Blend p) {
 
 // Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
 // it goes through atomics.
-SURFEL_KERNEL_BLOCKS(kThreads, SURFHEAD_BLEND_BLOCKS, blend_triangles_backward)(const Blend p) {
+SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   const Seat seat = seat_of_thread(p);
   const int n = seat.n;
   const Near near = near_of(p, n);
   const Run run = run_of(seat.inside ? int(near.triangles[0]) : -1);
-  const ScatteredRows<9, kThreads> rows(n, seat.inside);
   float weights[4], axes[9], g_weights[4] = {};
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
   for (int pose = 0; pose < p.poses; ++pose) {
-    const size_t at = size_t(9) * pose * p.surfels, first = size_t(pose) * p.triangles;
+    const size_t at = size_t(pose) * p.surfels + n, first = size_t(pose) * p.triangles;
     const Neighbourhood<float> around = neighbourhood(p, near, pose);
     const Blended<float> b = blend(around, weights);
     float g_linear[9], g_rotation[9], g_affine[9];
-    rows.read(p.g_linear ? p.g_linear + at : nullptr, g_linear);
-    rows.read(p.g_rotation ? p.g_rotation + at : nullptr, g_rotation);
+    load_or_zero<9>(seat.inside ? p.g_linear : nullptr, at, g_linear);
+    load_or_zero<9>(seat.inside ? p.g_rotation : nullptr, at, g_rotation);
     multiply_by_transposed(g_linear, axes, g_affine);
     Neighbourhood<float> g;
     blend_backward(around, weights, b, g_affine, g_rotation, g_weights, g);

@@ -23,7 +23,7 @@ from tests.gpu.scenes import (
     loss_weights,
     random_scene,
 )
-from tests.kernels.emulation import emulated_kernels
+from tests.kernels.emulation import close, emulated_kernels
 
 KERNELS = {
     "projection": {"project_surfels": "Launch"},
@@ -115,6 +115,38 @@ def test_pose_that_no_view_shows() -> None:
         assert not found[name][1].any(), name
         assert found[name][0].any(), name
         assert found[name][2].any(), name
+
+
+def test_edge_on_surfel_with_pixels_on_its_axis() -> None:
+    """Gradients stay finite where 1/w^2 overflows, and what does not come through the plane is not lost.
+
+    The picture is that of a surfel so slightly turned that nothing overflows.
+    """
+    found = {}
+    for turned in (1e-22, 1e-9):
+        scene = random_scene(**(SMALL | {"count": 20, "views": 1, "poses": 1}))
+        surfels, cameras = scene.surfels, scene.cameras
+        cameras.camera_from_world[0, :3, :3] = torch.eye(3)
+        cameras.intrinsics[0, :2, 2] = torch.tensor([18.5, 9.5])  # pixels' centres have d.x = 0
+        surfels.mean[0, 0] = 0.0
+        surfels.tangents[0, 0] = torch.tensor([[0.0, turned], [0.2, 0.0], [0.0, 0.2]])
+        surfels.normal[0, 0] = torch.tensor([1.0, 0.0, 0.0])
+        surfels.opacity[0] = 0.7
+        w = torch.tensor(turned) / 0.2
+        assert bool((1.0 / w).isfinite())
+        assert bool((1.0 / w**2).isinf()) == (turned < 1e-20)
+        output, gradient, _ = draw(scene, 20_000, IMAGES)
+        found[turned] = output, gradient
+    (output, gradient), (near_output, near) = found.values()
+    close(output.rgb, near_output.rgb, "rgb")
+    for name, value in gradient.items():
+        assert bool(value.isfinite().all()), name
+        if name in ("opacity", "colour"):  # of all: these do not come through the plane
+            close(value, near[name], name)
+        else:
+            close(value[:, 1:], near[name][:, 1:], name)
+            assert float(value[:, 0].abs().max()) < 1e3, name  # not what is left of an overflow
+    assert float(gradient["opacity"][0]) != 0.0
 
 
 def test_tiles_that_spill() -> None:
