@@ -165,9 +165,9 @@ ERRORS = {
     "unknown regularizer": (
         ("--regularizer", "nromal=0.1"),
         'Unknown regularizer "nromal". Did you mean "normal"?\n'
-        "Known: albedo_smoothness, blend_weight, depth_smoothness, distortion, dssim, dynamic_offset, "
-        "eye_opacity, l1, laplacian, mask, mesh_normal, normal, normal_length, normal_prior, offset, "
-        "residual, scale, unseen.\n"
+        "Known: albedo_smoothness, blend_weight, coarse_normal, depth_smoothness, distortion, dssim, "
+        "dynamic_offset, eye_opacity, l1, laplacian, mask, mesh_normal, normal, normal_length, normal_prior, "
+        "offset, residual, scale, unseen.\n"
         "See `surfhead list regularizer`.\n",
     ),
     "unknown option": (
