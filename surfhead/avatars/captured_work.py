@@ -108,6 +108,7 @@ class CapturedWork(Generic[Inputs, Result]):
     def _capture(self, inputs: Inputs, device: torch.device) -> bool:
         from surfhead.kernels import cuda
 
+        before = _current_stream(device)
         try:
             self._overflows = cuda.overflows()
             self._renew_pool()
@@ -117,6 +118,8 @@ class CapturedWork(Generic[Inputs, Result]):
             with torch.cuda.graph(graph, pool, _stream(device), capture_error_mode="thread_local"):
                 result = self._work(own)
         except Exception as failure:  # whatever a component did that a graph cannot hold
+            if before is not None:  # where a capture's end fails, PyTorch stays on the stream that it was on
+                torch.cuda.set_stream(before)
             self.failure = failure
             self._failures += 1
             self._pool = self._keeper = None  # the broken capture may still hold it
@@ -143,6 +146,11 @@ class CapturedWork(Generic[Inputs, Result]):
                 torch.zeros(1, device=device)
             self._pool, self._keeper = pool, keeper
         return self._pool
+
+
+def _current_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """What this thread's work on a device is queued in; None without CUDA."""
+    return torch.cuda.current_stream(device) if device.type == "cuda" else None
 
 
 @cache

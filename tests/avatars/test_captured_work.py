@@ -47,6 +47,37 @@ def test_a_capture_that_fails_loses_no_step(tries: list[int]) -> None:
     assert str(step.failure) == "no graph today"
 
 
+def test_a_capture_whose_end_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch ends the capture before it goes back to the caller's stream, and by an error not at all."""
+    current = ["the caller's"]
+
+    class Capture:
+        def __init__(self, graph: object, pool: object, stream: str, capture_error_mode: str) -> None:
+            self.stream = stream
+
+        def __enter__(self) -> None:
+            current[0] = self.stream
+
+        def __exit__(self, *_: object) -> None:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    for name, value in (
+        ("graph", Capture),
+        ("CUDAGraph", object),
+        ("graph_pool_handle", object),
+        ("set_stream", lambda stream: current.__setitem__(0, stream)),
+    ):
+        monkeypatch.setattr(captured_work.torch.cuda, name, value)
+    monkeypatch.setattr(captured_work, "_stream", lambda _: "the capture's")
+    monkeypatch.setattr(captured_work, "_current_stream", lambda _: current[0])
+    streams: list[str] = []
+    step = CapturedWork(lambda _: streams.append(current[0]))
+    for _ in range(TRIES + 2):
+        step("key", batch(0))
+    assert "previous error" in str(step.failure)
+    assert streams == ["the caller's"] * (TRIES + 2)
+
+
 def test_an_error_of_the_work_itself_is_not_swallowed(tries: list[int]) -> None:
     def work(_: Batch) -> None:
         raise ValueError("broken")
