@@ -18,13 +18,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, normalize
 
 from surfhead.core.api import Regularizer, Step, option
 
 STEEPEST = 3.0  # of a surface within a block: its range of depths, in units of the block's width
 SMALLEST = 1e-3  # length of a block's mean normal that has a direction
-WHOLE = 254.0  # of 255, mean of a mask over a block that is wholly inside
+WHOLE = 250  # of 255, mask of a pixel that is wholly inside
 
 
 class CoarseNormal(Regularizer):
@@ -49,33 +48,44 @@ class CoarseNormal(Regularizer):
         output, size = step.output, self.options.block
         if min(output.depth.shape[1:]) < size:
             return output.depth.sum() * 0.0
+        depth, intrinsics = _blocks(output.depth, size), step.batch.cameras.intrinsics
         with torch.no_grad():
-            inside = _inside(output.depth, step.batch.mask, step.batch.cameras.intrinsics, size)
-        surface = _plane_normals(output.depth, step.batch.cameras.intrinsics, size)
-        mean = avg_pool2d(output.normal.permute(0, 3, 1, 2), size)
-        agreement = (normalize(mean, dim=1, eps=SMALLEST) * surface).sum(dim=1)
+            inside = _inside(depth, step.batch.mask, intrinsics)
+        total = _blocks(output.normal, size).sum(dim=(2, 4))
+        agreement = (_unit(total, SMALLEST * size * size) * _plane_normals(depth, intrinsics)).sum(dim=-1)
         return ((1.0 - agreement) * inside).mean()
 
 
-def _inside(depth: Tensor, mask: Tensor | None, intrinsics: Tensor, size: int) -> Tensor:
-    """(B, H // size, W // size) bool, which blocks count."""
-    greatest, least = max_pool2d(depth, size), -max_pool2d(-depth, size)
-    width = size * avg_pool2d(depth, size) / intrinsics[:, 0, 0, None, None]  # metres
+def _blocks(picture: Tensor, size: int) -> Tensor:
+    """(B, H // size, size, W // size, size, ...) of (B, H, W, ...): by blocks, and within them."""
+    height, width = picture.shape[1] // size, picture.shape[2] // size
+    whole = picture[:, : height * size, : width * size]
+    return whole.reshape(len(picture), height, size, width, size, *picture.shape[3:])
+
+
+def _unit(vectors: Tensor, least: float) -> Tensor:
+    """Vectors (..., 3) over their lengths, or over ``least`` where they are shorter."""
+    return vectors * vectors.square().sum(dim=-1, keepdim=True).clamp_min(least * least).rsqrt()
+
+
+def _inside(depth: Tensor, mask: Tensor | None, intrinsics: Tensor) -> Tensor:
+    """(B, H', W') bool, which blocks of depths (B, H', s, W', s) count."""
+    size = depth.shape[2]
+    greatest, least = depth.amax(dim=(2, 4)), depth.amin(dim=(2, 4))
+    width = size * 0.5 * (greatest + least) / intrinsics[:, 0, 0, None, None]  # metres
     inside = (least > 0) & (greatest - least < STEEPEST * width)
-    if mask is not None:
-        inside &= avg_pool2d(mask.to(depth.dtype), size) > WHOLE
-    return inside
+    return inside if mask is None else inside & (_blocks(mask, size).amin(dim=(2, 4)) >= WHOLE)
 
 
-def _plane_normals(depth: Tensor, intrinsics: Tensor, size: int) -> Tensor:
-    """(B, 3, H // size, W // size) unit normals, towards the camera, of the planes that fit blocks best."""
-    height, width = depth.shape[1] // size, depth.shape[2] // size
+def _plane_normals(depth: Tensor, intrinsics: Tensor) -> Tensor:
+    """(B, H', W', 3) unit normals, towards the camera, of planes that fit depths (B, H', s, W', s) best."""
+    height, size, width = depth.shape[1:4]
     away = torch.arange(size, dtype=depth.dtype, device=depth.device) - 0.5 * (size - 1)
-    spread = (size * size - 1) / 12.0  # mean of u²
-    depth = depth[:, : height * size, : width * size]
-    middle = avg_pool2d(depth, size)
-    across = avg_pool2d(depth * away.repeat(width), size) / spread
-    down = avg_pool2d(depth * away.repeat(height)[:, None], size) / spread
+    spread = size * size * (size * size - 1) / 12.0  # sum of u² over a block
+    rows, columns = depth.sum(dim=4), depth.sum(dim=2)  # (B, H', s, W'), (B, H', W', s)
+    middle = columns.sum(dim=3) / (size * size)
+    across = (columns * away).sum(dim=3) / spread
+    down = (rows * away[:, None]).sum(dim=2) / spread
     column = (torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5) * size
     row = (torch.arange(height, dtype=depth.dtype, device=depth.device) + 0.5) * size
     focal_x, focal_y = intrinsics[:, 0, 0, None, None], intrinsics[:, 1, 1, None, None]
@@ -83,4 +93,4 @@ def _plane_normals(depth: Tensor, intrinsics: Tensor, size: int) -> Tensor:
     y = (row[:, None] - intrinsics[:, 1, 2, None, None]) / focal_y  # (B, H', 1)
     # the cross product of both tangents, downwards times across, over z0
     normal = (across * focal_x, down * focal_y, -(middle + x * across * focal_x + y * down * focal_y))
-    return normalize(torch.stack(normal, dim=1), dim=1, eps=1e-12)
+    return _unit(torch.stack(normal, dim=-1), 1e-12)
