@@ -9,7 +9,7 @@ block's normals as a whole, and leaves the relief within it to what the pixels s
 The plane z = z0 + p u + q v over the pixels' places u, v, from the block's centre, has p = mean(z u) over
 mean(u²) (least squares; u, v and 1 are orthogonal on a block). With the ray (x, y, 1) through the centre and
 focal lengths f, g its tangents are (z0/f + x p, y p, p) and (x q, z0/g + y q, q). Blocks that are not wholly
-drawn and inside the mask, or in which the depth jumps, do not count.
+drawn do not count, and hardly those that are not wholly inside the mask, or in which the depth jumps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from surfhead.core.api import Regularizer, Step, option
 
 STEEPEST = 3.0  # of a surface within a block: its range of depths, in units of the block's width
 SMALLEST = 1e-3  # length of a block's mean normal that has a direction
-WHOLE = 250  # of 255, mask of a pixel that is wholly inside
+CUT = 32  # power of the share of a block that is inside the mask, by which it counts
 
 
 class CoarseNormal(Regularizer):
@@ -50,10 +50,10 @@ class CoarseNormal(Regularizer):
             return output.depth.sum() * 0.0
         depth, intrinsics = _blocks(output.depth, size), step.batch.cameras.intrinsics
         with torch.no_grad():
-            inside = _inside(depth, step.batch.mask, intrinsics)
+            weight = _weight(depth, step.batch.mask, intrinsics)
         total = _blocks(output.normal, size).sum(dim=(2, 4))
         agreement = (_unit(total, SMALLEST * size * size) * _plane_normals(depth, intrinsics)).sum(dim=-1)
-        return ((1.0 - agreement) * inside).mean()
+        return ((1.0 - agreement) * weight).mean()
 
 
 def _blocks(picture: Tensor, size: int) -> Tensor:
@@ -68,13 +68,16 @@ def _unit(vectors: Tensor, least: float) -> Tensor:
     return vectors * vectors.square().sum(dim=-1, keepdim=True).clamp_min(least * least).rsqrt()
 
 
-def _inside(depth: Tensor, mask: Tensor | None, intrinsics: Tensor) -> Tensor:
-    """(B, H', W') bool, which blocks of depths (B, H', s, W', s) count."""
+def _weight(depth: Tensor, mask: Tensor | None, intrinsics: Tensor) -> Tensor:
+    """(B, H', W') in [0, 1], how much blocks of depths (B, H', s, W', s) count."""
     size = depth.shape[2]
     greatest, least = depth.amax(dim=(2, 4)), depth.amin(dim=(2, 4))
     width = size * 0.5 * (greatest + least) / intrinsics[:, 0, 0, None, None]  # metres
-    inside = (least > 0) & (greatest - least < STEEPEST * width)
-    return inside if mask is None else inside & (_blocks(mask, size).amin(dim=(2, 4)) >= WHOLE)
+    steepness = (greatest - least) / (STEEPEST * width).clamp_min(1e-12)
+    weight = (least > 0) / (1.0 + steepness**8)
+    if mask is None:
+        return weight
+    return weight * (_blocks(mask, size).to(depth.dtype).mean(dim=(2, 4)) / 255.0) ** CUT
 
 
 def _plane_normals(depth: Tensor, intrinsics: Tensor) -> Tensor:

@@ -91,19 +91,19 @@ def test_a_slanted_plane_has_its_normal() -> None:
     assert value(plane(depth=depth)).item() == pytest.approx(1.0 + normal[2].item(), abs=2e-3)
 
 
-def test_blocks_at_the_mask_and_at_jumps_do_not_count() -> None:
+def test_blocks_at_the_mask_and_at_jumps_hardly_count() -> None:
     bent = turned(torch.full((SIDE, SIDE), 0.3))
     mask = torch.full((SIDE, SIDE), 255, dtype=torch.uint8)
     mask[:, 21:] = 0  # cuts the sixth column of blocks
     whole = value(plane(bent)).item()
     assert value(plane(bent, mask=mask)).item() == pytest.approx(whole * 5 / BLOCKS, rel=1e-4)
     depth = torch.full((SIDE, SIDE), 0.5)
-    depth[:, 22:] = 0.7  # within the sixth column of blocks
+    depth[:, 22:] = 2.0  # within the sixth column of blocks
     step = plane(bent, depth)
     value(step).backward()
     gradient = step.output.normal.grad
     assert gradient is not None
-    assert (gradient[:, :, 20:24] == 0).all()
+    assert float(gradient[:, :, 20:24].abs().max()) < 1e-3 * float(gradient.abs().max())
     assert (gradient[:, :, :20] != 0).any(dim=-1).all()
     assert (gradient[:, :, 24:] != 0).any(dim=-1).all()
     depth[:] = 0.0
