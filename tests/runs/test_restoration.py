@@ -82,8 +82,8 @@ def test_an_old_checkpoint_goes_on_as_it_did(old_run: Path, monkeypatch: pytest.
     for name, value in parameters.items():
         apart = (value.detach() - expected[f"after/{name}"]).abs()
         if name == "blend":
-            # where neighbours turn alike its gradient is rounding alone, a processor's own, by whose sign Adam
-            # goes a whole step: a seventh of the values on one, none on another
+            # where neighbours turn alike its gradient is rounding alone, a processor's own, by whose sign
+            # Adam goes a whole step: a seventh of the values on one, none on another
             assert float((apart > 1e-4).float().mean()) < 0.25
             assert float(apart.max()) < 2.0 * moved[name]
         else:
