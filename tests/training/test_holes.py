@@ -18,9 +18,7 @@ from surfhead.training.composition import INNER
 from surfhead.training.holes import close_holes, holes
 from tests.runs.tiny_run import tiny_avatar
 
-THIN = (
-    -1.0
-)  # opacity, before the logistic function, of surfels that together let a third of the light through
+THIN = 0.8  # of the light passes a triangle's own surfels; those of triangles round it reach over it, too
 
 
 @pytest.fixture
