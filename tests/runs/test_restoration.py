@@ -72,22 +72,22 @@ def test_an_old_checkpoint_goes_on_as_it_did(old_run: Path, monkeypatch: pytest.
     monkeypatch.setenv("SURFHEAD_PLAIN", "cpu")  # fused forms round differently, and Adam asks for signs
     config = read_config(old_run)
     trainer = make_trainer(config, open_scene(config), old_run, torch.device("cpu"), resume=True)
-    parameters = trainer.avatar.surfels.parameters
-    start = {name: value.detach().clone() for name, value in parameters.items()}
+    now, gradients = trainer.avatar.surfels.parameters, {}
+    start = now["sh_dc"].detach().clone()
+    for name, value in now.items():
+        value.register_hook(lambda gradient, name=name: gradients.update({name: gradient.abs()}))
     trainer.step()
     trainer.feed.close()
     expected = safetensors.torch.load_file(EXPECTED)
-    moved = {name: float((expected[f"after/{name}"] - value).abs().max()) for name, value in start.items()}
-    assert moved["sh_dc"] > 1e-3
-    for name, value in parameters.items():
-        apart = (value.detach() - expected[f"after/{name}"]).abs()
-        if name == "blend":
-            # where neighbours turn alike its gradient is rounding alone, a processor's own, by whose sign
-            # Adam goes a whole step: a seventh of the values on one, none on another
-            assert float((apart > 1e-4).float().mean()) < 0.25
-            assert float(apart.max()) < 2.0 * moved[name]
-        else:
-            assert float(apart.max()) < 1e-4, name
+    moved = float((expected["after/sh_dc"] - start).abs().max())
+    assert moved > 1e-3
+    # where neighbours turn alike, a blend's gradient is rounding alone, a processor's own, by whose sign Adam
+    # goes a whole step
+    sure = gradients["blend"] > 1e-6 * gradients["blend"].max()
+    assert int(sure.sum()) > 60
+    for name, value in now.items():
+        kept = sure if name == "blend" else torch.ones_like(value, dtype=torch.bool)
+        assert torch.allclose(value[kept], expected[f"after/{name}"][kept], atol=1e-4), name
 
 
 def test_an_old_checkpoint_is_trained_to_its_end(old_run: Path) -> None:

@@ -27,7 +27,7 @@ from tests.training import dying, signalled
 from tests.training.test_resume import SETTINGS, count, finish, start
 
 WORDS = (
-    *(*SETTINGS, "--iterations", "40", "--set", "densifier.threshold=1e-4"),
+    *(*SETTINGS, "--iterations", "40", "--set", "densifier.threshold=1e-4", "--set", "seed=1"),
     *("--set", "densifier.max_surfels=100000"),
     # means over the surfels that a batch shows are taken by each process over its own part
     *("--regularizer", "scale=0", "--regularizer", "offset=0", "--regularizer", "normal_length=0"),
@@ -102,8 +102,7 @@ def test_two_processes_train_what_one_does_killed_or_not(tmp_path: Path) -> None
         if value.is_floating_point():
             # Adam turns the rounding of gradients near zero into whole steps of a few values
             error = (value - second[name]).abs().double().mean() / value.abs().max().clamp_min(1e-6)
-            # the pose's are few, and a processor's own: 2.1e-3 on one, below 2e-3 on another
-            assert float(error) < (4e-3 if "rig." in name else 2e-3), f"{name}: {float(error):.1e}"
+            assert float(error) < 2e-3, f"{name}: {float(error):.1e}"
     # rounding decides about a few surfels, after which rows are others
     begun = len(first["triangle"])
     counts = [len(checkpoint.read(f / "checkpoints" / "00000040")[0]["triangle"]) for f in (alone, together)]
