@@ -53,12 +53,21 @@ class Adam(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Moments:
-    """One parameter of an Adam step: its value, both moments and the steps taken with this one."""
+    """One parameter of an Adam step: its value, both moments, the steps taken with this one.
+
+    It stays as it is where it does not take part, or has no gradient.
+    """
 
     value: Tensor
     mean: Tensor
     square: Tensor
     step: Tensor
+    taking_part: bool = True
+
+    @property
+    def gradient(self) -> Tensor | None:
+        """The value's gradient, where the step is to use it."""
+        return self.value.grad if self.taking_part else None
 
 
 def screen_gradients(
@@ -113,7 +122,7 @@ def adam_step(
     adam.log_beta1, adam.log_beta2 = math.log(betas[0]), math.log(betas[1])
     blocks, kept = 0, []
     for i, one in enumerate(moments):
-        gradient = one.value.grad
+        gradient = one.gradient
         count = 0 if gradient is None else one.value.numel()
         adam.first[i], adam.size[i] = blocks, count
         blocks += -(-count // (THREADS * EACH))
@@ -144,11 +153,11 @@ def _check_moments(moments: Sequence[Moments], rate: Tensor, broken: Tensor) -> 
     measure("adam_step", _RULES, lists, parameters=len(moments))
     require_contiguous("adam_step", lists)
     for number, one in enumerate(moments):
-        if one.value.grad is None:
+        if one.gradient is None:
             continue
         held = {"value": one.value, "mean": one.mean, "square": one.square}
         require_contiguous("adam_step", held)
-        for name, tensor in {**held, "gradient": one.value.grad, "step": one.step}.items():
+        for name, tensor in {**held, "gradient": one.gradient, "step": one.step}.items():
             wanted = torch.Size() if name == "step" else one.value.shape
             if (tensor.shape, tensor.dtype, tensor.device) != (wanted, torch.float32, rate.device):
                 raise ShapeError(

@@ -36,20 +36,23 @@ class GradientExchange:
         self._came: set[int] | None = None  # places of the gradients of the last step; None: not known yet
 
     @contextmanager
-    def during(self, values: Sequence[Tensor]) -> Iterator[None]:
+    def during(self, values: Sequence[Tensor], then: Callable[[list[Tensor]], None]) -> Iterator[None]:
         """Around a backward pass that leaves gradients in ``values``; they are means when it ends.
 
         Args:
             values: leaves of one type, about in the order in which the pass ends with them.
+            then: called after the pass with the leaves whose gradients are means by now, until all that have
+                one were among them: what it does with them goes on beside the exchange of those that follow.
         """
         if self.ranks.count == 1:
             yield
+            then([value for value in values if value.grad is not None])
             return
         buckets = _Buckets(self.ranks, values, self._cut(values), self._small)
         hooks = buckets.watch()
         try:
             yield
-            buckets.finish()
+            buckets.finish(then)
         except BaseException:
             buckets.leave()
             raise
@@ -105,34 +108,42 @@ class _Buckets:
         bucket = self.early[len(self._ends)]
         self._ends.append(self._ranks.begin_average(self._gradients(bucket)))
 
+    def _with_gradients(self, places: Sequence[int]) -> list[Tensor]:
+        """Leaves at these places that have one."""
+        return [self._values[place] for place in places if self._values[place].grad is not None]
+
     def _gradients(self, places: Sequence[int]) -> list[Tensor]:
         """Those that there are, to be changed in place."""
         found = []
-        for place in places:
-            value = self._values[place]
-            if value.grad is None:
-                continue
+        for value in self._with_gradients(places):
+            assert value.grad is not None
             if not value.grad.is_contiguous() or _shared(value.grad):
                 value.grad = value.grad.clone(memory_format=torch.contiguous_format)
             found.append(value.grad)
         return found
 
-    def finish(self) -> None:
-        """Begin what has not begun, and have the work that follows wait for all."""
+    def finish(self, then: Callable[[list[Tensor]], None]) -> None:
+        """Begin what has not begun; have the work that follows wait for all, and tell of their leaves."""
         while len(self._ends) < len(self.early):
             self._begin()
         begun = {place for bucket in self.early for place in bucket}
-        rest = self._gradients([place for place in range(len(self._values)) if place not in begun])
+        late = [place for place in range(len(self._values)) if place not in begun]
+        rest = self._gradients(late)
         small = [gradient for gradient in rest if gradient.nbytes < self._small]
         large = [gradient for gradient in rest if gradient.nbytes >= self._small]
         joint = torch.cat([gradient.view(-1) for gradient in small]) if small else None
         if rest:
             self._ends.append(self._ranks.begin_average(large if joint is None else [*large, joint]))
-        for end in self._ends:
+        for bucket, end in zip(self.early, self._ends, strict=False):
             end()
+            then(self._with_gradients(bucket))
+        if rest:
+            self._ends[-1]()
         if joint is not None:
             parts = torch.split(joint, [gradient.numel() for gradient in small])
             torch._foreach_copy_(small, [p.view_as(g) for p, g in zip(parts, small, strict=True)])
+        if rest:
+            then(self._with_gradients(late))
 
     def leave(self) -> None:
         """Have the work that follows wait for what was begun, where that takes no waiting of the host.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -120,12 +120,14 @@ class Optimiser:
         rows = [row for row in reversed(rows) if row[0] != "rig"] + [row for row in rows if row[0] == "rig"]
         return [value for _, values in rows for value in values]
 
-    def freeze(self) -> None:
-        """Zero the gradients of frozen surfels."""
-        surfels = self.avatar.surfels
+    def freeze(self, values: Iterable[Tensor]) -> None:
+        """Zero the gradients of frozen surfels, of those parameters that are among ``values``."""
+        surfels, wanted = self.avatar.surfels, {id(value) for value in values}
         for name, value in surfels.parameters.items():
-            index = None if value.grad is None else surfels.frozen(name, self.detached)
-            if value.grad is not None and index is not None:
+            if value.grad is None or id(value) not in wanted:
+                continue
+            index = surfels.frozen(name, self.detached)
+            if index is not None:
                 value.grad.index_fill_(0, index, 0.0)
 
     def watch(self, now: bool = False) -> None:
@@ -160,6 +162,12 @@ class Optimiser:
                 "Training stopped; the last checkpoint is from before that.",
                 "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
             )
+
+    def freeze_and_step(self, values: Iterable[Tensor]) -> None:
+        """One Adam step of these parameters, frozen surfels' apart."""
+        values = list(values)
+        self.freeze(values)
+        self.adam.step(values)
 
     def step(self) -> None:
         """One Adam step; gradients are dropped afterwards."""

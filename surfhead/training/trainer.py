@@ -145,7 +145,7 @@ class Trainer:
             rendering, self.losses = self._captured((*self._decided(count), batch.image.shape), batch)
             self._check(batch, rendering)
         else:
-            rendering = self._differentiate(batch)
+            rendering = self._differentiate(batch, self.optimiser.freeze)
             self.optimiser.watch(self._debugging)
             self._check(batch, rendering)
             self.optimiser.step()
@@ -164,8 +164,11 @@ class Trainer:
             self._whole = True  # nothing has been learnt of it
             raise
 
-    def _differentiate(self, batch: Batch) -> Rendering:
-        """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums."""
+    def _differentiate(self, batch: Batch, then: Callable[[list[Tensor]], None]) -> Rendering:
+        """Draw a batch; leaves the loss's gradients in the parameters and its statistics in the sums.
+
+        ``then`` is called with the parameters whose gradients are complete, until all were among them.
+        """
         rendering = self.avatar.draw(
             batch.cameras,
             self.avatar.poses(batch.timesteps),
@@ -178,17 +181,16 @@ class Trainer:
         found = self.loss(batch, rendering)
         self.losses = found.values
         self.terms = [term for term in self.terms if term.name not in found.left_out]
-        with self._exchange.during(self.optimiser.in_backward_order()):
+        with self._exchange.during(self.optimiser.in_backward_order(), then):
             found.total.backward()  # type: ignore[no-untyped-call]
             self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
-        self.optimiser.freeze()
         return rendering
 
     def _learn(self, batch: Batch) -> tuple[Rendering, dict[str, Tensor]]:
         """A step without a look from the host: what a CUDA graph can hold."""
         self.optimiser.drop_gradients()  # a capture that failed half way left some that nothing had computed
-        rendering = self._differentiate(batch)
-        self.optimiser.step()
+        rendering = self._differentiate(batch, self.optimiser.freeze_and_step)
+        self.optimiser.drop_gradients()
         return rendering, self.losses
 
     def _capturable(self) -> bool:

@@ -322,6 +322,23 @@ def test_adam() -> None:
     assert not bool(broken.any())
 
 
+def test_adam_leaves_alone_what_takes_no_part() -> None:
+    """Its gradient may not be a mean yet; nor is it looked at."""
+    single = [torch.ones(3, requires_grad=True), torch.ones(5, requires_grad=True)]
+    single[0].grad = torch.tensor([1.0, float("nan"), 1.0])
+    single[1].grad = torch.ones(5)
+    none = torch.empty(0)
+    moments = [
+        cuda_optimiser.Moments(single[0], none, none, none, taking_part=False),
+        cuda_optimiser.Moments(single[1], torch.zeros(5), torch.zeros(5), torch.ones(())),
+    ]
+    broken = torch.zeros(2, dtype=torch.int32)
+    cuda_optimiser.adam_step(moments, torch.tensor([0.1, 0.2]), broken, (0.9, 0.999), 1e-15)
+    assert broken.tolist() == [0, 0]
+    assert torch.equal(single[0].detach(), torch.ones(3))
+    assert torch.allclose(single[1], torch.full((5,), 0.8))
+
+
 def test_adam_leaves_what_is_not_finite_alone() -> None:
     """An infinite gradient is reported for its parameter, and changes nothing."""
     single = [torch.ones(5, requires_grad=True), torch.ones(3, requires_grad=True)]

@@ -84,7 +84,14 @@ def average_of_a_pass(ranks: Watched, exchange: GradientExchange, leaves: list[T
         leaf.grad = None
     own = torch.autograd.grad(loss(), leaves, allow_unused=True)
     del ranks.begun[:]
-    with exchange.during(leaves):
+    parts: list[list[Tensor]] = []
+    then: list[Tensor] = []  # gradients as they are when their leaves are told of
+
+    def told(part: list[Tensor]) -> None:
+        parts.append(part)
+        then.extend(leaf.grad.clone() for leaf in part if leaf.grad is not None)
+
+    with exchange.during(leaves, told):
         ranks.passing[0] = True
         loss().backward()
         ranks.passing[0] = False
@@ -96,6 +103,12 @@ def average_of_a_pass(ranks: Watched, exchange: GradientExchange, leaves: list[T
             # the order of a sum over processes follows its place in what is exchanged
             torch.testing.assert_close(leaf.grad, wanted, rtol=1e-6, atol=1e-6)
             assert bool(wanted.any())
+    numbers = [sum(leaf.numel() for leaf in part) for part in parts]
+    assert numbers == [sum(sizes) for sizes, _ in ranks.begun], "a part an exchange"
+    assert {id(leaf) for part in parts for leaf in part} == {id(x) for x in leaves if x.grad is not None}
+    for leaf, gradient in zip((leaf for part in parts for leaf in part), then, strict=True):
+        assert leaf.grad is not None
+        assert torch.equal(gradient, leaf.grad), "told of before its mean was there"
     ranks.agree({str(i): leaf.grad for i, leaf in enumerate(leaves) if leaf.grad is not None}, "after a pass")
     assert not any(leaf._post_accumulate_grad_hooks for leaf in leaves), "hooks are left"
 
@@ -134,7 +147,7 @@ def check_gradients(alone: Ranks) -> None:
         raise RuntimeError("in the middle of a pass")
 
     hook = leaves[-1].register_hook(broken)
-    with pytest.raises(RuntimeError, match="in the middle"), exchange.during(leaves):
+    with pytest.raises(RuntimeError, match="in the middle"), exchange.during(leaves, lambda _: None):
         loss(turned=True, all_of_them=True).backward()
     hook.remove()
     assert not any(leaf._post_accumulate_grad_hooks for leaf in leaves), "hooks are left"

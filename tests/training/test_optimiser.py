@@ -84,7 +84,7 @@ def test_frozen_regions_get_no_gradient() -> None:
     surfels = optimiser.avatar.surfels
     for value in surfels.parameters.values():
         value.grad = torch.ones_like(value)
-    optimiser.freeze()
+    optimiser.freeze(surfels.parameters.values())
     eyes = surfels.regions["eyeballs"]
     others = torch.ones(len(surfels), dtype=torch.bool)
     others[eyes] = False
@@ -105,10 +105,34 @@ def test_teeth_are_frozen_on_request() -> None:
     assert surfels.topology is not None
     surfels.topology.regions["teeth"][2] = True  # of the triangles
     surfels.parameters["offset"].grad = torch.ones_like(surfels.parameters["offset"])
-    optimiser.freeze()
+    optimiser.freeze([surfels.parameters["offset"]])
     grad = surfels.parameters["offset"].grad
     assert grad is not None
     assert torch.equal(grad[:, 0] == 0.0, surfels.triangle == 2)
+
+
+def test_steps_in_parts_are_one_step() -> None:
+    """As gradients of other processes come, some parameters at a time: the same bits, frozen surfels too."""
+    whole, parts = make()[0], make()[0]
+    for optimiser in (whole, parts):
+        optimiser.set_rates(0)
+        generator = torch.Generator().manual_seed(3)
+        for _, value in optimiser.named():
+            value.grad = torch.randn(value.shape, generator=generator)
+    whole.freeze_and_step([value for _, value in whole.named()])
+    values = [value for _, value in parts.named()]
+    start = [value.detach().clone() for value in values]
+    parts.freeze_and_step(values[1:])
+    assert torch.equal(values[0], start[0])
+    assert values[0] not in parts.adam.state
+    parts.freeze_and_step(values[:1])
+    assert not torch.equal(values[0], start[0])
+    for (name, one), other in zip(whole.named(), values, strict=True):
+        assert torch.equal(one, other), name
+        assert float(parts.adam.state[other]["step"]) == 1.0, name
+    eyes = parts.avatar.surfels.regions["eyeballs"]
+    offset = [name for name, _ in parts.named()].index("offset")
+    assert torch.equal(values[offset][eyes], start[offset][eyes])
 
 
 def test_a_plan_moves_parameters_and_state() -> None:

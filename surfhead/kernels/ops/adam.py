@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -53,16 +54,23 @@ class Adam:
         """(K,) bool: the parameters whose gradients were finite at all steps; None where nobody took note."""
         return self._broken == 0 if self.by_kernel else None
 
-    def step(self) -> None:
-        """One step for all parameters that have a gradient."""
-        for value in self.values():
-            if value.grad is not None and value not in self.state:
+    def step(self, values: Iterable[Tensor] | None = None) -> None:
+        """One step for the parameters that have a gradient; of ``values`` alone, if they are given."""
+        wanted = None if values is None else {id(value) for value in values}
+        active = [
+            [v for v in row["params"] if v.grad is not None and (wanted is None or id(v) in wanted)]
+            for row in self.param_groups
+        ]
+        for value in (value for row in active for value in row):
+            if value not in self.state:
                 start = {key: torch.zeros_like(value, requires_grad=False) for key in MOMENTS}
                 self.state[value] = {"step": torch.zeros((), device=value.device), **start}
+        if not any(active):
+            return
         if self.by_kernel:
-            self._launch()
-        elif not self._natively():
-            self._plain()
+            self._launch({id(value) for row in active for value in row})
+        elif not self._natively(active):
+            self._plain(active)
 
     def drop_gradients(self) -> None:
         """Forget all gradients."""
@@ -70,13 +78,11 @@ class Adam:
             value.grad = None
 
     @torch.no_grad()
-    def _natively(self) -> bool:
-        """The step by the native library of a CPU; False where it cannot take it."""
-        rows = [
-            (value, row) for row in self.param_groups for value in row["params"] if value.grad is not None
-        ]
+    def _natively(self, active: list[list[Tensor]]) -> bool:
+        """The step of these, by row, by the native library of a CPU; False where it cannot take it."""
+        rows = [(value, row) for row, own in zip(self.param_groups, active, strict=True) for value in own]
         values = [value for value, _ in rows]
-        if not values or values[0].is_cuda:
+        if values[0].is_cuda:
             return False
         from surfhead.kernels import cpu_parameters
 
@@ -99,16 +105,15 @@ class Adam:
         return True
 
     @torch.no_grad()
-    def _plain(self) -> None:
-        """PyTorch's own step, a row at a time."""
-        for row in self.param_groups:
-            values = [value for value in row["params"] if value.grad is not None]
+    def _plain(self, active: list[list[Tensor]]) -> None:
+        """PyTorch's own step of these, a row at a time."""
+        for row, values in zip(self.param_groups, active, strict=True):
             if not values:
                 continue
             state = [self.state[value] for value in values]
             adam(
                 values,
-                [value.grad for value in values],
+                [value.grad for value in values if value.grad is not None],
                 [each[MOMENTS[0]] for each in state],
                 [each[MOMENTS[1]] for each in state],
                 [],
@@ -123,22 +128,18 @@ class Adam:
                 maximize=False,
             )
 
-    def _launch(self) -> None:
-        """The kernel's step over everything."""
+    def _launch(self, active: set[int]) -> None:
+        """The kernel's step over those of these identities."""
         from surfhead.kernels import cuda
 
         values = self.values()
-        active = [value for value in values if value in self.state and value.grad is not None]
-        if not active:
-            return
-        torch._foreach_add_([self.state[value]["step"] for value in active], 1.0)
+        torch._foreach_add_([self.state[value]["step"] for value in values if id(value) in active], 1.0)
         nothing = torch.empty(0, device=self._rates.device)
-        moments = [
-            cuda.Moments(value, *(self.state[value][key] for key in (*MOMENTS, "step")))
-            if value in self.state
-            else cuda.Moments(value, nothing, nothing, nothing)
-            for value in values
-        ]
+        moments = []
+        for value in values:
+            own = self.state.get(value, {}) if id(value) in active else {}
+            mean, square, step = (own.get(key, nothing) for key in (*MOMENTS, "step"))
+            moments.append(cuda.Moments(value, mean, square, step, taking_part=bool(own)))
         row = self.param_groups[0]
         cuda.adam_step(moments, self._rates, self._broken, row["betas"], row["eps"])
 
