@@ -120,7 +120,7 @@ class CapturedWork(Generic[Inputs, Result]):
         except Exception as failure:  # whatever a component did that a graph cannot hold
             if before is not None:  # where a capture's end fails, PyTorch stays on the stream that it was on
                 torch.cuda.set_stream(before)
-            self.failure = failure
+            self.failure = _without_frames(failure)
             self._failures += 1
             self._pool = self._keeper = None  # the broken capture may still hold it
             if self._failures == TRIES:
@@ -146,6 +146,19 @@ class CapturedWork(Generic[Inputs, Result]):
                 torch.zeros(1, device=device)
             self._pool, self._keeper = pool, keeper
         return self._pool
+
+
+def _without_frames(failure: BaseException) -> BaseException:
+    """An error, and those it came from, without tracebacks.
+
+    Their frames would keep the broken pass: its memory, and nodes of autograd that belong to the capture's
+    stream, which the next pass would use.
+    """
+    one: BaseException | None = failure
+    while one is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return failure
 
 
 def _current_stream(device: torch.device) -> torch.cuda.Stream | None:

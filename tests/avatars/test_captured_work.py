@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -45,6 +48,43 @@ def test_a_capture_that_fails_loses_no_step(tries: list[int]) -> None:
     assert done == list(range(TRIES + 5))
     assert len(tries) == TRIES
     assert str(step.failure) == "no graph today"
+
+
+def test_a_capture_that_fails_keeps_nothing_of_its_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the next pass would use the broken one's nodes of autograd, which are another stream's."""
+    kept: list[weakref.ref[torch.Tensor]] = []
+    capturing = [False]
+
+    class Capture:
+        def __init__(self, *_: object, **__: object) -> None:
+            capturing[0] = True
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            capturing[0] = False
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    def work(inputs: Batch) -> int:
+        of_the_pass = inputs.background * 2.0
+        if not capturing[0]:
+            return sum(1 for each in kept if each() is not None)
+        kept.append(weakref.ref(of_the_pass))
+        raise ValueError("a copy to the host")
+
+    for name, value in (("graph", Capture), ("CUDAGraph", object), ("graph_pool_handle", object)):
+        monkeypatch.setattr(captured_work.torch.cuda, name, value)
+    step = CapturedWork(work)
+    monkeypatch.setattr(step, "_shared_pool", lambda _: object())
+    monkeypatch.setattr(captured_work, "_stream", lambda _: None)
+    gc.disable()
+    try:
+        assert [step("key", batch(0)) for _ in range(3)] == [0, 0, 0]
+    finally:
+        gc.enable()
+    assert len(kept) == 2
+    assert "previous error" in str(step.failure)
 
 
 def test_a_capture_whose_end_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
