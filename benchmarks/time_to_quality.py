@@ -3,10 +3,10 @@
     python -m benchmarks.time_to_quality OUT [--goal 34] [--preset quality] [--seeds 0] \\
         [--set max_initial_surfels=120000]
 
-Pictures are drawn and decoded, the avatar is made and the GPU's context exists before the clock runs; a
+Pictures are drawn and decoded, the avatar is made and the GPU's context exists before the clock runs. A
 process has not trained before, so that the first step loads PyTorch's kernels and captures graphs within the
-time, as a user's does. The clock stands while held-out views are measured. Prints and writes a Markdown table:
-images, seconds and the mean foreground PSNR at every look, by linear interpolation when the goal was reached.
+time, as a user's does. The clock stands while held-out views are measured. Prints and writes a Markdown table
+of images, seconds and the mean foreground PSNR at every look, and when the goal was reached (interpolated).
 """
 
 from __future__ import annotations
