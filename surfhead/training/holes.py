@@ -42,7 +42,8 @@ SIZE = 0.5  # of each, in units of the root of twice its triangle's area: larger
 BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
-UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at
+UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at,
+WITHIN = 0.01  # and, of those that cover what no camera saw, less than this times their mean: it covers nothing
 UNCLOSED = "Holes that cameras did not see stay"
 
 
@@ -52,7 +53,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
     Args:
         avatar: changed in place.
         scene, views: what it was trained on.
-        settled: (M,) int64 surfels that stay where they are.
+        settled: (M,) int64 surfels that cover what no camera saw, and stay where one sees that from any side.
 
     Returns:
         (K,) int64 the surfels that were moved.
@@ -65,7 +66,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
             return moved
         seen = observe(avatar, scene, views, limit=PICTURES, directions=False)
         idle = (seen.weight < IDLE * seen.half) & (shown < UNSEEN)
-        idle[settled] = False
+        idle[settled[shown[settled] >= WITHIN * shown[settled].mean()]] = False
         for region in INNER:  # a mouth that opens further shows what none has shown
             idle[surfels.regions.get(region, moved[:0])] = False
         for _ in range(ROUNDS):

@@ -100,6 +100,22 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
     assert float(torch.sigmoid(raw["opacity"].detach()[moved]).min()) > 0.899
 
 
+def test_what_covers_nothing_closes_holes_and_what_covers_stays(
+    holed: tuple[Avatar, Scene, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of surfels over what no camera saw, those that no side shows are all that a small avatar has to spare."""
+    avatar, scene, away = holed
+    monkeypatch.setattr(module, "SIDE", 160)
+    first, shown = holes(avatar, 160)
+    covering = torch.nonzero(shown > 5.0)[:, 0]
+    settled = torch.cat((torch.nonzero(away)[:, 0], covering))
+    # what is neither settled nor seen is inside the mouth, or seen by a training picture
+    moved = close_holes(avatar, scene, scene.views.of("train"), settled)
+    assert int(away[moved].sum()) > 20
+    assert not torch.isin(moved, covering).any()
+    assert int(holes(avatar, 160)[0].sum()) < 0.1 * int(first.sum())
+
+
 def test_without_rays_nothing_is_moved(
     holed: tuple[Avatar, Scene, torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
