@@ -43,7 +43,7 @@ BELOW = 0.0005  # metres under what the triangle's own surfels form
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
 UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at,
-WITHIN = 0.01  # and, of those that cover what no camera saw, less than this times their mean: it covers nothing
+WITHIN = 0.01  # and, of those that cover what no camera saw, less than this times their mean
 UNCLOSED = "Holes that cameras did not see stay"
 
 

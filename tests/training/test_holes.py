@@ -103,7 +103,7 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
 def test_what_covers_nothing_closes_holes_and_what_covers_stays(
     holed: tuple[Avatar, Scene, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of surfels over what no camera saw, those that no side shows are all that a small avatar has to spare."""
+    """Of surfels over what no camera saw, those that no side shows are all that a small avatar can spare."""
     avatar, scene, away = holed
     monkeypatch.setattr(module, "SIDE", 160)
     first, shown = holes(avatar, 160)
