@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors SAME --first 1000 --same-person
     OMP_NUM_THREADS=1 python detect_drawn.py face_landmarker.task SAME same.npz
-    python measure_scores.py ict.safetensors face_landmarker.task same.npz CLIPS
+    python measure_scores.py ict.safetensors face_landmarker.task same.npz CLIPS \\
+        --table ../src/surfhead_video/score_gains.npz
 
 Pictures: expressions and scores less their means over a person's pictures, as tracking takes off a person's
 usual scores. What is left of the expressions (root mean square) for people left out is told: with scores as
@@ -83,8 +84,8 @@ def ridge(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.linalg.solve(features.T @ features + blur, features.T @ targets)
 
 
-def pictures(rows: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
-    """Say what is left of expressions in the pictures."""
+def pictures(rows: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """Say what is left of expressions in the pictures; gives the (K,) gains."""
     given, person = rows["score_names"].tolist(), rows["person"]
     expressions, every = within(rows["expression"], person), within(rows["scores"], person)
     own = as_coefficients(rows["scores"], tuple(given), names)
@@ -134,6 +135,7 @@ def pictures(rows: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
         chance = within(error, person).var(axis=0) * len(people) / len(person)
         habit = np.sqrt((means.var(axis=0, ddof=1) - chance).clip(0).mean())
         print(f"  scores {name} err by {habit:.3f} in all pictures of a person alike")
+    return gain
 
 
 def explained(direction: np.ndarray, moved: np.ndarray) -> float:
@@ -178,9 +180,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name in ("head", "model", "drawn", "clips"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--table", type=Path, help="write the gains to this file")
     options = parser.parse_args()
     rig = make_rig(options.head)
-    pictures(dict(np.load(options.drawn)), tuple(rig.expressions()))
+    names = tuple(rig.expressions())
+    gain = pictures(dict(np.load(options.drawn)), names)
+    if options.table is not None:
+        np.savez_compressed(options.table, names=np.array(names), gain=gain.astype(np.float32))
     clips(options.clips, options.model, landmark_places(rig))
 
 
