@@ -1,4 +1,5 @@
-"""Has MediaPipe find the landmarks in the pictures of `draw_for_table.py`, for `make_table.py`.
+"""Has MediaPipe find the landmarks in the pictures of `draw_for_table.py`, for `make_table.py`
+and `measure_scores.py`.
 
     OMP_NUM_THREADS=1 python detect_drawn.py face_landmarker.task DRAWN drawn.npz
 
@@ -29,6 +30,7 @@ def main() -> None:
     generator = np.random.default_rng(29)
     rows: list[dict[str, np.ndarray]] = []
     count, size = 0, 0
+    names: tuple[str, ...] = ()
     with Landmarker(options.model) as landmarker:
         for file in sorted(options.drawn.glob("*.npz")):
             drawn = dict(np.load(file))
@@ -43,6 +45,7 @@ def main() -> None:
                 faces = landmarker.detect(noisy.round().clip(0, 255).astype(np.uint8))
                 count += 1
                 if faces:
+                    names = faces[0].names
                     found = {
                         "landmarks": faces[0].landmarks,
                         "scores": faces[0].scores,
@@ -50,7 +53,8 @@ def main() -> None:
                     }
                     rows.append({**{name: drawn[name][m] for name in KNOWN}, **found})
     print(f"{len(rows)} of {count} pictures have a face.")
-    np.savez(options.out, size=size, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
+    found = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    np.savez(options.out, size=size, score_names=np.array(names), **found)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Draws ICT heads in many poses, for `detect_drawn.py` and `make_table.py`.
 
     OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors DRAWN
+    OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors SAME --first 1000 --same-person
 
 Every picture shows an identity, a sparse set of expressions and a pose of its own, drawn from the seed: yaw
 within ±50°, pitch within ±30°, roll within ±15°, the camera 0.3 to 1.3 m away, the face somewhere near the
-middle. DRAWN gets a file for each texture, with the pictures as JPEGs and everything known of them.
+middle. DRAWN gets a file for each texture, with the pictures as JPEGs and everything known of them. With
+--same-person all pictures of a texture are of one identity from one distance, as a clip's are: for
+`measure_scores.py`, which tells what the detector errs by in all pictures of somebody from the rest.
 """
 
 from __future__ import annotations
@@ -23,22 +26,24 @@ from scipy.spatial.transform import Rotation
 SIZE = 320
 
 
-def draw_texture(job: tuple[Path, Path, int, int]) -> int:
+def draw_texture(job: tuple[Path, Path, int, int, bool]) -> int:
     """Every picture of one texture; gives the texture's seed."""
-    head, out, seed, pictures = job
+    head, out, seed, pictures, same = job
     generator = np.random.default_rng([23, seed])
     grey = tuple(generator.uniform(0.15, 0.9, 3))
     person = Person(head, random_shape(generator, 20), seed, background=grey, detail=1, steady_light=True)
     person.draw({}, camera(TURNED, np.array([0, 0, 0.8]), 20.0, 32))  # the light, from the first identity
     rows, coded = [], []
+    usual = 1 / generator.uniform(1 / 1.3, 1 / 0.3) if same else 0.0
+    shape = person.shape
     for _ in range(pictures):
-        shape = random_shape(generator, 20, 0.9)
+        shape = shape if same else random_shape(generator, 20, 0.9)
         person.rig.prepare({"shape": torch.from_numpy(shape).float()})
         expression = random_expression(generator, person.rig.expressions())
         gaze = np.concatenate([generator.normal(size=2) * [0.1, 0.2], [0.0]])
         angles = generator.uniform([-50, -30, -15], [50, 30, 15])
         rotation = TURNED @ Rotation.from_euler("YXZ", angles, degrees=True).as_matrix()
-        distance = 1 / generator.uniform(1 / 1.3, 1 / 0.3)
+        distance = usual * generator.uniform(0.95, 1.05) if same else 1 / generator.uniform(1 / 1.3, 1 / 0.3)
         focal = SIZE * distance / generator.uniform(0.27, 0.42)
         place = np.r_[generator.normal(size=2) * 0.025, distance]
         # the middle of the face, not the rig's origin, is what the camera looks at
@@ -71,10 +76,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--textures", type=int, default=32)
     parser.add_argument("--pictures", type=int, default=60, help="of each texture")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first texture")
+    parser.add_argument("--same-person", action="store_true")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    jobs = [(options.head, options.out, seed, options.pictures) for seed in range(options.textures)]
+    seeds = range(options.first, options.first + options.textures)
+    jobs = [(options.head, options.out, seed, options.pictures, options.same_person) for seed in seeds]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for done in pool.imap_unordered(draw_texture, jobs, chunksize=1):
             print(f"texture {done} is drawn", flush=True)

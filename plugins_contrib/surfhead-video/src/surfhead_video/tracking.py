@@ -33,13 +33,14 @@ from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
 from surfhead_video.landmarker import Landmarker
 from surfhead_video.masks import MaskMaker, given_mask
 from surfhead_video.rig_motion import RigMotion
+from surfhead_video.score_gains import score_gains
 from surfhead_video.scores import above_rest, as_coefficients
 from surfhead_video.skin_points import skin_points
 from surfhead_video.surface import Surface
 from surfhead_video.texture_fit import refine_poses
 from surfhead_video.windows import fit_clip
 
-VERSION = 8
+VERSION = 9
 """Counts changes of what tracking gives: what another version kept is made anew."""
 POINTS = 1500  # of the skin, that are looked up in the pictures
 LEAST = 5  # frames without which nothing can be learnt
@@ -214,9 +215,10 @@ def enough(path: Path, found: Found) -> Found:
 
 def as_detections(found: Found, places: LandmarkPlaces) -> Detections:
     """What the fit needs."""
+    scores = score_gains(places.names) * as_coefficients(found.scores, found.names, places.names)
     return Detections(
         landmarks=found.landmarks.astype(np.float64),
-        scores=above_rest(as_coefficients(found.scores, found.names, places.names)),
+        scores=above_rest(scores),
         pose=found.pose,
         time=found.time,
         width=found.width,
