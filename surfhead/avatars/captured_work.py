@@ -154,10 +154,12 @@ def _without_frames(failure: BaseException) -> BaseException:
     Their frames would keep the broken pass: its memory, and nodes of autograd that belong to the capture's
     stream, which the next pass would use.
     """
-    one: BaseException | None = failure
-    while one is not None:
-        one.__traceback__ = None
-        one = one.__cause__ or one.__context__
+    left: list[BaseException | None] = [failure]
+    while left:
+        one = left.pop()
+        if one is not None:
+            one.__traceback__ = None
+            left += (one.__cause__, one.__context__)
     return failure
 
 
