@@ -12,12 +12,14 @@ of images, seconds and the mean foreground PSNR at every look, and when the goal
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import json
 import multiprocessing
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from surfhead.core.options import parse_setting
@@ -47,15 +49,15 @@ def settings(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     return merge(tables, nested(parse_setting(text) for text in options.changes))
 
 
-def train(seed: int, options: argparse.Namespace, told: Any) -> None:
-    """One training in a process of its own; tells its looks and the number of surfels."""
+def train(seed: int, options: argparse.Namespace) -> tuple[int, list[Look]]:
+    """One training, in a process of its own: the number of surfels, and its looks."""
     config = configure(preset=options.preset, settings=settings(seed, options))
     opened = open_scene(config)
     folder = options.out / f"run-{seed}"
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     run = make_trainer(config, opened, folder, torch.device(options.device))
     for view in run.order.views:
-        run.feed.batch([view])
+        run.feed.batch(np.asarray([view]))
     _finish(options.device)
     seconds, looks, due = 0.0, list[Look](), options.first
     while run.images < options.stop:
@@ -67,8 +69,10 @@ def train(seed: int, options: argparse.Namespace, told: Any) -> None:
         found = evaluate(run.avatar, opened.scene, "val", limit=options.views)
         looks.append((run.images, seconds, found.means["foreground_psnr"]))
         due += options.every
-    told.put((seed, len(run.avatar.surfels), looks))
     run.feed.close()
+    if run._captured is not None:
+        run._captured.drop()
+    return len(run.avatar.surfels), looks
 
 
 def _finish(device: str) -> None:
@@ -111,11 +115,8 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     lines, rows = ["| seed | surfels | images | seconds | foreground PSNR, dB |", "|---" * 5 + "|"], []
     for seed in options.seeds:
-        told = context.Queue()
-        process = context.Process(target=train, args=(seed, options, told))
-        process.start()
-        _, surfels, looks = told.get()
-        process.join()
+        with concurrent.futures.ProcessPoolExecutor(1, context) as one:  # ends with what the training raises
+            surfels, looks = one.submit(train, seed, options).result()
         lines += [
             f"| {seed} | {surfels} | {images} | {seconds:.2f} | {psnr:.2f} |"
             for images, seconds, psnr in looks

@@ -1,6 +1,7 @@
 """What MediaPipe's ARKit scores tell of ICT expressions: in pictures of drawn people, and in drawn clips.
 
-    OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors SAME --first 1000 --same-person
+    OMP_NUM_THREADS=1 python draw_for_table.py ict.safetensors SAME --first 1000 --same-person \\
+        --textures 16 --pictures 40
     OMP_NUM_THREADS=1 python detect_drawn.py face_landmarker.task SAME same.npz
     python measure_scores.py ict.safetensors face_landmarker.task same.npz CLIPS \\
         --table ../src/surfhead_video/score_gains.npz
