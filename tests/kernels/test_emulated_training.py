@@ -339,6 +339,26 @@ def test_adam_leaves_alone_what_takes_no_part() -> None:
     assert torch.allclose(single[1], torch.full((5,), 0.8))
 
 
+def test_adam_of_what_rests_changes_no_bit() -> None:
+    """No gradient and no moments; what has one of them moves on."""
+    start = draw(4, 500).float()
+    start[0, :2] = torch.tensor([0.0, -0.0])
+    mean, square, gradient = (torch.zeros(4, 500) for _ in range(3))
+    gradient[1], mean[2], square[3] = 0.5, 0.25, 4.0
+    gradient[0, ::3] = -0.0
+    value = start.clone().requires_grad_()
+    value.grad = gradient
+    moments = [cuda_optimiser.Moments(value, mean, square, torch.ones(()))]
+    broken = torch.zeros(1, dtype=torch.int32)
+    cuda_optimiser.adam_step(moments, torch.tensor([0.1]), broken, (0.9, 0.999), 1e-15)
+    assert value.detach()[0].numpy().tobytes() == start[0].numpy().tobytes()
+    assert not bool(mean[0].any() | square[0].any())
+    for row, (m, v) in enumerate(((0.05, 2.5e-4), (0.225, 0.0), (0.0, 3.996)), start=1):
+        torch.testing.assert_close(mean[row], torch.full((500,), m))
+        torch.testing.assert_close(square[row], torch.full((500,), v))
+    assert not bool((value.detach()[1:3] == start[1:3]).any())
+
+
 def test_adam_leaves_what_is_not_finite_alone() -> None:
     """An infinite gradient is reported for its parameter, and changes nothing."""
     single = [torch.ones(5, requires_grad=True), torch.ones(3, requires_grad=True)]
