@@ -40,6 +40,12 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colours", default="mean", help="initial_colours")
     parser.add_argument("--per-triangle", type=int, default=11)
     parser.add_argument("--preset", default="paper")
+    parser.add_argument(
+        "--done",
+        type=float,
+        default=0.6,
+        help="part of the schedule that is over when steps are timed; 0: no highlight, harmonics of degree 0",
+    )
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
 
 
@@ -85,10 +91,16 @@ def make(images: int, batch: int, out: Path, arguments: argparse.Namespace) -> T
         return make_trainer(config, opened, out, torch.device(arguments.device))
 
 
+def settle(run: Trainer, arguments: argparse.Namespace) -> None:
+    """Every loss on, and as much of the schedule over as is asked for: its first steps do less than most."""
+    run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]
+    run.images = round(arguments.done * run.length)
+
+
 def speed(batch: int, out: Path, arguments: argparse.Namespace, kernels: int = 24) -> dict[str, Any]:
     """Images/s with every term on, and a profile of single steps; of its kernels those that cost most."""
     run = make(10_000_000, batch, out / f"speed-{batch}", arguments)
-    run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # every loss from the start
+    settle(run, arguments)
     run.feed.prefetch(run.order.views)
     for _ in range(len(run.order.views) // batch + 10):  # every image is decoded once before the clock runs
         run.step()
@@ -121,6 +133,7 @@ def speed(batch: int, out: Path, arguments: argparse.Namespace, kernels: int = 2
         "graph": captured is not None and captured.captured,
         "graph_failure": str(captured.failure if captured else None)[:300],
         "surfels": len(run.avatar.surfels),
+        "stage": run.avatar.appearance.stage(),
         "step_ms": sorted(times)[1] * 1000,
         "images_per_second": batch / sorted(times)[1],
         "gpu_busy_ms": sum(b[1] for b in busy),
