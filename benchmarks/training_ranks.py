@@ -1,11 +1,12 @@
 """Training speed on several GPUs: the built-in head with the `paper` preset's losses.
 
-    torchrun --standalone --nproc-per-node 2 benchmarks/training_ranks.py OUT [--each 8,1]
+    torchrun --standalone --nproc-per-node 2 benchmarks/training_ranks.py OUT [--each 8,1] [--whole]
 
 Times one process alone on its GPU, in turn with all together on batches as many times as large, so that each
-draws as many views a step as the one does alone. The first process prints and writes a Markdown table. Its
-last column tells how long exchanges run in a step, and for how much of that nothing else does on the first
-GPU, which holds waiting for the other process, too.
+draws as many views a step as the one does alone; with ``--whole`` also in turn with all together exchanging
+every row of every gradient. The first process prints and writes a Markdown table. Its last column tells how
+long exchanges run in a step, and for how much of that nothing else does on the first GPU, which holds waiting
+for the other process, too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import json
 import math
 import statistics
 import time
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import training_gpu
@@ -28,20 +31,42 @@ from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.folder import environment
 from surfhead.runs.train import make_trainer
+from surfhead.training.gradient_exchange import SAVING, GradientExchange
 from surfhead.training.ranks import ALONE, Ranks, joined
 
 ROUNDS = 7
 PROFILED = 10  # steps
+EVERYTHING = 1 << 62  # bytes that no rows save
+
+
+@dataclass(frozen=True)
+class Counted(Ranks):
+    """Notes the bytes of each exchange that the host begins."""
+
+    sent: list[int] = field(default_factory=list)
+
+    def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        self.sent.append(sum(value.nbytes for value in tensors))
+        return super().begin_average(tensors)
 
 
 class Contender:
     """One way to train, timed in turn with the others so that they meet the same conditions."""
 
-    def __init__(self, each: int, ranks: Ranks, device: torch.device, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        each: int,
+        ranks: Ranks,
+        device: torch.device,
+        arguments: argparse.Namespace,
+        saving: int = SAVING,
+    ) -> None:
         settings = training_gpu.settings(10_000_000, each * ranks.count, arguments)
         config = configure(preset="paper", settings={**settings, "device": device.type, "observers": {}})
         run = make_trainer(config, open_scene(config), arguments.out / "run", device, ranks=ranks)
-        run.terms = [type(t)(t.name, t.component, t.weight, 0, 0) for t in run.terms]  # all from the start
+        training_gpu.settle(run, arguments)
+        counted = Counted(ranks.number, ranks.count, ranks.device)
+        run._exchange = GradientExchange(counted, saving=saving)
         groups = (
             run.optimiser.groups
         )  # nothing is learnt: a scene that changes would change the time of a step
@@ -49,10 +74,13 @@ class Contender:
         ranks.spread([value for _, value in run.optimiser.named()])
         run.feed.prefetch(run.order.views)
         self.run, self.ranks, self.each, self.device = run, ranks, each, device
+        self.rows = "every" if saving == EVERYTHING else "that learn"
         self.steps = arguments.steps or max(40, 1600 // each)
         self.times: list[float] = []
         for view in run.order.views:  # every picture is decoded before the clock runs
             run.feed.batch(np.asarray([view]))
+        run.step()
+        self.sent = sum(counted.sent) / 1e6
         for _ in range(10):
             run.step()
 
@@ -92,6 +120,9 @@ class Contender:
             "processes": self.ranks.count,
             "views_each": self.each,
             "surfels": len(self.run.avatar.surfels),
+            "stage": self.run.avatar.appearance.stage(),
+            "rows": self.rows if self.ranks.count > 1 else "",
+            "exchanged_mb": self.sent,
             "graph": captured is not None and captured.captured,
             "graph_failure": str(captured.failure if captured else None)[:300],
             "step_ms": [1000 * value for value in self.times],
@@ -123,6 +154,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--each", default="8,1", help="views a process and step")
     parser.add_argument("--steps", type=int, default=0, help="timed at once; 0: as many as take 1600 views")
+    parser.add_argument("--whole", action="store_true", help="also exchange every row of every gradient")
     training_gpu.add_scene(parser)
     arguments = parser.parse_args()
     rows = []
@@ -131,31 +163,33 @@ def main() -> None:
         with ranks.in_turn():
             open_scene(config)  # draws the data, once
         for each in map(int, arguments.each.split(",")):
-            together = Contender(each, ranks, device, arguments)
+            savings = [SAVING, EVERYTHING] if arguments.whole else [SAVING]
+            together = [Contender(each, ranks, device, arguments, saving) for saving in savings]
             alone = Contender(each, ALONE, device, arguments) if ranks.first else None
             for _ in range(ROUNDS):
                 ranks.wait()
                 if alone is not None:
                     alone.measure()
-                together.measure()
+                for contender in together:
+                    contender.measure()
             rows += [alone.close()] if alone is not None else []
-            rows.append(together.close())
+            rows += [contender.close() for contender in together]
             ranks.wait()
         if not ranks.first:
             return
     lines = [
-        "| processes | views each | step, ms (range) | images/s | ratio | exchanges, ms (nothing beside) |",
-        "|---|---|---|---|---|---|",
+        "| processes | rows | MB | views each | step, ms (range) | images/s | ratio | exchange, ms (alone) |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         one = next(r for r in rows if r["processes"] == 1 and r["views_each"] == row["views_each"])
         times, ratio = row["step_ms"], row["images_per_second"] / one["images_per_second"]
         lines.append(
-            f"| {row['processes']} | {row['views_each']} "
+            f"| {row['processes']} | {row['rows']} | {row['exchanged_mb']:.1f} | {row['views_each']} "
             f"| {statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}) "
             f"| {row['images_per_second']:.0f} | {ratio:.2f} | {_words(row['exchanges_ms'])} |"
         )
-    print("\n".join(lines), flush=True)
+    print(f"Stage of the appearance: {rows[0]['stage']}.\n", *lines, sep="\n", flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {"environment": environment(), "rows": rows, "table": lines}
     (arguments.out / "training_ranks.json").write_text(json.dumps(found, indent=1))

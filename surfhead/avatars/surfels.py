@@ -51,7 +51,7 @@ class Surfels:
         specs: name -> declaration, the core's and those of deformer and appearance.
         parameters: name -> leaf tensor (N, *shape).
         triangle: (N,) int64 host triangle, -1 without a rig.
-        generation: a number that no other set of tensors in this process has had.
+        generation: a number that no other set of tensors in this process has had, those of regions included.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Surfels:
         if self.topology is not None:
             regions = {**self.topology.regions, region: inside.to(self.triangle.device)}
             self.topology = replace(self.topology, regions=regions)
+            self.generation = next(_GENERATIONS)  # captured work reads indices where they lay
             self._regions = None
 
     def rebind(self, which: Tensor, triangle: Tensor) -> None:
@@ -123,6 +124,10 @@ class Surfels:
             self._frozen[known] = torch.unique(torch.cat(each)) if each else None
         found = self._frozen[known]
         return found if found is not None and len(found) else None
+
+    def learning(self, name: str) -> Tensor | None:
+        """Indices, ascending, of the surfels that alone ever get a gradient on this parameter; None: all."""
+        return self.regions.get(self.specs[name].region)
 
     def apply(self, plan: DensifyPlan, generator: torch.Generator) -> Selection:
         """Clone, split and prune; gives where every surviving surfel came from.

@@ -20,8 +20,7 @@ class Schedule:
     Attributes:
         initial: rate at the first image.
         final: rate at the end; None means constant.
-        delay: factor on the rate at the first image, rising to 1 along a quarter sine over
-            ``delay_steps`` images (1 = no delay).
+        delay: factor on the rate at first, rising to 1 along a quarter sine over ``delay_steps`` images.
         delay_steps: length of that rise, images.
         steps: images over which the rate decays; None means the run's length.
     """
@@ -80,11 +79,11 @@ class ParameterSpec:
         initial: starting value: a number, a tuple of the per-surfel shape, or a function of
             (count, generator) giving (count, *shape).
         rate: learning rate over the run.
-        group: key under ``rate.`` in the configuration by which users change the rate;
-            empty: the parameter's own name.
+        group: key under ``rate.`` in the configuration by which users change the rate; empty: its own name.
         group_share: this parameter's share of the group's rate when users change it.
         scaled_by_extent: multiply the rate by the scene's extent.
         frozen_regions: regions whose surfels get no gradient on it, always.
+        region: the one region whose surfels' values the model uses, so that only they get one; empty: all.
         unseen: what becomes of it where no training view saw the surfel: ``keep``; ``neighbours``: what its
             surroundings on the rest mesh suggest; ``initial``: its start; ``surface``: its third number
             becomes 0, so that an offset lies on its triangle.
@@ -107,6 +106,7 @@ class ParameterSpec:
     group_share: float = 1.0
     role: str = ""
     encoding: Encoding | None = None
+    region: str = ""
 
     def start(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, *shape) float32 starting values on the CPU."""

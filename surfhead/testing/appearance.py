@@ -18,7 +18,7 @@ from surfhead.maths import harmonics
 from surfhead.maths.light import Light
 from surfhead.testing import tiny
 from surfhead.testing.capture import require_capturable
-from surfhead.testing.declared import learning, require_valid
+from surfhead.testing.declared import learning, require_region_alone, require_valid
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
     require_close,
@@ -186,6 +186,8 @@ def parameters_learn(subject: Subject) -> None:
     for name, gradient in zip(learnt, found, strict=True):
         require(gradient is not None and bool((gradient != 0).any()), f'Parameter "{name}" gets no gradient.')
         require_finite(gradient, f'The gradient of "{name}"')
+    for (name, spec), gradient in zip(appearance.parameters().items(), found, strict=False):
+        require_region_alone(spec, name, gradient, binding)
 
 
 @promise("appearance")

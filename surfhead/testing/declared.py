@@ -29,6 +29,17 @@ def require_valid(specs: Mapping[str, ParameterSpec]) -> None:
             require_finite(value, f'The start of "{name}"')
 
 
+def require_region_alone(spec: ParameterSpec, name: str, gradient: Tensor, binding: Binding) -> None:
+    """Raise ContractError where surfels off the region that a parameter declares get a gradient on it."""
+    others = torch.ones(len(binding), dtype=torch.bool)
+    others.index_fill_(0, binding.regions.get(spec.region, torch.arange(len(binding))), False)
+    require(
+        not bool(gradient[others].any()),
+        f'Parameter "{name}" gets a gradient off its region "{spec.region}".',
+        "Expected none, as processes that train together exchange the region's alone: leave `region` out.",
+    )
+
+
 def learning(binding: Binding) -> tuple[Binding, dict[str, Tensor]]:
     """The binding with its parameters as leaves that collect gradients, and these leaves."""
     leaves = {name: value.detach().clone().requires_grad_() for name, value in binding.parameters.items()}

@@ -13,7 +13,7 @@ from surfhead.core.field_model import FieldModel
 from surfhead.core.types import AffineField, Binding, Mesh
 from surfhead.testing import tiny
 from surfhead.testing.capture import require_capturable
-from surfhead.testing.declared import learning, require_valid
+from surfhead.testing.declared import learning, require_region_alone, require_valid
 from surfhead.testing.field_models import field_of
 from surfhead.testing.suite import Subject, promise, require
 from surfhead.testing.values import (
@@ -270,6 +270,8 @@ def parameters_learn(subject: Subject) -> None:
     for name, gradient in zip(names, found, strict=True):
         reached = gradient is not None and bool((gradient != 0).any())
         require(reached, f'Parameter "{name}" gets no gradient.')
+        assert gradient is not None
+        require_region_alone(deformer.parameters()[name], name, gradient, binding)
 
 
 @promise("deformer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from surfhead.training.ranks import Ranks
 
 BUCKET = 8 << 20  # bytes that one exchange takes at least, if it shall not wait for the end of the pass
 SMALL = 256 << 10  # gradients below it go together, as one tensor
+SAVING = 1 << 20  # bytes for which it pays to exchange some rows of a gradient only: gathered, put back
 
 
 class GradientExchange:
@@ -25,30 +27,45 @@ class GradientExchange:
     what is not goes last, with the small ones. In any one step all processes must have gradients of the same
     parameters. Nothing waits for the device, and a CUDA graph can hold it all.
 
+    Of a gradient that only some rows can ever have, these alone are exchanged, where they are at most half
+    of them; the others become 0, whatever they were.
+
     Args:
         ranks: the processes.
         bucket, small: bytes.
+        saving: bytes; a gradient of which its rows save fewer is exchanged whole.
     """
 
-    def __init__(self, ranks: Ranks, bucket: int = BUCKET, small: int = SMALL) -> None:
+    def __init__(self, ranks: Ranks, bucket: int = BUCKET, small: int = SMALL, saving: int = SAVING) -> None:
         self.ranks = ranks
-        self._bucket, self._small = bucket, small
+        self._bucket, self._small, self._saving = bucket, small, saving
         self._came: set[int] | None = None  # places of the gradients of the last step; None: not known yet
 
     @contextmanager
-    def during(self, values: Sequence[Tensor], then: Callable[[list[Tensor]], None]) -> Iterator[None]:
+    def during(
+        self,
+        values: Sequence[Tensor],
+        then: Callable[[list[Tensor]], None],
+        rows: Sequence[Tensor | None] | None = None,
+    ) -> Iterator[None]:
         """Around a backward pass that leaves gradients in ``values``; they are means when it ends.
 
         Args:
             values: leaves of one type, about in the order in which the pass ends with them.
             then: called after the pass with the leaves whose gradients are means by now, until all that have
                 one were among them: what it does with them goes on beside the exchange of those that follow.
+            rows: of each leaf the rows that alone ever get a gradient, (M,) int64, each once; None: all. As
+                many in all processes, and the same.
         """
         if self.ranks.count == 1:
             yield
             then([value for value in values if value.grad is not None])
             return
-        buckets = _Buckets(self.ranks, values, self._cut(values), self._small)
+        parts = [
+            _Part(value, self._sparing(value, own))
+            for value, own in zip(values, rows or [None] * len(values), strict=True)
+        ]
+        buckets = _Buckets(self.ranks, parts, self._cut(parts), self._small)
         hooks = buckets.watch()
         try:
             yield
@@ -61,34 +78,76 @@ class GradientExchange:
                 hook.remove()
         self._came = {place for place, value in enumerate(values) if value.grad is not None}
 
-    def _cut(self, values: Sequence[Tensor]) -> list[list[int]]:
+    def _sparing(self, value: Tensor, rows: Tensor | None) -> Tensor | None:
+        """The rows, where it pays to exchange nothing else; decided by sizes, which all processes share."""
+        if rows is None or not 0 < 2 * len(rows) <= len(value):
+            return None
+        return rows if value.nbytes // len(value) * (len(value) - len(rows)) >= self._saving else None
+
+    def _cut(self, parts: Sequence[_Part]) -> list[list[int]]:
         """Places of the expected large gradients, by bucket; without the end of them, which fills none."""
         buckets: list[list[int]] = [[]]
         room = self._bucket
-        for place, value in enumerate(values):
-            if value.nbytes < self._small or not (self._came is None or place in self._came):
+        for place, part in enumerate(parts):
+            if part.nbytes < self._small or not (self._came is None or place in self._came):
                 continue
             buckets[-1].append(place)
-            room -= value.nbytes
+            room -= part.nbytes
             if room <= 0:
                 buckets.append([])
                 room = self._bucket
         return buckets[:-1]
 
 
+@dataclass
+class _Part:
+    """What is exchanged of a leaf's gradient.
+
+    Attributes:
+        value: the leaf.
+        rows: (M,) int64 rows of it that are exchanged; None: all.
+        sent: the gradient itself, or its rows; None before its exchange begins.
+    """
+
+    value: Tensor
+    rows: Tensor | None
+    sent: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of an exchange that it takes."""
+        whole = self.value.nbytes
+        return whole if self.rows is None else whole // len(self.value) * len(self.rows)
+
+    def gathered(self) -> Tensor:
+        """What is to be replaced by its mean, in place, where there is a gradient."""
+        gradient = self.value.grad
+        assert gradient is not None
+        if not gradient.is_contiguous() or _shared(gradient):
+            gradient = self.value.grad = gradient.clone(memory_format=torch.contiguous_format)
+        self.sent = gradient if self.rows is None else gradient.index_select(0, self.rows)
+        return self.sent
+
+    def put_back(self) -> None:
+        """Have the leaf's gradient be the mean."""
+        if self.rows is not None and self.value.grad is not None and self.sent is not None:
+            # were a loss term to ask something of the others, each process would learn another avatar
+            self.value.grad.zero_().index_copy_(0, self.rows, self.sent)
+
+
 class _Buckets:
     """The exchanges of one step."""
 
-    def __init__(self, ranks: Ranks, values: Sequence[Tensor], early: list[list[int]], small: int) -> None:
+    def __init__(self, ranks: Ranks, parts: Sequence[_Part], early: list[list[int]], small: int) -> None:
         self.early = early
-        self._ranks, self._values, self._small = ranks, values, small
+        self._ranks, self._parts, self._small = ranks, parts, small
         self._missing = [set(bucket) for bucket in early]
         self._ends: list[Callable[[], None]] = []  # of the exchanges begun, one a bucket
 
     def watch(self) -> list[Any]:
         """Hooks, to be removed, by which the pass tells which gradients are complete."""
         places = [place for bucket in self.early for place in bucket]
-        leaves: list[Any] = [self._values[place] for place in places]
+        leaves: list[Any] = [self._parts[place].value for place in places]
         return [
             leaf.register_post_accumulate_grad_hook(self._hook(place))
             for leaf, place in zip(leaves, places, strict=True)
@@ -106,29 +165,30 @@ class _Buckets:
 
     def _begin(self) -> None:
         bucket = self.early[len(self._ends)]
-        self._ends.append(self._ranks.begin_average(self._gradients(bucket)))
+        self._ends.append(self._ranks.begin_average(self._gathered(bucket)))
 
-    def _with_gradients(self, places: Sequence[int]) -> list[Tensor]:
-        """Leaves at these places that have one."""
-        return [self._values[place] for place in places if self._values[place].grad is not None]
+    def _with_gradients(self, places: Sequence[int]) -> list[_Part]:
+        """The parts at these places whose leaves have one."""
+        return [self._parts[place] for place in places if self._parts[place].value.grad is not None]
 
-    def _gradients(self, places: Sequence[int]) -> list[Tensor]:
-        """Those that there are, to be changed in place."""
-        found = []
-        for value in self._with_gradients(places):
-            assert value.grad is not None
-            if not value.grad.is_contiguous() or _shared(value.grad):
-                value.grad = value.grad.clone(memory_format=torch.contiguous_format)
-            found.append(value.grad)
-        return found
+    def _gathered(self, places: Sequence[int]) -> list[Tensor]:
+        """What there is to exchange at these places."""
+        return [part.gathered() for part in self._with_gradients(places)]
+
+    def _tell(self, places: Sequence[int], then: Callable[[list[Tensor]], None]) -> None:
+        """Put the means back, and tell of their leaves."""
+        found = self._with_gradients(places)
+        for part in found:
+            part.put_back()
+        then([part.value for part in found])
 
     def finish(self, then: Callable[[list[Tensor]], None]) -> None:
         """Begin what has not begun; have the work that follows wait for all, and tell of their leaves."""
         while len(self._ends) < len(self.early):
             self._begin()
         begun = {place for bucket in self.early for place in bucket}
-        late = [place for place in range(len(self._values)) if place not in begun]
-        rest = self._gradients(late)
+        late = [place for place in range(len(self._parts)) if place not in begun]
+        rest = self._gathered(late)
         small = [gradient for gradient in rest if gradient.nbytes < self._small]
         large = [gradient for gradient in rest if gradient.nbytes >= self._small]
         joint = torch.cat([gradient.view(-1) for gradient in small]) if small else None
@@ -136,14 +196,14 @@ class _Buckets:
             self._ends.append(self._ranks.begin_average(large if joint is None else [*large, joint]))
         for bucket, end in zip(self.early, self._ends, strict=False):
             end()
-            then(self._with_gradients(bucket))
+            self._tell(bucket, then)
         if rest:
             self._ends[-1]()
         if joint is not None:
             parts = torch.split(joint, [gradient.numel() for gradient in small])
             torch._foreach_copy_(small, [p.view_as(g) for p, g in zip(parts, small, strict=True)])
         if rest:
-            then(self._with_gradients(late))
+            self._tell(late, then)
 
     def leave(self) -> None:
         """Have the work that follows wait for what was begun, where that takes no waiting of the host.

@@ -120,6 +120,12 @@ class Optimiser:
         rows = [row for row in reversed(rows) if row[0] != "rig"] + [row for row in rows if row[0] == "rig"]
         return [value for _, values in rows for value in values]
 
+    def rows_in_backward_order(self) -> list[Tensor | None]:
+        """Of each of these the rows that alone ever get a gradient, (M,) int64; None: all."""
+        surfels = self.avatar.surfels
+        rows = {id(value): surfels.learning(name) for name, value in surfels.parameters.items()}
+        return [rows.get(id(value)) for value in self.in_backward_order()]
+
     def freeze(self, values: Iterable[Tensor]) -> None:
         """Zero the gradients of frozen surfels, of those parameters that are among ``values``."""
         surfels, wanted = self.avatar.surfels, {id(value) for value in values}

@@ -181,7 +181,8 @@ class Trainer:
         found = self.loss(batch, rendering)
         self.losses = found.values
         self.terms = [term for term in self.terms if term.name not in found.left_out]
-        with self._exchange.during(self.optimiser.in_backward_order(), then):
+        values, rows = self.optimiser.in_backward_order(), self.optimiser.rows_in_backward_order()
+        with self._exchange.during(values, then, rows):
             found.total.backward()  # type: ignore[no-untyped-call]
             self.statistics.update(rendering.surfels.mean, batch.cameras, rendering.output)
         return rendering
@@ -265,7 +266,9 @@ class Trainer:
         log.debug("densified at image %d: %d -> %d surfels", self.images, before, len(surfels))
 
     def _agree(self, moment: str) -> None:
-        self.ranks.agree(dict(self.optimiser.named()), moment)
+        # which rows are exchanged follows from the hosts
+        hosts = {"triangle": self.avatar.surfels.triangle}
+        self.ranks.agree({**dict(self.optimiser.named()), **hosts}, moment)
 
     # ---- the run ---------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.testing import tiny
 from surfhead.testing.steps import host_field
 
+FEATURE = ParameterSpec((2,), 0.5, Schedule(1e-3), region="eyeballs")
 EXTRA = {"feature": ParameterSpec((2,), 0.5, Schedule(1e-3), frozen_regions=("teeth",))}
 
 
@@ -74,6 +75,32 @@ def test_frozen_surfels_are_those_of_the_declared_and_the_chosen_regions() -> No
     assert both.tolist() == sorted({*eyes, *teeth})
     surfels.mark("eyeballs", torch.zeros(len(surfels.triangle) + 99, dtype=torch.bool))
     assert surfels.frozen("offset", ["eyeballs"]) is None  # follows the regions
+
+
+def test_who_learns_a_parameter_follows_the_hosts() -> None:
+    topology = tiny.rest_mesh().topology
+    binding = tiny.binding({"feature": FEATURE}, 18, topology)
+    surfels = Surfels(merge_specs({"feature": FEATURE}), binding.parameters, binding.triangle, topology)
+    before = surfels.learning("feature")
+    assert before is not None
+    assert before.tolist() == surfels.regions["eyeballs"].tolist() != []
+    assert surfels.learning("offset") is None
+    first = int(before[0])
+    surfels.apply(DensifyPlan(flags(18, first), flags(18), flags(18, 0 if first else 1)), tiny.generator())
+    after = surfels.learning("feature")
+    assert after is not None
+    inside = topology.regions["eyeballs"][surfels.triangle].nonzero().squeeze(1).tolist()
+    assert after.tolist() == inside != before.tolist()
+    lone = Surfels(surfels.specs, surfels.parameters, surfels.triangle, None)
+    assert lone.learning("feature") is None  # no such region
+
+
+def test_what_was_captured_of_a_region_is_not_used_when_another_is_named() -> None:
+    surfels = made()
+    before, index = surfels.generation, surfels.regions["eyeballs"]
+    surfels.mark("hidden", torch.zeros(len(tiny.rest_mesh().topology.triangles), dtype=torch.bool))
+    assert surfels.regions["eyeballs"] is not index  # elsewhere on the device
+    assert surfels.generation != before
 
 
 def test_survivors_clones_and_children_keep_host_and_values() -> None:

@@ -137,6 +137,13 @@ class Deaf(Changes):
         return rgb.detach() + self.shine(directions, normals).abs()
 
 
+class WrongRegion(Paint):
+    """Every surfel's colour is its own."""
+
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        return {"paint": replace(super().parameters()["paint"], region="eyeballs")}
+
+
 class NetworkUnused(Paint):
     def advance(self, images: int) -> None:
         """Never on."""
@@ -318,6 +325,7 @@ BUGS = [
     ("surfels_are_independent", WrongIndex, "shuffled"),
     ("views_are_independent", MixesViews, "The colours of view 0"),
     ("parameters_learn", Deaf, '"paint" gets no gradient'),
+    ("parameters_learn", WrongRegion, 'off its region "eyeballs"'),
     ("parameters_learn", NetworkUnused, '"network weight" gets no gradient'),
     ("direction_gradients_finite", AngleByArccosine, "NaN or infinity"),
     ("network_is_kept", NewNetwork, "another module"),

@@ -31,7 +31,7 @@ def train(ranks: Ranks, device: torch.device, folder: Path, graphs: bool, early:
     ranks.spread([value for _, value in run.optimiser.named()])
     # a head of some thousand surfels would fill no bucket
     size = 64 << 10 if early else 1 << 40
-    run._exchange = GradientExchange(ranks, bucket=size, small=16 << 10)
+    run._exchange = GradientExchange(ranks, bucket=size, small=16 << 10, saving=0 if early else 1 << 40)
     for _ in range(STEPS):
         run.step()
     named = dict(run.optimiser.named())

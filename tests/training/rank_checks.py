@@ -184,6 +184,61 @@ def check_gradients(alone: Ranks) -> None:
             average_of_a_pass(ranks, GradientExchange(ranks, bucket=bucket, small=4), [one, other], loss_of)
 
 
+def check_rows(alone: Ranks) -> None:
+    """Of a gradient that only some rows have these alone are exchanged: the same bits, in fewer bytes."""
+    ranks = Watched(alone.number, alone.count, alone.device)
+    g = torch.Generator().manual_seed(ranks.number)
+    rows = torch.tensor([1, 4, 5])
+    # numbers that a sum of any order has exactly
+    shapes = ((12, 4), (8,), (6, 3), (12, 2))
+    leaves = [torch.randint(-99, 99, shape, generator=g).float().requires_grad_() for shape in shapes]
+    some, whole, plain, few = leaves
+    other: list[Tensor | None] = [rows, None, None, torch.tensor([7])]
+
+    def loss(stray: float = 0.0) -> Tensor:
+        chosen = some.index_select(0, rows).square().sum() + few[7].square().sum()
+        return chosen + whole.square().sum() + plain.square().sum() + stray * some.sum()
+
+    def means(exchange: GradientExchange, given: list[Tensor | None] | None, stray: float) -> list[Tensor]:
+        for leaf in leaves:
+            leaf.grad = None
+        del ranks.begun[:]
+        told: dict[int, Tensor] = {}  # as they are when their leaves are told of
+
+        def then(part: list[Tensor]) -> None:
+            told.update((id(leaf), leaf.grad.clone()) for leaf in part if leaf.grad is not None)
+
+        with exchange.during(leaves, then, given):
+            loss(stray).backward()
+        found = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        assert len(found) == len(leaves)
+        assert all(torch.equal(told[id(leaf)], value) for leaf, value in zip(leaves, found, strict=True))
+        ranks.agree({str(i): value for i, value in enumerate(found)}, "after a pass")
+        return found
+
+    for bucket, small in ((1, 1), (4 * 16, 4 * 13), (1 << 20, 1 << 20)):  # alone, beside others, joined
+        everything = means(GradientExchange(ranks, bucket, small), None, 0.0)
+        sizes = sum(sum(numbers) for numbers, _ in ranks.begun)
+        exchange = GradientExchange(ranks, bucket, small, saving=0)
+        for _ in range(2):
+            packed = means(exchange, other, 0.0)
+            assert all(torch.equal(a, b) for a, b in zip(everything, packed, strict=True))
+            assert packed[0].any(1).tolist() == [i in rows.tolist() for i in range(12)]
+            fewer = sum(sum(numbers) for numbers, _ in ranks.begun)
+            assert sizes - fewer == (12 - 3) * 4 + (12 - 1) * 2
+        # what a loss term asks of other rows: nothing, in any process
+        assert torch.equal(means(exchange, other, float(ranks.number))[0][0], torch.zeros(4))
+    every = GradientExchange(ranks, 1, 1, saving=0)
+    most, none = torch.arange(7), torch.zeros(0, dtype=torch.int64)
+    for given in (most, none):  # hardly fewer; nothing to exchange
+        assert torch.equal(means(every, [given, None, None, None], 0.0)[0], everything[0])
+        assert sum(sum(numbers) for numbers, _ in ranks.begun) == sizes
+    means(GradientExchange(ranks, 1, 1, saving=4 * 4 * 9), other, 0.0)
+    assert sizes - sum(sum(numbers) for numbers, _ in ranks.begun) == (12 - 3) * 4, "saves as much as it must"
+    means(GradientExchange(ranks, 1, 1, saving=4 * 4 * 9 + 1), other, 0.0)
+    assert sum(sum(numbers) for numbers, _ in ranks.begun) == sizes, "saves too little"
+
+
 def main(_: object = None) -> int:
     """Join the others, check, leave."""
     with pytest.raises(OptionError, match="one device for several"), joined("cuda:1"):
@@ -193,5 +248,6 @@ def main(_: object = None) -> int:
         assert device.type == "cpu"
         check(ranks)
         check_gradients(ranks)
+        check_rows(ranks)
     print(f"process {os.environ['RANK']} is content", flush=True)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -95,6 +96,18 @@ def test_frozen_regions_get_no_gradient() -> None:
     opacity = surfels.parameters["opacity"].grad
     assert opacity is not None
     assert float(opacity.min()) == 1.0, "opacity is not frozen"
+
+
+def test_rows_are_those_of_the_parameter_at_the_same_place() -> None:
+    optimiser, _ = make()
+    surfels = optimiser.avatar.surfels
+    surfels.specs["sh_rest"] = dataclasses.replace(surfels.specs["sh_rest"], region="eyeballs")
+    rows = optimiser.rows_in_backward_order()
+    values = optimiser.in_backward_order()
+    place = next(i for i, value in enumerate(values) if value is surfels.parameters["sh_rest"])
+    assert rows[place] is surfels.regions["eyeballs"]
+    assert [i for i, own in enumerate(rows) if own is not None] == [place]
+    assert len(rows) == len(values)
 
 
 def test_teeth_are_frozen_on_request() -> None:

@@ -9,19 +9,23 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.distributed.launcher.api import LaunchConfig
 
 from surfhead.cli import main
 from surfhead.core.errors import SurfheadError
 from surfhead.runs import launch
+from surfhead.testing.capture import watched
 from surfhead.training import checkpoint, gradient_exchange, ranks
+from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.interruption import SAME
-from surfhead.training.ranks import ALONE
+from surfhead.training.ranks import ALONE, Ranks
 from tests import warm
 from tests.training import dying, signalled
 from tests.training.test_resume import SETTINGS, count, finish, start
@@ -65,6 +69,33 @@ def test_exchanges() -> None:
         said, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors.decode()
         assert f"process {number} is content" in said.decode()
+
+
+def test_a_training_that_exchanges_rows_is_one_that_exchanges_everything(tmp_path: Path) -> None:
+    """Two processes, bit for bit, densified in between."""
+    for number, process in enumerate(start_each(2, str(tmp_path), program="tests.training.row_checks")):
+        said, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors.decode()
+        assert f"process {number} is content" in said.decode()
+
+
+class Alike(Ranks):
+    """Two processes whose gradients are the same."""
+
+    def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: None
+
+
+def test_an_exchange_of_rows_waits_for_nothing() -> None:
+    """A CUDA graph can hold it: no look at values, no copy from the host."""
+    leaf, rows = torch.ones(9, 2, requires_grad=True), torch.tensor([2, 3])
+    # in a bucket of its own it would begin within the pass, of which functions are not watched
+    exchange = GradientExchange(Alike(0, 2), bucket=1 << 20, small=1, saving=0)
+    loss = leaf.index_select(0, rows).square().sum()
+    with watched(), exchange.during([leaf], lambda _: None, [rows]):
+        loss.backward()
+    assert leaf.grad is not None
+    assert leaf.grad[:, 0].tolist() == [0.0, 0.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_pytorch_that_does_not_tell_who_shares_memory_will_do(monkeypatch: pytest.MonkeyPatch) -> None:

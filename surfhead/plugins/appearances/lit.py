@@ -62,7 +62,7 @@ from surfhead.maths.light import Light
 from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.appearances.diffuse import RATE, Diffuse
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
-from surfhead.plugins.appearances.lobes import FEATURES, LobeNetwork
+from surfhead.plugins.appearances.lobes import LobeNetwork
 from surfhead.plugins.appearances.specular import Lobes, Specular, SpecularOptions
 
 EXPONENT = 8.0  # of the gloss at the start
@@ -183,7 +183,7 @@ class Lit(Appearance):
                 encoding=encoding,
                 unseen="neighbours",
             ),
-            "specular": ParameterSpec((FEATURES,), 0.0, Schedule(2.5e-3)),
+            "specular": self._eyes.features(),
         }
         if self.options.degree > 0:
             rest = (harmonics.size(self.options.degree) - 1, 3)

@@ -96,8 +96,13 @@ class Specular:
     def parameters(self) -> Mapping[str, ParameterSpec]:
         """The harmonics' parameters and ``specular`` (24,)."""
         specs = self.diffuse.parameters()
-        specs["specular"] = ParameterSpec((FEATURES,), 0.0, Schedule(2.5e-3))
+        specs["specular"] = self.features()
         return specs
+
+    def features(self) -> ParameterSpec:
+        """``specular`` (24,), what the lobes of a surfel are made of."""
+        region = "" if self.options.region == EVERYWHERE else self.options.region
+        return ParameterSpec((FEATURES,), 0.0, Schedule(2.5e-3), region=region)
 
     def _axes(self) -> Tensor:
         lobes = self.lobes

@@ -10,6 +10,7 @@ import torch
 from surfhead.core.api import Appearance, Binding, OptionError, RestMesh, Topology
 from surfhead.plugins.appearances.asg import Asg
 from surfhead.plugins.appearances.lasg import Lasg
+from surfhead.plugins.appearances.lit import Lit
 from surfhead.plugins.appearances.sg import Sg
 from surfhead.plugins.appearances.sh import Sh
 from tests.gradients import check_gradients
@@ -198,3 +199,10 @@ def test_no_surfels_and_empty_regions(cls: type[Appearance], view: View) -> None
 def test_options_out_of_range(cls: type[Appearance], key: str, value: object) -> None:
     with pytest.raises(OptionError, match=f'"{key}"'):
         cls(cls.Options(**{key: value}))
+
+
+@pytest.mark.parametrize("cls", [Sg, Asg, Lasg, Lit])
+def test_features_are_declared_to_be_those_of_the_region(cls: type[Appearance]) -> None:
+    assert cls().parameters()["specular"].region == "eyeballs"
+    assert cls(cls.Options(region="all")).parameters()["specular"].region == ""
+    assert {spec.region for name, spec in cls().parameters().items() if name != "specular"} == {""}
