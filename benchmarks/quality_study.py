@@ -35,7 +35,6 @@ from surfhead.runs.configuration import configure
 from surfhead.runs.folder import CONFIG, environment
 from surfhead.runs.layers import merge, nested
 from surfhead.runs.train import make_trainer
-from surfhead.training.finishing import finish
 
 FIGURES = ("foreground_psnr", "psnr", "ssim", "angular_error", "depth_error_mm")
 SPLITS = ("val", "test")
@@ -92,7 +91,7 @@ def train(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
     run.avatar.advance(run.images)
-    finish(run.avatar, run.scene, run.order.views, config.tie_unseen)
+    run.finish()
     if job["seed"] == options.first_seed and job["name"] in options.sheets:
         (folder / CONFIG).write_text(dump(config), encoding="utf-8")
         run.save()

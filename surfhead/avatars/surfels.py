@@ -33,15 +33,21 @@ _GENERATIONS = itertools.count()
 
 @dataclass(frozen=True)
 class Selection:
-    """How the surfels after a plan come from those before it.
+    """How the surfels after a change of their number come from those before it.
 
     Attributes:
         source: (M,) int64 index of the surfel each new one comes from.
-        fresh: (M,) bool, made by cloning or splitting: its optimiser state starts at zero.
+        fresh: (M,) bool, made by cloning, splitting or adding: its optimiser state starts at zero.
     """
 
     source: Tensor
     fresh: Tensor
+
+    @classmethod
+    def grown(cls, count: int, added: Tensor) -> Selection:
+        """All of ``count`` surfels, and behind them copies of some, (K,) int64."""
+        source = torch.cat((torch.arange(count, device=added.device), added))
+        return cls(source, torch.arange(len(source), device=added.device) >= count)
 
 
 class Surfels:
@@ -129,6 +135,17 @@ class Surfels:
         """Indices, ascending, of the surfels that alone ever get a gradient on this parameter; None: all."""
         return self.regions.get(self.specs[name].region)
 
+    @torch.no_grad()
+    def select(self, selection: Selection) -> None:
+        """Become the surfels that a selection names: in new tensors, with their values and hosts."""
+        source = selection.source
+        values = {name: value.detach()[source].clone() for name, value in self.parameters.items()}
+        self.parameters = {name: value.requires_grad_() for name, value in values.items()}
+        self.triangle = self.triangle[source]
+        self.generation = next(_GENERATIONS)
+        self._regions = None
+
+    @torch.no_grad()
     def apply(self, plan: DensifyPlan, generator: torch.Generator) -> Selection:
         """Clone, split and prune; gives where every surviving surfel came from.
 
@@ -146,7 +163,9 @@ class Surfels:
         source = torch.cat([keep, clones, parents])
         fresh = torch.zeros(len(source), dtype=torch.bool, device=device)
         fresh[len(keep) :] = True
-        values = {name: value.detach()[source].clone() for name, value in self.parameters.items()}
+        selection = Selection(source, fresh)
+        self.select(selection)
+        values = self.parameters
         if len(parents):
             rows = slice(len(source) - len(parents), None)
             scale = values["log_scale"][rows].exp()
@@ -157,11 +176,7 @@ class Surfels:
         if plan.opacity_ceiling is not None:
             ceiling = plan.opacity_ceiling
             values["opacity"].clamp_(max=math.log(ceiling / (1.0 - ceiling)))
-        self.triangle = self.triangle[source]
-        self.parameters = {name: value.requires_grad_() for name, value in values.items()}
-        self.generation = next(_GENERATIONS)
-        self._regions = None
-        return Selection(source, fresh)
+        return selection
 
     def _sparing(self, plan: DensifyPlan) -> DensifyPlan:
         """The plan without what it would do to the region ``hidden``."""

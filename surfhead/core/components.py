@@ -223,9 +223,8 @@ class Rig(Component):
     def follow(self, identity: Mapping[str, Tensor]) -> None:
         """Go on with other values of ``identity_parameters``, as if prepared with them.
 
-        Meshes made from here on are differentiable in these tensors; the mesh at rest is the new one, without
-        gradients: of a triangle posed and at rest, what carries surfels sees to first order only the former.
-        The topology stays.
+        Meshes made from here on are differentiable in these tensors, the new mesh at rest is not: of both,
+        what carries surfels sees to first order only the posed one. The topology stays.
 
         Args:
             identity: name -> (size,), or fewer values; names without a parameter are as they were prepared.
@@ -308,6 +307,10 @@ class Densifier(Component):
     @abstractmethod
     def plan(self, state: DensifyState) -> DensifyPlan:
         """The plan."""
+
+    def most(self) -> int:
+        """Most surfels that there may be, with those that are added after the last step; 0: no limit."""
+        return 0
 
 
 class AvatarView(BareView, Protocol):

@@ -47,8 +47,7 @@ def options_in_images(cls: type[Component], options: Mapping[str, Any], length: 
     """A component's options with every moment as an image count of a run of ``length`` images."""
     found = dict(options)
     for field in dataclasses.fields(cls.Options):
-        whole = field.metadata.get("of")
-        if whole is None:
+        if (whole := field.metadata.get("of")) is None:
             continue
         value = options.get(field.name)
         if value is None:

@@ -188,9 +188,7 @@ class Registry:
                         raise
                     except (Exception, SystemExit) as error:
                         raise Problem(source, f"{type(error).__name__}: {error}", error).error() from error
-        if not found:
-            if source.origin == "built-in":
-                return
+        if not found and source.origin != "built-in":
             raise PluginLoadError(
                 f'Plugin "{source.label}" registers nothing (in {source.file}).',
                 "Expected functions such as `@hookimpl def register_deformers(register): ...`.",

@@ -30,6 +30,7 @@ from surfhead.training.holes import SOLID, UNCLOSED, close_holes
 from surfhead.training.observation import observe
 from surfhead.training.placement import scatter
 from surfhead.training.settling import over_mesh, settle_neighbours
+from surfhead.training.spares import NOTHING, drop_spares, room
 
 log = logging.getLogger("surfhead")
 OPAQUE = 0.05  # at least, of the surfels of a triangle together
@@ -42,10 +43,25 @@ MEAGRE = 0.3  # if they cover it less than this times what covers the median tri
 STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
 #: What closes holes stands behind what pictures show: nothing is put back unless they get much worse.
 BEHIND = (*((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)), *STAGES)
-WORSE = 0.02  # of the pictures' squared error: they are much worse where it rises by more,
-SHOWN = 0.3  # in pixels of which what is covered makes up such a share
 PICTURES = 24  # that are asked whether they got worse
 UNCOVERED = "What no training picture shows stays as it was learnt"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """From where on pictures are much worse.
+
+    Attributes:
+        rise: of the pictures' squared error, relative to all of it,
+        shown: in pixels of which what was changed makes up more than this share.
+    """
+
+    rise: float
+    shown: float
+
+
+COVERED = Limit(0.02, 0.3)
+CLOSED = Limit(0.002, 0.0)  # whatever it is, held-out pictures lose as much again
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,9 @@ class Former:
 
     @torch.no_grad()
     def put(self, surfels: Surfels, which: Tensor) -> None:
-        """Give some surfels, (M,) int64, their former values and hosts."""
+        """Give some surfels, (M,) int64, their former values and hosts; those added since show nothing."""
+        surfels.parameters["opacity"][which[which >= len(self.triangle)]] = NOTHING
+        which = which[which < len(self.triangle)]
         for name, value in surfels.parameters.items():
             value[which] = self.parameters[name][which]
         surfels.rebind(which, self.triangle[which])
@@ -122,7 +140,7 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     return hidden
 
 
-def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
+def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0) -> bool:
     """``settle_hidden``, then ``close_holes``, each as far as training pictures do not get much worse by it.
 
     They do where the head that was tracked is larger than the person's. Those pixels count in which what was
@@ -131,29 +149,32 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray) -> bool:
     Args:
         avatar: changed in place.
         scene, views: what it was trained on.
+        most: surfels that there may be with those that are added, behind all others; 0: no limit.
 
     Returns:
         Whether anything stays changed; nothing does where covering fails, which is told.
     """
-    surfels = avatar.surfels
+    surfels, count = avatar.surfels, len(avatar.surfels)
     learnt = Former.of(surfels)
     try:
-        return _cover(avatar, scene, views, learnt)
+        return _cover(avatar, scene, views, learnt, room(count, most))
     except Exception as error:  # memory is short, say: no reason to lose a run
         learnt.put(surfels, torch.arange(len(surfels), device=avatar.device))
         log.warning("%s: %s", UNCOVERED, cause(error))
         return False
+    finally:
+        drop_spares(surfels, count)
 
 
-def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former) -> bool:
-    """``cover_hidden`` of surfels as they were before."""
+def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spare: int) -> bool:
+    """``cover_hidden`` of surfels as they were before, to which so many may be added."""
     hidden = settle_hidden(avatar)
     if not len(hidden):
         return False
-    covered = _kept(avatar, scene, views, before, hidden, STAGES, UNCOVERED)
+    covered = _kept(avatar, scene, views, before, hidden, STAGES, COVERED, UNCOVERED)
     before = Former.of(avatar.surfels)
-    moved = close_holes(avatar, scene, views, hidden)
-    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, UNCLOSED)
+    moved = close_holes(avatar, scene, views, hidden, spare)
+    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, CLOSED, UNCLOSED)
     return covered or closed
 
 
@@ -164,6 +185,7 @@ def _kept(
     before: Former,
     changed: Tensor,
     stages: Sequence[tuple[float, float]],
+    limit: Limit,
     left: str,
 ) -> bool:
     """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells."""
@@ -183,7 +205,7 @@ def _kept(
                 if number and len(more) == len(back):
                     continue
                 back = more
-            if not _visibly_worse(avatar, scene, chosen, changed, former):
+            if not _visibly_worse(avatar, scene, chosen, changed, former, limit):
                 return True
         log.info("%s: else training pictures got worse.", left)
     except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
@@ -200,22 +222,28 @@ def _errors(avatar: Avatar, scene: Scene, chosen: Sequence[int]) -> list[Tensor]
 
 @torch.no_grad()
 def _visibly_worse(
-    avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor, former: Sequence[Tensor]
+    avatar: Avatar,
+    scene: Scene,
+    chosen: Sequence[int],
+    changed: Tensor,
+    former: Sequence[Tensor],
+    limit: Limit,
 ) -> bool:
-    """Whether pictures got worse by more than ``WORSE`` where what was changed is seen.
+    """Whether pictures got much worse where what was changed is seen.
 
     Args:
         avatar, scene: what is drawn, and the truth.
         chosen: views.
         changed: (M,) int64 surfels.
         former: (H, W) each, the views' errors before.
+        limit: of what is borne.
     """
-    shown = [_share(avatar, scene, view, changed) > SHOWN for view in chosen]
+    shown = [_share(avatar, scene, view, changed) > limit.shown for view in chosen]
     after = _errors(avatar, scene, chosen)
     rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
     share = rise / max(sum(float(error.sum()) for error in former), 1e-12)
     log.debug("Covering raises the error of training pictures by %.2f %%.", 100.0 * share)
-    return share > WORSE
+    return share > limit.rise
 
 
 def harms(avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from surfhead.avatars.avatar import Avatar
+from surfhead.avatars.surfels import Selection
 from surfhead.core.scene import Scene
 from surfhead.training.covering import cover_hidden
 from surfhead.training.observation import observe
@@ -13,19 +14,31 @@ from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import settle
 
 
-def finish(avatar: Avatar, scene: Scene, views: np.ndarray, tie: bool = False, ranks: Ranks = ALONE) -> None:
+def finish(
+    avatar: Avatar,
+    scene: Scene,
+    views: np.ndarray,
+    tie: bool = False,
+    ranks: Ranks = ALONE,
+    most: int = 0,
+) -> None:
     """After the last step: sets ``avatar.observed``, and ties what was not seen where asked to.
 
-    Of processes that train together the first one does it for all.
+    Surfels may be added behind all others, but not more than make ``most`` (0: no limit). Of processes that
+    train together the first one does it for all.
     """
+    count = len(avatar.surfels)
     if ranks.first:
-        cover_hidden(avatar, scene, views)
+        cover_hidden(avatar, scene, views, most)
         if tie:
             settle(avatar, scene, views)
         else:
             avatar.observed = observe(avatar, scene, views, directions=False).known
     surfels = avatar.surfels
     if tie or "hidden" in surfels.regions:
+        added = ranks.tell(len(surfels) - count)
+        if added and not ranks.first:
+            surfels.select(Selection.grown(count, surfels.triangle.new_zeros(added)))
         host = surfels.triangle.clone()
         ranks.spread([*surfels.parameters.values(), host])
         if not ranks.first:

@@ -3,8 +3,8 @@
 Triangles that pictures show aslant alone need few surfels to look whole in them; seen straight, the far side
 shows between these. So the head is drawn at rest from all round and compared with its mesh: a pixel is one
 of a hole where the surfels that face the camera do not cover it, or where the median surface lies well behind
-the triangle that a ray meets first. Surfels that hardly a picture shows are brought there, a little below
-what the triangle's own form: what pictures show stays before them.
+the triangle that a ray meets first. Surfels that hardly a picture shows are brought there, and added where
+these are too few, a little below what the triangle's own form: what pictures show stays before them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.rendering import Rendering
 from surfhead.core.errors import SurfheadError
 from surfhead.core.scene import Scene
-from surfhead.core.types import Cameras
+from surfhead.core.types import Cameras, RestMesh
 from surfhead.drawing.camera_path import orbit
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.training.composition import INNER
 from surfhead.training.observation import observe
 from surfhead.training.settling import over_mesh, settle_neighbours
+from surfhead.training.spares import add_spares, resemble
 
 log = logging.getLogger("surfhead")
 SIDE = 320  # pixels of the pictures that are looked at, at most: as large as those of training
@@ -33,13 +34,16 @@ AROUND = 8  # views of each elevation
 ELEVATIONS = (-20.0, 10.0, 40.0)  # degrees
 FACING = 0.35  # least cosine between a triangle's normal and the way to the camera
 DEEP = 0.006  # metres behind the mesh, from which on one looks through it
-OPEN = 0.85  # alpha below which one looks through
+OPEN = 0.92  # alpha below which one looks through
 SHARE = 0.05  # of a triangle's pixels, from which it has a hole
 ROUNDS = 2
 PICTURES = 24  # of training, by which a surfel counts as idle
 COARSEST, FINEST = 2, 4  # parts that edges are cut into; a surfel stands in each of the triangles this makes
-SIZE = 0.5  # of each, in units of the root of twice its triangle's area: larger ones reach beyond a rim
-BELOW = 0.0005  # metres under what the triangle's own surfels form
+SIZE = 0.425  # of each, in units of the root of twice its triangle's area: smaller ones let a lattice through
+INSIDE = 0.8  # least distance from a ridge or a rim, in heights of the small triangles
+SHARP = 0.7  # cosine between two triangles' normals, below which their edge is a ridge
+BELOW = 0.0015  # metres under what the triangle's own surfels form: no picture may show it at the outline,
+THIN = 0.25  # but at most this share of the way to the other side, such as an ear's
 SOLID = 0.9  # least opacity of what covers: where light passes, the face is seen from behind
 IDLE = 1.0  # times the weight at which a surfel is half known: one with less may go,
 UNSEEN = 1.0  # if it makes up fewer pixels in all pictures that are looked at,
@@ -47,16 +51,20 @@ WITHIN = 0.01  # and, of those that cover what no camera saw, less than this tim
 UNCLOSED = "Holes that cameras did not see stay"
 
 
-def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor) -> Tensor:
+def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor, room: int = 0) -> Tensor:
     """Bring surfels that hardly a training picture shows to the holes of a head; nothing without rays.
+
+    Where they do not suffice, surfels are added behind all others. Some of these may be left over, and show
+    nothing (``spares``).
 
     Args:
         avatar: changed in place.
         scene, views: what it was trained on.
         settled: (M,) int64 surfels that cover what no camera saw, and stay where one sees that from any side.
+        room: at most so many are added.
 
     Returns:
-        (K,) int64 the surfels that were moved.
+        (K,) int64 the surfels that were moved or added.
     """
     surfels, moved = avatar.surfels, settled[:0]
     side = min(SIDE, max(scene.views.height, scene.views.width))
@@ -69,8 +77,15 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
         idle[settled[shown[settled] >= WITHIN * shown[settled].mean()]] = False
         for region in INNER:  # a mouth that opens further shows what none has shown
             idle[surfels.regions.get(region, moved[:0])] = False
+        weight, known = seen.weight, seen.known
         for _ in range(ROUNDS):
-            fresh = _fill(avatar, found, seen.weight, idle, seen.known)
+            lacking = COARSEST**2 * int((found > 0).sum()) - int(idle.sum())
+            spares = add_spares(surfels, min(max(lacking, 0), room))
+            room -= len(spares)
+            idle = torch.cat((idle, torch.ones_like(spares, dtype=torch.bool)))
+            weight = torch.cat((weight, weight.new_full((len(spares),), math.inf)))  # idle ones go first
+            known = torch.cat((known, known.new_zeros(len(spares))))
+            fresh = _fill(avatar, found, weight, idle, known)
             idle[fresh] = False
             moved = torch.cat((moved, fresh))
             found, _ = holes(avatar, side)
@@ -162,7 +177,7 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     Args:
         avatar: changed in place.
         found: (F,) int64 size of the holes.
-        weight, known: (N,) of the surfels, as ``observe`` gives them.
+        weight, known: (N,) of the surfels, as ``observe`` gives them; the weight of added ones is infinite.
         idle: (N,) bool, which may be moved.
 
     Returns:
@@ -179,6 +194,8 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     chosen = free[: len(targets)]
     if not len(chosen):
         return chosen
+    added = weight[chosen].isinf()
+    resemble(avatar, chosen[added], targets[added], weight)
     frames = rest.frames
     known = known.clone()
     known[chosen] = 0.0
@@ -188,38 +205,64 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     height = over_mesh(raw["offset"][:, 2:] * scale[host][:, None], sure, host, neighbours)  # metres
     surfels.rebind(chosen, targets)
     settle_neighbours(avatar, torch.ones_like(known).index_fill_(0, chosen, 0.0), sure)
-    places, size = _places(avatar, parts)
+    places, size, turn = _places(avatar, parts)
     raw["offset"][chosen] = places[targets[::each]].reshape(-1, 3).to(known)
-    raw["offset"][chosen, 2] = (height[targets, 0] - BELOW) / scale[targets]
-    raw["log_scale"][chosen] = size[targets].to(known).log()[:, None].expand(-1, 2)
+    below = _depths(rest, order[: len(targets) // each]).to(known).repeat_interleave(each)
+    raw["offset"][chosen, 2] = (height[targets, 0] - below) / scale[targets]
+    raw["log_scale"][chosen] = size[targets].to(known).log()
+    raw["quaternion"][chosen] = turn[targets].to(known)
     raw["opacity"][chosen] = raw["opacity"][chosen].clamp_min(math.log(SOLID / (1.0 - SOLID)))
     return chosen
 
 
-def _places(avatar: Avatar, parts: int) -> tuple[Tensor, Tensor]:
-    """Where surfels are brought on each triangle whose edges are cut into ``parts``, and how large.
+def _places(avatar: Avatar, parts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where surfels are brought on each triangle whose edges are cut into ``parts``, and of which shape.
 
     Returns:
-        (F, parts², 3) the small triangles' centroids and (F,) sizes, in units of the triangle's scale. At a
-        rim, beyond which nothing is, those of the last row stand as far inside as the row before.
+        (F, parts², 3) the small triangles' centroids and (F, 2) sizes, in units of the triangle's scale, and
+        (F, 4) quaternions: their ellipses have the small triangles' principal axes. At an edge beyond which
+        nothing is, or where the mesh bends away sharply, the last row stands further inside.
     """
     rest = avatar.rig.rest()
     frames = rest.frames
     away = rest.vertices[rest.topology.triangles] - frames.centroid[:, None]  # (F, 3 corners, 3)
     local = torch.einsum("fij,fki->fkj", frames.rotation, away) / frames.scale[:, None, None].clamp_min(1e-12)
-    first, second = local[:, 1] - local[:, 0], local[:, 2] - local[:, 0]
-    area = torch.linalg.cross(first, second).norm(dim=-1)  # twice the triangle's
     steps = range(parts)
     upright = [(i + 1 / 3, j + 1 / 3) for i in steps for j in steps if i + j < parts]
     turned = [(i + 2 / 3, j + 2 / 3) for i in steps for j in steps if i + j < parts - 1]
     along = torch.tensor(upright + turned).to(local) / parts
     weights = torch.cat((1.0 - along.sum(dim=1, keepdim=True), along), dim=1)  # (parts², 3 corners)
     weights = weights.expand(len(local), -1, -1).clone()
-    neighbours = rest.topology.neighbours
-    rim = neighbours == torch.arange(len(neighbours), device=neighbours.device)[:, None]  # v0v1, v1v2, v2v0
+    outer = _outer(rest)
     for edge, opposite in enumerate((2, 0, 1)):
         away_from = weights[:, :, opposite]
-        inward = torch.where(rim[:, None, edge], away_from.clamp_min(4 / 3 / parts), away_from)
+        inward = torch.where(outer[:, None, edge], away_from.clamp_min(INSIDE / parts), away_from)
         weights *= ((1.0 - inward) / (1.0 - away_from))[:, :, None]
         weights[:, :, opposite] = inward
-    return weights @ local, SIZE / parts * area.sqrt().clamp_min(1e-6)
+    spread, axes = torch.linalg.eigh(torch.einsum("fki,fkj->fij", local[..., :2], local[..., :2]) / 12.0)
+    size = SIZE / parts * math.sqrt(12.0 * math.sqrt(3.0)) * spread.clamp_min(1e-10).sqrt()  # ascending
+    angle = 0.5 * torch.atan2(axes[:, 1, 0], axes[:, 0, 0])
+    still = torch.zeros_like(angle)
+    return weights @ local, size, torch.stack((angle.cos(), still, still, angle.sin()), dim=1)
+
+
+def _depths(rest: RestMesh, triangles: Tensor) -> Tensor:
+    """(K,) metres under these triangles, (K,) int64, at which surfels close their holes."""
+    centre, normal = rest.frames.centroid, rest.frames.rotation[:, :, 2]
+    depths = [centre.new_zeros(0)]
+    for part in torch.split(triangles, 256):
+        way = centre - centre[part, None]  # (P, F, 3)
+        under = torch.einsum("pi,pfi->pf", normal[part], way) < 0.0
+        other = under & (normal[part] @ normal.T < 0.0)  # which is where one would come out again
+        depths.append(THIN * torch.where(other, way.norm(dim=-1), math.inf).amin(dim=1))
+    return torch.cat(depths).clamp_max(BELOW)
+
+
+def _outer(rest: RestMesh) -> Tensor:
+    """(F, 3) bool: edges beyond which a triangle's plane leaves the surface: open ones, and sharp ridges."""
+    neighbours, normal = rest.topology.neighbours, rest.frames.rotation[:, :, 2]
+    beyond = rest.frames.centroid[neighbours] - rest.frames.centroid[:, None]
+    falls = torch.einsum("fi,fei->fe", normal, beyond) < 0.0
+    sharp = torch.einsum("fi,fei->fe", normal, normal[neighbours]) < SHARP
+    here = torch.arange(len(neighbours), device=neighbours.device)[:, None]
+    return (neighbours == here) | (falls & sharp)

@@ -19,6 +19,7 @@ from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_
 from surfhead.avatars.posed_meshes import PosedMeshes
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.state import below, under
+from surfhead.avatars.surfels import Selection
 from surfhead.core.component import Component
 from surfhead.core.components import Densifier
 from surfhead.core.config import RunConfig, as_tables
@@ -103,9 +104,8 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self._record = record
         self._captured = CapturedWork(self._learn) if self._capturable() else None
-        self._steps = 0
+        self._steps = self._kept = 0  # images of the newest checkpoint
         self._whole, self.interruption = True, Interruption(ranks)
-        self._kept = 0  # images of the newest checkpoint
 
     @property
     def interrupted(self) -> bool:
@@ -234,7 +234,7 @@ class Trainer:
                 self._captured.make_room()
 
     def _densify(self, rendering: Rendering, since: int) -> None:
-        surfels = self.avatar.surfels
+        surfels, before = self.avatar.surfels, len(self.avatar.surfels)
         with torch.no_grad():
             scale = rendering.surfels.tangents.detach().norm(dim=-2).amax(-1).amax(0)
             seen = self.statistics.gather(self.ranks)
@@ -251,11 +251,8 @@ class Trainer:
                 since,
             )
             plan = made_by("densifier", self.densifier.name, self.densifier.plan(state), DensifyPlan)
-            before = len(surfels)
             selection = surfels.apply(plan, self.generator)
-            self.optimiser.select(selection, plan.opacity_ceiling is not None)
-            if len(surfels) != before or bool(selection.fresh.any()):
-                self.statistics = Statistics(len(surfels), self.avatar.device)
+            self._follow(selection, plan.opacity_ceiling is not None)
             self._agree("after densifying")
         if len(surfels) == 0:
             raise SurfheadError(
@@ -264,6 +261,21 @@ class Trainer:
                 "Lower densifier.cull, or check that the pictures show the rig (`surfhead data check`).",
             )
         log.debug("densified at image %d: %d -> %d surfels", self.images, before, len(surfels))
+
+    def _follow(self, selection: Selection, reset_opacity: bool = False) -> None:
+        """Follow a change of the surfels' number with all that is kept of each."""
+        self.optimiser.select(selection, reset_opacity)
+        if len(selection.source) != len(self.statistics.seen) or bool(selection.fresh.any()):
+            self.statistics = Statistics(len(selection.source), self.avatar.device)
+
+    def finish(self) -> None:
+        """Look at the avatar a last time (``finishing``), which may add surfels."""
+        avatar, before = self.avatar, len(self.avatar.surfels)
+        most = made_by("densifier", self.densifier.name, self.densifier.most(), int)
+        avatar.shape()
+        finish(avatar, self.scene, self.order.views, self.config.tie_unseen, self.ranks, most)
+        if (added := len(avatar.surfels) - before) > 0:
+            self._follow(Selection.grown(before, avatar.surfels.triangle.new_zeros(added)))
 
     def _agree(self, moment: str) -> None:
         # which rows are exchanged follows from the hosts
@@ -299,8 +311,7 @@ class Trainer:
                     began += time.perf_counter() - pause
                 if last:
                     self._whole = False
-                    self.avatar.shape()
-                    finish(self.avatar, self.scene, self.order.views, config.tie_unseen, self.ranks)
+                    self.finish()
                     self._whole = True
                 if save.due(before, self.images) or last:
                     self.save()

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from surfhead.avatars.surfels import CORE_PARAMETERS, Surfels, apply_field, merge_specs
+from surfhead.avatars.surfels import CORE_PARAMETERS, Selection, Surfels, apply_field, merge_specs
 from surfhead.core.densification import DensifyPlan
 from surfhead.core.errors import ContractError
 from surfhead.core.parameters import ParameterSpec, Schedule
@@ -178,3 +178,20 @@ def test_a_name_declared_twice_is_refused() -> None:
         merge_specs(EXTRA, EXTRA)
     with pytest.raises(ContractError, match='"opacity"'):
         merge_specs({"opacity": EXTRA["feature"]})
+
+
+def test_surfels_grow_by_copies_of_some_behind_all() -> None:
+    surfels = made()
+    old = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    host = surfels.triangle.clone()
+    grown = Selection.grown(6, torch.tensor([4, 4, 1]))
+    assert grown.source.tolist() == [0, 1, 2, 3, 4, 5, 4, 4, 1]
+    assert grown.fresh.tolist() == [False] * 6 + [True] * 3
+    generation, regions = surfels.generation, surfels.regions
+    surfels.select(grown)
+    assert surfels.generation != generation
+    assert surfels.regions is not regions
+    assert torch.equal(surfels.triangle, host[grown.source])
+    for name, value in surfels.parameters.items():
+        assert torch.equal(value.detach(), old[name][grown.source]), name
+        assert value.requires_grad

@@ -17,6 +17,7 @@ from surfhead.training import covering
 from surfhead.training.composition import look_at_data
 from surfhead.training.covering import Former, cover_hidden, harms, put_back
 from surfhead.training.observation import observe
+from surfhead.training.spares import add_spares
 
 
 def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
@@ -129,8 +130,10 @@ def test_a_run_is_not_lost_where_covering_fails(
     look_at_data(avatar, scene, views, colours=False, hidden=True)
     before = Former.of(surfels)
 
-    def half_done(avatar: Any, scene: Any, views: Any, settled: torch.Tensor) -> torch.Tensor:
+    def half_done(avatar: Any, scene: Any, views: Any, settled: torch.Tensor, room: int) -> torch.Tensor:
+        add_spares(surfels, room)
         surfels.rebind(settled, surfels.triangle[settled].flip(0))
+        surfels.parameters["opacity"].data[len(before.triangle) :] = 1.0
         raise MemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(covering, "close_holes", half_done)
@@ -192,3 +195,38 @@ def test_of_what_closes_holes_the_harmful_goes_back_to_its_host_and_the_rest_sta
     for key, value in raw.items():
         assert torch.equal(value.detach()[harmful], former[0].parameters[key][harmful]), key
     assert raw["opacity"].detach()[harmless].tolist() == [4.0] * 6
+
+
+def test_of_what_is_added_the_harmful_goes_again_and_the_rest_stays(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second one stands before the best seen triangle in a wrong colour, the others on a dark one."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels, views = avatar.surfels, scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    count, name = len(surfels), with_role(surfels.specs, BASE_COLOUR)
+    assert name is not None
+    weight = observe(avatar, scene, views, directions=False).weight
+    seen = torch.zeros(int(surfels.triangle.max()) + 1).index_add(0, surfels.triangle, weight)
+    best, dark = int(seen.argmax()), int(surfels.triangle[surfels.regions["hidden"][0]])
+    given: list[int] = []
+
+    @torch.no_grad()
+    def bring(*arguments: Any) -> torch.Tensor:
+        given.append(arguments[4])
+        added = add_spares(surfels, 12)
+        raw = surfels.parameters
+        surfels.rebind(added, torch.tensor([best, dark] * 6))
+        raw["offset"][added] = torch.tensor([0.0, 0.0, 0.5])
+        raw["offset"][added[1::2], 2] = -0.5
+        raw["log_scale"][added] = 0.0
+        raw["opacity"][added[:10]] = 4.0  # two are left over
+        raw["quaternion"][added] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+        raw[name][added[::2]] += 6.0
+        return added[:10]
+
+    monkeypatch.setattr(covering, "close_holes", bring)
+    assert cover_hidden(avatar, scene, views, count + 50)
+    assert given == [50]
+    assert surfels.triangle[count:].tolist() == [dark] * 5
+    assert {len(value) for value in surfels.parameters.values()} == {count + 5}

@@ -72,8 +72,11 @@ class Adaptive(Densifier):
         )
         detach_eyeballs: bool = option(True, "Never clone or split on the eyeballs.")
         max_surfels: int = option(
+            0, "Most surfels there may be, those of largest gradient first; 0 = no limit.", low=0, high=10**9
+        )
+        reserve: int = option(
             0,
-            "Most surfels a plan may lead to, those of largest gradient first; 0 = no limit.",
+            "So many of max_surfels are left for what closes holes after the last step.",
             low=0,
             high=10**9,
         )
@@ -107,6 +110,10 @@ class Adaptive(Densifier):
             opacity_ceiling=options.reset_opacity if reset else None,
         )
 
+    def most(self) -> int:
+        """The option ``max_surfels``."""
+        return self.options.max_surfels
+
     def _densify(self, state: DensifyState, before: int) -> tuple[Tensor, Tensor, Tensor]:
         """(N,) which to clone, to split and to prune."""
         options = self.options
@@ -134,7 +141,7 @@ class Adaptive(Densifier):
         if "hidden" in regions:  # they stay in any case, and count among max_surfels
             prune = prune.index_fill(0, regions["hidden"], False)
         if options.max_surfels > 0:
-            room = options.max_surfels - len(prune) + int(prune.sum())
+            room = options.max_surfels - options.reserve - len(prune) + int(prune.sum())
             chosen = _largest_within(gradient, clone + (options.children - 1) * split, room)
             clone, split = clone & chosen, split & chosen
         return clone, split, prune

@@ -157,6 +157,14 @@ def test_most_surfels_grow_those_of_largest_gradient() -> None:
     assert lists(adaptive(max_surfels=7, children=3).plan(seen)) == ([], [1], [])
 
 
+def test_a_reserve_is_left_for_what_closes_holes_in_the_end() -> None:
+    seen = state([0.3, 0.9, 0.5, 0.7, 0.0], [0.001, 0.5, 0.001, 0.001, 0.001], count=5)
+    assert lists(adaptive(max_surfels=9, reserve=2).plan(seen)) == ([3], [1], [])
+    assert lists(adaptive(max_surfels=5, reserve=2).plan(seen)) == ([], [], [])
+    assert lists(adaptive(reserve=2).plan(seen)) == ([0, 2, 3], [1], [])
+    assert [adaptive(max_surfels=9, reserve=2).most(), adaptive().most()] == [9, 0]
+
+
 def test_hidden_surfels_stay_as_they_are_and_count_among_the_most() -> None:
     """What training pictures ask of them is asked of the front, through which they show a little."""
     seen = state([0.3, 0.9, 0.0, 0.0], 0.001, [0.5, 0.5, 0.01, 0.01], [0, 0, 0, 0])
