@@ -15,10 +15,13 @@ import torch
 from torch import Tensor
 
 from surfhead.core.errors import OptionError, SurfheadError
-from surfhead.training import gradient_exchange
+from surfhead.training import finishing, gradient_exchange
 from surfhead.training.gradient_exchange import GradientExchange
+from surfhead.training.observation import Observation
 from surfhead.training.ranks import Ranks, joined
+from surfhead.training.spares import add_spares
 from surfhead.training.statistics import Statistics
+from tests.runs.tiny_run import tiny_avatar
 
 
 def check(ranks: Ranks) -> None:
@@ -239,6 +242,29 @@ def check_rows(alone: Ranks) -> None:
     assert sum(sum(numbers) for numbers, _ in ranks.begun) == sizes, "saves too little"
 
 
+def check_added(ranks: Ranks) -> None:
+    """Surfels that the first process adds after the last step are in all, with the same values."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    surfels.mark("hidden", torch.ones(8, dtype=torch.bool))
+    count = len(surfels)
+
+    @torch.no_grad()
+    def add(*_: object) -> None:
+        added = add_spares(surfels, 3)
+        surfels.rebind(added, torch.tensor([5, 2, 7]))
+        surfels.parameters["opacity"][added] = torch.tensor([1.0, 2.0, 3.0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "cover_hidden", add)
+        patch.setattr(finishing, "observe", lambda *_, **__: Observation(torch.ones(len(surfels)), None))
+        nothing: Any = None  # what is patched looks at no picture
+        finishing.finish(avatar, nothing, np.arange(3), ranks=ranks)
+    assert surfels.triangle[count:].tolist() == [5, 2, 7]
+    assert surfels.parameters["opacity"].detach()[count:].tolist() == [1.0, 2.0, 3.0]
+    ranks.agree({**surfels.parameters, "triangle": surfels.triangle}, "after the last step")
+
+
 def main(_: object = None) -> int:
     """Join the others, check, leave."""
     with pytest.raises(OptionError, match="one device for several"), joined("cuda:1"):
@@ -249,5 +275,6 @@ def main(_: object = None) -> int:
         check(ranks)
         check_gradients(ranks)
         check_rows(ranks)
+        check_added(ranks)
     print(f"process {os.environ['RANK']} is content", flush=True)
     return 0

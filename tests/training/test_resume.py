@@ -62,3 +62,15 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
         assert value.view(-1).numpy().tobytes() == second[name].view(-1).numpy().tobytes(), name
     changed = checkpoint.read(whole / "checkpoints" / "00000010")[0]["surfels/offset"].shape
     assert first["surfels/offset"].shape != changed, "nothing was densified: the test proved too little"
+
+    # after the last step surfels were added, behind all others and within the limit; with them it goes on
+    learnt = len(checkpoint.read(whole / "checkpoints" / "00000050")[0]["triangle"])
+    counts = {len(value) for name, value in first.items() if name.startswith(("surfels/", "statistics/"))}
+    assert counts == {len(first["triangle"])}
+    assert learnt == 14_000 < len(first["triangle"]) <= 15_400
+    assert int(first["adam/offset/exp_avg"][learnt:].count_nonzero()) == 0
+    assert int(first["adam/offset/exp_avg"][:learnt].count_nonzero()) > learnt
+    finish(start(*SETTINGS, "--iterations", "4", "--out", str(tmp_path / "on"), "--from", str(whole)))
+    later, _ = checkpoint.read(tmp_path / "on" / "checkpoints" / "00000004")
+    assert len(first["triangle"]) <= len(later["triangle"]) <= 15_400
+    assert int(later["adam/offset/exp_avg"][learnt : len(first["triangle"])].count_nonzero()) > 0
