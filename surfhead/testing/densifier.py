@@ -122,6 +122,14 @@ def due_is_a_matter_of_images(subject: Subject) -> None:
 
 
 @promise("densifier")
+def most_is_a_number(subject: Subject) -> None:
+    """``most`` gives a whole number of surfels; 0: no limit."""
+    most = subject.make().most()
+    whole = isinstance(most, int) and not isinstance(most, bool)
+    require(whole and most >= 0, f"most() gave {most!r}.", "Expected a whole number, at least 0.")
+
+
+@promise("densifier")
 def plan_is_a_matter_of_its_state(subject: Subject) -> None:
     """A plan is what follows from the statistics and images it is given, not from the last ``due``."""
     densifier = subject.make()

@@ -83,6 +83,16 @@ class Forgetful(Faint):
         return None  # type: ignore[return-value]
 
 
+class BelowNothing(Faint):
+    def most(self) -> int:
+        return -1
+
+
+class Boundless(Faint):
+    def most(self) -> int:
+        return float("inf")  # type: ignore[return-value]
+
+
 class Trembles(Faint):
     def plan(self, state: DensifyState) -> DensifyPlan:
         return replace(
@@ -124,6 +134,8 @@ BUGS = [
     ("keeps_triangles_covered", PrunesAllFaint, "lose all their surfels"),
     ("due_is_a_matter_of_images", CountsCalls, "says otherwise"),
     ("due_is_a_matter_of_images", Forgetful, "no bool"),
+    ("most_is_a_number", BelowNothing, "gave -1"),
+    ("most_is_a_number", Boundless, "gave inf"),
     ("plan_is_a_matter_of_its_state", RemembersDue, "due() changes the reset"),
     ("deterministic", Trembles, "clone"),
     ("inputs_unmodified", ResetsOpacity, "opacity"),
