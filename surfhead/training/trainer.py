@@ -277,19 +277,16 @@ class Trainer:
         if (added := len(avatar.surfels) - before) > 0:
             self._follow(Selection.grown(before, avatar.surfels.triangle.new_zeros(added)))
 
-    def _agree(self, moment: str) -> None:
-        # which rows are exchanged follows from the hosts
-        hosts = {"triangle": self.avatar.surfels.triangle}
-        self.ranks.agree({**dict(self.optimiser.named()), **hosts}, moment)
+    def _agree(self, moment: str) -> None:  # on hosts too, from which it follows what is exchanged
+        self.ranks.agree({**dict(self.optimiser.named()), "triangle": self.avatar.surfels.triangle}, moment)
 
     # ---- the run ---------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Train to the end, or to an interruption, which leaves a checkpoint."""
         error: BaseException | None = None
-        config = self.config
-        occasions = (config.evaluate, config.checkpoint, config.export)
-        evaluate, save, export = (when.within(self.length) for when in occasions)
+        config, length = self.config, self.length
+        evaluate, save, export = (o.within(length) for o in (config.evaluate, config.checkpoint, config.export))
         self.events.tell("run_started", run=self)
         restore = self.interruption.catch()
         try:
