@@ -285,8 +285,8 @@ class Trainer:
     def run(self) -> None:
         """Train to the end, or to an interruption, which leaves a checkpoint."""
         error: BaseException | None = None
-        config, length = self.config, self.length
-        evaluate, save, export = (o.within(length) for o in (config.evaluate, config.checkpoint, config.export))
+        config, end = self.config, self.length
+        evaluate, save, export = (o.within(end) for o in (config.evaluate, config.checkpoint, config.export))
         self.events.tell("run_started", run=self)
         restore = self.interruption.catch()
         try:
