@@ -74,11 +74,8 @@ class Adaptive(Densifier):
         max_surfels: int = option(
             0, "Most surfels there may be, those of largest gradient first; 0 = no limit.", low=0, high=10**9
         )
-        reserve: int = option(
-            0,
-            "So many of max_surfels are left for what closes holes after the last step.",
-            low=0,
-            high=10**9,
+        reserve: float = option(
+            0.0, "Share of max_surfels that is left for what closes holes after the last step.", low=0, high=1
         )
 
     options: Options
@@ -141,7 +138,7 @@ class Adaptive(Densifier):
         if "hidden" in regions:  # they stay in any case, and count among max_surfels
             prune = prune.index_fill(0, regions["hidden"], False)
         if options.max_surfels > 0:
-            room = options.max_surfels - options.reserve - len(prune) + int(prune.sum())
+            room = round((1.0 - options.reserve) * options.max_surfels) - len(prune) + int(prune.sum())
             chosen = _largest_within(gradient, clone + (options.children - 1) * split, room)
             clone, split = clone & chosen, split & chosen
         return clone, split, prune

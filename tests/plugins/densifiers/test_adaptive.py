@@ -159,10 +159,10 @@ def test_most_surfels_grow_those_of_largest_gradient() -> None:
 
 def test_a_reserve_is_left_for_what_closes_holes_in_the_end() -> None:
     seen = state([0.3, 0.9, 0.5, 0.7, 0.0], [0.001, 0.5, 0.001, 0.001, 0.001], count=5)
-    assert lists(adaptive(max_surfels=9, reserve=2).plan(seen)) == ([3], [1], [])
-    assert lists(adaptive(max_surfels=5, reserve=2).plan(seen)) == ([], [], [])
-    assert lists(adaptive(reserve=2).plan(seen)) == ([0, 2, 3], [1], [])
-    assert [adaptive(max_surfels=9, reserve=2).most(), adaptive().most()] == [9, 0]
+    assert lists(adaptive(max_surfels=9, reserve=0.25).plan(seen)) == ([3], [1], [])
+    assert lists(adaptive(max_surfels=5, reserve=0.4).plan(seen)) == ([], [], [])
+    assert lists(adaptive(reserve=0.5).plan(seen)) == ([0, 2, 3], [1], [])
+    assert [adaptive(max_surfels=9, reserve=0.25).most(), adaptive().most()] == [9, 0]
 
 
 def test_hidden_surfels_stay_as_they_are_and_count_among_the_most() -> None:
