@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,13 +35,13 @@ class Told:
         return sorted(self.faces.get(int(picture[0, 0, 0]), [face(20, 20, 60)]), key=lambda one: -one.size)
 
 
-def frames(count: int, *, dark: range = range(0), soft: tuple[int, ...] = ()) -> Any:
+def frames(count: int, *, dark: range = range(0), soft: Sequence[int] = (), rate: float = 25) -> Any:
     noise = np.random.default_rng(1).integers(60, 200, (120, 160, 3)).astype(np.uint8)
     for number in range(count):
         picture = gaussian_filter(noise, (2, 2, 0)) if number in soft else noise.copy()
         picture = picture // 3 if number in dark else picture
         picture[0, 0, 0] = number
-        yield ClipFrame(number, number / 25, picture)
+        yield ClipFrame(number, number / rate, picture)
 
 
 def found(count: int, faces: dict[int, list[Face]], **shown: Any) -> Any:
@@ -78,6 +79,21 @@ def test_blurred_frames_are_left_out() -> None:
     made = chosen(found(20, {}, soft=(6, 11)))
     assert made.number.tolist() == [number for number in range(20) if number not in (6, 11)]
     assert "2 blurred frames are left out." in made.notes
+
+
+def test_a_blurred_turn_is_left_out_at_any_rate() -> None:
+    for rate, soft in ((25, range(50, 55)), (100, range(90, 110))):
+        made = chosen(found(200, {}, soft=soft, rate=rate))
+        assert made.number.tolist() == [number for number in range(200) if number not in soft]
+
+
+def test_a_face_may_be_elsewhere_after_some_time_but_not_after_some_frames() -> None:
+    gone: dict[int, list[Face]] = {number: [] for number in range(8, 16)}
+    gone |= {number: [face(95, 20, 60)] for number in range(16, 22)}
+    assert len(chosen(found(22, gone))) == 14  # a third of a second
+    assert chosen(found(22, gone, rate=100)).number.tolist() == list(range(8))
+    leaps = {number: [face(95, 20, 60)] for number in range(8, 12)}
+    assert len(chosen(found(12, leaps, rate=4))) == 12
 
 
 def test_a_face_that_leaves_the_picture_is_left_out_where_too_little_is_seen() -> None:

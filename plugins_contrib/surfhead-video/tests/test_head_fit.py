@@ -204,6 +204,19 @@ def test_a_head_that_turns_on_its_neck_leaves_the_shoulders_still(rig: Any, trut
     assert (made["translation"] - made["translation"].mean(dim=0)).abs().max() < 0.001
 
 
+def test_shoulders_stand_as_still_where_frames_are_left_out(rig: Any, truth: Fit) -> None:
+    rig.prepare({"shape": torch.from_numpy(truth.shape).float()})
+    time = np.arange(250) / 25
+    sway = np.stack([0.01 * time, 0 * time, 0.5 + 0 * time], axis=1)
+    still = np.tile(TURNED, (250, 1, 1))
+    faces = np.zeros((250, truth.expression.shape[1]))
+    whole = Fit(330.0, truth.shape, still, sway, faces, np.zeros((250, 2)))
+    kept = np.r_[0:100, 160:250]
+    full = rig_parameters(whole, rig, time)["translation"][kept]
+    some = rig_parameters(whole.part(kept), rig, time[kept])["translation"]
+    assert (full - some).abs().max() < 0.0002
+
+
 def test_another_mesh_is_refused(tmp_path: Path) -> None:
     from surfhead.plugins.rigs.ict.example import write_example
 

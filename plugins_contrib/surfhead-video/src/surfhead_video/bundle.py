@@ -179,9 +179,9 @@ def _landmarks(problem: Problem, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     matrix[-1, -1] = own[0, 0]
     matrix[:-1, -1] = matrix[-1, :-1] = cross[:, :6, 0].ravel()
     if frames > 2:
-        change = np.diff(np.eye(frames), 2, axis=0)
+        change = problem.changes.matrix()
         for axis in range(6):
-            weight = problem.tight_second[axis] * problem.second
+            weight = problem.tight_second[axis] * problem.changes.second
             smooth = change.T @ (change * weight[:, None])
             np.fill_diagonal(smooth, 0)  # the blocks hold it
             matrix[axis:-1:6, axis:-1:6] += smooth

@@ -5,9 +5,10 @@
   the largest again.
 - A face of which more than a tenth of the landmarks lie outside the picture: the frame is left out.
 - Blur: the sharpness of a frame is the variance of the face's Laplacian at a fixed size. A frame below
-  ``BLURRED`` of the median of its neighbours (31 frames) is left out.
+  ``BLURRED`` of the median of its neighbours (within 0.6 s, 15 to each side at least) is left out.
 - A cut: neighbouring frames whose small grey pictures differ by more than ``CUT`` of the full range and six
-  times the usual, or a face that leaps by more than its own size. The longest shot is kept.
+  times the usual, or a face that leaps by more than its own size in less than
+  0.18 s. The longest shot is kept.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from surfhead_video.clip import ClipFrame
 from surfhead_video.landmarker import Face, Landmarker
 
 BLURRED = 0.3
-NEIGHBOURS = 15  # frames to each side
+NEIGHBOURS = 15  # frames to each side, of which a median says something
+NEAR = 0.61  # seconds to each side at least: of many frames a second, fifteen may all be of one blurred turn
 CUT, USUAL = 0.12, 6.0
+LEAP = 0.18  # seconds in which no head moves by its own size
 THUMBNAIL, FACE = 32, 96  # pixels
 OUTSIDE = 0.1  # share of the landmarks
 LARGEST = 1280  # pixels of the longer side in which faces are looked for
@@ -229,7 +232,7 @@ def cuts(found: Found) -> np.ndarray:
     middle = found.landmarks.mean(axis=1)
     size = np.sqrt(np.prod(np.ptp(found.landmarks, axis=1), axis=1))
     jump = np.linalg.norm(np.diff(middle, axis=0), axis=1) > size[1:]
-    leap[1:] |= jump & (np.diff(found.number) < 5)
+    leap[1:] |= jump & (np.diff(found.time) < LEAP)
     return np.flatnonzero(leap[1:]) + 1
 
 
@@ -257,7 +260,9 @@ def chosen(found: Found) -> Found:
         )
         found = found.keep(longest)
     rows = np.arange(len(found))
-    usual = np.array([np.median(found.sharpness[max(t - NEIGHBOURS, 0) : t + NEIGHBOURS + 1]) for t in rows])
+    first = np.minimum(np.searchsorted(found.time, found.time - NEAR), np.maximum(rows - NEIGHBOURS, 0))
+    last = np.maximum(np.searchsorted(found.time, found.time + NEAR), rows + NEIGHBOURS + 1)
+    usual = np.array([np.median(found.sharpness[first[t] : last[t]]) for t in rows])
     sharp = found.sharpness >= BLURRED * usual if len(found) else np.zeros(0, bool)
     if not sharp.all():
         notes.append(f"{int((~sharp).sum())} blurred frames are left out.")

@@ -3,7 +3,8 @@
 Unknown for every frame: rotation, translation, expression (bounded to 0..1), gaze; for the whole clip: focal
 length, identity, and the habit of each ARKit score: what it errs by in all frames alike. Residuals: landmarks
 in units of their own spread; expression against scores and habits; identity against the mean; the focal
-length against a usual one; changes in time (accelerations of the head, velocities of expression and gaze).
+length against a usual one; changes in time (accelerations of the head, velocities of expression and gaze),
+by the true time between frames (``frame_times``).
 Solved by Levenberg-Marquardt with the analytic Jacobian: its normal equations are banded but for the clip's
 few unknowns, which are eliminated by their Schur complement. Robust weights (Geman-McClure) are found anew
 before each step; coefficients at a bound that the step would push outside are held there.
@@ -28,6 +29,7 @@ from surfhead_video.fitted_head import (
     head_points,
     projections,
 )
+from surfhead_video.frame_times import changes_at
 from surfhead_video.landmark_places import LandmarkPlaces
 from surfhead_video.projection_jacobian import jacobian
 
@@ -52,8 +54,10 @@ class Priors:
         focal: of the focal length's logarithm.
         usual_focal: usual focal length, fraction of the picture's longer side.
         gaze: radians.
-        turn, move: second difference of rotation (radians) and translation (metres) between frames.
-        change, glance: first difference of expression and of gaze (radians) between frames.
+        turn, move: second difference of rotation (radians) and translation (metres) at 25 frames a second;
+            at others it grows with the step's power of 1.5, see ``frame_times``.
+        change, glance: first difference of expression and of gaze (radians) at 25 frames a second; at others
+            it grows with the step's square root.
     """
 
     landmark: float = 0.008
@@ -113,11 +117,7 @@ class Problem:
         self.size = 8 + self.count
         self.sigma = priors.correlated * np.maximum(places.spread, priors.landmark)
         self.fixed = np.zeros(self.size, bool)
-        spacing = np.diff(found.time)
-        usual = float(np.median(spacing)) if len(spacing) else 1.0
-        late = np.maximum(spacing / max(usual, 1e-6), 1.0)
-        self.first = 1.0 / late  # weights of differences across gaps
-        self.second = np.minimum(self.first[:-1], self.first[1:]) ** 2 if len(late) > 1 else np.zeros(0)
+        self.changes = changes_at(found.time)
         self.tight_second = np.zeros(self.size)
         self.tight_second[:3], self.tight_second[3:6] = priors.turn**-2, priors.move**-2
         self.tight_first = np.zeros(self.size)
@@ -141,8 +141,8 @@ class Problem:
         own, first, second = self._differences(fit)
         total += float((own**2 * self.tight_own).sum())
         total += float((self.habit(fit) ** 2).sum() / self.priors.habit**2)
-        total += float((first**2 * self.tight_first * self.first[:, None]).sum())
-        total += float((second**2 * self.tight_second * self.second[:, None]).sum())
+        total += float((first**2 * self.tight_first * self.changes.first[:, None]).sum())
+        total += float((second**2 * self.tight_second * self.changes.second[:, None]).sum())
         return total + float((self._shared_residual(fit) ** 2).sum())
 
     def habit(self, fit: Fit) -> np.ndarray:
@@ -162,7 +162,7 @@ class Problem:
         )
 
     def _differences(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Departures from the priors (T, D), first (T - 1, D) and second (T - 2, D) differences."""
+        """Departures from the priors (T, D), changes (T - 1, D), and changes of velocities (T - 2, D)."""
         frames = len(self.found)
         own = np.zeros((frames, self.size))
         own[:, 6:-2] = fit.expression - self.found.scores - self.habit(fit)
@@ -173,8 +173,9 @@ class Problem:
             first[:, 6:-2], first[:, -2:] = np.diff(fit.expression, axis=0), np.diff(fit.gaze, axis=0)
         if frames > 2:
             turns = Rotation.from_matrix(fit.rotation[1:] @ fit.rotation[:-1].transpose(0, 2, 1)).as_rotvec()
-            second[:, :3] = np.diff(turns, axis=0)
-            second[:, 3:6] = np.diff(fit.translation, 2, axis=0)
+            steps = self.changes.steps[:, None]
+            second[:, :3] = np.diff(turns / steps, axis=0)
+            second[:, 3:6] = np.diff(np.diff(fit.translation, axis=0) / steps, axis=0)
         return own, first, second
 
     def normal_equations(self, fit: Fit) -> tuple[np.ndarray, ...]:
@@ -209,14 +210,14 @@ class Problem:
         diagonal = np.tile(self.tight_own, (frames, 1))
         gradient += own * self.tight_own
         if frames > 1:
-            w = self.tight_first * self.first[:, None]
+            w = self.tight_first * self.changes.first[:, None]
             diagonal[1:] += w
             diagonal[:-1] += w
             gradient[1:] += w * first
             gradient[:-1] -= w * first
         if frames > 2:
-            w = self.tight_second * self.second[:, None]
-            for start, factor in ((0, 1.0), (1, -2.0), (2, 1.0)):
+            w = self.tight_second * self.changes.second[:, None]
+            for start, factor in enumerate(self.changes.factors.T[..., None]):
                 diagonal[start : start + frames - 2] += factor**2 * w
                 gradient[start : start + frames - 2] += factor * w * second
         index = np.arange(self.size)
@@ -254,12 +255,13 @@ class Problem:
         for offset in range(size):
             band[offset, :, : size - offset] = np.diagonal(blocks, -offset, axis1=1, axis2=2)
         if frames > 1:
-            band[size, :-1] -= self.tight_first * self.first[:, None] * live[1:] * live[:-1]
+            band[size, :-1] -= self.tight_first * self.changes.first[:, None] * live[1:] * live[:-1]
         if frames > 2:
-            w = self.tight_second * ~self.fixed * self.second[:, None]
-            band[size, :-2] -= 2 * w
-            band[size, 1:-1] -= 2 * w
-            band[2 * size, :-2] += w
+            w = self.tight_second * ~self.fixed * self.changes.second[:, None]
+            before, at, after = self.changes.factors.T[..., None]
+            band[size, :-2] += before * at * w
+            band[size, 1:-1] += at * after * w
+            band[2 * size, :-2] += before * after * w
         right = np.concatenate([gradient[..., None], cross], axis=-1) * live[..., None]
         bands = min(2 * size, frames * size - 1) + 1
         solved = solveh_banded(

@@ -62,8 +62,7 @@ def rig_parameters(fit: Fit, rig: Any, time: np.ndarray) -> dict[str, torch.Tens
     arm = neck - root
     hub = place + turn @ neck  # where the neck's joint is
     usual = Rotation.from_matrix(turn).mean()
-    frames = STILL / max(float(np.median(np.diff(time))), 1e-3) if len(time) > 1 else 1.0
-    base = gaussian_filter1d(hub - usual.apply(arm), frames, axis=0, mode="nearest")
+    base = _average(hub - usual.apply(arm), time)
     roots = np.stack([_shortest(usual.apply(arm), hub[t] - base[t]) for t in range(len(hub))])
     roots = roots @ usual.as_matrix()
     necks = roots.transpose(0, 2, 1) @ turn
@@ -103,6 +102,20 @@ def fit_with(fit: Fit, motion: RigMotion, rig: Any) -> Fit:
         expression=rows["expression"].clip(0, 1),
         gaze=(rows["eyes"][:, 0:2] + rows["eyes"][:, 3:5]) / 2,
     )
+
+
+def _average(values: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Values (T, 3) at these times, averaged over ``STILL`` of time, also where frames are left out."""
+    if len(time) < 2:
+        return values
+    between = np.diff(time)
+    step = max(float(np.median(between)), 1e-3)
+    # a gap of ten deviations parts what lies round it; a longer one would only take memory
+    moments = np.r_[0.0, between.clip(0, 10 * STILL).cumsum()]
+    even = step * np.arange(round(moments[-1] / step) + 1)
+    rows = np.stack([np.interp(even, moments, column) for column in values.T], axis=1)
+    rows = gaussian_filter1d(rows, STILL / step, axis=0, mode="nearest")
+    return np.stack([np.interp(moments, even, column) for column in rows.T], axis=1)
 
 
 def _joints(rig: Any) -> tuple[np.ndarray, np.ndarray]:

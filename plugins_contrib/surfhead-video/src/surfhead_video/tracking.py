@@ -40,7 +40,7 @@ from surfhead_video.surface import Surface
 from surfhead_video.texture_fit import refine_poses
 from surfhead_video.windows import fit_clip
 
-VERSION = 9
+VERSION = 10
 """Counts changes of what tracking gives: what another version kept is made anew."""
 POINTS = 1500  # of the skin, that are looked up in the pictures
 LEAST = 5  # frames without which nothing can be learnt
