@@ -18,7 +18,6 @@ from surfhead_video.bundle import PatchPlaces, bundle, by_pose
 from surfhead_video.clip import ClipFrame
 from surfhead_video.contrast import EYES, Contrast, contrast_of
 from surfhead_video.fitted_head import Detections, Fit, head_points
-from surfhead_video.frame_times import changes_at
 from surfhead_video.head_fit import Priors, Problem, descend
 from surfhead_video.landmark_places import OUTER_CORNERS, LandmarkPlaces
 from surfhead_video.skin_patches import Patches, Sightings, cut_patches, joined, look_up
@@ -42,16 +41,13 @@ def seen_places(points: SkinPoints, fit: Fit, found: Detections) -> tuple[np.nda
     return fit.focal * seen[..., :2] / seen[..., 2:] + middle, seen, turned
 
 
-def sides(fit: Fit, time: np.ndarray, count: int) -> list[int]:
+def sides(fit: Fit, count: int) -> list[int]:
     """Rows of so many frames at most that show the head from different sides, and moving little."""
     away = -np.einsum("tji,tj->ti", fit.rotation, fit.translation)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     nose = fit.rotation @ [0.0, 0.0, 0.12] + fit.translation
     pixels = fit.focal * nose[:, :2] / nose[:, 2:]
-    moments = np.r_[0.0, changes_at(time).steps.cumsum()]
-    speed = np.zeros(1)
-    if len(pixels) > 1:
-        speed = np.linalg.norm(np.gradient(pixels, moments, axis=0), axis=1)
+    speed = np.linalg.norm(np.gradient(pixels, axis=0), axis=1) if len(pixels) > 1 else np.zeros(1)
     slow = np.flatnonzero(speed <= np.quantile(speed, SLOW))
     away = away[slow]
     chosen = [int(np.argmin(np.linalg.norm(away - np.median(away, axis=0), axis=1)))]
@@ -140,7 +136,7 @@ def refine_poses(
 
     some = np.linspace(0, count - 1, min(count, SOME)).round().astype(int)
     looks = dict(contrasts(set(some.tolist())))
-    patches = _patches(looks, some[sides(fit.part(some), found.time[some], CUT_FROM)], points, fit, found)
+    patches = _patches(looks, some[sides(fit.part(some), CUT_FROM)], points, fit, found)
     if len(patches) < FEWEST:
         return fit
 
