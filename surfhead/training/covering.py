@@ -61,7 +61,7 @@ class Limit:
 
 
 COVERED = Limit(0.02, 0.3)
-CLOSED = Limit(0.002, 0.0)  # whatever it is, held-out pictures lose as much again
+ADDED = Limit(0.002, 0.0)  # by added surfels held-out pictures lose whatever the others do, and as much again
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,9 @@ def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spar
     covered = _kept(avatar, scene, views, before, hidden, STAGES, COVERED, UNCOVERED)
     before = Former.of(avatar.surfels)
     moved = close_holes(avatar, scene, views, hidden, spare)
-    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, CLOSED, UNCLOSED)
+    # what has surfels to spare is fine, and what closes its holes small
+    limit = ADDED if bool((moved >= len(before.triangle)).any()) else COVERED
+    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, limit, UNCLOSED)
     return covered or closed
 
 

@@ -230,3 +230,24 @@ def test_of_what_is_added_the_harmful_goes_again_and_the_rest_stays(
     assert given == [50]
     assert surfels.triangle[count:].tolist() == [dark] * 5
     assert {len(value) for value in surfels.parameters.values()} == {count + 5}
+
+
+@pytest.mark.parametrize("added", [0, 3])
+def test_what_is_added_must_make_pictures_hardly_worse(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, added: int
+) -> None:
+    """Surfels that were there close holes unless pictures get worse where these are seen; others at all."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views = scene.views.of("train")
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    limits: list[covering.Limit] = []
+
+    def bring(*given: Any) -> torch.Tensor:
+        return torch.cat((given[3][:2], add_spares(avatar.surfels, added)))
+
+    monkeypatch.setattr(covering, "close_holes", bring)
+    monkeypatch.setattr(covering, "_visibly_worse", lambda *given: limits.append(given[5]))
+    assert cover_hidden(avatar, scene, views)
+    assert limits == [covering.COVERED, covering.ADDED if added else covering.COVERED]
+    assert covering.ADDED.rise < covering.COVERED.rise
+    assert covering.ADDED.shown < covering.COVERED.shown
