@@ -145,6 +145,7 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0)
 
     They do where the head that was tracked is larger than the person's. Those pixels count in which what was
     changed is seen: what shines through the front, and training made up for, says nothing of other pictures.
+    Where surfels were added all pixels count: these must hardly cost anything.
 
     Args:
         avatar: changed in place.
