@@ -118,7 +118,7 @@ struct Slant {
   int surfels, triangles;
   const float *quaternion, *offset, *table;  // (surfels, 4), (surfels, 3), (18, triangles)
   const int64_t* host;                       // (surfels,)
-  const unsigned char* whole;                // (triangles,): false where a triangle is degenerate
+  const float* trust;                        // (2, triangles): a triangle's weight, and units of height a scale
   float *sum, *g_quaternion;                 // (), (surfels, 4): the gradient of the term
 };
 
@@ -136,7 +136,7 @@ static int slant(const SurfheadRows& given) {
     for (int i = job * kMeshRun; i < end; ++i) {
       float* g = p.g_quaternion + 4 * size_t(i);
       const int64_t host = p.host[i];
-      if (host < 0 || host >= p.triangles || !p.whole[host]) {
+      if (host < 0 || host >= p.triangles || !(p.trust[host] > 0.0f)) {
         g[0] = g[1] = g[2] = g[3] = 0.0f;
         continue;
       }
@@ -159,8 +159,10 @@ static int slant(const SurfheadRows& given) {
       const float nx = (x * z + w * y) * twice, ny = (y * z - w * x) * twice;
       const float nz = (w * w + z * z - (x * x + y * y)) * factor;
       const float cosine = nx * sx + ny * sy + nz * sz;
-      total += double(1.0f - fabsf(cosine));
-      const float sign = cosine > 0.0f ? -share : cosine < 0.0f ? share : 0.0f;
+      const float height = p.offset[3 * size_t(i) + 2] * p.trust[stride + size_t(host)], square = height * height;
+      const float trust = p.trust[host] / (1.0f + square * square);
+      total += double(trust * (1.0f - fabsf(cosine)));
+      const float sign = trust * (cosine > 0.0f ? -share : cosine < 0.0f ? share : 0.0f);
       // d(n . s) / dq: the products' own, less what the length of q takes away
       const float scale = sign * twice;
       g[0] = scale * (y * sx - x * sy + w * sz - w * cosine);

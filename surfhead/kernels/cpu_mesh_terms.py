@@ -41,10 +41,10 @@ class _Roughness(Sizes):
 class _Slant(Sizes):
     """struct Slant of mesh_terms.h."""
 
-    _fields_ = structure_fields("surfels triangles", "quaternion offset table host whole sum g_quaternion")
+    _fields_ = structure_fields("surfels triangles", "quaternion offset table host trust sum g_quaternion")
     rules: ClassVar[dict[str, str]] = {
         "quaternion": "surfels 4", "offset": "surfels 3", "table": "18 triangles", "host": "int64: surfels",
-        "whole": "bool: triangles",
+        "trust": "2 triangles",
     }  # fmt: skip
 
 
@@ -94,9 +94,9 @@ def _roughness(
 
 
 def _slant(
-    quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, whole: Tensor
+    quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, trust: Tensor
 ) -> tuple[Tensor, Tensor]:
-    given = {"quaternion": quaternion, "offset": offset, "table": table, "host": host, "whole": whole}
+    given = {"quaternion": quaternion, "offset": offset, "table": table, "host": host, "trust": trust}
     made = {"sum": quaternion.new_empty(()), "g_quaternion": quaternion.new_empty(quaternion.shape)}
     _run("slant", _Slant.of("slant", given), given, made)
     return made["sum"], made["g_quaternion"]
@@ -140,7 +140,7 @@ roughness = _operator(
 )
 """``_roughness`` as an operator of PyTorch, with the gradient of the colours."""
 slant = _operator(
-    "slant_cpu", "Tensor quaternion, Tensor offset, Tensor table, Tensor host, Tensor whole", _slant
+    "slant_cpu", "Tensor quaternion, Tensor offset, Tensor table, Tensor host, Tensor trust", _slant
 )
 """``_slant`` as an operator of PyTorch, with the gradient of the quaternions."""
 excess = _operator("excess_cpu", "Tensor value, Tensor seen, Tensor host, float limit, bool each", _excess)

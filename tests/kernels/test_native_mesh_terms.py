@@ -84,10 +84,11 @@ def test_a_mesh_without_pairs_is_smooth() -> None:
 
 @pytest.mark.usefixtures("_threads")
 def test_slant() -> None:
-    """Quaternions of any length; places outside of their triangles; degenerate triangles."""
+    """Quaternions of any length; places outside of their triangles; degenerate triangles; any trust."""
     _, host, _ = mesh()
-    whole = torch.arange(TRIANGLES) % 11 > 0
-    compare(ops.slant, draw(SURFELS, 4, seed=2), draw(SURFELS, 3), draw(18, TRIANGLES, seed=3), host, whole)
+    trust = draw(2, TRIANGLES, seed=5).abs()
+    trust[0, ::11], trust[1, ::5] = 0.0, 0.0
+    compare(ops.slant, draw(SURFELS, 4, seed=2), draw(SURFELS, 3), draw(18, TRIANGLES, seed=3), host, trust)
 
 
 def test_no_surfels() -> None:
@@ -95,8 +96,8 @@ def test_no_surfels() -> None:
     none, hosts = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
     assert ops.surroundings(torch.zeros(0, 4), none, hosts, neighbours).shape == (0, 4)
     assert float(ops.roughness(torch.zeros(0, 3), none, hosts, neighbours, 0.02)) == 0.0
-    whole = torch.ones(TRIANGLES, dtype=torch.bool)
-    found = ops.slant(torch.zeros(0, 4), torch.zeros(0, 3), draw(18, TRIANGLES), hosts, whole)
+    trust = torch.ones(2, TRIANGLES)
+    found = ops.slant(torch.zeros(0, 4), torch.zeros(0, 3), draw(18, TRIANGLES), hosts, trust)
     assert float(found) == 0.0
 
 
@@ -112,11 +113,11 @@ def test_operators() -> None:
     """Schemas, fake kernels and the registration of gradients."""
     weight, host, neighbours = mesh()
     colour, quaternion = draw(SURFELS, 3).requires_grad_(), draw(SURFELS, 4).requires_grad_()
-    whole = torch.ones(TRIANGLES, dtype=torch.bool)
+    trust = torch.ones(2, TRIANGLES)
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     for operator, arguments in (
         (cpu_mesh_terms.roughness, (colour, weight, host, neighbours, 0.02)),
-        (cpu_mesh_terms.slant, (quaternion, draw(SURFELS, 3), draw(18, TRIANGLES), host, whole)),
+        (cpu_mesh_terms.slant, (quaternion, draw(SURFELS, 3), draw(18, TRIANGLES), host, trust)),
     ):
         torch.library.opcheck(operator.default, arguments, test_utils=checks)
 

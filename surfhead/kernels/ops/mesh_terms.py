@@ -92,22 +92,26 @@ def smooth_normals(table: Tensor, host: Tensor, offset: Tensor) -> Tensor:
     return unit.T
 
 
-def slant(quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, whole: Tensor) -> Tensor:
-    """The mean over surfels of 1 - |n · s|, n the rotation's third axis and s the ``smooth_normals``.
+def slant(quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, trust: Tensor) -> Tensor:
+    """The mean over surfels of w (1 - |n · s|), n the rotation's third axis and s the ``smooth_normals``.
 
     Args:
         quaternion: (N, 4) rotations of any length; they alone learn.
         offset, table, host: as ``smooth_normals`` takes them.
-        whole: (F,) bool: triangles that are not degenerate; surfels of others count as 0.
+        trust: (2, F) of a triangle its weight t, not below 0, and the units u of height in its scale: a surfel
+            at height z counts by w = t / (1 + (u z)⁴). A degenerate one's t is 0.
     """
     if _native(quaternion):
         from surfhead.kernels import cpu_mesh_terms
 
-        found: Tensor = cpu_mesh_terms.slant(quaternion, offset.detach(), table, host, whole)[0]
+        found: Tensor = cpu_mesh_terms.slant(quaternion, offset.detach(), table, host, trust)[0]
         return found
     smooth, own = smooth_normals(table, host, offset.detach()), geometry.third_axis(quaternion)
     cosine = planes.dot(planes.planes(own), planes.planes(smooth)).abs()  # a surfel has two sides
-    return ((1.0 - cosine) * whole[host]).sum() / max(len(cosine), 1)
+    weight, units = trust.index_select(1, host)
+    height = (units * offset[:, 2].detach()).square()
+    total: Tensor = ((1.0 - cosine) * weight / (1.0 + height * height)).sum()
+    return total / max(len(cosine), 1)
 
 
 def excess(value: Tensor, limit: float, seen: Tensor, host: Tensor, each: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from math import cos, radians, sin
 import pytest
 import torch
 
-from surfhead.core.types import RestMesh, Topology
+from surfhead.core.types import Binding, Mesh, RestMesh, Topology
 from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.maths.triangles import vertex_normals
 from surfhead.plugins.regularizers.mesh_normal import BentTriangles, MeshNormal
@@ -105,3 +105,39 @@ def test_another_rest_mesh_is_not_taken_for_the_last() -> None:
     other = replace(step, mesh=replace(step.mesh, rest=RestMesh(bent, step.mesh.topology)))
     assert term(other).item() == MeshNormal()(other).item() != before
     assert term(step).item() == before
+
+
+def slanted(rest: RestMesh, heights: list[float], **options: float) -> float:
+    """The term of surfels 60 degrees aslant over the first slope's middle, at heights in millimetres."""
+    half = radians(60.0) / 2
+    count = len(heights)
+    up = torch.tensor(heights)[:, None] * 1e-3 / rest.frames.scale[0]
+    parameters = {
+        "quaternion": torch.tensor([[cos(half), 0.0, sin(half), 0.0]]).repeat(count, 1),
+        "offset": torch.cat((torch.zeros(count, 2), up), dim=1),
+    }
+    binding = Binding(torch.zeros(count, dtype=torch.int64), parameters)
+    step = replace(steps.random_step(count), binding=binding, mesh=Mesh(rest.vertices[None], rest))
+    return MeshNormal(MeshNormal.Options(**options))(step).item()
+
+
+def test_where_triangles_bend_the_mesh_is_believed_less() -> None:
+    """Half at the bend itself, a seventeenth at twice it; on the flat nothing changes."""
+    assert slanted(roof(0.0), [0.0], bend=5.0) == pytest.approx(0.5, rel=1e-5)
+    whole = slanted(roof(20.0), [0.0])
+    assert whole > 0.2
+    assert slanted(roof(20.0), [0.0], bend=20.0) == pytest.approx(whole / 2, rel=1e-3)
+    assert slanted(roof(20.0), [0.0], bend=10.0) == pytest.approx(whole / 17, rel=1e-3)
+
+
+def test_what_stands_off_the_mesh_is_pulled_less() -> None:
+    """On either side; in millimetres, whatever the triangle's scale."""
+    found = [slanted(roof(0.0), [height], height=1.5) for height in (0.0, 1.5, -1.5, 3.0)]
+    assert found == pytest.approx([0.5, 0.25, 0.25, 0.5 / 17], rel=1e-4)
+    assert slanted(roof(0.0), [0.0, 1.5, 3.0]) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_a_degenerate_triangle_has_no_bend() -> None:
+    rest = roof(0.0)
+    flat = RestMesh(torch.zeros_like(rest.vertices), rest.topology)
+    assert slanted(flat, [0.0], bend=5.0) == 0.0
