@@ -98,8 +98,8 @@ def slant(quaternion: Tensor, offset: Tensor, table: Tensor, host: Tensor, trust
     Args:
         quaternion: (N, 4) rotations of any length; they alone learn.
         offset, table, host: as ``smooth_normals`` takes them.
-        trust: (2, F) of a triangle its weight t, not below 0, and the units u of height in its scale: a surfel
-            at height z counts by w = t / (1 + (u z)⁴). A degenerate one's t is 0.
+        trust: (2, F) of a triangle its weight t, not below 0, and the units u of height in its scale: a
+            surfel at height z counts by w = t / (1 + (u z)⁴). A degenerate one's t is 0.
     """
     if _native(quaternion):
         from surfhead.kernels import cpu_mesh_terms
