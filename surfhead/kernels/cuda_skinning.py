@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead.kernels.choices import chosen
@@ -26,12 +27,12 @@ class Field(Sizes):
     _fields_ = structure_fields(
         "poses surfels",
         "offset log_scale quaternion linear origin mean tangents normal g_mean g_tangents g_normal "
-        "g_offset g_log_scale g_quaternion g_linear",
+        "g_beside g_offset g_log_scale g_quaternion g_linear",
     )
     rules: ClassVar[dict[str, str]] = {
         "linear": "poses surfels 3 3", "origin": "poses surfels 3", "offset": "surfels 3",
         "log_scale": "surfels 2", "quaternion": "surfels 4", "g_mean": "poses surfels 3",
-        "g_tangents": "poses surfels 3 2", "g_normal": "poses surfels 3",
+        "g_tangents": "poses surfels 3 2", "g_normal": "poses surfels 3", "g_beside": "poses surfels 3 3",
     }  # fmt: skip
 
 
@@ -89,11 +90,11 @@ def _field(
 
 def _field_backward(
     g_mean: Tensor | None, g_tangents: Tensor | None, g_normal: Tensor | None,
-    linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor,
+    linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor, beside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     given: dict[str, Tensor | None] = {
         "linear": linear, "offset": offset, "log_scale": log_scale, "quaternion": quaternion,
-        "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal,
+        "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal, "g_beside": beside,
     }  # fmt: skip
     sizes = Field.of("apply_field_backward", given)
     g_linear = linear.new_empty(sizes.poses, sizes.surfels, 3, 3)
@@ -111,7 +112,7 @@ def _fake_field(
 
 
 def _fake_field_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(value.new_empty(value.shape) for value in arguments[3:])
+    return tuple(value.new_empty(value.shape) for value in arguments[3:7])
 
 
 def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
@@ -123,6 +124,26 @@ def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]
 def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     g_linear, *own = operators.apply_field_cuda_backward(*gradients, *ctx.saved_tensors)
     return g_linear, gradients[0], *own
+
+
+class _Passing(torch.autograd.Function):
+    """The surfels, and the field's linear part for whoever takes it after: one pass adds both gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+    ) -> tuple[Tensor, ...]:
+        found = operators.apply_field_cuda(linear, origin, offset, log_scale, quaternion)
+        ctx.save_for_backward(linear, offset, log_scale, quaternion)
+        ctx.set_materialize_grads(False)
+        return *found, linear.view_as(linear)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *own, beside = gradients
+        g_linear, *rest = operators.apply_field_cuda_backward(*own, *ctx.saved_tensors, beside)
+        return g_linear, own[0], *rest
 
 
 # ---- neighbour_weights -----------------------------------------------------------------------------------
@@ -238,7 +259,7 @@ register("apply_field_cuda", f"({_FIELD}) -> (Tensor, Tensor, Tensor)", _field, 
 register(
     "apply_field_cuda_backward",
     "(Tensor? g_mean, Tensor? g_tangents, Tensor? g_normal, Tensor linear, Tensor offset, Tensor log_scale, "
-    "Tensor quaternion) -> (Tensor, Tensor, Tensor, Tensor)",
+    "Tensor quaternion, Tensor? beside=None) -> (Tensor, Tensor, Tensor, Tensor)",
     _field_backward,
     _fake_field_backward,
 )
@@ -275,6 +296,16 @@ def apply_field(
         linear, origin, offset, log_scale, quaternion
     )
     return found
+
+
+def apply_field_passing(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``apply_field``, and ``linear``: gradients that reach that are added in its backward pass."""
+    found: Any = _Passing.apply(  # type: ignore[no-untyped-call]
+        linear, origin, offset, log_scale, quaternion
+    )
+    return found[0], found[1], found[2], found[3]
 
 
 def neighbour_weights(

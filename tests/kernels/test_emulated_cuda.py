@@ -85,6 +85,9 @@ def test_apply_field(count: int) -> None:
     found = cuda_skinning._field_backward(*(v.float() for v in upstream), *single.values())
     for (name, _), value in zip(single.items(), found, strict=True):
         close(value, wanted[name], name)
+    beside = torch.randn(3, count, 3, 3, generator=g, dtype=torch.float64)
+    together = cuda_skinning._field_backward(*(v.float() for v in upstream), *single.values(), beside.float())
+    close(together[0], wanted["linear"] + beside, "linear, with what reaches it otherwise")
     # without a gradient of tangents and normal only the mean's part is left
     only_mean = cuda_skinning._field_backward(upstream[0].float(), None, None, *single.values())
     assert not bool(only_mean[2].any())
