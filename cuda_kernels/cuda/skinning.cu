@@ -233,7 +233,7 @@ SURFEL_KERNEL_BLOCKS(kThreads, 6, blend_triangles)(const Blend p) {
 }
 
 // Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
-// it goes through atomics.
+// it goes through atomics. With more than one row of blocks each takes its share of the poses, and `g_weights` is zeroed.
 SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   const Seat seat = seat_of_thread(p);
   const int n = seat.n;
@@ -242,7 +242,7 @@ SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   float weights[4], axes[9], g_weights[4] = {};
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
-  for (int pose = 0; pose < p.poses; ++pose) {
+  for (int pose = blockIdx.y; pose < p.poses; pose += gridDim.y) {
     const size_t at = size_t(pose) * p.surfels + n, first = size_t(pose) * p.triangles;
     const Neighbourhood<float> around = neighbourhood(p, near, pose);
     const Blended<float> b = blend(around, weights);
@@ -260,5 +260,9 @@ SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
       for (int j = 0; j < 4; ++j) add_run<6>(run, g.stretch[j], first + near.triangles[j], p.g_stretch);
     }
   }
-  if (seat.inside) store<4>(g_weights, n, p.g_weights);
+  if (!seat.inside) return;
+  if (gridDim.y > 1)
+    add<4>(g_weights, n, p.g_weights);
+  else
+    store<4>(g_weights, n, p.g_weights);
 }

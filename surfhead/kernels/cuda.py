@@ -46,7 +46,6 @@ __all__ = [
     "apply_field_passing",
     "blend_triangles",
     "check_overflow",
-    "chosen",
     "compile_kernels",
     "excess",
     "harmonic_colours",

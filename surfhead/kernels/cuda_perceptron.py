@@ -1,6 +1,6 @@
 """A highlight's perceptron where it learns on a GPU: two hidden layers of 128 with ReLU, one output or three.
 
-Its five large products are PyTorch's, biases and ReLU forward are part of them; the rest is perceptron.cu.
+Its six large products are PyTorch's, those forward with bias and ReLU; the rest is perceptron.cu.
 
 Twin: the ``Sequential`` of ``surfhead.plugins.appearances.lobes`` (docs/method.md, section 6).
 """

@@ -18,6 +18,7 @@ from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
+SHARES = 2  # of the poses, which blocks of the blend's backward take apart
 PER_TRIANGLE = 4 + 3 * 3 + 6  # numbers of a rotation, three logarithms and a stretch
 
 
@@ -65,8 +66,10 @@ class Shares(Sizes):
     }  # fmt: skip
 
 
-def _run(name: str, sizes: Any, device: torch.device, tensors: Mapping[str, Tensor | None]) -> None:
-    run_over("skinning", name, sizes, (-(-sizes.surfels // THREADS), 1), THREADS, device, tensors)
+def _run(
+    name: str, sizes: Any, device: torch.device, tensors: Mapping[str, Tensor | None], shares: int = 1
+) -> None:
+    run_over("skinning", name, sizes, (-(-sizes.surfels // THREADS), shares), THREADS, device, tensors)
 
 
 # ---- apply_field -----------------------------------------------------------------------------------------
@@ -199,6 +202,14 @@ def _blend(
     return linear, rotation
 
 
+def _shares(weights: Tensor, poses: int) -> int:
+    """Rows of blocks among which the poses are shared out.
+
+    A thread has so many registers that 100,000 surfels are one and a half times what a GPU holds at a time.
+    """
+    return min(SHARES, poses) if weights.is_cuda and chosen("poses") else 1
+
+
 def _blend_backward(
     g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
     quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, order: Tensor | None, rig: bool,
@@ -209,12 +220,14 @@ def _blend_backward(
         "g_rotation": g_rotation,
     }  # fmt: skip
     sizes = Blend.of("blend_triangles_backward", tensors)
-    g_weights = tensors["g_weights"] = weights.new_empty(weights.shape)
+    shares = _shares(weights, sizes.poses)
+    make = weights.new_empty if shares == 1 else weights.new_zeros
+    g_weights = tensors["g_weights"] = make(weights.shape)
     of_rig = quaternion.new_zeros(sizes.poses * sizes.triangles * PER_TRIANGLE if rig else 0)
     if rig:
         names = ("g_quaternion", "g_logarithm", "g_stretch")
         tensors |= dict(zip(names, _parts(of_rig, quaternion, logarithm, stretch), strict=True))
-    _run("blend_triangles_backward", sizes, weights.device, tensors)
+    _run("blend_triangles_backward", sizes, weights.device, tensors, shares)
     return g_weights, of_rig
 
 
@@ -339,9 +352,29 @@ def blend_triangles(
     wanted = torch.is_grad_enabled() and (quaternion.requires_grad or stretch.requires_grad)
     order = host_order(host) if wanted and chosen("blocks") else None
     found: tuple[Tensor, Tensor] = operators.blend_triangles_cuda(
-        host, neighbours, weights, quaternion, logarithm, stretch, axes, order
+        host, neighbours, weights, quaternion, logarithm, stretch, side_by_side(axes), order
     )
     return found
+
+
+_laid_out: Any = WeakTensorKeyDictionary()
+
+
+def side_by_side(constant: Tensor) -> Tensor:
+    """A constant with its rows one after another in memory, as kernels read it, copied once while it lives.
+
+    Not kept where it would first be made while a CUDA graph is captured, whose memory it would be.
+    """
+    if constant.is_contiguous() or constant.requires_grad or constant.is_inference():
+        return constant
+    version, found = _laid_out.get(constant, (-1, None))
+    if version != constant._version:
+        found = constant.contiguous()
+        inside = constant.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not inside and not found.is_inference():
+            _laid_out[constant] = (constant._version, found)
+    made: Tensor = found
+    return made
 
 
 _orders: Any = WeakTensorKeyDictionary()

@@ -94,9 +94,11 @@ def test_apply_field(count: int) -> None:
     assert not bool(only_mean[3].any())
 
 
+@pytest.mark.parametrize("shares", [1, 2])
 @pytest.mark.parametrize("rig", [True, False])
-def test_blend(rig: bool) -> None:
+def test_blend(rig: bool, shares: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The field of ``jbs`` over a mesh in three poses, and the gradients of weights and triangles."""
+    monkeypatch.setattr(cuda_skinning, "_shares", lambda *_: shares)
     patch = make_patch()
     mesh = Mesh(patch.vertices(3), patch.rest)
     deformed = deformation(mesh, True)

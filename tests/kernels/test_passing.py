@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
-from surfhead.kernels import choices, ops
+from surfhead.kernels import choices, cuda_skinning, ops
 from surfhead.maths import geometry
 
 
@@ -106,6 +106,21 @@ def test_rows_beside_the_whole(left_out: str, degree: int) -> None:
     assert results[0] is not None
     assert bool(results[0].any())
     torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
+
+
+def test_a_constant_is_laid_out_once() -> None:
+    """One copy as long as it stays as it is; nothing is kept of what learns."""
+    planes = draw(3, 5, 3).movedim(0, -1)
+    rows = cuda_skinning.side_by_side(planes)
+    assert rows.is_contiguous()
+    assert cuda_skinning.side_by_side(planes) is rows
+    assert cuda_skinning.side_by_side(rows) is rows
+    planes.add_(1.0)
+    again = cuda_skinning.side_by_side(planes)
+    assert again is not rows
+    assert torch.equal(again, planes)
+    learning = planes.detach().requires_grad_()
+    assert cuda_skinning.side_by_side(learning) is learning
 
 
 def test_nothing_is_passed_where_nothing_learns(left_out: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from surfhead.kernels.choices import chosen
+
 
 def perceptron(inputs: Tensor, layers: nn.Sequential) -> Tensor:
     """(..., 3) what linear layers with ReLU between them make of inputs (..., K).
@@ -21,9 +23,7 @@ def perceptron(inputs: Tensor, layers: nn.Sequential) -> Tensor:
         if _learning(inputs, linear) and cuda.serves_perceptron(
             inputs, [layer.weight.shape for layer in linear]
         ):
-            return cuda.perceptron(
-                inputs, [(layer.weight, layer.bias) for layer in linear], cuda.chosen("tf32")
-            )
+            return cuda.perceptron(inputs, [(layer.weight, layer.bias) for layer in linear], chosen("tf32"))
     found: Tensor = layers(inputs)
     return found.expand(*found.shape[:-1], 3)
 
