@@ -15,7 +15,7 @@ struct Directions {
   int views, surfels;
   const float *mean, *normal, *rotation, *centre;   // (B, N, 3), (B, N, 3), (B, N, 3, 3), (B, 3)
   float *directions, *normals;                      // (B, N, 3)
-  const float* g_directions;
+  const float *g_directions, *g_beside;             // g_beside: what reaches the means otherwise; null: nothing
   float *g_mean, *g_rotation;
 };
 
@@ -32,9 +32,8 @@ struct Sight {
   float unit[3], inverse;
 };
 
-__device__ __forceinline__ Sight sight(const Directions& p, int view, size_t at) {
-  float mean[3], centre[3];
-  load<3>(p.mean, at, mean);
+__device__ __forceinline__ Sight sight(const Directions& p, int view, const float* mean) {
+  float centre[3];
   load<3>(p.centre, view, centre);
   Sight s;
   for (int i = 0; i < 3; ++i) s.unit[i] = mean[i] - centre[i];
@@ -42,6 +41,9 @@ __device__ __forceinline__ Sight sight(const Directions& p, int view, size_t at)
   for (int i = 0; i < 3; ++i) s.unit[i] *= s.inverse;
   return s;
 }
+
+using Triples = WarpRows<3, kThreads, 9>;
+using Matrices = WarpRows<9, kThreads>;
 
 template <int kDegree>
 __device__ __forceinline__ void colour_of(const Harmonics& p) {
@@ -107,36 +109,49 @@ __device__ __forceinline__ void colour_backward(const Harmonics& p) {
 
 }  // namespace
 
+// Everything is sent for at once, and read and written side by side; lanes beyond the last surfel keep their warp company.
 SURFEL_KERNEL(kThreads, rest_directions)(const Directions p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
-  if (n >= p.surfels) return;
-  const size_t at = size_t(view) * p.surfels + n;
-  const Sight s = sight(p, view, at);
-  float normal[3], rotation[9], out[3];
-  load<3>(p.normal, at, normal);
-  load<9>(p.rotation, at, rotation);
+  const int first = first_of_warp<kThreads>(), view = blockIdx.y, rows = p.surfels - first;
+  if (rows <= 0) return;
+  const size_t at = size_t(view) * p.surfels + first;
+  Triples means, normals;
+  Matrices rotations;
+  means.fetch(p.mean + 3 * at, rows);
+  normals.fetch(p.normal + 3 * at, rows);
+  rotations.fetch(p.rotation + 9 * at, rows);
+  float mean[3], normal[3], rotation[9], out[3];
+  means.take(mean);
+  normals.take(normal);
+  rotations.take(rotation);
+  const Sight s = sight(p, view, mean);
   to_rest(rotation, s.unit, out);
-  store<3>(out, at, p.directions);
+  means.write(out, p.directions + 3 * at, 3, rows);
   const float sign = inner(normal, s.unit) > 0.0f ? -1.0f : 1.0f;
   to_rest(rotation, normal, out);
   for (int i = 0; i < 3; ++i) out[i] *= sign;
-  store<3>(out, at, p.normals);
+  normals.write(out, p.normals + 3 * at, 3, rows);
 }
 
 SURFEL_KERNEL(kThreads, rest_directions_backward)(const Directions p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x, view = blockIdx.y;
-  if (n >= p.surfels) return;
-  const size_t at = size_t(view) * p.surfels + n;
-  const Sight s = sight(p, view, at);
-  float rotation[9], g[3], g_unit[3], g_rotation[9] = {};
-  load<9>(p.rotation, at, rotation);
-  load<3>(p.g_directions, at, g);
+  const int first = first_of_warp<kThreads>(), view = blockIdx.y, rows = p.surfels - first;
+  if (rows <= 0) return;
+  const size_t at = size_t(view) * p.surfels + first;
+  Triples means, gradients;
+  Matrices rotations;
+  means.fetch(p.mean + 3 * at, rows);
+  gradients.fetch(p.g_directions + 3 * at, rows);
+  rotations.fetch(p.rotation + 9 * at, rows);
+  float mean[3], rotation[9], g[3], g_unit[3], g_rotation[9] = {};
+  means.take(mean);
+  gradients.take(g);
+  rotations.take(rotation);
+  const Sight s = sight(p, view, mean);
   apply(rotation, g, g_unit);
   outer_add(s.unit, g, g_rotation);
+  rotations.write(g_rotation, p.g_rotation + 9 * at, 9, rows);
   const float along = inner(g_unit, s.unit);
   for (int i = 0; i < 3; ++i) g_unit[i] = (g_unit[i] - along * s.unit[i]) * s.inverse;
-  store<3>(g_unit, at, p.g_mean);
-  store<9>(g_rotation, at, p.g_rotation);
+  means.write_sum(g_unit, p.g_beside ? p.g_beside + 3 * at : nullptr, p.g_mean + 3 * at, rows);
 }
 
 SURFEL_KERNEL_BLOCKS(kThreads, 6, harmonic_colours)(const Harmonics p) {

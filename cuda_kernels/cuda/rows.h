@@ -48,6 +48,10 @@ struct WarpRows {
   __device__ __forceinline__ void write(const float* own, float* to, int stride, int rows) {
     for (int k = 0; rows > 0 && k < stride; ++k) to[k] = k < K ? own[k] : 0.0f;
   }
+  // Write this lane's K numbers and what stands at the same places in `beside`, if it is not null, added up.
+  __device__ __forceinline__ void write_sum(const float* own, const float* beside, float* to, int rows) {
+    for (int k = 0; rows > 0 && k < K; ++k) to[k] = own[k] + (beside ? beside[k] : 0.0f);
+  }
 };
 template <int K, int kBlock>
 struct ScatteredRows {
@@ -130,6 +134,22 @@ struct WarpRows {
         for (int k = lane; k < stride; k += 32)
           if (row < rows) to[size_t(row) * stride + k] = k < K ? staged[row * kPitch + k] : 0.0f;
     }
+  }
+  // Write this lane's K numbers and what stands at the same places in `beside`, if it is not null, added up.
+  __device__ __forceinline__ void write_sum(const float* own, const float* beside, float* to, int rows) {
+    static_assert(kPitch == K, "rows stand as they go");
+    const int lane = threadIdx.x & 31;
+    float others[K] = {};
+    if (beside)
+#pragma unroll
+      for (int i = 0; i < K; ++i)
+        if (32 * i + lane < rows * K) others[i] = beside[32 * i + lane];
+    __syncwarp();
+    store<K>(own, lane, staged);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < K; ++i)
+      if (32 * i + lane < rows * K) to[32 * i + lane] = staged[32 * i + lane] + others[i];
   }
 };
 

@@ -16,6 +16,7 @@ struct Field {
   const float *linear, *origin;                  // (P, N, 3, 3), (P, N, 3)
   float *mean, *tangents, *normal;               // (P, N, 3), (P, N, 3, 2), (P, N, 3)
   const float *g_mean, *g_tangents, *g_normal;   // null: zero
+  const float* g_beside;                         // what reaches `linear` otherwise; null: nothing
   float *g_offset, *g_log_scale, *g_quaternion, *g_linear;
 };
 
@@ -143,30 +144,37 @@ __device__ __forceinline__ Seat seat_of_thread(const Blend& p) {
 }  // namespace
 
 SURFEL_KERNEL(kThreads, apply_field)(const Field p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
+  const int first = first_of_warp<kThreads>(), count = p.surfels - first;
+  if (count <= 0) return;
+  const int thread = blockIdx.x * kThreads + threadIdx.x, n = thread < p.surfels ? thread : p.surfels - 1;
+  WarpRows<9, kThreads> matrices;
+  WarpRows<3, kThreads, 9> triples;
+  matrices.fetch(p.linear + size_t(9) * first, count);
   const Canonical<float> own = canonical(p, n);
   const Axes<float> axes = canonical_axes(own);
   for (int pose = 0; pose < p.poses; ++pose) {
-    const size_t at = size_t(pose) * p.surfels + n;
+    const size_t at = size_t(pose) * p.surfels;
     float linear[9], origin[3];
-    load<9>(p.linear, at, linear);
-    load<3>(p.origin, at, origin);
+    load<3>(p.origin, at + n, origin);
+    matrices.take(linear);
+    if (pose + 1 < p.poses) matrices.fetch(p.linear + 9 * (at + p.surfels + first), count);
     const World<float> world = to_world(linear, origin, own, axes);
-    store<3>(world.mean, at, p.mean);
-    store<6>(world.t, at, p.tangents);
-    store<3>(world.normal, at, p.normal);
+    triples.write(world.mean, p.mean + 3 * (at + first), 3, count);
+    triples.write(world.normal, p.normal + 3 * (at + first), 3, count);
+    if (thread < p.surfels) store<6>(world.t, at + n, p.tangents);
   }
 }
 
 SURFEL_KERNEL(kThreads, apply_field_backward)(const Field p) {
-  const int n = blockIdx.x * kThreads + threadIdx.x;
-  if (n >= p.surfels) return;
+  const int first = first_of_warp<kThreads>(), count = p.surfels - first;
+  if (count <= 0) return;
+  const int thread = blockIdx.x * kThreads + threadIdx.x, n = thread < p.surfels ? thread : p.surfels - 1;
   const Canonical<float> own = canonical(p, n);
   const Axes<float> axes = canonical_axes(own);
   float g_offset[3] = {}, g_u[3] = {}, g_v[3] = {}, g_log_scale[2] = {}, g_quaternion[4];
+  WarpRows<9, kThreads> matrices;
   for (int pose = 0; pose < p.poses; ++pose) {
-    const size_t at = size_t(pose) * p.surfels + n;
+    const size_t at = size_t(pose) * p.surfels + n, from = 9 * (size_t(pose) * p.surfels + first);
     float linear[9], g_linear[9];
     load<9>(p.linear, at, linear);
     World<float> g;
@@ -174,8 +182,9 @@ SURFEL_KERNEL(kThreads, apply_field_backward)(const Field p) {
     load_or_zero<6>(p.g_tangents, at, g.t);
     load_or_zero<3>(p.g_normal, at, g.normal);
     to_world_backward(linear, own, axes, g, g_linear, g_offset, g_u, g_v, g_log_scale);
-    store<9>(g_linear, at, p.g_linear);
+    matrices.write_sum(g_linear, p.g_beside ? p.g_beside + from : nullptr, p.g_linear + from, count);
   }
+  if (thread >= p.surfels) return;
   axes_backward(axes, g_u, g_v, g_quaternion);
   store<3>(g_offset, n, p.g_offset);
   store<2>(g_log_scale, n, p.g_log_scale);
@@ -224,7 +233,7 @@ SURFEL_KERNEL_BLOCKS(kThreads, 6, blend_triangles)(const Blend p) {
 }
 
 // Surfels of one host stand side by side in `order`: what they give their triangles is summed within the warp before
-// it goes through atomics.
+// it goes through atomics. With more than one row of blocks each takes its share of the poses, and `g_weights` is zeroed.
 SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   const Seat seat = seat_of_thread(p);
   const int n = seat.n;
@@ -233,7 +242,7 @@ SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
   float weights[4], axes[9], g_weights[4] = {};
   load<4>(p.weights, n, weights);
   load<9>(p.axes, near.triangles[0], axes);
-  for (int pose = 0; pose < p.poses; ++pose) {
+  for (int pose = blockIdx.y; pose < p.poses; pose += gridDim.y) {
     const size_t at = size_t(pose) * p.surfels + n, first = size_t(pose) * p.triangles;
     const Neighbourhood<float> around = neighbourhood(p, near, pose);
     const Blended<float> b = blend(around, weights);
@@ -251,5 +260,9 @@ SURFEL_KERNEL(kThreads, blend_triangles_backward)(const Blend p) {
       for (int j = 0; j < 4; ++j) add_run<6>(run, g.stretch[j], first + near.triangles[j], p.g_stretch);
     }
   }
-  if (seat.inside) store<4>(g_weights, n, p.g_weights);
+  if (!seat.inside) return;
+  if (gridDim.y > 1)
+    add<4>(g_weights, n, p.g_weights);
+  else
+    store<4>(g_weights, n, p.g_weights);
 }

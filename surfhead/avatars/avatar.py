@@ -26,7 +26,7 @@ from surfhead.avatars.posing import (
 from surfhead.avatars.rendering import Rendering, Sight
 from surfhead.avatars.state import ABSURD, AvatarState
 from surfhead.avatars.surface import colours_of, surface_of
-from surfhead.avatars.surfels import Surfels, apply_field
+from surfhead.avatars.surfels import Surfels, carry
 from surfhead.core.components import Appearance, Deformer, Rasterizer, Rig
 from surfhead.core.errors import ShapeError
 from surfhead.core.types import AffineField, Cameras, Mesh, RenderOutput, WorldSurfels
@@ -291,7 +291,7 @@ class Avatar:
         binding = self.surfels.binding()
         field = made_by("deformer", self.deformer.name, self.deformer(mesh, binding), AffineField)
         try:
-            world = apply_field(field, binding)
+            world, field = carry(field, binding)
         except ShapeError as error:
             raise misfit("deformer", self.deformer.name, error) from error
         if opacity_scale is not None:
@@ -301,11 +301,11 @@ class Avatar:
         rest = None if mesh is None else mesh.rest
         centre = cameras.centre
         surface = surface_of(self.appearance.wants, means, normals, rotation, centre, binding, rest)
-        directions, normals = ops.rest_directions(means, normals.detach(), rotation, centre)
+        directions, normals, passed = ops.rest_directions_passing(means, normals.detach(), rotation, centre)
         colour = colours_of(self.appearance, binding, directions, normals, rotation, parts, surface)
         if track:
             if paired:
-                mean = world.mean.view_as(world.mean)
+                mean = passed
             else:  # the densifier wants a gradient per view, not summed over the views of a pose
                 mean = world.mean[pose_of_view]
                 world = WorldSurfels(

@@ -216,3 +216,13 @@ def apply_field(field: AffineField, binding: Binding) -> WorldSurfels:
         field.linear, field.origin, raw["offset"], raw["log_scale"], raw["quaternion"]
     )
     return WorldSurfels(mean, tangents, normal, torch.sigmoid(raw["opacity"]))
+
+
+def carry(field: AffineField, binding: Binding) -> tuple[WorldSurfels, AffineField]:
+    """``apply_field``, and the field for whoever reads it after (``ops.apply_field_passing``)."""
+    raw = binding.parameters
+    mean, tangents, normal, linear = ops.apply_field_passing(
+        field.linear, field.origin, raw["offset"], raw["log_scale"], raw["quaternion"]
+    )
+    world = WorldSurfels(mean, tangents, normal, torch.sigmoid(raw["opacity"]))
+    return world, field if linear is field.linear else replace(field, linear=linear)

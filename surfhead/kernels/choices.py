@@ -9,9 +9,10 @@ from surfhead.core.errors import unknown_name
 ENVIRONMENT = "SURFHEAD_PLAIN"
 """Names, between commas, of fused forms that PyTorch's operations take instead."""
 
-ON_GPU = ("rig", "highlight", "blocks", "lit")
+ON_GPU = ("rig", "highlight", "blocks", "lit", "perceptron", "tf32", "sums", "origins", "poses")
 """A rig's joints and skin; a highlight's lobes; sums within a block before a triangle's atomics; colours
-under distant light."""
+under distant light; a highlight's perceptron, and its products by tensor cores (TF32); gradients added where
+they are made; hosts' centres taken row by row; poses shared out in the blend's backward."""
 
 ON_CPU = "cpu"
 """All fused forms on a CPU; its rasterizer is chosen by its own name."""

@@ -6,25 +6,33 @@ Importing this module needs neither a GPU nor the CUDA packages.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 
 from surfhead.core.errors import UnavailableError
 from surfhead.kernels import cuda_compiler, cuda_driver
 from surfhead.kernels.choices import chosen
-from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions
+from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions, rest_directions_passing
 from surfhead.kernels.cuda_driver import unavailable
 from surfhead.kernels.cuda_highlight import lobe_inputs
 from surfhead.kernels.cuda_highlight import serves as _knows_lobes
 from surfhead.kernels.cuda_lit import lit_colours
 from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
+from surfhead.kernels.cuda_perceptron import perceptron
+from surfhead.kernels.cuda_perceptron import serves as _knows_layers
 from surfhead.kernels.cuda_pictures import mean_picture_losses, picture_losses
 from surfhead.kernels.cuda_rasterizer import rasterize
 from surfhead.kernels.cuda_rig import MAX_TABLES, pose_joints, pose_rows, skin_vertices
 from surfhead.kernels.cuda_rig import serves as _knows_joints
 from surfhead.kernels.cuda_room import check_overflow, overflows
-from surfhead.kernels.cuda_skinning import apply_field, blend_triangles, neighbour_weights
+from surfhead.kernels.cuda_skinning import (
+    apply_field,
+    apply_field_passing,
+    blend_triangles,
+    neighbour_weights,
+)
 from surfhead.kernels.cuda_surface import excess, length_term, normal_term
 from surfhead.kernels.cuda_triangles import pose_triangles, relative_logarithms
 from surfhead.kernels.sources import kernel_sources
@@ -35,6 +43,7 @@ __all__ = [
     "Moments",
     "adam_step",
     "apply_field",
+    "apply_field_passing",
     "blend_triangles",
     "check_overflow",
     "compile_kernels",
@@ -47,6 +56,7 @@ __all__ = [
     "neighbour_weights",
     "normal_term",
     "overflows",
+    "perceptron",
     "picture_losses",
     "pose_joints",
     "pose_rows",
@@ -55,11 +65,13 @@ __all__ = [
     "relative_logarithms",
     "report",
     "rest_directions",
+    "rest_directions_passing",
     "screen_gradients",
     "serves",
     "serves_joints",
     "serves_lit",
     "serves_lobes",
+    "serves_perceptron",
     "skin_vertices",
     "unavailable",
 ]
@@ -83,6 +95,11 @@ def serves_lit(tensor: torch.Tensor) -> bool:
 def serves_lobes(tensor: torch.Tensor, lobes: int) -> bool:
     """Whether a highlight of so many lobes has kernels."""
     return chosen("highlight") and _knows_lobes(lobes) and serves(tensor)
+
+
+def serves_perceptron(tensor: torch.Tensor, shapes: Sequence[torch.Size]) -> bool:
+    """Whether a perceptron whose weights have these shapes has its kernels."""
+    return chosen("perceptron") and _knows_layers(shapes) and serves(tensor)
 
 
 def compile_kernels(device: int | None = None) -> float:

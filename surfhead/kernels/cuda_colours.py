@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from surfhead.core.errors import ShapeError
 from surfhead.kernels.cuda_operators import differentiate, operators, register
@@ -22,11 +24,11 @@ class Directions(Sizes):
 
     _fields_ = structure_fields(
         "views surfels",
-        "mean normal rotation centre directions normals g_directions g_mean g_rotation",
+        "mean normal rotation centre directions normals g_directions g_beside g_mean g_rotation",
     )
     rules: ClassVar[dict[str, str]] = {
         "mean": "views surfels 3", "normal": "views surfels 3", "rotation": "views surfels 3 3",
-        "centre": "views 3", "g_directions": "views surfels 3",
+        "centre": "views 3", "g_directions": "views surfels 3", "g_beside": "views surfels 3",
     }  # fmt: skip
 
 
@@ -73,9 +75,12 @@ def _directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) 
 
 
 def _directions_backward(
-    g_directions: Tensor, mean: Tensor, rotation: Tensor, centre: Tensor
+    g_directions: Tensor, mean: Tensor, rotation: Tensor, centre: Tensor, beside: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    given = {"mean": mean, "rotation": rotation, "centre": centre, "g_directions": g_directions}
+    given: dict[str, Tensor | None] = {
+        "mean": mean, "rotation": rotation, "centre": centre, "g_directions": g_directions,
+        "g_beside": beside,
+    }  # fmt: skip
     sizes = Directions.of("rest_directions_backward", given)
     g_mean, g_rotation = mean.new_empty(mean.shape), mean.new_empty(rotation.shape)
     tensors = given | {"g_mean": g_mean, "g_rotation": g_rotation}
@@ -89,7 +94,7 @@ def _fake_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Ten
 
 
 def _fake_directions_backward(
-    g_directions: Tensor, mean: Tensor, rotation: Tensor, centre: Tensor
+    g_directions: Tensor, mean: Tensor, rotation: Tensor, centre: Tensor, beside: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     return mean.new_empty(mean.shape), mean.new_empty(rotation.shape)
 
@@ -106,6 +111,30 @@ def _directions_autograd(ctx: Any, g_directions: Tensor | None, _: Any) -> tuple
         return None, None, None, None
     g_mean, g_rotation = operators.rest_directions_cuda_backward(g_directions, *ctx.saved_tensors)
     return g_mean, None, g_rotation, None
+
+
+class _Passing(torch.autograd.Function):
+    """Directions and normals, and the means for whoever takes them after: one pass adds both gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        directions, normals = operators.rest_directions_cuda(mean, normal, rotation, centre)
+        ctx.save_for_backward(mean, rotation, centre)
+        ctx.mark_non_differentiable(normals)
+        ctx.set_materialize_grads(False)
+        return directions, normals, mean.view_as(mean)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, g_directions: Tensor | None, _: Any, beside: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        if g_directions is None:
+            return beside, None, None, None
+        g_mean, g_rotation = operators.rest_directions_cuda_backward(g_directions, *ctx.saved_tensors, beside)
+        return g_mean, None, g_rotation, None
 
 
 # ---- harmonic_colours ------------------------------------------------------------------------------------
@@ -169,7 +198,8 @@ register(
 )
 register(
     "rest_directions_cuda_backward",
-    "(Tensor g_directions, Tensor mean, Tensor rotation, Tensor centre) -> (Tensor, Tensor)",
+    "(Tensor g_directions, Tensor mean, Tensor rotation, Tensor centre, Tensor? beside=None)"
+    " -> (Tensor, Tensor)",
     _directions_backward,
     _fake_directions_backward,
 )
@@ -204,6 +234,14 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
     """
     found: tuple[Tensor, Tensor] = operators.rest_directions_cuda(mean, normal, rotation, centre)
     return found
+
+
+def rest_directions_passing(
+    mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``rest_directions``, and the means: gradients that reach these are added in its backward pass."""
+    found: Any = _Passing.apply(mean, normal, rotation, centre)  # type: ignore[no-untyped-call]
+    return found[0], found[1], found[2]
 
 
 def harmonic_colours(constant: Tensor, rest: Tensor, directions: Tensor, degree: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from surfhead.kernels.choices import chosen
@@ -17,6 +18,7 @@ from surfhead.kernels.cuda_operators import differentiate, operators, register
 from surfhead.kernels.cuda_structures import Sizes, run_over, structure_fields
 
 THREADS = 128  # of skinning.cu
+SHARES = 2  # of the poses, which blocks of the blend's backward take apart
 PER_TRIANGLE = 4 + 3 * 3 + 6  # numbers of a rotation, three logarithms and a stretch
 
 
@@ -26,12 +28,12 @@ class Field(Sizes):
     _fields_ = structure_fields(
         "poses surfels",
         "offset log_scale quaternion linear origin mean tangents normal g_mean g_tangents g_normal "
-        "g_offset g_log_scale g_quaternion g_linear",
+        "g_beside g_offset g_log_scale g_quaternion g_linear",
     )
     rules: ClassVar[dict[str, str]] = {
         "linear": "poses surfels 3 3", "origin": "poses surfels 3", "offset": "surfels 3",
         "log_scale": "surfels 2", "quaternion": "surfels 4", "g_mean": "poses surfels 3",
-        "g_tangents": "poses surfels 3 2", "g_normal": "poses surfels 3",
+        "g_tangents": "poses surfels 3 2", "g_normal": "poses surfels 3", "g_beside": "poses surfels 3 3",
     }  # fmt: skip
 
 
@@ -64,8 +66,10 @@ class Shares(Sizes):
     }  # fmt: skip
 
 
-def _run(name: str, sizes: Any, device: torch.device, tensors: Mapping[str, Tensor | None]) -> None:
-    run_over("skinning", name, sizes, (-(-sizes.surfels // THREADS), 1), THREADS, device, tensors)
+def _run(
+    name: str, sizes: Any, device: torch.device, tensors: Mapping[str, Tensor | None], shares: int = 1
+) -> None:
+    run_over("skinning", name, sizes, (-(-sizes.surfels // THREADS), shares), THREADS, device, tensors)
 
 
 # ---- apply_field -----------------------------------------------------------------------------------------
@@ -89,11 +93,11 @@ def _field(
 
 def _field_backward(
     g_mean: Tensor | None, g_tangents: Tensor | None, g_normal: Tensor | None,
-    linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor,
+    linear: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor, beside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     given: dict[str, Tensor | None] = {
         "linear": linear, "offset": offset, "log_scale": log_scale, "quaternion": quaternion,
-        "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal,
+        "g_mean": g_mean, "g_tangents": g_tangents, "g_normal": g_normal, "g_beside": beside,
     }  # fmt: skip
     sizes = Field.of("apply_field_backward", given)
     g_linear = linear.new_empty(sizes.poses, sizes.surfels, 3, 3)
@@ -111,7 +115,7 @@ def _fake_field(
 
 
 def _fake_field_backward(*arguments: Any) -> tuple[Tensor, ...]:
-    return tuple(value.new_empty(value.shape) for value in arguments[3:])
+    return tuple(value.new_empty(value.shape) for value in arguments[3:7])
 
 
 def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
@@ -123,6 +127,26 @@ def _keep_field(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]
 def _field_autograd(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     g_linear, *own = operators.apply_field_cuda_backward(*gradients, *ctx.saved_tensors)
     return g_linear, gradients[0], *own
+
+
+class _Passing(torch.autograd.Function):
+    """The surfels, and the field's linear part for whoever takes it after: one pass adds both gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+    ) -> tuple[Tensor, ...]:
+        found = operators.apply_field_cuda(linear, origin, offset, log_scale, quaternion)
+        ctx.save_for_backward(linear, offset, log_scale, quaternion)
+        ctx.set_materialize_grads(False)
+        return *found, linear.view_as(linear)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        *own, beside = gradients
+        g_linear, *rest = operators.apply_field_cuda_backward(*own, *ctx.saved_tensors, beside)
+        return g_linear, own[0], *rest
 
 
 # ---- neighbour_weights -----------------------------------------------------------------------------------
@@ -178,6 +202,14 @@ def _blend(
     return linear, rotation
 
 
+def _shares(weights: Tensor, poses: int) -> int:
+    """Rows of blocks among which the poses are shared out.
+
+    A thread has so many registers that 100,000 surfels are one and a half times what a GPU holds at a time.
+    """
+    return min(SHARES, poses) if weights.is_cuda and chosen("poses") else 1
+
+
 def _blend_backward(
     g_linear: Tensor | None, g_rotation: Tensor | None, host: Tensor, neighbours: Tensor, weights: Tensor,
     quaternion: Tensor, logarithm: Tensor, stretch: Tensor, axes: Tensor, order: Tensor | None, rig: bool,
@@ -188,12 +220,14 @@ def _blend_backward(
         "g_rotation": g_rotation,
     }  # fmt: skip
     sizes = Blend.of("blend_triangles_backward", tensors)
-    g_weights = tensors["g_weights"] = weights.new_empty(weights.shape)
+    shares = _shares(weights, sizes.poses)
+    make = weights.new_empty if shares == 1 else weights.new_zeros
+    g_weights = tensors["g_weights"] = make(weights.shape)
     of_rig = quaternion.new_zeros(sizes.poses * sizes.triangles * PER_TRIANGLE if rig else 0)
     if rig:
         names = ("g_quaternion", "g_logarithm", "g_stretch")
         tensors |= dict(zip(names, _parts(of_rig, quaternion, logarithm, stretch), strict=True))
-    _run("blend_triangles_backward", sizes, weights.device, tensors)
+    _run("blend_triangles_backward", sizes, weights.device, tensors, shares)
     return g_weights, of_rig
 
 
@@ -238,7 +272,7 @@ register("apply_field_cuda", f"({_FIELD}) -> (Tensor, Tensor, Tensor)", _field, 
 register(
     "apply_field_cuda_backward",
     "(Tensor? g_mean, Tensor? g_tangents, Tensor? g_normal, Tensor linear, Tensor offset, Tensor log_scale, "
-    "Tensor quaternion) -> (Tensor, Tensor, Tensor, Tensor)",
+    "Tensor quaternion, Tensor? beside=None) -> (Tensor, Tensor, Tensor, Tensor)",
     _field_backward,
     _fake_field_backward,
 )
@@ -277,6 +311,16 @@ def apply_field(
     return found
 
 
+def apply_field_passing(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``apply_field``, and ``linear``: gradients that reach that are added in its backward pass."""
+    found: Any = _Passing.apply(  # type: ignore[no-untyped-call]
+        linear, origin, offset, log_scale, quaternion
+    )
+    return found[0], found[1], found[2], found[3]
+
+
 def neighbour_weights(
     logits: Tensor, host: Tensor, eyeballs: Tensor | None, boundary: Tensor | None
 ) -> Tensor:
@@ -308,9 +352,29 @@ def blend_triangles(
     wanted = torch.is_grad_enabled() and (quaternion.requires_grad or stretch.requires_grad)
     order = host_order(host) if wanted and chosen("blocks") else None
     found: tuple[Tensor, Tensor] = operators.blend_triangles_cuda(
-        host, neighbours, weights, quaternion, logarithm, stretch, axes, order
+        host, neighbours, weights, quaternion, logarithm, stretch, side_by_side(axes), order
     )
     return found
+
+
+_laid_out: Any = WeakTensorKeyDictionary()
+
+
+def side_by_side(constant: Tensor) -> Tensor:
+    """A constant with its rows one after another in memory, as kernels read it, copied once while it lives.
+
+    Not kept where it would first be made while a CUDA graph is captured, whose memory it would be.
+    """
+    if constant.is_contiguous() or constant.requires_grad or constant.is_inference():
+        return constant
+    version, found = _laid_out.get(constant, (-1, None))
+    if version != constant._version:
+        found = constant.contiguous()
+        inside = constant.is_cuda and torch.cuda.is_current_stream_capturing()
+        if not inside and not found.is_inference():
+            _laid_out[constant] = (constant._version, found)
+    made: Tensor = found
+    return made
 
 
 _orders: Any = WeakTensorKeyDictionary()

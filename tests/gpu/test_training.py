@@ -192,6 +192,10 @@ def lit() -> list[Tensor]:
 OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "rest_directions_cuda": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
     "rest_directions_cuda_backward": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
+    "perceptron_cuda": lambda: (*many((9, 48), *LAYERS), True),
+    "perceptron_cuda_backward": lambda: (
+        *many((9, 3), (9, 48), (9, 128), (9, 128), (128, 48), (128, 128), (3, 128)), True, True,
+    ),
     "harmonic_colours_cuda": lambda: (*many((9, 3), (9, 15, 3), (2, 9, 3)), 3),
     "harmonic_colours_cuda_backward": lambda: (*many((2, 9, 3), (9, 3), (9, 15, 3), (2, 9, 3)), 2, True),
     "lit_colours_cuda": lambda: (*lit(), 2),
@@ -230,6 +234,7 @@ OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
         *many((2, 2), (2, 20, 30, 3), (2, 20, 30, 3), (3, 2, 20, 30, 3)),
     ),
 }  # fmt: skip
+LAYERS = ((128, 48), (128,), (128, 128), (128,), (3, 128), (3,))
 BLEND = ((9, 4), (2, 4, 4), (2, 12, 3), (2, 4, 6), (4, 3, 3))
 
 

@@ -20,6 +20,7 @@ from surfhead.kernels import (
     cuda_highlight,
     cuda_lit,
     cuda_optimiser,
+    cuda_perceptron,
     cuda_pictures,
     cuda_rasterizer,
     cuda_rig,
@@ -63,7 +64,8 @@ LIT = many(
 KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "rest_directions": (cuda_colours._directions, many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3))),
     "rest_directions_backward": (
-        cuda_colours._directions_backward, many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),
+        cuda_colours._directions_backward,
+        many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3), (2, 9, 3)),
     ),
     "harmonic_colours": (cuda_colours._colours, [*many((9, 3), (9, 15, 3), (2, 9, 3)), 3]),
     "harmonic_colours_backward": (
@@ -72,7 +74,7 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "apply_field": (cuda_skinning._field, many((2, 9, 3, 3), (2, 9, 3), (9, 3), (9, 2), (9, 4))),
     "apply_field_backward": (
         cuda_skinning._field_backward,
-        many((2, 9, 3), (2, 9, 3, 2), (2, 9, 3), (2, 9, 3, 3), (9, 3), (9, 2), (9, 4)),
+        many((2, 9, 3), (2, 9, 3, 2), (2, 9, 3), (2, 9, 3, 3), (9, 3), (9, 2), (9, 4), (2, 9, 3, 3)),
     ),
     "blend_triangles": (cuda_skinning._blend, [index(9), index(4, 3), *many(*BLEND)]),
     "blend_triangles_backward": (
@@ -94,6 +96,15 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "lobe_inputs_backward": (
         cuda_highlight._inputs_backward,
         [*many((2, 9, 48), (9, 64), (16, 3, 3), (2, 9, 3), (2, 9, 3)), True],
+    ),
+    "last_layer": (cuda_perceptron._last, many((3, 128), (3,), (9, 128))),
+    "last_layer_backward": (
+        lambda g, weight, hidden: cuda_perceptron._last_backward(g, weight, hidden, torch.zeros(643)),
+        many((9, 3), (3, 128), (9, 128)),
+    ),
+    "through_relu": (
+        lambda *tensors: cuda_perceptron._through_relu(*tensors, torch.zeros(257)),
+        many((9, 128), (9, 3), (9, 128)),
     ),
     "lit_colours": (cuda_lit._colours, [*LIT, 3]),
     "lit_colours_backward": (cuda_lit._backward, [*many((2, 9, 3)), *LIT, 3]),
@@ -216,5 +227,5 @@ def test_fused_forms_are_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv(choices.ENVIRONMENT, raising=False)
     assert all(choices.chosen(name) for name in (*choices.ON_GPU, choices.ON_CPU))
     monkeypatch.setenv(choices.ENVIRONMENT, "rig, cpu,")
-    assert [name for name in choices.ON_GPU if choices.chosen(name)] == ["highlight", "blocks", "lit"]
+    assert [name for name in choices.ON_GPU if choices.chosen(name)] == list(choices.ON_GPU[1:])
     assert not choices.chosen(choices.ON_CPU)

@@ -85,10 +85,20 @@ def test_apply_field(count: int) -> None:
     found = cuda_skinning._field_backward(*(v.float() for v in upstream), *single.values())
     for (name, _), value in zip(single.items(), found, strict=True):
         close(value, wanted[name], name)
+    beside = torch.randn(3, count, 3, 3, generator=g, dtype=torch.float64)
+    together = cuda_skinning._field_backward(*(v.float() for v in upstream), *single.values(), beside.float())
+    close(together[0], wanted["linear"] + beside, "linear, with what reaches it otherwise")
     # without a gradient of tangents and normal only the mean's part is left
     only_mean = cuda_skinning._field_backward(upstream[0].float(), None, None, *single.values())
     assert not bool(only_mean[2].any())
     assert not bool(only_mean[3].any())
+
+
+@pytest.mark.parametrize("rig", [True, False])
+def test_blend_with_poses_shared_out(rig: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same by two rows of blocks, as on a GPU; not for a CPU's library, whose rows do not wait."""
+    monkeypatch.setattr(cuda_skinning, "_shares", lambda *_: 2)
+    test_blend(rig)
 
 
 @pytest.mark.parametrize("rig", [True, False])

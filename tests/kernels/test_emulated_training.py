@@ -131,6 +131,9 @@ def test_rest_directions() -> None:
     gradients = cuda_colours._directions_backward(upstream.float(), *single)
     for name, value, reference in zip(("mean", "rotation"), gradients, wanted, strict=True):
         close(value, reference, name)
+    beside = draw(views, count, 3, seed=5)
+    together, _ = cuda_colours._directions_backward(upstream.float(), *single, beside.float())
+    close(together, wanted[0] + beside, "mean, with what reaches it otherwise")
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])

@@ -13,7 +13,8 @@ from surfhead import kernels
 from surfhead.core import neighbour_blend
 from surfhead.core.neighbour_blend import HOST_ONLY
 from surfhead.core.types import Binding, Mesh, Topology
-from surfhead.maths import geometry, planes, triangles
+from surfhead.kernels.choices import chosen
+from surfhead.maths import geometry, launches, planes, triangles
 
 _posed: Any = WeakTensorKeyDictionary()
 """What was last made of constants on a CPU, as long as they live: a mesh may serve many steps."""
@@ -71,6 +72,14 @@ def pose_triangles(mesh: Mesh) -> tuple[Tensor, Tensor, Tensor]:
         return found
     deformed = triangles.jacobians(mesh.rest.frames, mesh.frames)
     return deformed.quaternion, deformed.stretch_entries, mesh.frames.centroid
+
+
+def centres_at_hosts(centroid: Tensor, host: Tensor) -> Tensor:
+    """(P, N, 3) the centroid of each surfel's host triangle, of centroids (P, F, 3); host (N,) int64."""
+    if centroid.is_cuda and kernels.serves(centroid) and chosen("origins"):
+        # row by row, as kernels make them and take them
+        return launches.index_select(centroid, 1, host)
+    return planes.take(centroid, host)
 
 
 def relative_logarithms(quaternion: Tensor, neighbours: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
+from surfhead.kernels.choices import chosen
 from surfhead.maths import harmonics, planes
 
 
@@ -31,6 +32,20 @@ def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tens
     facing = (normal * directions.detach()).sum(-1, keepdim=True)
     normal = torch.where(facing > 0, -normal, normal)
     return to_rest(rotation, directions), to_rest(rotation.detach(), normal)
+
+
+def rest_directions_passing(
+    mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``rest_directions``, and (B, N, 3) the centres for whoever takes them after it.
+
+    These have a gradient of their own, and where kernels serve nothing passes over all surfels to add it.
+    """
+    if mean.requires_grad and torch.is_grad_enabled() and kernels.serves(mean) and chosen("sums"):
+        from surfhead.kernels import cuda
+
+        return cuda.rest_directions_passing(mean, normal, rotation, centre)
+    return *rest_directions(mean, normal, rotation, centre), mean.view_as(mean)
 
 
 def to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:

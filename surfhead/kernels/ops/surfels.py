@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from surfhead import kernels
+from surfhead.kernels.choices import chosen
 from surfhead.maths import planes
 from surfhead.maths.geometry import quaternion_to_matrix
 
@@ -43,3 +44,17 @@ def apply_field(
         tangents.movedim((1, 0), (-2, -1)),
         planes.from_planes(*planes.scaled(normal, inverse)),
     )
+
+
+def apply_field_passing(
+    linear: Tensor, origin: Tensor, offset: Tensor, log_scale: Tensor, quaternion: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``apply_field``, and (P, N, 3, 3) ``linear`` for whoever takes it after.
+
+    Where kernels serve, nothing passes over all surfels to add what reaches it from there.
+    """
+    if linear.requires_grad and torch.is_grad_enabled() and kernels.serves(linear) and chosen("sums"):
+        from surfhead.kernels import cuda
+
+        return cuda.apply_field_passing(linear, origin, offset, log_scale, quaternion)
+    return *apply_field(linear, origin, offset, log_scale, quaternion), linear

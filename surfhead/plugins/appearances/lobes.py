@@ -113,7 +113,7 @@ class LobeNetwork(nn.Module):
         return tuple((layer.weight.detach(), layer.bias.detach()) for layer in linear)
 
     def forward(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
-        """(B, M, channels) specular colour of M surfels in B views.
+        """(B, M, 3) specular colour of M surfels in B views; a single channel is given three times.
 
         Args:
             features: (M, 24).
@@ -121,5 +121,4 @@ class LobeNetwork(nn.Module):
             normals: (B, M, 3) unit normals turned towards the camera.
         """
         inputs = ops.lobe_inputs(self.lobes(features), self.axes, directions, normals, self.anisotropic)
-        colour: Tensor = self.perceptron(inputs)
-        return colour
+        return ops.perceptron(inputs, self.perceptron)

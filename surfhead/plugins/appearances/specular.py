@@ -21,6 +21,7 @@ from surfhead.core.api import (
     option,
     unknown_name,
 )
+from surfhead.kernels import ops
 from surfhead.kernels.ops.lobes import OCTAVES
 from surfhead.maths import launches
 from surfhead.plugins.appearances.diffuse import Diffuse
@@ -176,9 +177,13 @@ class Specular:
         self, index: Tensor, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor
     ) -> Tensor:
         """(B, M, 3) the specular term of M of N surfels, the inputs being those of all N."""
+        return self._at(index, features, launches.index_select(directions, 1, index), normals, rotation)
+
+    def _at(self, index: Tensor, features: Tensor, near: Tensor, normals: Tensor, rotation: Tensor) -> Tensor:
+        """``highlight_of``, the directions ``near`` being those of the M surfels alone."""
         turned = rotation.index_select(1, index) if self.options.frame == "world" else None
-        directions, normals = launches.index_select(directions, 1, index), normals.index_select(1, index)
-        return self.highlight(launches.index_select(features, 0, index), directions, normals, turned)
+        some = launches.index_select(features, 0, index)
+        return self.highlight(some, near, normals.index_select(1, index), turned)
 
     def highlight(
         self, features: Tensor, directions: Tensor, normals: Tensor, rotation: Tensor | None
@@ -191,21 +196,25 @@ class Specular:
             directions = (rotation * directions[..., None, :]).sum(dim=-1)
             normals = (rotation.detach() * normals[..., None, :]).sum(dim=-1)
         colour: Tensor = self.network()(features, directions, normals)
-        return colour.expand(-1, -1, 3)
+        return colour
 
     def __call__(
         self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool
     ) -> Colour:
         """The colours; the parts ``diffuse`` and ``specular`` add up to ``rgb``."""
+        everywhere = self.options.region == EVERYWHERE
+        index = self.surfels(binding) if self.on and not everywhere else None
+        near = directions
+        if index is not None:
+            directions, near = ops.selected_beside(directions, 1, index)
         plain = self.diffuse(binding.parameters, directions)
         total = plain
         if self.on:
             features = binding.parameters["specular"]
-            if self.options.region == EVERYWHERE:
+            if index is None:
                 total = plain + self.highlight(features, directions, normals, rotation)
             else:
-                index = self.surfels(binding)
-                shine = self.highlight_of(index, features, directions, normals, rotation)
+                shine = self._at(index, features, near, normals, rotation)
                 # in place where nobody needs the matte part: it is as large as all colours
                 own = not parts and plain.is_contiguous()
                 total = (plain.index_add_ if own else plain.index_add)(1, index, shine)

@@ -40,7 +40,6 @@ from surfhead.plugins.deformers.blending import (
     affine_field,
     blend,
     deformation,
-    of_host,
     rigged,
 )
 
@@ -104,7 +103,7 @@ class Jbs(Deformer):
         )
         return AffineField(
             linear=linear,
-            origin=of_host(centroid, binding),
+            origin=ops.centres_at_hosts(centroid, binding.triangle),
             rotation=rotation,
             scale=ops.at_hosts(rest.scale, binding.triangle),
         )
