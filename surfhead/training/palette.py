@@ -3,8 +3,9 @@
 Where cameras look along a surface, its surfels hardly differ from what lies before and behind them, and
 albedo makes up for what light or form do not explain: greyish violet beside hair, reddish lines down a nape.
 These surfels count as known. The mean of what lies round them would spread a border of hair over a
-centimetre, so each is compared with single colours round it that pictures show straight (its palette): where
-none of them is like it, it takes what comes nearest, by colour and by place. Hair stays hair and skin stays skin.
+centimetre, so each is compared with single colours round it that pictures show straight (its palette). Where
+none of them is like it, it takes what comes nearest, by colour and by place, of these and of what is seen
+aslant and is like them: hair stays hair and skin stays skin.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_outliers_beside_a_border_take_the_likelier_side() -> None:
 
 
 def test_outliers_away_from_a_border_take_what_is_beside_them() -> None:
-    """Though violet is more like hair than like skin, and red more like skin: no fleck of one in the other."""
+    """Though violet is more like hair than like skin, and red like skin: no fleck of one in the other."""
     places, _, _, outliers, _, after = recoloured()
     far = outliers[places[outliers, 1].abs() > 0.025]
     above = places[far, 1] > 0.0
