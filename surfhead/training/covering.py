@@ -177,7 +177,8 @@ def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spar
     moved = close_holes(avatar, scene, views, hidden, spare)
     # what has surfels to spare is fine, and what closes its holes small
     limit = ADDED if bool((moved >= len(before.triangle)).any()) else COVERED
-    closed = bool(len(moved)) and _kept(avatar, scene, views, before, moved, BEHIND, limit, UNCLOSED)
+    given = (avatar, scene, views, before, moved, BEHIND, limit, UNCLOSED)
+    closed = bool(len(moved)) and _kept(*given, together=False)  # at a rim, the outermost alone harm
     return covered or closed
 
 
@@ -190,8 +191,12 @@ def _kept(
     stages: Sequence[tuple[float, float]],
     limit: Limit,
     left: str,
+    together: bool = True,
 ) -> bool:
-    """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells."""
+    """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells.
+
+    ``together`` a triangle's surfels stay or go.
+    """
     surfels = avatar.surfels
     chosen = spread(np.asarray(views), PICTURES).tolist()
     try:
@@ -203,7 +208,7 @@ def _kept(
         back = changed[:0]
         for number, (least, visible) in enumerate(stages):
             if math.isfinite(least):
-                found = harms(avatar, scene, chosen, changed) if found is None else found
+                found = harms(avatar, scene, chosen, changed, together) if found is None else found
                 more = put_back(surfels, before, changed, found, least, visible)
                 if number and len(more) == len(back):
                     continue
@@ -249,8 +254,10 @@ def _visibly_worse(
     return share > limit.rise
 
 
-def harms(avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor) -> Tensor:
-    """How much worse surfels make pictures, and how much of these they make up, a triangle's together.
+def harms(
+    avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor, together: bool = True
+) -> Tensor:
+    """How much worse surfels make pictures, and how much of these they make up.
 
     At an outline, pictures show a little of what is hidden, and may show that it is not there. How much of
     the pictures' squared error a surfel brings is, to first order, its derivative by a factor of the opacity.
@@ -259,9 +266,10 @@ def harms(avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor) 
         avatar, scene: what is drawn, and the truth.
         chosen: views that are looked at.
         changed: (M,) int64 surfels.
+        together: count a triangle's as one.
 
     Returns:
-        (M, 2) squared error over pixels and channels, and pixels, as ω² counts them, of each one's triangle.
+        (M, 2) squared error over pixels and channels, and pixels, as ω² counts them, of each or its triangle.
     """
     surfels = avatar.surfels
     harm = torch.zeros(len(surfels), device=avatar.device)
@@ -270,6 +278,8 @@ def harms(avatar: Avatar, scene: Scene, chosen: Sequence[int], changed: Tensor) 
     host = surfels.triangle[changed]
     seen = observe(avatar, scene, np.asarray(chosen), limit=len(chosen), directions=False).weight
     own = torch.stack((harm, seen), dim=1)[changed]
+    if not together:
+        return own
     return own.new_zeros(int(surfels.triangle.max()) + 1, 2).index_add(0, host, own)[host]
 
 

@@ -10,6 +10,7 @@ from surfhead.avatars.surfels import Selection
 from surfhead.core.scene import Scene
 from surfhead.training.covering import cover_hidden
 from surfhead.training.observation import observe
+from surfhead.training.palette import mend
 from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import settle
 
@@ -29,6 +30,7 @@ def finish(
     """
     count = len(avatar.surfels)
     if ranks.first:
+        mend(avatar, scene, views)  # before what is not seen takes what is seen round it
         cover_hidden(avatar, scene, views, most)
         if tie:
             settle(avatar, scene, views)

@@ -25,6 +25,7 @@ from surfhead.drawing.camera_path import orbit
 from surfhead.meshes.meshcaster import MeshCaster
 from surfhead.training.composition import INNER
 from surfhead.training.observation import observe
+from surfhead.training.rims import inside_rims
 from surfhead.training.settling import over_mesh, settle_neighbours
 from surfhead.training.spares import add_spares, resemble
 
@@ -206,11 +207,15 @@ def _fill(avatar: Avatar, found: Tensor, weight: Tensor, idle: Tensor, known: Te
     surfels.rebind(chosen, targets)
     settle_neighbours(avatar, torch.ones_like(known).index_fill_(0, chosen, 0.0), sure)
     places, size, turn = _places(avatar, parts)
-    raw["offset"][chosen] = places[targets[::each]].reshape(-1, 3).to(known)
+    spots = places[targets[::each]].reshape(-1, 3).to(known)
+    spots, extent, turned = inside_rims(
+        rest, targets, spots, size[targets].to(known), turn[targets].to(known)
+    )
+    raw["offset"][chosen] = spots
     below = _depths(rest, order[: len(targets) // each]).to(known).repeat_interleave(each)
     raw["offset"][chosen, 2] = (height[targets, 0] - below) / scale[targets]
-    raw["log_scale"][chosen] = size[targets].to(known).log()
-    raw["quaternion"][chosen] = turn[targets].to(known)
+    raw["log_scale"][chosen] = extent.log()
+    raw["quaternion"][chosen] = turned
     raw["opacity"][chosen] = raw["opacity"][chosen].clamp_min(math.log(SOLID / (1.0 - SOLID)))
     return chosen
 

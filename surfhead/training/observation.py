@@ -14,6 +14,7 @@ matrix", 1989).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ from surfhead.terminal.bars import watched
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
 HALF = 0.05  # pixels, summed over all training views, at which a surfel counts as half known …
+STRAIGHT = math.cos(
+    math.radians(70.0)
+)  # least cosine between the way to a camera and a triangle seen straight
 SHARE = 0.0005  # … or this share of the median surfel's, where pictures are few or small for so many surfels
 
 
@@ -41,10 +45,13 @@ class Observation:
             of its own each surfel had.
         information: (N, K, K) sum over views of weight · Y(d) Y(d)ᵀ, with Y the appearance model's K
             functions of the direction d; None where its colour does not depend on it in that way.
+        straight: (N,) the part of ``weight`` from views that see the surfel's triangle straight, not aslant;
+            None without a rig.
     """
 
     weight: Tensor
     information: Tensor | None
+    straight: Tensor | None = None
 
     @property
     def half(self) -> float:
@@ -75,6 +82,7 @@ def observe(
     generator = torch.Generator().manual_seed(0)
     count, device = len(avatar.surfels), avatar.device
     weight = torch.zeros(count, device=device)
+    straight = torch.zeros(count, device=device) if avatar.deformer.rig_bound else None
     information = None
     if directional is not None:
         size = len(directional.stiffness)
@@ -92,6 +100,11 @@ def observe(
         (drawn_signs,) = torch.autograd.grad((signs * picture).sum(), colour)
         share = drawn_signs.square().mean(dim=-1)[0]  # (N,), over three draws of signs
         weight += share
+        if straight is not None and drawn.mesh is not None:
+            frames = drawn.mesh.frames
+            way = torch.nn.functional.normalize(cameras.centre - frames.centroid[0], dim=-1)
+            facing = (way * frames.rotation[0, :, :, 2]).sum(dim=-1) > STRAIGHT
+            straight += share * facing[avatar.surfels.triangle]
         if directional is not None and information is not None:
             surfels = drawn.surfels
             rotation = drawn.field.rotation
@@ -99,4 +112,5 @@ def observe(
             values = directional.basis(towards)[0]
             information.addcmul_((share[:, None] * values)[:, :, None], values[:, None, :])
     scale = len(views) / max(len(chosen), 1)
-    return Observation(weight * scale, None if information is None else information * scale)
+    scaled = [None if found is None else found * scale for found in (information, straight)]
+    return Observation(weight * scale, *scaled)
