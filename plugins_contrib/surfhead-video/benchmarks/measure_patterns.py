@@ -1,14 +1,15 @@
-"""What the detector errs by in all pictures of somebody, from drawn clips: patterns for the landmarks' table.
+"""What the detector errs by in all pictures of somebody, in drawn clips: patterns for landmarks' table.
 
     OMP_NUM_THREADS=1 python measure_patterns.py ict.safetensors face_landmarker.task CLIPS \\
         [--table ../src/surfhead_video/landmarks_on_ict.npz]
 
 Clips are those of `synthetic_clips.py`, with their truth. For every person: the places (metres, in the head's
 frame) that suit the detections best where everything else is the true head's, by ridge regression. People are
-few, so each also counts mirrored. The patterns are the errors themselves, divided by the root of their number:
-with independent amounts of unit deviation they have the people's second moments about the table, what is
-common to all included. Each person in turn is told from the others: the share of the error's square that
-their patterns explain, at best and by their mean alone. With --table the patterns are put into this table.
+few, so each also counts mirrored. The patterns are the errors themselves, divided by the root of their
+number: with independent amounts of unit deviation they have the people's second moments about the table, what
+is common to all included. Each person in turn is told from the others: the share of the error's square that
+their patterns explain, at best and by their mean alone. With --table the patterns are put into this table,
+which `make_table.py` makes without them.
 """
 
 from __future__ import annotations

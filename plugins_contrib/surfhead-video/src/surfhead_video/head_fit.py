@@ -1,10 +1,11 @@
 """The fit of an ICT head to the landmarks of a clip: robust least squares over all frames at once.
 
 Unknown for every frame: rotation, translation, expression (bounded to 0..1), gaze; for the whole clip: focal
-length, identity, how much of the detector's patterns is in this person, and the habit of each ARKit score: what it errs by in all frames alike. Residuals: landmarks
-in units of their own spread; expression against scores and habits; identity against the mean; the focal
-length against a usual one; changes in time (accelerations of the head, velocities of expression and gaze),
-by the true time between frames (``frame_times``).
+length, identity, how much of each of the landmarks' patterns is in this person, and the habit of each ARKit
+score: what it errs by in all frames alike. Residuals: landmarks in units of their own spread; expression
+against scores and habits; identity against the mean; patterns against their deviations; the focal length
+against a usual one; changes in time (accelerations of the head, velocities of expression and gaze), by the
+true time between frames (``frame_times``).
 Solved by Levenberg-Marquardt with the analytic Jacobian: its normal equations are banded but for the clip's
 few unknowns, which are eliminated by their Schur complement. Robust weights (Geman-McClure) are found anew
 before each step; coefficients at a bound that the step would push outside are held there.
@@ -47,11 +48,11 @@ class Priors:
         correlated: factor on all spreads, as neighbouring landmarks err together.
         cut: spreads at which a landmark loses most of its say.
         expression: from the ARKit score, in each frame.
-        habit: of what a score errs by in all frames of a clip, as no frame can tell more of that than others:
-            at most, taken as large as the error of a single frame.
-        still, rising: of the same, at least, and by the square root of how far (root mean square) the score is
-            above its rest: what a face does in all frames alike is identity, so an expression whose score
-            hardly rises in the clip must not bend the face at rest.
+        habit: of what a score errs by in all frames of a clip, as no frame can tell more of that than
+            others: at most, taken as large as the error of a single frame.
+        still, rising: of the same, at least, and by the square root of how far (root mean square) the score
+            is above its rest: what a face does in all frames alike is identity, so an expression whose score
+            hardly rises in a clip must not bend the face at rest.
         identity: in units of the identity's coefficients; their deviation among people.
         focal: of the focal length's logarithm.
         usual_focal: usual focal length, fraction of the picture's longer side.
@@ -193,8 +194,8 @@ class Problem:
     def normal_equations(self, fit: Fit) -> tuple[np.ndarray, ...]:
         """Blocks (T, D, D), to the clip's unknowns (T, D, S), theirs (S, S), gradients (T, D), (S,).
 
-        The clip's unknowns are the focal length, the identity, the person's patterns and, where they are free,
-        the scores' habits.
+        The clip's unknowns are the focal length, the identity, the person's patterns and, where they are
+        free, the scores' habits.
         """
         frames, cut = len(self.found), self.priors.cut**2
         shared = 1 + len(fit.shape) + len(fit.person)

@@ -4,7 +4,9 @@ Landmark l is the point of a triangle with barycentric weights, so that it moves
 eyes as the mesh does, and further by what the detector was seen to do with drawn heads: an offset; a slide
 with the camera's direction and nearness and their products, as contour landmarks move along the head as it
 turns; and for each unit of identity and of expression a move of its own, as the detector takes unusual heads
-for more usual ones. What is left is a person's: patterns of landmarks, the same in all pictures of somebody. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
+for more usual ones. What it errs by besides in all pictures of somebody is told by patterns of all landmarks,
+from `benchmarks/measure_patterns.py`. All landmarks but the irises' are rigid with the skull; the irises turn
+with the eyes.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class LandmarkPlaces:
         points = np.asarray(self.mean + self.identities @ shape)
         if person is None or not len(person) or not self.patterns.shape[-1]:
             return points
-        return points + self.patterns @ person
+        return np.asarray(points + self.patterns @ person)
 
     def centres(self, shape: np.ndarray) -> np.ndarray:
         """(2, 3) the eyeballs' centres of an identity (I,)."""
