@@ -60,7 +60,7 @@ def true_fit(truth: dict[str, np.ndarray], number: np.ndarray) -> Fit:
 
 def figures(places: LandmarkPlaces, fit: Fit, truth: Fit, found: Detections) -> list[float]:
     """One row of the table, without the stage."""
-    plain = replace(places, slide=np.zeros_like(places.slide))
+    plain = replace(places, slide=np.zeros_like(places.slide), patterns=places.patterns[..., :0])
     off = Rotation.from_matrix(fit.rotation.transpose(0, 2, 1) @ truth.rotation)  # in the head's frame
     turn, constant = np.degrees(off.magnitude()), off.mean()
     mine, _ = projections(plain, fit, found.width, found.height)

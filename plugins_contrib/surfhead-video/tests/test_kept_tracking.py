@@ -20,7 +20,7 @@ NAN = float("nan")
 def tracked(folder: Path) -> Tracked:
     """Two frames, with files of their own."""
     turns = np.tile(np.eye(3), (2, 1, 1))
-    fit = Fit(500.0, np.zeros(4), turns, np.ones((2, 3)), np.zeros((2, 5)), np.zeros((2, 2)))
+    fit = Fit(500.0, np.zeros(4), turns, np.ones((2, 3)), np.zeros((2, 5)), np.zeros((2, 2)), np.arange(3.0))
     made = Tracked(
         *(folder, fit, np.arange(2), np.array([0.0, 0.04]), np.zeros((2, 6, 2)), np.zeros(2)),
         *((0, 0, 64, 48), (64, 48), (64, 48), ("a note",), {"fit": [1.0, 1.0]}),
@@ -37,6 +37,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     found = read_tracking(tmp_path)
     assert found is not None
     assert (found.size, found.notes, found.fit.focal) == ((64, 48), ("a note",), 500.0)
+    assert found.fit.person.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         {"fit": {"rotation": np.zeros((2, 2, 3))}},
         {"fit": {"translation": np.full((2, 3), np.inf)}},
         {"fit": {"expression": np.zeros((1, 5))}},
+        {"fit": {"person": np.array([0.0, NAN, 0.0])}},
     ],
     ids=str,
 )

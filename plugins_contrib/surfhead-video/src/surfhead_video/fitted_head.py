@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -53,6 +53,7 @@ class Fit:
         translation: (T, 3) metres.
         expression: (T, K).
         gaze: (T, 2) pitch and yaw of both eyes, radians.
+        person: (N,) how much of each of the landmarks' patterns is in this person; empty: none.
     """
 
     focal: float
@@ -61,6 +62,7 @@ class Fit:
     translation: np.ndarray
     expression: np.ndarray
     gaze: np.ndarray
+    person: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def part(self, rows: np.ndarray | slice) -> Fit:
         """Some of the frames."""
@@ -96,11 +98,12 @@ def view_terms_change(place: np.ndarray) -> np.ndarray:
 
 def head_points(places: LandmarkPlaces, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks in the head's frame (T, L, 3), and the irises' arms from the eyeballs' centres (T, 10, 3)."""
-    points = places.neutral(fit.shape) + np.einsum("lck,tk->tlc", places.expressions, fit.expression)
+    neutral = places.neutral(fit.shape, fit.person)
+    points = neutral + np.einsum("lck,tk->tlc", places.expressions, fit.expression)
     iris = np.flatnonzero(places.eye >= 0)
     centres = places.centres(fit.shape)[places.eye[iris]]
     turn = Rotation.from_rotvec(np.pad(fit.gaze, ((0, 0), (0, 1)))).as_matrix()
-    arms = np.einsum("tij,lj->tli", turn, places.neutral(fit.shape)[iris] - centres)
+    arms = np.einsum("tij,lj->tli", turn, neutral[iris] - centres)
     points[:, iris] = centres + arms
     points += np.einsum("lcv,tv->tlc", places.slide, view_terms(camera_place(fit)))
     return points, arms

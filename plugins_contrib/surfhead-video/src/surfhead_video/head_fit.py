@@ -1,10 +1,11 @@
 """The fit of an ICT head to the landmarks of a clip: robust least squares over all frames at once.
 
 Unknown for every frame: rotation, translation, expression (bounded to 0..1), gaze; for the whole clip: focal
-length, identity, and the habit of each ARKit score: what it errs by in all frames alike. Residuals: landmarks
-in units of their own spread; expression against scores and habits; identity against the mean; the focal
-length against a usual one; changes in time (accelerations of the head, velocities of expression and gaze),
-by the true time between frames (``frame_times``).
+length, identity, how much of each of the landmarks' patterns is in this person, and the habit of each ARKit
+score: what it errs by in all frames alike. Residuals: landmarks in units of their own spread; expression
+against scores and habits; identity against the mean; patterns against their deviations; the focal length
+against a usual one; changes in time (accelerations of the head, velocities of expression and gaze), by the
+true time between frames (``frame_times``).
 Solved by Levenberg-Marquardt with the analytic Jacobian: its normal equations are banded but for the clip's
 few unknowns, which are eliminated by their Schur complement. Robust weights (Geman-McClure) are found anew
 before each step; coefficients at a bound that the step would push outside are held there.
@@ -47,10 +48,12 @@ class Priors:
         correlated: factor on all spreads, as neighbouring landmarks err together.
         cut: spreads at which a landmark loses most of its say.
         expression: from the ARKit score, in each frame.
-        habit: of what a score errs by in all frames of a clip, as no frame can tell more of that than others:
-            taken as large as the error of a single frame.
-        identity: in units of the identity's coefficients. Less than their deviation among people, as
-            landmarks err by a pattern of each person, which the identity would follow.
+        habit: of what a score errs by in all frames of a clip, as no frame can tell more of that than
+            others: at most, taken as large as the error of a single frame.
+        still, rising: of the same, at least, and by the square root of how far (root mean square) the score
+            is above its rest: what a face does in all frames alike is identity, so an expression whose score
+            hardly rises in a clip must not bend the face at rest.
+        identity: in units of the identity's coefficients; their deviation among people.
         focal: of the focal length's logarithm.
         usual_focal: usual focal length, fraction of the picture's longer side.
         gaze: radians.
@@ -65,7 +68,9 @@ class Priors:
     cut: float = 3.0
     expression: float = 0.12
     habit: float = 0.12
-    identity: float = 0.5
+    still: float = 0.02
+    rising: float = 0.38
+    identity: float = 0.9
     focal: float = 0.2
     usual_focal: float = 1.1
     gaze: float = 0.3
@@ -83,12 +88,13 @@ def starting_fit(
         priors.usual_focal * max(found.width, found.height),
         np.zeros(places.identities.shape[-1]),
     )
+    person = np.zeros(places.patterns.shape[-1])
     turn = found.pose[:, :3, :3].astype(np.float64)
     left, _, right = np.linalg.svd(turn)
     rotation = TURNED @ (left @ right)
     expression = found.scores.astype(np.float64).clip(0, 1)
     usual = np.tile([0.0, 0.0, 1 / USUAL_NEARNESS], (len(found), 1))
-    fit = Fit(focal, shape, rotation, usual, expression, np.zeros((len(found), 2)))
+    fit = Fit(focal, shape, rotation, usual, expression, np.zeros((len(found), 2)), person)
     points = np.einsum("tij,tlj->tli", rotation, head_points(places, fit)[0])
     ray = (found.landmarks - [found.width / 2, found.height / 2]) / focal
     translation = np.empty((len(found), 3))
@@ -103,6 +109,12 @@ def starting_fit(
     return replace(fit, translation=translation)
 
 
+def habit_deviations(scores: np.ndarray, priors: Priors) -> np.ndarray:
+    """(K,) deviations of what scores (T, K) err by in all frames alike."""
+    risen = np.sqrt((scores**2).mean(axis=0)) if len(scores) else np.zeros(scores.shape[1])
+    return np.asarray(np.clip(priors.rising * np.sqrt(risen), min(priors.still, priors.habit), priors.habit))
+
+
 class Problem:
     """Costs, gradients and normal equations of one clip.
 
@@ -112,11 +124,12 @@ class Problem:
 
     def __init__(self, places: LandmarkPlaces, found: Detections, priors: Priors, free: bool) -> None:
         self.places, self.found, self.priors = places, found, priors
-        self.free = free  # whether focal length, identity and the scores' habits are unknown
+        self.free = free  # whether focal length, identity, patterns and the scores' habits are unknown
         self.count = places.expressions.shape[-1]
         self.size = 8 + self.count
         self.sigma = priors.correlated * np.maximum(places.spread, priors.landmark)
         self.fixed = np.zeros(self.size, bool)
+        self.habits = habit_deviations(found.scores, priors)
         self.changes = changes_at(found.time)
         self.tight_second = np.zeros(self.size)
         self.tight_second[:3], self.tight_second[3:6] = priors.turn**-2, priors.move**-2
@@ -140,7 +153,7 @@ class Problem:
             total += float((cut * square / (cut + square)).sum())
         own, first, second = self._differences(fit)
         total += float((own**2 * self.tight_own).sum())
-        total += float((self.habit(fit) ** 2).sum() / self.priors.habit**2)
+        total += float((self.habit(fit) ** 2 / self.habits**2).sum())
         total += float((first**2 * self.tight_first * self.changes.first[:, None]).sum())
         total += float((second**2 * self.tight_second * self.changes.second[:, None]).sum())
         return total + float((self._shared_residual(fit) ** 2).sum())
@@ -149,7 +162,7 @@ class Problem:
         """(K,) by how much expressions exceed their scores in all frames alike: the likeliest for a fit."""
         if not self.free or not len(self.found):
             return np.zeros(self.count)
-        one, all_alike = self.priors.expression**2 / len(self.found), self.priors.habit**2
+        one, all_alike = self.priors.expression**2 / len(self.found), self.habits**2
         return np.asarray((fit.expression - self.found.scores).mean(axis=0) * (all_alike / (all_alike + one)))
 
     def _chunks(self) -> list[slice]:
@@ -158,7 +171,7 @@ class Problem:
     def _shared_residual(self, fit: Fit) -> np.ndarray:
         usual = self.priors.usual_focal * max(self.found.width, self.found.height)
         return np.concatenate(
-            [[np.log(fit.focal / usual) / self.priors.focal], fit.shape / self.priors.identity]
+            [[np.log(fit.focal / usual) / self.priors.focal], fit.shape / self.priors.identity, fit.person]
         )
 
     def _differences(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -181,10 +194,11 @@ class Problem:
     def normal_equations(self, fit: Fit) -> tuple[np.ndarray, ...]:
         """Blocks (T, D, D), to the clip's unknowns (T, D, S), theirs (S, S), gradients (T, D), (S,).
 
-        The clip's unknowns are the focal length, the identity and, where they are free, the scores' habits.
+        The clip's unknowns are the focal length, the identity, the person's patterns and, where they are
+        free, the scores' habits.
         """
         frames, cut = len(self.found), self.priors.cut**2
-        shared = 1 + len(fit.shape)
+        shared = 1 + len(fit.shape) + len(fit.person)
         blocks = np.empty((frames, self.size, self.size))
         cross, gradient = np.empty((frames, self.size, shared)), np.empty((frames, self.size))
         own_shared, gradient_shared = np.zeros((shared, shared)), np.zeros(shared)
@@ -203,7 +217,9 @@ class Problem:
             gradient[rows] = np.einsum("tmd,tm->td", mine, residual)
             own_shared += (others.transpose(0, 2, 1) @ others).sum(axis=0)
             gradient_shared += np.einsum("tms,tm->s", others, residual)
-        tight = np.r_[1 / self.priors.focal, np.full(shared - 1, 1 / self.priors.identity)]
+        tight = np.r_[
+            1 / self.priors.focal, np.full(len(fit.shape), 1 / self.priors.identity), np.ones(len(fit.person))
+        ]
         own_shared += np.diag(tight**2)
         gradient_shared += self._shared_residual(fit) * tight
         own, first, second = self._differences(fit)
@@ -232,7 +248,7 @@ class Problem:
         among = np.zeros((frames, self.size, self.count))
         index = np.arange(self.count)
         among[:, 6 + index, index] = -tight
-        more = np.eye(self.count) * (frames * tight + self.priors.habit**-2)
+        more = np.diag(frames * tight + self.habits**-2)
         return [
             np.concatenate([cross, among], axis=2),
             block_diag(own, more),
@@ -267,7 +283,7 @@ class Problem:
         solved = solveh_banded(
             band.reshape(2 * size + 1, -1)[:bands], right.reshape(frames * size, -1), lower=True
         ).reshape(right.shape)
-        focal, shape = fit.focal, fit.shape
+        focal, shape, person = fit.focal, fit.shape, fit.person
         change = -solved[..., 0]
         if self.free:
             weighted = cross * live[..., None]
@@ -278,7 +294,9 @@ class Problem:
             common = -cho_solve(cho_factor(schur), target)
             change = change - solved[..., 1:] @ common
             focal = float(focal * np.exp(np.clip(common[0], -0.3, 0.3)))
-            shape = shape + common[1 : 1 + len(shape)]  # the habits follow from the fit
+            shape = shape + common[1 : 1 + len(shape)]
+            # the habits follow from the fit
+            person = person + common[1 + len(shape) : 1 + len(shape) + len(person)]
         turn = Rotation.from_rotvec(change[:, :3]).as_matrix()
         return Fit(
             focal,
@@ -287,6 +305,7 @@ class Problem:
             fit.translation + change[:, 3:6],
             (fit.expression + change[:, 6:-2]).clip(0, 1),
             (fit.gaze + change[:, -2:]).clip(-0.8, 0.8),
+            person,
         )
 
 
@@ -307,8 +326,8 @@ def solve(
         found: what was detected.
         priors: what is believed.
         start: where to begin.
-        free: whether focal length, identity and the scores' habits are unknown, or kept from the start
-            and none.
+        free: whether focal length, identity, patterns and the scores' habits are unknown, or kept from the
+            start and none.
         steps: most steps.
         report: called with steps done and to do.
     """

@@ -115,7 +115,7 @@ def _begun(tracked: Tracked) -> str:
     """A hash of the fit that a refinement begins from."""
     fit, digest = tracked.fit, hashlib.sha256()
     moving = (fit.rotation, fit.translation, fit.expression, fit.gaze, tracked.time)
-    for values in (fit.focal, fit.shape, *moving):
+    for values in (fit.focal, fit.shape, fit.person, *moving):
         digest.update(np.ascontiguousarray(values, np.float64).tobytes())
     return digest.hexdigest()
 

@@ -16,7 +16,16 @@ def fits(tracked: Tracked) -> bool:
     """Whether its arrays are finite, of one length, and of a camera and pictures that can be."""
     fit, count = tracked.fit, len(tracked.number)
     rows = (fit.rotation, fit.translation, fit.expression, fit.gaze, tracked.time)
-    numbers = (fit.focal, fit.shape, tracked.box, tracked.size, tracked.whole, tracked.number, *rows)
+    numbers = (
+        fit.focal,
+        fit.shape,
+        fit.person,
+        tracked.box,
+        tracked.size,
+        tracked.whole,
+        tracked.number,
+        *rows,
+    )
     sizes = (tracked.size, tracked.whole)
     return bool(
         count > 0

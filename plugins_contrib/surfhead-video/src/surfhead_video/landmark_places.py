@@ -4,7 +4,9 @@ Landmark l is the point of a triangle with barycentric weights, so that it moves
 eyes as the mesh does, and further by what the detector was seen to do with drawn heads: an offset; a slide
 with the camera's direction and nearness and their products, as contour landmarks move along the head as it
 turns; and for each unit of identity and of expression a move of its own, as the detector takes unusual heads
-for more usual ones. All landmarks but the irises' are rigid with the skull; the irises turn with the eyes.
+for more usual ones. What it errs by besides in all pictures of somebody is told by patterns of all landmarks,
+from `benchmarks/measure_patterns.py`. All landmarks but the irises' are rigid with the skull; the irises turn
+with the eyes.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class LandmarkPlaces:
         eye_centre_identities: (2, 3, I) their change by one unit of an identity.
         spread: (L,) how far detections scatter round the place, fraction of the distance between the eyes.
         names: the K expressions.
+        patterns: (L, 3, N) what the detector errs by in all pictures of somebody: one deviation of each of N
+            independent patterns, metres.
     """
 
     mean: np.ndarray
@@ -50,10 +54,14 @@ class LandmarkPlaces:
     eye_centre_identities: np.ndarray
     spread: np.ndarray
     names: tuple[str, ...]
+    patterns: np.ndarray
 
-    def neutral(self, shape: np.ndarray) -> np.ndarray:
-        """(L, 3) of an identity (I,)."""
-        return np.asarray(self.mean + self.identities @ shape)
+    def neutral(self, shape: np.ndarray, person: np.ndarray | None = None) -> np.ndarray:
+        """(L, 3) of an identity (I,), and with what patterns of people (N,), if any, add."""
+        points = np.asarray(self.mean + self.identities @ shape)
+        if person is None or not len(person) or not self.patterns.shape[-1]:
+            return points
+        return np.asarray(points + self.patterns @ person)
 
     def centres(self, shape: np.ndarray) -> np.ndarray:
         """(2, 3) the eyeballs' centres of an identity (I,)."""
@@ -117,6 +125,7 @@ def landmark_places(rig: Any, table: Path | None = None) -> LandmarkPlaces:
         eye_centre_identities=np.stack(changes, axis=-1),
         spread=made["spread"].astype(np.float64),
         names=model.names,
+        patterns=made.get("patterns", np.zeros((len(corner), 3, 0))).astype(np.float64),
     )
 
 

@@ -9,7 +9,8 @@ from surfhead_video.landmark_places import LandmarkPlaces
 
 
 def jacobian(places: LandmarkPlaces, fit: Fit) -> np.ndarray:
-    """(B, L, 2, D + S) pixels by a frame's unknowns, the focal length's logarithm and the identity.
+    """(B, L, 2, D + S) pixels by a frame's unknowns, the focal length's logarithm, the identity and the
+    person's patterns.
 
     A frame's unknowns are 3 rotation (applied from the left), 3 translation, K expression and 2 gaze.
     """
@@ -19,7 +20,8 @@ def jacobian(places: LandmarkPlaces, fit: Fit) -> np.ndarray:
     turned = np.einsum("tij,tlj->tli", fit.rotation, points)
     seen = turned + fit.translation[:, None]
     frames, marks = points.shape[:2]
-    shared = places.identities.shape[-1]
+    patterns = places.patterns[..., : len(fit.person)]
+    shared = places.identities.shape[-1] + patterns.shape[-1]
     moved = np.zeros((frames, marks, 3, size + 1 + shared))
     moved[..., 0, 1], moved[..., 0, 2] = turned[..., 2], -turned[..., 1]
     moved[..., 1, 0], moved[..., 1, 2] = -turned[..., 2], turned[..., 0]
@@ -37,7 +39,7 @@ def jacobian(places: LandmarkPlaces, fit: Fit) -> np.ndarray:
     change = view_terms_change(camera_place(fit)) @ change
     slid = np.einsum("lcv,tvd->tlcd", places.slide, change)
     moved[..., :6] += np.einsum("tij,tljd->tlid", fit.rotation, slid)
-    flat = np.concatenate([places.expressions, places.identities], axis=-1)
+    flat = np.concatenate([places.expressions, places.identities, patterns], axis=-1)
     bases = np.matmul(fit.rotation[:, None], flat[None])
     moved[..., 6 : -3 - shared] = bases[..., :count]
     moved[..., size + 1 :] = bases[..., count:]

@@ -70,6 +70,7 @@ def skin_points(rig: Any, landmarks: LandmarkPlaces, count: int) -> SkinPoints:
         slide=np.zeros((count, *landmarks.slide.shape[1:])),
         eye=np.full(count, -1),
         spread=np.ones(count),
+        patterns=np.zeros((count, 3, 0)),
     )
     shapes = [model.template, *model.identities]
     return SkinPoints(places, np.stack([shape[corner] for shape in shapes], axis=-1).astype(np.float64))

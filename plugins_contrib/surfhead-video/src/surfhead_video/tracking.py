@@ -40,11 +40,12 @@ from surfhead_video.surface import Surface
 from surfhead_video.texture_fit import refine_poses
 from surfhead_video.windows import fit_clip
 
-VERSION = 10
+VERSION = 11
 """Counts changes of what tracking gives: what another version kept is made anew."""
 POINTS = 1500  # of the skin, that are looked up in the pictures
 LEAST = 5  # frames without which nothing can be learnt
 KEPT = ("frames", "masks")
+FITTED = ("shape", "person", "rotation", "translation", "expression", "gaze")  # and the focal length
 Report = Callable[[str, int, int], None]
 
 
@@ -321,7 +322,7 @@ def write_tracking(path: Path, tracked: Tracked) -> None:
     """Everything but the pictures as one ``.npz``."""
     fit = tracked.fit
     arrays: dict[str, Any] = {
-        **{name: getattr(fit, name) for name in ("shape", "rotation", "translation", "expression", "gaze")},
+        **{name: getattr(fit, name) for name in FITTED},
         **{name: getattr(tracked, name) for name in ("number", "time", "landmarks", "error", "box", "size")},
         **{"focal": np.array(fit.focal), "whole": tracked.whole, "version": np.array(VERSION)},
         "story": np.array(json.dumps({"notes": tracked.notes, "seconds": tracked.seconds})),
@@ -340,10 +341,9 @@ def read_tracking(folder: Path) -> Tracked | None:
         if int(made["version"]) != VERSION:
             return None
         story = json.loads(str(made["story"]))
-        names = ("shape", "rotation", "translation", "expression", "gaze")
         tracked = Tracked(
             folder,
-            Fit(float(made["focal"]), **{name: made[name] for name in names}),
+            Fit(float(made["focal"]), **{name: made[name] for name in FITTED}),
             **{name: made[name] for name in ("number", "time", "landmarks", "error")},
             box=tuple(made["box"].tolist()),
             size=tuple(made["size"].tolist()),

@@ -59,7 +59,7 @@ def fit_clip(
         if total - end < OVERLAP:
             end = total
         window = found.part(slice(begin, end))
-        start = starting_fit(places, window, priors, shared)
+        start = replace(starting_fit(places, window, priors, shared), person=common.person)
         fit = solve(places, window, priors, start, free=False, steps=STEPS_KNOWN)
         back = OVERLAP // 2 if begin else 0  # half of the overlap is taken from either window
         if back:
