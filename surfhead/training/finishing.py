@@ -37,7 +37,7 @@ def finish(
         else:
             avatar.observed = observe(avatar, scene, views, directions=False).known
     surfels = avatar.surfels
-    if tie or "hidden" in surfels.regions:
+    if ranks.count > 1:
         added = ranks.tell(len(surfels) - count)
         if added and not ranks.first:
             surfels.select(Selection.grown(count, surfels.triangle.new_zeros(added)))

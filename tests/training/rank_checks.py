@@ -265,6 +265,26 @@ def check_added(ranks: Ranks) -> None:
     ranks.agree({**surfels.parameters, "triangle": surfels.triangle}, "after the last step")
 
 
+def check_mended(ranks: Ranks) -> None:
+    """What the first process changes after the last step is changed in all, also where nothing is hidden."""
+    avatar = tiny_avatar()
+    surfels = avatar.surfels
+    assert "hidden" not in surfels.regions
+
+    @torch.no_grad()
+    def mend(*_: object) -> None:
+        surfels.parameters["opacity"][3] = 4.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finishing, "mend", mend)
+        patch.setattr(finishing, "cover_hidden", lambda *_: None)
+        patch.setattr(finishing, "observe", lambda *_, **__: Observation(torch.ones(len(surfels)), None))
+        nothing: Any = None
+        finishing.finish(avatar, nothing, np.arange(3), ranks=ranks)
+    assert float(surfels.parameters["opacity"].detach()[3]) == 4.0
+    ranks.agree({**surfels.parameters, "triangle": surfels.triangle}, "after the last step")
+
+
 def main(_: object = None) -> int:
     """Join the others, check, leave."""
     with pytest.raises(OptionError, match="one device for several"), joined("cuda:1"):
@@ -276,5 +296,6 @@ def main(_: object = None) -> int:
         check_gradients(ranks)
         check_rows(ranks)
         check_added(ranks)
+        check_mended(ranks)
     print(f"process {os.environ['RANK']} is content", flush=True)
     return 0
