@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from surfhead.kernels import choices
 from surfhead.plugins.rigs.ict.example import write_example
 from tests.gpu.small_training import small_training
 
 pytestmark = pytest.mark.gpu
 
 
-def test_a_learning_identity_is_captured(tmp_path: Path) -> None:
-    """And learns what it learns without a graph."""
+def test_a_learning_identity_is_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And learns what it learns without a graph, where products are as exact as everything else."""
+    monkeypatch.setenv(choices.ENVIRONMENT, "tf32")
     head = write_example(tmp_path / "head")
     data = {"rig": "ict", "rig_options": {"path": str(head)}, "identity": {"shape": [1.5, 0.0]}}
     found = []
