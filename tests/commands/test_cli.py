@@ -98,6 +98,16 @@ def test_version(surfhead: Surfhead) -> None:
     assert surfhead("--version").out == f"surfhead {__version__}\n"
 
 
+def test_the_package_is_the_program() -> None:
+    """``python -m surfhead``, for those whose path lacks the script: its output and its exit code."""
+    command = [sys.executable, "-m", "surfhead"]
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"surfhead {__version__}\n")
+    wrong = subprocess.run([*command, "trian"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "train" in wrong.stderr
+
+
 def test_unknown_command_is_suggested(surfhead: Surfhead) -> None:
     said = surfhead("trian")
     assert said.code == 2
