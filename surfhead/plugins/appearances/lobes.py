@@ -113,6 +113,10 @@ class LobeNetwork(nn.Module):
         return tuple((layer.weight.detach(), layer.bias.detach()) for layer in linear)
 
     def forward(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
+        """(B, M, channels) specular colour of M surfels in B views, for what ``shine`` takes."""
+        return self.shine(features, directions, normals)[..., : self.perceptron[-1].out_features]
+
+    def shine(self, features: Tensor, directions: Tensor, normals: Tensor) -> Tensor:
         """(B, M, 3) specular colour of M surfels in B views; a single channel is given three times.
 
         Args:

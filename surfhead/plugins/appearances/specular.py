@@ -195,8 +195,7 @@ class Specular:
         if self.options.frame == "world" and rotation is not None:
             directions = (rotation * directions[..., None, :]).sum(dim=-1)
             normals = (rotation.detach() * normals[..., None, :]).sum(dim=-1)
-        colour: Tensor = self.network()(features, directions, normals)
-        return colour
+        return self.network().shine(features, directions, normals)
 
     def __call__(
         self, binding: Binding, directions: Tensor, normals: Tensor, rotation: Tensor, parts: bool
