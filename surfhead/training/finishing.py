@@ -30,12 +30,13 @@ def finish(
     """
     count = len(avatar.surfels)
     if ranks.first:
-        mend(avatar, scene, views)  # before what is not seen takes what is seen round it
-        cover_hidden(avatar, scene, views, most)
+        seen = observe(avatar, scene, views, directions=False)
+        mend(avatar, scene, views, seen)  # before what is not seen takes what is seen round it
+        covered = cover_hidden(avatar, scene, views, most)
         if tie:
             settle(avatar, scene, views)
-        else:
-            avatar.observed = observe(avatar, scene, views, directions=False).known
+        else:  # other colours alone change nothing of how much pictures show of a surfel
+            avatar.observed = (observe(avatar, scene, views, directions=False) if covered else seen).known
     surfels = avatar.surfels
     if ranks.count > 1:
         added = ranks.tell(len(surfels) - count)

@@ -21,7 +21,7 @@ from surfhead.core.errors import cause
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.core.scene import Scene
 from surfhead.training.composition import INNER
-from surfhead.training.observation import Observation, observe
+from surfhead.training.observation import Observation
 from surfhead.training.recolouring import spare_pictures
 
 log = logging.getLogger("surfhead")
@@ -64,7 +64,10 @@ def palette(
     step = max(len(sure) // SAMPLE, 1)
     _, own = _nearest(where, colours, chosen, sure[::step], skip=True)
     _, away = _nearest(where, colours, chosen, doubtful)
-    limit = float(own[own.isfinite()].quantile(OWN))
+    own = own[own.isfinite()]
+    if not len(own):  # they are so far apart that none tells of another
+        return nothing
+    limit = float(own.quantile(OWN))
     usual = away <= limit  # tells of those beside it, too
     chosen = _spread(places, straight, torch.cat((sure, doubtful[usual])))
     outliers, away = doubtful[~usual & away.isfinite()], away[~usual & away.isfinite()]
@@ -118,7 +121,7 @@ def _nearest(
 
 
 @torch.no_grad()
-def mend(avatar: Avatar, scene: Scene, views: np.ndarray) -> Tensor:
+def mend(avatar: Avatar, scene: Scene, views: np.ndarray, seen: Observation) -> Tensor:
     """Give surfels seen aslant alone, where they are like nothing round them, the likest colour round them.
 
     As far as training pictures hardly get worse by it. ``INNER`` regions are left alone, as they come into
@@ -127,6 +130,7 @@ def mend(avatar: Avatar, scene: Scene, views: np.ndarray) -> Tensor:
     Args:
         avatar: its base colours change in place.
         scene, views: what it was trained on.
+        seen: how well these views know the surfels.
 
     Returns:
         (M,) int64, the surfels that were changed; none where that fails, which is told.
@@ -138,8 +142,6 @@ def mend(avatar: Avatar, scene: Scene, views: np.ndarray) -> Tensor:
     raw = surfels.parameters[name]
     former = raw.clone()
     try:
-        with torch.enable_grad():
-            seen = observe(avatar, scene, views, directions=False)
         changed = _mended(avatar, name, seen)
         return spare_pictures(avatar, scene, views, {name: former}, changed) if len(changed) else nothing
     except Exception as error:  # memory is short, say: no reason to lose a run

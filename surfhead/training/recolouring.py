@@ -65,12 +65,12 @@ def _rises(
         poses = avatar.poses(first + int(scene.views.timestep[view]))
         cameras = cameras_of(scene, [view], avatar.device)
         truth = torch.from_numpy(np.ascontiguousarray(scene.picture(view).image)).to(behind) / 255.0
-        then = avatar.draw(cameras, poses, first, behind, paired=True).colour.rgb
         for name, values in former.items():
             raw[name].copy_(values)
         drawn = avatar.draw(cameras, poses, first, behind, paired=True)
         for name, values in new.items():
             raw[name].copy_(values)
+        then = avatar.draw(cameras, poses, first, behind, paired=True, mesh=drawn.mesh).colour.rgb
         total += float((drawn.output.rgb[0] - truth).square().sum())
         middle = (0.5 * (drawn.colour.rgb + then)).requires_grad_()
         with torch.enable_grad():

@@ -250,10 +250,11 @@ def check_added(ranks: Ranks) -> None:
     count = len(surfels)
 
     @torch.no_grad()
-    def add(*_: object) -> None:
+    def add(*_: object) -> bool:
         added = add_spares(surfels, 3)
         surfels.rebind(added, torch.tensor([5, 2, 7]))
         surfels.parameters["opacity"][added] = torch.tensor([1.0, 2.0, 3.0])
+        return True
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing, "cover_hidden", add)
@@ -277,7 +278,7 @@ def check_mended(ranks: Ranks) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing, "mend", mend)
-        patch.setattr(finishing, "cover_hidden", lambda *_: None)
+        patch.setattr(finishing, "cover_hidden", lambda *_: False)
         patch.setattr(finishing, "observe", lambda *_, **__: Observation(torch.ones(len(surfels)), None))
         nothing: Any = None
         finishing.finish(avatar, nothing, np.arange(3), ranks=ranks)

@@ -87,3 +87,11 @@ def test_nothing_is_taken_from_where_nothing_is_near() -> None:
     places = torch.where(straight[:, None] == 0.0, places + torch.tensor([0.0, 0.0, 0.3]), places)
     assert len(palette(places, normals, colours, straight, 0.05)[0]) == 0
     assert len(palette(places, normals, colours, torch.zeros_like(straight), 0.05)[0]) == 0
+
+
+def test_surfels_too_far_apart_tell_nothing_of_each_other() -> None:
+    places = torch.arange(8.0)[:, None] * torch.tensor([0.5, 0.0, 0.0])
+    normals = torch.tensor([0.0, 0.0, 1.0]).expand_as(places)
+    straight = torch.tensor([50.0] * 6 + [0.0] * 2)
+    colours = torch.linspace(0.0, 1.0, 8)[:, None].expand(8, 3)
+    assert len(palette(places, normals, colours, straight, 0.05)[0]) == 0

@@ -84,7 +84,7 @@ def test_a_colour_that_nothing_round_it_has_is_mended(trained: tuple[Avatar, Sce
     with torch.no_grad():
         raw[name][strange] = spec.encoded(torch.tensor([0.1, 0.9, 0.9]).expand(len(strange), 3))
     before = {key: value.detach().clone() for key, value in raw.items()}
-    changed = mend(avatar, scene, views)
+    changed = mend(avatar, scene, views, seen)
     assert float(torch.isin(strange, changed).float().mean()) > 0.8
     assert not inner[changed].any()
     mended = strange[torch.isin(strange, changed)]
@@ -100,12 +100,14 @@ def test_a_run_is_not_lost_where_a_picture_is_gone(
 ) -> None:
     avatar, scene, name = trained
     before = avatar.surfels.parameters[name].detach().clone()
+    views = scene.views.of("train")
+    seen = observe(avatar, scene, views, directions=False)
 
     def gone(view: int) -> None:
         raise DataError(f"Picture {view} is gone.", "", "Put it back.")
 
     monkeypatch.setattr(scene, "picture", gone)
     monkeypatch.setattr(mending, "OWN", 0.0)  # that anything is mended
-    assert len(mend(avatar, scene, scene.views.of("train"))) == 0
+    assert len(mend(avatar, scene, views, seen)) == 0
     assert "is gone" in caplog.text
     assert torch.equal(avatar.surfels.parameters[name], before)
