@@ -30,10 +30,9 @@ from surfhead.terminal.bars import watched
 
 VIEWS = 64  # at most this many views are looked at; more would not tell much more
 HALF = 0.05  # pixels, summed over all training views, at which a surfel counts as half known …
-STRAIGHT = math.cos(
-    math.radians(70.0)
-)  # least cosine between the way to a camera and a triangle seen straight
 SHARE = 0.0005  # … or this share of the median surfel's, where pictures are few or small for so many surfels
+# least cosine between a triangle's normal and the way to a camera that sees it straight
+STRAIGHT = math.cos(math.radians(70.0))
 
 
 @dataclass(frozen=True)

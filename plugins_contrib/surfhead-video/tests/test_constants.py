@@ -17,7 +17,7 @@ FRAMES, SIZE = 24, 320
 
 @pytest.fixture(scope="module")
 def truth(places: LandmarkPlaces) -> Fit:
-    """A usual head that turns, looks up and down, and speaks; half a deviation of every second pattern."""
+    """A usual head that turns, looks up and down, and speaks, in whom the detector errs by no pattern."""
     time = np.arange(FRAMES) / 25
     angles = np.stack([0.6 * np.sin(7 * time), 0.15 * np.cos(6 * time), 0.05 * np.sin(4 * time)], axis=1)
     expression = np.zeros((FRAMES, len(places.names)))
