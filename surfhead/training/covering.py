@@ -17,16 +17,13 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.surfels import Surfels
 from surfhead.core.errors import DataError, cause
 from surfhead.core.scene import Scene
-from surfhead.core.types import Cameras
-from surfhead.data.feed import background_of, cameras_of
 from surfhead.maths.geometry import quaternion_to_matrix
-from surfhead.measuring.evaluation import spread
 from surfhead.terminal.bars import watched
 from surfhead.training.holes import SOLID, UNCLOSED, close_holes
+from surfhead.training.judging_pictures import drawn, judging, truth
 from surfhead.training.observation import observe
 from surfhead.training.placement import scatter
 from surfhead.training.settling import over_mesh, settle_neighbours
@@ -43,7 +40,6 @@ MEAGRE = 0.3  # if they cover it less than this times what covers the median tri
 STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
 #: What closes holes stands behind what pictures show: nothing is put back unless they get much worse.
 BEHIND = (*((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)), *STAGES)
-PICTURES = 24  # that are asked whether they got worse
 UNCOVERED = "What no training picture shows stays as it was learnt"
 
 
@@ -198,7 +194,7 @@ def _kept(
     ``together`` a triangle's surfels stay or go.
     """
     surfels = avatar.surfels
-    chosen = spread(np.asarray(views), PICTURES).tolist()
+    chosen = judging(views)
     try:
         covered = Former.of(surfels)
         before.put(surfels, changed)
@@ -311,30 +307,18 @@ def _error(avatar: Avatar, scene: Scene, view: int) -> Tensor:
     return _difference(avatar, scene, view).square().sum(dim=-1)
 
 
-def _drawn(
-    avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None
-) -> tuple[Rendering, Cameras, Tensor]:
-    """A view as it is drawn, its camera and background (1, 3); ``factor`` (N,) of the opacities."""
-    first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
-    poses = avatar.poses(first + int(scene.views.timestep[view]))
-    cameras, behind = cameras_of(scene, [view], avatar.device), background_of(scene)[None].to(avatar.device)
-    drawn = avatar.draw(cameras, poses, first, behind, paired=True, opacity_scale=factor)
-    return drawn, cameras, behind
-
-
 def _share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> Tensor:
     """(H, W) in [0, 1], how much of each pixel of a view is made up by these surfels (M,)."""
-    drawn, cameras, behind = _drawn(avatar, scene, view)
+    found, cameras, behind = drawn(avatar, scene, view)
     first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
-    white = torch.zeros_like(drawn.colour.rgb).index_fill_(1, surfels, 1.0)
-    return avatar.rasterizer(drawn.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
+    white = torch.zeros_like(found.colour.rgb).index_fill_(1, surfels, 1.0)
+    return avatar.rasterizer(found.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
 
 
 def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:
     """(H, W, 3) what the avatar draws less the picture; ``factor`` (N,) of the opacities."""
-    drawn, _, behind = _drawn(avatar, scene, view, factor)
-    truth = torch.from_numpy(np.ascontiguousarray(scene.picture(view).image)).to(behind) / 255.0
-    return drawn.output.rgb[0] - truth
+    found, _, behind = drawn(avatar, scene, view, factor)
+    return found.output.rgb[0] - truth(scene, view, behind)
 
 
 def _harm(avatar: Avatar, scene: Scene, view: int) -> Tensor:

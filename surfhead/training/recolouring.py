@@ -11,12 +11,10 @@ from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
-from surfhead.data.feed import background_of, cameras_of
-from surfhead.measuring.evaluation import spread
 from surfhead.terminal.bars import watched
+from surfhead.training.judging_pictures import drawn, judging, truth
 
 log = logging.getLogger("surfhead")
-PICTURES = 24  # that are asked whether they got worse
 RISE = 0.002  # of their squared error, relative to all of it: more a change may not cost
 
 
@@ -38,7 +36,7 @@ def spare_pictures(
     Returns:
         (K,) int64, those that stay changed.
     """
-    chosen = spread(np.asarray(views), PICTURES).tolist()
+    chosen = judging(views)
     rises, total = _rises(avatar, scene, chosen, former, changed)
     order = rises.argsort(descending=True, stable=True)
     left = rises.sum() - torch.cat((rises.new_zeros(1), rises[order].cumsum(0)))  # with the first n put back
@@ -60,21 +58,18 @@ def _rises(
     new = {name: raw[name].clone() for name in former}
     rises, total = torch.zeros(len(changed), dtype=torch.float64, device=changed.device), 0.0
     first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
-    behind = background_of(scene)[None].to(avatar.device)
     for view in watched(chosen, "Looking at new colours", len(chosen)):
-        poses = avatar.poses(first + int(scene.views.timestep[view]))
-        cameras = cameras_of(scene, [view], avatar.device)
-        truth = torch.from_numpy(np.ascontiguousarray(scene.picture(view).image)).to(behind) / 255.0
         for name, values in former.items():
             raw[name].copy_(values)
-        drawn = avatar.draw(cameras, poses, first, behind, paired=True)
+        before, cameras, behind = drawn(avatar, scene, view)
         for name, values in new.items():
             raw[name].copy_(values)
-        then = avatar.draw(cameras, poses, first, behind, paired=True, mesh=drawn.mesh).colour.rgb
-        total += float((drawn.output.rgb[0] - truth).square().sum())
-        middle = (0.5 * (drawn.colour.rgb + then)).requires_grad_()
+        after = drawn(avatar, scene, view, mesh=before.mesh)[0].colour.rgb
+        wanted = truth(scene, view, behind)
+        total += float((before.output.rgb[0] - wanted).square().sum())
+        middle = (0.5 * (before.colour.rgb + after)).requires_grad_()
         with torch.enable_grad():
-            picture = avatar.rasterizer(drawn.surfels, middle, cameras, first, behind).rgb[0]
-            (slope,) = torch.autograd.grad((picture - truth).square().sum(), middle)
-        rises += (slope * (then - drawn.colour.rgb)).sum(dim=-1)[0, changed].double()
+            picture = avatar.rasterizer(before.surfels, middle, cameras, first, behind).rgb[0]
+            (slope,) = torch.autograd.grad((picture - wanted).square().sum(), middle)
+        rises += (slope * (after - before.colour.rgb)).sum(dim=-1)[0, changed].double()
     return rises, total
