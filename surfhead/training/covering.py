@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,7 +137,7 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     return hidden
 
 
-def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0) -> bool:
+def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0, images: int = 0) -> bool:
     """``settle_hidden``, then ``close_holes``, each as far as training pictures do not get much worse by it.
 
     They do where the head that was tracked is larger than the person's. Those pixels count in which what was
@@ -147,6 +148,7 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0)
         avatar: changed in place.
         scene, views: what it was trained on.
         most: surfels that there may be with those that are added, behind all others; 0: no limit.
+        images: of the run; 0: many.
 
     Returns:
         Whether anything stays changed; nothing does where covering fails, which is told.
@@ -154,7 +156,7 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0)
     surfels, count = avatar.surfels, len(avatar.surfels)
     learnt = Former.of(surfels)
     try:
-        return _cover(avatar, scene, views, learnt, room(count, most))
+        return _cover(avatar, scene, views, learnt, room(count, most), judging(views, images))
     except Exception as error:  # memory is short, say: no reason to lose a run
         learnt.put(surfels, torch.arange(len(surfels), device=avatar.device))
         log.warning("%s: %s", UNCOVERED, cause(error))
@@ -163,17 +165,19 @@ def cover_hidden(avatar: Avatar, scene: Scene, views: np.ndarray, most: int = 0)
         drop_spares(surfels, count)
 
 
-def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spare: int) -> bool:
-    """``cover_hidden`` of surfels as they were before, to which so many may be added."""
+def _cover(
+    avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spare: int, chosen: Sequence[int]
+) -> bool:
+    """``cover_hidden`` of surfels as they were, to which so many may be added; chosen views are asked."""
     hidden = settle_hidden(avatar)
     if not len(hidden):
         return False
-    covered = _kept(avatar, scene, views, before, hidden, STAGES, COVERED, UNCOVERED)
+    covered = _kept(avatar, scene, chosen, before, hidden, STAGES, COVERED, UNCOVERED)
     before = Former.of(avatar.surfels)
     moved = close_holes(avatar, scene, views, hidden, spare)
     # what has surfels to spare is fine, and what closes its holes small
     limit = ADDED if bool((moved >= len(before.triangle)).any()) else COVERED
-    given = (avatar, scene, views, before, moved, BEHIND, limit, UNCLOSED)
+    given = (avatar, scene, chosen, before, moved, BEHIND, limit, UNCLOSED)
     closed = bool(len(moved)) and _kept(*given, together=False)  # at a rim, the outermost alone harm
     return covered or closed
 
@@ -181,7 +185,7 @@ def _cover(avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spar
 def _kept(
     avatar: Avatar,
     scene: Scene,
-    views: np.ndarray,
+    chosen: Sequence[int],
     before: Former,
     changed: Tensor,
     stages: Sequence[tuple[float, float]],
@@ -191,26 +195,31 @@ def _kept(
 ) -> bool:
     """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells.
 
-    ``together`` a triangle's surfels stay or go.
+    ``together`` a triangle's surfels stay or go. Each stage puts back what the one before it does and more,
+    so that the first that suffices is found by halving.
     """
     surfels = avatar.surfels
-    chosen = judging(views)
     try:
         covered = Former.of(surfels)
         before.put(surfels, changed)
         former = _errors(avatar, scene, chosen)
-        covered.put(surfels, changed)
         found: Tensor | None = None
-        back = changed[:0]
-        for number, (least, visible) in enumerate(stages):
-            if math.isfinite(least):
+        answers: dict[int, bool] = {}  # how many are put back -> whether it suffices
+
+        def suffices(stage: int) -> bool:
+            nonlocal found
+            covered.put(surfels, changed)
+            back = changed[:0]
+            if math.isfinite(stages[stage][0]):
                 found = harms(avatar, scene, chosen, changed, together) if found is None else found
-                more = put_back(surfels, before, changed, found, least, visible)
-                if number and len(more) == len(back):
-                    continue
-                back = more
-            if not _visibly_worse(avatar, scene, chosen, changed, former, limit):
-                return True
+                back = put_back(surfels, before, changed, found, *stages[stage])
+            if len(back) not in answers:
+                answers[len(back)] = not _visibly_worse(avatar, scene, chosen, changed, former, limit)
+            return answers[len(back)]
+
+        first = 0 if suffices(0) else bisect_left(range(len(stages)), True, lo=1, key=suffices)
+        if first < len(stages) and suffices(first):
+            return True
         log.info("%s: else training pictures got worse.", left)
     except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
         log.warning("%s: %s", left, error)
@@ -242,12 +251,13 @@ def _visibly_worse(
         former: (H, W) each, the views' errors before.
         limit: of what is borne.
     """
-    shown = [_share(avatar, scene, view, changed) > limit.shown for view in chosen]
-    after = _errors(avatar, scene, chosen)
-    rise = sum(float((a - b)[seen].sum()) for a, b, seen in zip(after, former, shown, strict=True))
-    share = rise / max(sum(float(error.sum()) for error in former), 1e-12)
-    log.debug("Covering raises the error of training pictures by %.2f %%.", 100.0 * share)
-    return share > limit.rise
+    rise = 0.0
+    for view, before in zip(chosen, former, strict=True):
+        error, share = _error_and_share(avatar, scene, view, changed)
+        rise += float((error - before)[share > limit.shown].sum())
+    rise /= max(sum(float(error.sum()) for error in former), 1e-12)
+    log.debug("Covering raises the error of training pictures by %.2f %%.", 100.0 * rise)
+    return rise > limit.rise
 
 
 def harms(
@@ -307,12 +317,13 @@ def _error(avatar: Avatar, scene: Scene, view: int) -> Tensor:
     return _difference(avatar, scene, view).square().sum(dim=-1)
 
 
-def _share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> Tensor:
-    """(H, W) in [0, 1], how much of each pixel of a view is made up by these surfels (M,)."""
+def _error_and_share(avatar: Avatar, scene: Scene, view: int, surfels: Tensor) -> tuple[Tensor, Tensor]:
+    """(H, W) a picture's squared error, and how much of each pixel these surfels (M,) make up, in [0, 1]."""
     found, cameras, behind = drawn(avatar, scene, view)
     first = torch.zeros(1, dtype=torch.int64, device=avatar.device)
     white = torch.zeros_like(found.colour.rgb).index_fill_(1, surfels, 1.0)
-    return avatar.rasterizer(found.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
+    share = avatar.rasterizer(found.surfels, white, cameras, first, torch.zeros_like(behind)).rgb[0, ..., 0]
+    return (found.output.rgb[0] - truth(scene, view, behind)).square().sum(dim=-1), share
 
 
 def _difference(avatar: Avatar, scene: Scene, view: int, factor: Tensor | None = None) -> Tensor:

@@ -22,17 +22,19 @@ def finish(
     tie: bool = False,
     ranks: Ranks = ALONE,
     most: int = 0,
+    images: int = 0,
 ) -> None:
     """After the last step: sets ``avatar.observed``, and ties what was not seen where asked to.
 
     Surfels may be added behind all others, but not more than make ``most`` (0: no limit). Of processes that
-    train together the first one does it for all.
+    train together the first one does it for all. After few ``images`` (0: many) few views are asked what
+    changes harm.
     """
     count = len(avatar.surfels)
     if ranks.first:
         seen = observe(avatar, scene, views, directions=False)
-        mend(avatar, scene, views, seen)  # before what is not seen takes what is seen round it
-        covered = cover_hidden(avatar, scene, views, most)
+        mend(avatar, scene, views, seen, images)  # before what is not seen takes what is seen round it
+        covered = cover_hidden(avatar, scene, views, most, images)
         if tie:
             settle(avatar, scene, views)
         else:  # other colours alone change nothing of how much pictures show of a surfel

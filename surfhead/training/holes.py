@@ -79,7 +79,11 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
         for region in INNER:  # a mouth that opens further shows what none has shown
             idle[surfels.regions.get(region, moved[:0])] = False
         weight, known = seen.weight, seen.known
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if number:  # what the last one left
+                found, _ = holes(avatar, side)
+            if not bool(found.any()):
+                break
             lacking = COARSEST**2 * int((found > 0).sum()) - int(idle.sum())
             spares = add_spares(surfels, min(max(lacking, 0), room))
             room -= len(spares)
@@ -89,8 +93,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
             fresh = _fill(avatar, found, weight, idle, known)
             idle[fresh] = False
             moved = torch.cat((moved, fresh))
-            found, _ = holes(avatar, side)
-            if not (len(fresh) and bool(found.any())):
+            if not len(fresh):
                 break
     except SurfheadError as error:  # no rays, or no head to look at: no reason to lose a run
         log.warning("%s: %s", UNCLOSED, error)

@@ -13,12 +13,15 @@ from surfhead.core.types import Cameras, Mesh
 from surfhead.data.feed import background_of, cameras_of
 from surfhead.measuring.evaluation import spread
 
-PICTURES = 24  # that are asked whether they got worse
+PICTURES = 24  # that are asked whether they got worse,
+FEWEST = 4  # or as few as these, if a run looked at less than
+SHARE = 8  # times as many in its steps: asking takes no longer than they did
 
 
-def judging(views: np.ndarray) -> list[int]:
-    """Those of the training views that are asked, evenly spread."""
-    return [int(view) for view in spread(np.asarray(views), PICTURES)]
+def judging(views: np.ndarray, images: int = 0) -> list[int]:
+    """Those of the training views that are asked, evenly spread, after so many images (0: any number)."""
+    limit = min(max(images // SHARE, FEWEST), PICTURES) if images else PICTURES
+    return [int(view) for view in spread(np.asarray(views), limit)]
 
 
 def drawn(

@@ -21,6 +21,7 @@ from surfhead.core.errors import cause
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.core.scene import Scene
 from surfhead.training.composition import INNER
+from surfhead.training.judging_pictures import judging
 from surfhead.training.observation import Observation
 from surfhead.training.recolouring import spare_pictures
 
@@ -121,7 +122,7 @@ def _nearest(
 
 
 @torch.no_grad()
-def mend(avatar: Avatar, scene: Scene, views: np.ndarray, seen: Observation) -> Tensor:
+def mend(avatar: Avatar, scene: Scene, views: np.ndarray, seen: Observation, images: int = 0) -> Tensor:
     """Give surfels seen aslant alone, where they are like nothing round them, the likest colour round them.
 
     As far as training pictures hardly get worse by it. ``INNER`` regions are left alone, as they come into
@@ -131,6 +132,7 @@ def mend(avatar: Avatar, scene: Scene, views: np.ndarray, seen: Observation) -> 
         avatar: its base colours change in place.
         scene, views: what it was trained on.
         seen: how well these views know the surfels.
+        images: of the run; 0: many.
 
     Returns:
         (M,) int64, the surfels that were changed; none where that fails, which is told.
@@ -143,7 +145,9 @@ def mend(avatar: Avatar, scene: Scene, views: np.ndarray, seen: Observation) -> 
     former = raw.clone()
     try:
         changed = _mended(avatar, name, seen)
-        return spare_pictures(avatar, scene, views, {name: former}, changed) if len(changed) else nothing
+        if not len(changed):
+            return nothing
+        return spare_pictures(avatar, scene, judging(views, images), {name: former}, changed)
     except Exception as error:  # memory is short, say: no reason to lose a run
         raw.copy_(former)
         log.warning("%s: %s", UNMENDED, cause(error))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.core.scene import Scene
 from surfhead.terminal.bars import watched
-from surfhead.training.judging_pictures import drawn, judging, truth
+from surfhead.training.judging_pictures import drawn, truth
 
 log = logging.getLogger("surfhead")
 RISE = 0.002  # of their squared error, relative to all of it: more a change may not cost
@@ -20,7 +19,7 @@ RISE = 0.002  # of their squared error, relative to all of it: more a change may
 
 @torch.no_grad()
 def spare_pictures(
-    avatar: Avatar, scene: Scene, views: np.ndarray, former: Mapping[str, Tensor], changed: Tensor
+    avatar: Avatar, scene: Scene, chosen: Sequence[int], former: Mapping[str, Tensor], changed: Tensor
 ) -> Tensor:
     """Give surfels whose new colours make training pictures worse their former ones, the worst first.
 
@@ -29,14 +28,13 @@ def spare_pictures(
 
     Args:
         avatar: with the new colours.
-        scene, views: what it was trained on.
+        scene, chosen: what it was trained on, and the views that are asked.
         former: parameter -> (N, ...) as it was before.
         changed: (M,) int64 surfels.
 
     Returns:
         (K,) int64, those that stay changed.
     """
-    chosen = judging(views)
     rises, total = _rises(avatar, scene, chosen, former, changed)
     order = rises.argsort(descending=True, stable=True)
     left = rises.sum() - torch.cat((rises.new_zeros(1), rises[order].cumsum(0)))  # with the first n put back

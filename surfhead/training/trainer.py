@@ -273,7 +273,7 @@ class Trainer:
         avatar, before = self.avatar, len(self.avatar.surfels)
         most = made_by("densifier", self.densifier.name, self.densifier.most(), int)
         avatar.shape()
-        finish(avatar, self.scene, self.order.views, self.config.tie_unseen, self.ranks, most)
+        finish(avatar, self.scene, self.order.views, self.config.tie_unseen, self.ranks, most, self.length)
         if (added := len(avatar.surfels) - before) > 0:
             self._follow(Selection.grown(before, avatar.surfels.triangle.new_zeros(added)))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,9 +15,10 @@ from surfhead.core.errors import DataError
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
-from surfhead.training import covering
+from surfhead.training import covering, recolouring
 from surfhead.training.composition import look_at_data
 from surfhead.training.covering import Former, cover_hidden, harms, put_back
+from surfhead.training.finishing import finish
 from surfhead.training.observation import observe
 from surfhead.training.spares import add_spares
 
@@ -102,26 +105,41 @@ def test_a_picture_that_is_gone_loses_nothing(
     assert all(torch.equal(value, before[name]) for name, value in avatar.surfels.parameters.items())
 
 
-def test_more_is_put_back_while_pictures_are_much_worse(
-    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("enough", range(5))
+def test_no_more_is_put_back_than_until_pictures_are_not_much_worse(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, enough: int
 ) -> None:
-    """The second of the stages is enough: the third is not asked, and what is left stays covered."""
+    """Each stage puts back two surfels more; the first that suffices stays, and where none does, nothing."""
     avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
     views = scene.views.of("train")
     look_at_data(avatar, scene, views, colours=False, hidden=True)
-    asked, real, answers = [], covering.put_back, iter((True, False))
+    surfels, put, looks = avatar.surfels, [0], []
+    settled: list[tuple[Former, torch.Tensor]] = []
 
-    def noted(*arguments: Any) -> Any:
-        asked.append(arguments[4:])
-        return torch.cat((real(*arguments), arguments[2][: len(asked)]))  # as if each put back one more
+    def back(surfels: Any, before: Former, changed: torch.Tensor, _: Any, least: float, _2: float) -> Any:
+        put[0] = 2 * round(least)
+        settled.append((Former.of(surfels), changed))
+        before.put(surfels, changed[: put[0]])
+        return changed[: put[0]]
 
-    monkeypatch.setattr(covering, "put_back", noted)
-    monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
+    def worse(*_: Any) -> bool:
+        looks.append(put[0])
+        return put[0] < 2 * enough + 2
+
+    monkeypatch.setattr(covering, "STAGES", tuple((number + 1.0, 0.0) for number in range(4)))
+    monkeypatch.setattr(covering, "put_back", back)
+    monkeypatch.setattr(covering, "_visibly_worse", worse)
     monkeypatch.setattr(covering, "close_holes", lambda *given: given[3][:0])
-    before = {name: value.detach().clone() for name, value in avatar.surfels.parameters.items()}
-    assert cover_hidden(avatar, scene, views)
-    assert asked == list(covering.STAGES[:2])
-    assert not torch.equal(avatar.surfels.parameters["opacity"], before["opacity"])
+    learnt = Former.of(surfels)
+    assert cover_hidden(avatar, scene, views) == (enough < 4)
+    found = Former.of(surfels)
+    covered, changed = settled[0]
+    covered.put(surfels, changed)
+    learnt.put(surfels, changed[: 2 * enough + 2] if enough < 4 else changed)
+    for name, value in surfels.parameters.items():
+        assert torch.equal(value, found.parameters[name]), name
+    assert not torch.equal(covered.parameters["offset"], learnt.parameters["offset"])
+    assert len(looks) == len(set(looks)) <= 3
 
 
 def test_a_run_is_not_lost_where_covering_fails(
@@ -151,7 +169,7 @@ def test_holes_that_stay_open_are_not_told_as_what_is_not_covered(
     avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
     views, answers = scene.views.of("train"), iter((False, True))
     look_at_data(avatar, scene, views, colours=False, hidden=True)
-    monkeypatch.setattr(covering, "put_back", lambda *_: None)
+    monkeypatch.setattr(covering, "put_back", lambda *given: given[2][:0])
     monkeypatch.setattr(covering, "BEHIND", covering.BEHIND[:1])
     monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
     monkeypatch.setattr(covering, "close_holes", lambda *given: given[3][:2])
@@ -282,3 +300,24 @@ def test_what_closes_holes_is_put_back_one_by_one(trained_run: Path, monkeypatch
     monkeypatch.setattr(covering, "STAGES", covering.STAGES[:1] * 3)
     cover_hidden(avatar, scene, views)
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize(("images", "asked"), [(30, 4), (80, 10), (3500, 24), (0, 24)])
+def test_a_short_run_asks_few_pictures(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, images: int, asked: int
+) -> None:
+    """So that the last look takes no longer than the steps did."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    look_at_data(avatar, scene, scene.views.of("train"), colours=False, hidden=True)
+    views, counts = np.tile(scene.views.of("train"), 3), []
+
+    def counted(real: Any, *given: Any) -> Any:
+        counts.append(len(given[2]))
+        return real(*given)
+
+    monkeypatch.setattr(covering, "_errors", partial(counted, covering._errors))
+    monkeypatch.setattr(recolouring, "_rises", partial(counted, recolouring._rises))
+    monkeypatch.setattr(covering, "_visibly_worse", lambda *_: False)
+    finish(avatar, scene, views, images=images)
+    assert set(counts) == {asked}
+    assert len(counts) >= 2

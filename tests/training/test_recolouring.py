@@ -58,7 +58,7 @@ def test_the_worst_are_put_back_until_pictures_hardly_suffer(trained: tuple[Avat
     with torch.no_grad():
         raw[name][changed] += 3.0
     new = raw[name].detach().clone()
-    stays = spare_pictures(avatar, scene, views, former, changed)
+    stays = spare_pictures(avatar, scene, views.tolist(), former, changed)
     assert torch.isin(unseen, stays).all()
     assert float(torch.isin(seen, stays).float().mean()) < 0.3
     kept = torch.zeros(len(weight), dtype=torch.bool).index_fill_(0, stays, True)
