@@ -128,7 +128,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Presupposed:
 def in_tiny_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no option makes small: members run in this process, servers end at once, surfaces are coarse.
 
-    What was seen of an avatar is looked up in one picture.
+    What was seen of an avatar is looked up in one picture, and its holes are looked for from one side.
     """
     coarse = partial(geometry_evaluation.MeshSettings, voxel=0.008, views=6, size=48)
     few = partial(geometry_evaluation.compare_surfaces, samples=2000)
@@ -136,6 +136,8 @@ def in_tiny_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geometry_evaluation, "compare_surfaces", few)
     for part in (covering, finishing, holes):
         monkeypatch.setattr(part, "observe", partial(observe, limit=1))
+    monkeypatch.setattr(holes, "AROUND", 1)
+    monkeypatch.setattr(holes, "ELEVATIONS", (10.0,))
     monkeypatch.setattr(attached, "run", lambda words, _environment, _stop=None: (cli.main(words), ""))
     monkeypatch.setattr(viewer_page, "wait_for_interrupt", lambda: None)
 
