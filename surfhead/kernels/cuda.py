@@ -20,6 +20,7 @@ from surfhead.kernels.cuda_highlight import serves as _knows_lobes
 from surfhead.kernels.cuda_lit import lit_colours
 from surfhead.kernels.cuda_optimiser import TENSORS as MAX_PARAMETERS
 from surfhead.kernels.cuda_optimiser import Moments, adam_step, screen_gradients
+from surfhead.kernels.cuda_peer_exchange import average_with_peer, copy_to_peer
 from surfhead.kernels.cuda_perceptron import perceptron
 from surfhead.kernels.cuda_perceptron import serves as _knows_layers
 from surfhead.kernels.cuda_pictures import mean_picture_losses, picture_losses
@@ -44,9 +45,11 @@ __all__ = [
     "adam_step",
     "apply_field",
     "apply_field_passing",
+    "average_with_peer",
     "blend_triangles",
     "check_overflow",
     "compile_kernels",
+    "copy_to_peer",
     "excess",
     "harmonic_colours",
     "length_term",

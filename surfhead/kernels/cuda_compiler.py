@@ -21,7 +21,7 @@ from surfhead.core.errors import UnavailableError
 #: Source files of cuda_kernels/cuda, one module of kernels each.
 MODULES = (
     "projection", "tile_lists", "forward", "backward", "picture_losses", "skinning", "triangles", "colours",
-    "surface_terms", "optimiser", "rig", "highlight", "perceptron", "lit_colours",
+    "surface_terms", "optimiser", "rig", "highlight", "perceptron", "lit_colours", "peer_exchange",
 )  # fmt: skip
 
 #: Decisions must fall the same way in forward and backward, so no contraction (see surfel.h). Float quotients

@@ -65,7 +65,10 @@ class GradientExchange:
             _Part(value, self._sparing(value, own))
             for value, own in zip(values, rows or [None] * len(values), strict=True)
         ]
-        buckets = _Buckets(self.ranks, parts, self._cut(parts), self._small)
+        self.ranks.expect([part.nbytes // part.value.element_size() for part in parts])
+        # peers take many tensors as fast as one
+        small = self._small if self.ranks.peers is None else 0
+        buckets = _Buckets(self.ranks, parts, self._cut(parts, small), small)
         hooks = buckets.watch()
         try:
             yield
@@ -84,12 +87,12 @@ class GradientExchange:
             return None
         return rows if value.nbytes // len(value) * (len(value) - len(rows)) >= self._saving else None
 
-    def _cut(self, parts: Sequence[_Part]) -> list[list[int]]:
+    def _cut(self, parts: Sequence[_Part], small: int) -> list[list[int]]:
         """Places of the expected large gradients, by bucket; without the end of them, which fills none."""
         buckets: list[list[int]] = [[]]
         room = self._bucket
         for place, part in enumerate(parts):
-            if part.nbytes < self._small or not (self._came is None or place in self._came):
+            if part.nbytes < small or not (self._came is None or place in self._came):
                 continue
             buckets[-1].append(place)
             room -= part.nbytes

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from surfhead.core.errors import OptionError, SurfheadError, UnavailableError
 from surfhead.training.devices import choose_device
+from surfhead.training.peer_exchange import PeerExchange, open_peers
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 PATIENCE = timedelta(days=1)  # the others wait while the first one evaluates
@@ -42,11 +43,13 @@ class Ranks:
         number: from 0; process 0 writes, evaluates and displays.
         count: how many there are.
         device: where exchanged tensors live.
+        peers: exchanges the means of two processes on one host; None: PyTorch's backend does.
     """
 
     number: int = 0
     count: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    peers: PeerExchange | None = None
 
     @property
     def first(self) -> bool:
@@ -74,6 +77,11 @@ class Ranks:
         """
         return views if len(views) % self.count else views[self.number :: self.count]
 
+    def expect(self, sizes: Sequence[int]) -> None:
+        """Before the averages of a step: of tensors with at most so many elements."""
+        if self.peers is not None:
+            self.peers.expect(sizes)
+
     def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
         """Begin to replace tensors of one type by their means over the processes, in one exchange, in place.
 
@@ -86,6 +94,9 @@ class Ranks:
         """
         if self.count == 1 or not tensors:
             return lambda: None
+        through_peers = None if self.peers is None else self.peers.begin(tensors)
+        if through_peers is not None:
+            return through_peers
         alone = dist.get_backend() == "nccl"  # it divides by itself
         options = dist.AllreduceCoalescedOptions()
         how: Any = dist.ReduceOp.AVG if alone else dist.ReduceOp.SUM
@@ -228,14 +239,17 @@ def joined(device: str) -> Iterator[tuple[Ranks, torch.device]]:
         # steps that one process replays as a graph and another launches must use the same kind of exchange
         os.environ.setdefault("NCCL_GRAPH_REGISTER", "0")
         _join(chosen)
+    peers = open_peers(number, count, chosen)
     try:
-        yield Ranks(number, count, chosen), chosen
+        yield Ranks(number, count, chosen, peers), chosen
     except Exception as error:
         # else the others notice, fail and end before this process has said why
         ours = ours and isinstance(error, SurfheadError)
         raise
     finally:
         if ours:
+            if peers is not None:  # before the others are left
+                peers.close()
             dist.destroy_process_group()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -46,14 +48,15 @@ def train(ranks: Ranks, device: torch.device, folder: Path, graphs: bool, early:
 
 
 def main() -> int:
-    """Join, train in three ways, compare, leave."""
+    """Join, train through NCCL and peer memory, with graphs and without, compare, leave."""
     with joined("cuda") as (ranks, device), tempfile.TemporaryDirectory() as folder:
-        plain = train(ranks, device, Path(folder), graphs=False, early=False)
-        for graphs in (False, True):
-            for value, wanted in zip(train(ranks, device, Path(folder), graphs, True), plain, strict=True):
+        without = replace(ranks, peers=None)
+        plain = train(without, device, Path(folder), graphs=False, early=False)
+        for graphs, among in product((False, True), (without, ranks)):
+            for value, wanted in zip(train(among, device, Path(folder), graphs, True), plain, strict=True):
                 # Adam turns the rounding of gradients near zero into whole steps of a few values
                 error = (value - wanted).abs().mean() / wanted.abs().max().clamp_min(1e-6)
-                assert float(error) < 2e-3, (graphs, tuple(value.shape), float(error))
+                assert float(error) < 2e-3, (graphs, among.peers, tuple(value.shape), float(error))
     print(f"process {ranks.number} is content", flush=True)
     return 0
 

@@ -61,6 +61,21 @@ def test_two_gpus_train_what_one_does(tmp_path: Path) -> None:
 
 def test_gradients_are_exchanged_while_the_pass_runs() -> None:
     """In captured steps and others, as without; both processes hold the same, bit for bit."""
+    run_in_both("tests.gpu.rank_steps")
+
+
+@pytest.mark.skipif(
+    torch.cuda.device_count() > 1
+    and not (torch.cuda.can_device_access_peer(0, 1) and torch.cuda.can_device_access_peer(1, 0)),
+    reason="the GPUs do not reach each other's memory",
+)
+def test_exchanges_through_peer_memory() -> None:
+    """NCCL's means, bit for bit, also replayed in one process and launched in the other; and its fallback."""
+    run_in_both("tests.gpu.peer_exchanges")
+
+
+def run_in_both(module: str) -> None:
+    """Start a module in two processes, each of which is to say that it is content."""
     words = [
         "-m",
         "torch.distributed.run",
@@ -68,7 +83,7 @@ def test_gradients_are_exchanged_while_the_pass_runs() -> None:
         "--nproc-per-node",
         "2",
         "-m",
-        "tests.gpu.rank_steps",
+        module,
     ]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
