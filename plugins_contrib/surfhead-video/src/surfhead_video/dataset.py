@@ -60,7 +60,7 @@ PLAN = Plan()
 BEHIND = (1.0, 1.0, 1.0)  # RGB of what the motion is refined before, whatever the option
 NOT_REFINED = (
     "The motion is not refined by pixels, as there is no CUDA device. Held-out frames of drawn clips gained "
-    "2.0 to 2.3 dB by it. On a CPU it takes an hour or so for 250 frames: --set data.refine=on, or of "
+    "2.2 to 4.3 dB by it. On a CPU it takes an hour or so for 250 frames: --set data.refine=on, or of "
     "surfhead-video --refine on."
 )
 
