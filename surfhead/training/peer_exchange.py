@@ -11,8 +11,6 @@ the same order.
 from __future__ import annotations
 
 import logging
-import socket
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -34,13 +32,11 @@ class Fact(NamedTuple):
     """What a process tells the other before they agree on peer memory.
 
     Attributes:
-        host: tells machines apart.
-        gpu: its own.
-        reached: GPUs whose memory it reaches.
+        gpu: its own; no two in the world are called alike.
+        reached: GPUs whose memory it reaches, which are of its own machine.
         lack: why it cannot take part; empty: it can.
     """
 
-    host: str
     gpu: str
     reached: tuple[str, ...]
     lack: str
@@ -54,8 +50,6 @@ def hindrance(facts: Sequence[Fact]) -> str:
         if fact.lack:
             return fact.lack
     one, other = facts
-    if one.host != other.host:
-        return "they run on two hosts"
     if one.gpu == other.gpu or other.gpu not in one.reached or one.gpu not in other.reached:
         return "their GPUs do not reach each other's memory"
     return ""
@@ -252,16 +246,19 @@ def open_peers(number: int, count: int, device: torch.device) -> PeerExchange | 
 
 
 def _fact(device: torch.device) -> Fact:
+    lack = _lack()
+    if lack:
+        return Fact("", (), lack)
     own = torch.device(device).index or 0
     gpus = [_identity(i) for i in range(torch.cuda.device_count())]
     others = [i for i in range(len(gpus)) if i != own]
     reached = tuple(gpus[i] for i in others if torch.cuda.can_device_access_peer(own, i))
-    return Fact(f"{socket.gethostname()}/{uuid.getnode()}", gpus[own], reached, _lack())
+    return Fact(gpus[own], reached, "")
 
 
 def _identity(index: int) -> str:
-    """Of a GPU, whatever number each process gives it."""
-    return str(getattr(torch.cuda.get_device_properties(index), "uuid", index))
+    """Of a GPU, whatever number each process gives it, on whichever machine."""
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def _lack() -> str:
@@ -275,4 +272,6 @@ def _lack() -> str:
     known = getattr(_symmetric_memory, MEMORY, None)
     if not hasattr(_symmetric_memory, "rendezvous") or not hasattr(known, "empty_strided_p2p"):
         return "this PyTorch's symmetric memory is another"
+    if torch.cuda.is_available() and not hasattr(torch.cuda.get_device_properties(0), "uuid"):
+        return "this PyTorch does not tell GPUs of several machines apart"
     return cuda.unavailable() or ""

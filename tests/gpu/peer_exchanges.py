@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -138,6 +139,9 @@ def check_leaving(ranks: Ranks, device: torch.device) -> None:
 
 def main() -> int:
     """Join, check, leave."""
+    logging.basicConfig(level=logging.DEBUG, format="%(message)s")  # tells why NCCL would be taken
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("surfhead").setLevel(logging.DEBUG)
     with joined("cuda") as (ranks, device):
         assert ranks.peers is not None, "these GPUs reach each other's memory"
         check_bits(ranks, device)

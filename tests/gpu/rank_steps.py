@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 from surfhead.data.opening import open_scene
+from surfhead.kernels.choices import ENVIRONMENT
 from surfhead.runs.configuration import configure
 from surfhead.runs.train import make_trainer
 from surfhead.training.gradient_exchange import GradientExchange
@@ -49,6 +51,7 @@ def train(ranks: Ranks, device: torch.device, folder: Path, graphs: bool, early:
 
 def main() -> int:
     """Join, train through NCCL and peer memory, with graphs and without, compare, leave."""
+    os.environ[ENVIRONMENT] = "tf32"  # rounded products make larger differences of the rounding of sums
     with joined("cuda") as (ranks, device), tempfile.TemporaryDirectory() as folder:
         without = replace(ranks, peers=None)
         plain = train(without, device, Path(folder), graphs=False, early=False)

@@ -16,7 +16,12 @@ from surfhead.kernels import choices, ops
 
 ROOT = Path(__file__).resolve().parents[2]
 # what draws with one kind of kernel by its own name, and what knows that CUDA graphs hold rasterizers
-OWN = ("plugins/rasterizers/cpu.py", "plugins/rasterizers/cuda.py", "avatars/captured_work.py")
+OWN = (
+    "plugins/rasterizers/cpu.py",
+    "plugins/rasterizers/cuda.py",
+    "avatars/captured_work.py",
+    "training/peer_exchange.py",
+)
 
 
 def by_hand(source: str) -> list[str]:

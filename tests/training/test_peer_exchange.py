@@ -16,7 +16,7 @@ from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.peer_exchange import ALIGNED, LEAST, Fact, capacity, hindrance, open_peers, placed
 from surfhead.training.ranks import Ranks
 
-ONE, TWO = Fact("host", "a", ("b", "c"), ""), Fact("host", "b", ("a",), "")
+ONE, TWO = Fact("a", ("b", "c"), ""), Fact("b", ("a",), "")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ ONE, TWO = Fact("host", "a", ("b", "c"), ""), Fact("host", "b", ("a",), "")
         ([ONE, TWO], ""),
         ([ONE], "1 processes"),
         ([ONE, TWO, ONE._replace(gpu="c")], "3 processes"),
-        ([ONE, TWO._replace(host="other")], "two hosts"),
+        ([ONE, TWO._replace(gpu="of another machine", reached=("its neighbour",))], "do not reach"),
         ([ONE, TWO._replace(reached=())], "do not reach"),
         ([ONE._replace(reached=("c",)), TWO], "do not reach"),
         ([ONE, ONE], "do not reach"),
