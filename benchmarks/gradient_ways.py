@@ -7,18 +7,34 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
 from surfhead.training.gradient_exchange import BUCKET, SMALL
-from surfhead.training.peer_exchange import BLOCKS, ENGINE, PeerExchange
+from surfhead.training.peer_exchange import BLOCKS, ENGINE, PeerExchange, _Buffer
 from surfhead.training.ranks import Ranks
 
 NEVER = 1 << 62  # bytes that no tensor has
 EXCHANGES = 20  # in a graph
 ROUNDS = 9
+
+
+class Unexchanged(PeerExchange):
+    """Exchanges nothing: what several processes on one machine cost without it."""
+
+    def begin(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
+        return lambda: None
+
+
+class Meeting(PeerExchange):
+    """Sends nothing: what waiting for the process with the slower view costs."""
+
+    def _exchange(self, buffer: _Buffer, tensors: Sequence[Tensor], starts: Sequence[int]) -> None:
+        self._meet(buffer)
 
 
 @dataclass(frozen=True)
@@ -30,16 +46,18 @@ class Way:
         engine: bytes of a tensor from which on a copy engine takes it.
         blocks: of the kernels, at most.
         bucket: bytes of gradients that are exchanged together, at least.
+        kind: of exchange.
     """
 
     peers: bool = True
     engine: int = ENGINE
     blocks: int = BLOCKS
     bucket: int = BUCKET
+    kind: type[PeerExchange] = PeerExchange
 
     def among(self, ranks: Ranks, device: torch.device) -> Ranks:
         """These processes, exchanging in this way."""
-        peers = PeerExchange(ranks.number, device, self.engine, self.blocks) if self.peers else None
+        peers = self.kind(ranks.number, device, self.engine, self.blocks) if self.peers else None
         return Ranks(ranks.number, ranks.count, ranks.device, peers)
 
 
@@ -47,9 +65,9 @@ WAYS = {
     "nccl": Way(peers=False),
     "engine": Way(engine=128 << 10),
     "kernel": Way(engine=NEVER),
-    "few": Way(engine=NEVER, blocks=32),
     "mixed": Way(),
-    "mixed, 1 MiB": Way(bucket=1 << 20),
+    "meeting": Way(kind=Meeting),
+    "nothing": Way(kind=Unexchanged),
 }
 # elements of the tensors that `paper` exchanges: as soon as the colours are done; last
 SIZES = {
@@ -61,7 +79,7 @@ SIZES = {
 def alone(ranks: Ranks, device: torch.device) -> list[str]:
     """A table of microseconds an exchange takes, and of GB/s each way; all processes together."""
     lines = [f"| way | {' | '.join(f'{name}, µs (GB/s)' for name in SIZES)} |", "|---|" + "---|" * len(SIZES)]
-    ways = {name: way for name, way in WAYS.items() if way.bucket == BUCKET}
+    ways = {name: way for name, way in WAYS.items() if way.kind is PeerExchange}
     for name, way in ways.items():
         if way.peers and ranks.peers is None:
             continue

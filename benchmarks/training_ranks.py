@@ -38,7 +38,7 @@ from surfhead.training.gradient_exchange import SAVING, GradientExchange
 from surfhead.training.ranks import ALONE, Ranks, joined
 
 ROUNDS = 5
-FEWER = ("nccl", "mixed", "mixed, 1 MiB")  # ways that are compared where a step draws several views
+FEWER = ("nccl", "mixed", "meeting", "nothing")  # ways that are compared where a step draws several views
 # in the names of what exchanges, as the profiler gives them
 EXCHANGING = ("nccl", "to_peer", "with_peer", "barrier_kernel", "signal_kernel", "ptop")
 PROFILED = 10  # steps
