@@ -15,7 +15,7 @@ from surfhead.measuring.evaluation import spread
 
 PICTURES = 24  # that are asked whether they got worse,
 FEWEST = 4  # or as few as these, if a run looked at less than
-SHARE = 8  # times as many in its steps: asking takes no longer than they did
+SHARE = 4  # times as many in its steps: asking takes no longer than they did
 
 
 def judging(views: np.ndarray, images: int = 0) -> list[int]:

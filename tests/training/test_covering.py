@@ -302,7 +302,7 @@ def test_what_closes_holes_is_put_back_one_by_one(trained_run: Path, monkeypatch
     assert asked == [True, False]
 
 
-@pytest.mark.parametrize(("images", "asked"), [(30, 4), (80, 10), (3500, 24), (0, 24)])
+@pytest.mark.parametrize(("images", "asked"), [(8, 4), (30, 7), (3500, 24), (0, 24)])
 def test_a_short_run_asks_few_pictures(
     trained_run: Path, monkeypatch: pytest.MonkeyPatch, images: int, asked: int
 ) -> None:
