@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +128,7 @@ def test_every_kind_of_film_is_written(scene: Any, tmp_path: Path, ending: str) 
     assert (len(frames), frames[0].picture.shape) == (40, (64, 96, 3))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a program there is no text")
 # imageio-ffmpeg leaves the pipe to a program that broke off to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_ffmpeg_that_breaks_off_is_no_traceback(
