@@ -64,8 +64,9 @@ def test_a_rate_that_varies_is_kept(film: Any, tmp_path: Path) -> None:
 def test_what_is_no_film_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "me.mp4"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r'Video ".*me.mp4" cannot be decoded'):
+    with pytest.raises(DataError, match=r'Video ".*me.mp4" cannot be decoded') as caught:
         list(Clip(path).frames())
+    assert "Expected a video that ffmpeg" in str(caught.value)
 
 
 def test_a_film_of_sound_alone_is_said_to_hold_no_picture(tmp_path: Path) -> None:
@@ -97,8 +98,9 @@ def test_a_folder_of_pictures_is_a_clip_and_other_folders_are_not(tmp_path: Path
     with pytest.raises(DataError, match=r"009.png\" is 8x8 pixels"):
         list(Clip(folder).frames())
     (folder / "009.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r'Picture ".*009.png" cannot be decoded'):
+    with pytest.raises(DataError, match=r'Picture ".*009.png" cannot be decoded') as caught:
         list(Clip(folder).frames())
+    assert "Expected a picture that Pillow" in str(caught.value)
     (folder / "cameras.json").write_text("{}")
     assert not is_clip(folder)
     with pytest.raises(DataError, match="is no clip"):

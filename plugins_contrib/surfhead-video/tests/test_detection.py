@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from surfhead_video.clip import ClipFrame
 from surfhead_video.confidence import doubts
-from surfhead_video.detection import chosen, detect
+from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.landmarker import Face, find_model
 from surfhead_video.scores import above_rest, arkit_name, as_coefficients
+from surfhead_video.tracking import enough
 
 from surfhead.core.api import DataError
 
@@ -111,6 +113,53 @@ def test_a_dark_face_is_known_and_said() -> None:
     dim.brightness = 0.05
     assert any("The face is dark, 5 % of white" in note for note in doubts(dim, fit, error))
     assert not any("dark" in note for note in doubts(light, fit, error))
+
+
+def test_one_frame_is_told_of_as_one() -> None:
+    crowd = [face(10, 20, 60), face(90, 20, 40)]
+    made = chosen(found(20, {3: [], 4: crowd, 5: [face(115, 20, 60)]}, soft=(12,)))
+    assert made.notes == [
+        "1 of 20 frames has no face and is left out.",
+        "1 frame shows more than one face; the largest one of the first frame is followed.",
+        "1 frame shows only a part of the face and is left out.",
+        "1 blurred frame is left out.",
+    ]
+
+
+def test_too_little_is_told_once_and_in_the_right_number() -> None:
+    path = Path("me.mp4")
+    for faces, frames, said in (
+        ({number: [] for number in range(6)}, 6, '"me.mp4" has no face in 6 frames.'),
+        ({}, 1, '"me.mp4" has 1 usable frame in 1 frame.'),
+        ({0: []}, 3, '"me.mp4" has 2 usable frames in 3 frames. 1 of 3 frames has no face and is left out.'),
+        (
+            {number: [face(115, 20, 60)] for number in range(6)},
+            6,
+            '"me.mp4" has no usable frame in 6 frames. '
+            "6 frames show only a part of the face and are left out.",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            enough(path, chosen(found(frames, faces)))
+        assert caught.value.what == said
+
+
+def test_a_short_clip_is_known_by_its_usable_seconds() -> None:
+    def notes(count: int, rate: float, gone: range = range(0)) -> list[str]:
+        times = np.array([number / rate for number in range(count) if number not in gone])
+        corners = np.tile([[0.0, 0.0], [300.0, 300.0]], (len(times), 1, 1))
+        rest = np.zeros((len(times), 0))
+        given = Found(np.arange(len(times)), times, corners, rest, rest, rest, rest)
+        fit: Any = SimpleNamespace(rotation=np.tile(np.eye(3), (len(times), 1, 1)))
+        return [note for note in doubts(given, fit, np.zeros(len(times))) if note.startswith("Only")]
+
+    assert notes(120, 60) == [
+        "Only 120 frames are used, 2.0 seconds of the clip. Film half a minute or more."
+    ]
+    assert notes(300, 25, range(50, 150)) != []  # twelve seconds, of which four are left out
+    assert notes(300, 25) == []
+    assert notes(110, 5) == []
+    assert notes(60, 5)[0].startswith("Only 60 frames are used, 12.0 seconds")
 
 
 def test_scores_go_to_both_halves_of_split_shapes() -> None:

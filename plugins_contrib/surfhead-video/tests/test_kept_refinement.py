@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from surfhead_video import dataset as dataset_module
 from surfhead_video import kept_refinement, overlay
-from surfhead_video.command import main
+from surfhead_video.command import SETTING, main
 from surfhead_video.dataset import NOT_REFINED, PLAN, Video
 from surfhead_video.fitted_head import TURNED, Fit
 from surfhead_video.kept_refinement import refined_file
@@ -92,8 +92,10 @@ class Clip:
         motion["expression"][:, 3] = LEANING
         return Refined(motion, np.array([[0.2, 0.1]]), {"motion by pixels": [1.0, 2.0]})
 
-    def open(self, refine: str = "on") -> Any:
-        return Video(Video.Options(**self.given(), refine=refine)).open(self.path, lambda *said: None)  # type: ignore[arg-type]
+    def open(self, refine: str = "on", setting: str = Video.setting) -> Any:
+        reader = Video(Video.Options(**self.given(), refine=refine))  # type: ignore[arg-type]
+        reader.setting = setting
+        return reader.open(self.path, lambda *said: None)
 
     def given(self) -> dict[str, Any]:
         return {
@@ -189,10 +191,10 @@ def test_auto_is_off_without_a_gpu_says_so_and_takes_what_is_kept(
 ) -> None:
     assert Video.Options().refine == "auto"
     scene = clip.open("auto")
-    assert scene.notes == ("odd", NOT_REFINED)
-    assert "--set data.refine=on" in NOT_REFINED
+    assert scene.notes == ("odd", NOT_REFINED + "--set data.refine=on")
     assert scene.rig_parameters["expression"][0, 3] == 0
-    assert clip.open("auto").notes == ("odd", NOT_REFINED)
+    assert clip.open("auto").notes == ("odd", NOT_REFINED + "--set data.refine=on")
+    assert clip.open("auto", SETTING).notes == ("odd", NOT_REFINED + "--refine on")
     assert clip.open("off").notes == ("odd",)
     assert clip.refined == 0
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -128,10 +128,10 @@ def test_what_cannot_be_tracked_is_said(
     reader: Video, pictures: list[np.ndarray], film: Any, tmp_path: Path
 ) -> None:
     empty = film("empty.mp4", [np.full((96, 96, 3), 90, np.uint8)] * 6)
-    with pytest.raises(DataError, match=r"has no face in 6 frames"):
+    with pytest.raises(DataError, match=r"has no face in 6 frames\.\n"):
         reader.open(empty)
     single = film("single.mp4", pictures[:1])
-    with pytest.raises(DataError, match=r"has 1 usable frames in 1 frames"):
+    with pytest.raises(DataError, match=r"has 1 usable frame in 1 frame\."):
         reader.open(single)
     with pytest.raises(DataError, match="is no clip"):
         reader.open(tmp_path)

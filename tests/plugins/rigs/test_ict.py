@@ -206,3 +206,36 @@ def test_the_real_eyes_stay_in_their_sockets(real):
     for side in ("left_sclera", "right_sclera"):
         moved = corners(posed, side).mean(0) - corners(rest, side).mean(0)
         assert float(moved.norm()) < 0.003
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said", "remedy"),
+    [
+        ("ict.safetensors.xz", b"\xfd7zXZ\0" + bytes(600), ": it is a packed archive.", "unpack it first"),
+        ("ict.safetensors", b"\xfd7zXZ\0" + bytes(600), ": it is a packed archive.", "unpack it first"),
+        (
+            "ict.tar",
+            b"FaceXModel/".ljust(257, b"\0") + b"ustar" + bytes(600),
+            ": it is a tar archive.",
+            "unpack",
+        ),
+        ("web.task", b"PK\x03\x04" + bytes(600), ": it is a zip archive.", "unpack it first"),
+        ("ict", b"<!DOCTYPE html><html>", ": it is a web page", "https://github.com/ICT-VGL/ICT-FaceKit"),
+        ("ict.task", bytes(600), "no FaceXModel folder.", "https://github.com/ICT-VGL/ICT-FaceKit"),
+        ("ict.tensors", bytes(8) + b"{}", "but not its name", 'Call it "ict.tensors.safetensors"'),
+    ],
+)
+def test_a_file_that_is_no_head_is_told_by_what_it_is(tmp_path, name, content, said, remedy):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        Ict(Ict.Options(path=str(path))).prepare({})
+    assert str(path) in caught.value.what
+    assert said in caught.value.what
+    assert remedy in caught.value.remedy
+
+
+def test_the_repositorys_folder_is_as_good_as_the_one_in_it(folder):
+    whole, inside = (Ict(Ict.Options(path=str(path))) for path in (folder, folder / "FaceXModel"))
+    assert whole.fingerprint() == inside.fingerprint()
+    assert np.array_equal(whole.model().template, inside.model().template)

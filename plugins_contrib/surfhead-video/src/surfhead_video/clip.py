@@ -187,10 +187,16 @@ class Clip:
             raise self._damaged(lines[-1] if lines and not silent else "it holds no picture")
 
     def _damaged(self, reason: str, file: Path | None = None) -> DataError:
-        what = "Video" if file is None else "Picture"
+        why = f"cannot be decoded: {reason.strip().rstrip('.')}."
+        if file is not None:
+            return DataError(
+                f'Picture "{file}" {why}',
+                "Expected a picture that Pillow can read.",
+                "Look at it, copy it again, or take it out of the folder.",
+            )
         return DataError(
-            f'{what} "{file or self.path}" cannot be decoded: {reason.strip().rstrip(".")}.',
-            "Expected a video or picture that ffmpeg or Pillow can read.",
+            f'Video "{self.path}" {why}',
+            "Expected a video that ffmpeg can read.",
             "Play it, copy it again from the camera, or convert it: ffmpeg -i FILE clip.mp4",
         )
 

@@ -14,7 +14,9 @@ from typing import Any
 from surfhead.core.api import DataError, SurfheadError, create
 from surfhead_video.dataset import Video, find_head
 from surfhead_video.landmark_places import make_rig
-from surfhead_video.overlay import write_overlay
+from surfhead_video.overlay import FILMS, check_film, write_overlay
+
+SETTING = "--{} {}"
 
 
 def _options(given: argparse.Namespace) -> Video.Options:
@@ -37,8 +39,9 @@ def _track(given: argparse.Namespace, reader: Video) -> None:
 
 
 def _overlay(given: argparse.Namespace, reader: Video) -> None:
+    check_film(given.out, given.clip)
     scene = reader.open(given.clip)
-    rig = make_rig(find_head(reader.options.head))
+    rig = make_rig(find_head(reader.options.head, reader.setting))
     worst = write_overlay(scene, rig, given.out)
     _say(scene)
     print(f"{len(scene.views)} frames in {given.out}; the worst is frame {worst}")
@@ -65,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="surfhead-video", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for name, work, what in (("track", _track, "folder to write"), ("overlay", _overlay, "film to write")):
+    film = f"film to write: {', '.join(FILMS)}"
+    for name, work, what in (("track", _track, "folder to write"), ("overlay", _overlay, film)):
         command = commands.add_parser(name)
         command.add_argument("clip", type=Path, help="video file, or folder of nothing but pictures")
         command.add_argument("out", type=Path, help=what)
@@ -78,7 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
         command.set_defaults(work=work)
     given = parser.parse_args(arguments)
     try:
-        given.work(given, Video(_options(given)))
+        reader = Video(_options(given))
+        reader.setting = SETTING
+        given.work(given, reader)
     except SurfheadError as error:
         print(error, file=sys.stderr)
         return 2

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from surfhead_video.counts import counted
 from surfhead_video.detection import Found
 from surfhead_video.fitted_head import Fit
 
+FEW = 100  # frames
+SHORT = 10.0  # seconds in which hardly anybody shows all sides and expressions
 DARK = 0.12  # grey value of 1 below which a face is called dark
 
 
@@ -36,6 +39,15 @@ def doubts(found: Found, fit: Fit, error: np.ndarray) -> list[str]:
             f"The face is dark, {100 * found.brightness:.0f} % of white: noise hides the skin, and poses are "
             "rough. Film in more light."
         )
-    if len(found) < 100:
-        notes.append(f"Only {len(found)} frames are used. Film half a minute or more.")
+    seconds = usable_seconds(found.time)
+    if len(found) < FEW or seconds < SHORT:
+        notes.append(
+            f"Only {counted(len(found), 'frame', 'is', 'are')} used, {seconds:.1f} seconds of the clip. "
+            "Film half a minute or more."
+        )
     return notes
+
+
+def usable_seconds(time: np.ndarray) -> float:
+    """Seconds that frames at these times stand for; gaps of frames left out do not count."""
+    return len(time) * float(np.median(np.diff(time))) if len(time) > 1 else 0.0

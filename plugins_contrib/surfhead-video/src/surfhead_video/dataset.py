@@ -22,7 +22,6 @@ The camera should stand still. Masks: ``colour`` spreads the fitted head's outli
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +46,7 @@ from surfhead.data.opening import Opened
 from surfhead_video.clip import is_clip, read_picture
 from surfhead_video.kept_refinement import make_refined, read_refined
 from surfhead_video.landmark_places import make_rig
-from surfhead_video.landmarker import find_model, reason_absent
+from surfhead_video.landmarker import INSTALL, SETTING, chosen_place, find_model, reason_absent
 from surfhead_video.progress import stages
 from surfhead_video.refinement import Plan
 from surfhead_video.rig_motion import rig_motion
@@ -59,28 +58,49 @@ HELD_OUT = 0.2  # last part of the clip
 PLAN = Plan()
 BEHIND = (1.0, 1.0, 1.0)  # RGB of what the motion is refined before, whatever the option
 NOT_REFINED = (
-    "The motion is not refined by pixels, as there is no CUDA device. Held-out frames of drawn clips gained "
-    "2.2 to 4.3 dB by it. On a CPU it takes an hour or so for 250 frames: --set data.refine=on, or of "
-    "surfhead-video --refine on."
+    "The motion is not refined by pixels, as there is no CUDA device. In drawn clips refining it gained "
+    "held-out frames 2.2 to 4.3 dB. To refine it on a CPU, in an hour or so for 250 frames, add: "
 )
 
 
-def find_head(given: str = "") -> Path:
+def find_head(given: str = "", setting: str = SETTING) -> Path:
     """The ICT head: the option, ``$SURFHEAD_ICT_HEAD``, or the one in the cache folder.
+
+    Args:
+        given: a path, or nothing.
+        setting: how the command in hand is given an option.
 
     Raises:
         DataError: it is not there; says where to get it.
     """
-    chosen = given or os.environ.get(VARIABLE, "")
-    path = Path(chosen).expanduser() if chosen else cache_folder() / HEAD
+    usual = cache_folder() / HEAD
+    path, source = chosen_place(given, VARIABLE, usual)
     if not path.exists():
         raise DataError(
-            f'The ICT head "{path}" does not exist.',
+            f'The ICT head "{path}"{source} does not exist.',
             "Expected the ICT-FaceKit folder, or what `surfhead rig import ict` made of it.",
-            "Download https://github.com/ICT-VGL/ICT-FaceKit (MIT), then `surfhead rig import ict FOLDER "
-            f"{cache_folder() / HEAD}`, or set head=FILE.",
+            "Download https://github.com/ICT-VGL/ICT-FaceKit (MIT), then "
+            f"`surfhead rig import ict FOLDER {usual}`, or name it: {setting.format('head', 'FILE')}, "
+            f"or ${VARIABLE}.",
         )
     return path
+
+
+def find_files(landmarker: str, head: str, setting: str = SETTING) -> tuple[Path, Path]:
+    """The landmark model and the head. Raises DataError that tells of both where both are missing."""
+    try:
+        model = find_model(landmarker, setting)
+    except DataError as error:
+        try:
+            find_head(head, setting)
+        except DataError as other:
+            raise DataError(
+                f"{error.what} {other.what}",
+                f"{error.exists} {other.exists}",
+                f"{error.remedy} {other.remedy}",
+            ) from None
+        raise
+    return model, find_head(head, setting)
 
 
 class Video(Dataset):
@@ -114,11 +134,14 @@ class Video(Dataset):
             Settings(self.size, self.every, self.mask, self.focal)
 
     options: Options
+    setting = SETTING
+    """How the command in hand is given an option, for what errors and notes propose."""
 
     @classmethod
     def available(cls) -> str | None:
         """It needs MediaPipe."""
-        return reason_absent()
+        reason = reason_absent()
+        return None if reason is None else f"{reason}. To have it: {INSTALL}."
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -138,13 +161,14 @@ class Video(Dataset):
                 "Expected a video file or a folder of nothing but pictures.",
                 "Check the path.",
             )
-        return VideoScene(self.tracked(path, progress), find_head(self.options.head), self.options.background)
+        head = find_files(self.options.landmarker, self.options.head, self.setting)[1]
+        return VideoScene(self.tracked(path, progress), head, self.options.background)
 
     def tracked(self, path: Path, progress: Report | None = None) -> Tracked:
         """What tracking, and refining if that is wanted, gave, from the cache where it is there."""
         options = self.options
-        model = find_model(options.landmarker)
-        rig = make_rig(find_head(options.head))
+        model, head = find_files(options.landmarker, options.head, self.setting)
+        rig = make_rig(head)
         settings = Settings(options.size, options.every, self._mask(), options.focal)
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "video"
         folder = root / cache_key(path, settings, model, rig)
@@ -156,7 +180,7 @@ class Video(Dataset):
             raise UnavailableError(
                 f"The clip cannot be tracked: {reason}.",
                 "Expected mediapipe 1.2 or later.",
-                "Run `pip install surfhead-video[tracking]`.",
+                f"Run {INSTALL}.",
             )
         with stages(f"Tracking {path.name}", progress) as report:
             tracked = track(path, folder, rig, model, settings, report)
@@ -171,13 +195,17 @@ class Video(Dataset):
         if refined is not None:
             return refined
         if wanted == "auto" and not torch.cuda.is_available():
-            return replace(tracked, notes=(*tracked.notes, NOT_REFINED))
+            return replace(tracked, notes=(*tracked.notes, self._proposed(NOT_REFINED, "on")))
         scene = VideoScene(tracked, find_head(self.options.head), BEHIND)
         try:
             with stages(f"Refining the motion of {name} by pixels", progress) as report:
                 return make_refined(tracked, Opened(scene, self), PLAN, rig, report=report)
         except Exception as error:  # whatever fails, the tracking is sound
-            return replace(tracked, notes=(*tracked.notes, _failed(error)))
+            return replace(tracked, notes=(*tracked.notes, self._proposed(_failed(error), "off")))
+
+    def _proposed(self, note: str, refine: str) -> str:
+        """A note that ends in how to set ``refine`` with the command in hand."""
+        return note + self.setting.format("refine", refine)
 
     def _mask(self) -> str:
         mask = self.options.mask
@@ -203,7 +231,7 @@ def _failed(error: Exception) -> str:
         remedy = error.remedy
     return (
         f"The motion could not be refined by pixels, and is as tracked: {reason}. {remedy} "
-        "What was tracked is kept; --set data.refine=off goes without."
+        "What was tracked is kept. To go without, add: "
     )
 
 

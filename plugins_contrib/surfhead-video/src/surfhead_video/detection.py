@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from surfhead_video.clip import ClipFrame
+from surfhead_video.counts import counted
 from surfhead_video.landmarker import Face, Landmarker
 
 BLURRED = 0.3
@@ -240,15 +241,17 @@ def chosen(found: Found) -> Found:
     """The frames to use: the longest shot without its blurred frames; the notes say what was left out."""
     notes = list(found.notes)
     if found.faceless:
-        notes.append(f"{found.faceless} of {found.frames} frames have no face and are left out.")
+        verbs = "has no face and is" if found.faceless == 1 else "have no face and are"
+        notes.append(f"{found.faceless} of {counted(found.frames, 'frame')} {verbs} left out.")
     if found.crowded:
-        notes.append(
-            f"{found.crowded} frames show more than one face; the largest one of the first frame is followed."
-        )
+        shown = counted(found.crowded, "frame", "shows", "show")
+        notes.append(f"{shown} more than one face; the largest one of the first frame is followed.")
     size = [found.width, found.height]
     outside = ((found.landmarks < 0) | (found.landmarks > size)).any(axis=2).mean(axis=1) > OUTSIDE
     if outside.any():
-        notes.append(f"{int(outside.sum())} frames show only a part of the face and are left out.")
+        part = "only a part of the face and"
+        shown = counted(int(outside.sum()), "frame", f"shows {part} is", f"show {part} are")
+        notes.append(f"{shown} left out.")
         found = found.keep(np.flatnonzero(~outside))
     starts = cuts(found)
     if len(starts):
@@ -265,7 +268,7 @@ def chosen(found: Found) -> Found:
     usual = np.array([np.median(found.sharpness[first[t] : last[t]]) for t in rows])
     sharp = found.sharpness >= BLURRED * usual if len(found) else np.zeros(0, bool)
     if not sharp.all():
-        notes.append(f"{int((~sharp).sum())} blurred frames are left out.")
+        notes.append(f"{counted(int((~sharp).sum()), 'blurred frame', 'is', 'are')} left out.")
     found = found.keep(np.flatnonzero(sharp))
     found.notes = notes
     return found

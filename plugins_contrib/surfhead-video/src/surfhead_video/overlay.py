@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from surfhead.core.api import DataError
+from surfhead.files.writing import try_place
 from surfhead_video.clip import read_picture
 from surfhead_video.fitted_head import projections
 from surfhead_video.landmark_places import landmark_places
@@ -22,6 +24,12 @@ STRIP = 40  # pixels
 FULL = 0.06  # error of the strip's whole height, fraction of the eyes' distance
 LIMIT = 0.03
 MESH, DETECTED, FITTED = (60, 220, 90), (255, 70, 60), (80, 140, 255)
+FILMS = (".mp4", ".mov", ".mkv", ".webm")
+VP9: dict[str, Any] = {  # of what a .webm may hold, ffmpeg's build has this
+    "codec": "libvpx-vp9",
+    "quality": None,
+    "output_params": ["-crf", "30", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5"],
+}
 EVERY = 5  # of the triangles, one is drawn
 
 
@@ -87,13 +95,31 @@ class Overlay:
         pen.text((4, height + 2), f"frame {number}   error {miss:.2f} %", fill=(255, 255, 255))
 
 
+def check_film(path: Path, clip: Path) -> None:
+    """See, before a clip is tracked, that its film can be written. Raises DataError."""
+    if path.suffix.lower() not in FILMS:
+        raise DataError(
+            f'"{path}" is no name of a film.',
+            f"Expected a file that ends in {', '.join(FILMS)}.",
+            f"For example: {path.with_suffix('.mp4') if path.name else 'tracked.mp4'}",
+        )
+    if path.is_dir():
+        raise DataError(f'"{path}" is a folder.', "Expected a file, which may exist.", "Choose another name.")
+    if path.exists() and clip.exists() and path.samefile(clip):
+        raise DataError(f'"{path}" is the clip itself.', "Expected another file.", "Choose another name.")
+    try_place(path)
+
+
 def write_overlay(scene: Any, rig: Any, path: Path) -> int:
     """Write the film; gives the number of the frame with the largest error.
 
     Args:
         scene: the tracked clip.
         rig: of kind ``ict``.
-        path: an .mp4 file.
+        path: a file that ends as one of ``FILMS``.
+
+    Raises:
+        DataError: ffmpeg breaks off.
     """
     import imageio_ffmpeg
 
@@ -101,11 +127,23 @@ def write_overlay(scene: Any, rig: Any, path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     first = overlay.picture(0)
     size = (first.shape[1], first.shape[0])
-    writer = imageio_ffmpeg.write_frames(str(path), size, fps=scene.rate, quality=7, macro_block_size=2)
-    writer.send(None)
+    coder: dict[str, Any] = VP9 if path.suffix.lower() == ".webm" else {"quality": 7}
     try:
-        for row in range(len(scene.views)):
-            writer.send(np.ascontiguousarray(overlay.picture(row)))
-    finally:
-        writer.close()
+        writer = imageio_ffmpeg.write_frames(
+            str(path), size, fps=scene.rate, macro_block_size=2, ffmpeg_log_level="error", **coder
+        )
+        writer.send(None)
+        try:
+            for row in range(len(scene.views)):
+                writer.send(np.ascontiguousarray(overlay.picture(row)))
+        finally:
+            writer.close()
+        if not (path.is_file() and path.stat().st_size):
+            raise OSError("it wrote nothing")
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f'Film "{path}" cannot be written: ffmpeg breaks off.',
+            "Expected an ffmpeg that can write it, and room for it; what ffmpeg said is above.",
+            "Choose a film that ends in .mp4 in another folder.",
+        ) from error
     return int(scene.tracked.number[int(scene.tracked.error.argmax())])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from surfhead.terminal import bars
+from surfhead.terminal.console import is_quiet
+from surfhead.terminal.waited import end_waiting
 from surfhead_video.tracking import Report
 
 
 @contextmanager
 def stages(what: str, given: Report | None) -> Iterator[Report]:
-    """Where stages are reported to: ``given``, or bars.
+    """Where stages are reported to: ``given``, or bars, each of which goes when the next stage begins.
 
     Args:
         what: is done, such as ``Tracking me.mp4``.
@@ -19,21 +23,28 @@ def stages(what: str, given: Report | None) -> Iterator[Report]:
     if given is not None:
         yield given
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.print(f"{what}, once.", highlight=False)
+    if not bars.visible():
+        end_waiting()
+        if not is_quiet():
+            print(f"{what}, once.", file=sys.stderr)
         yield lambda stage, done, total: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        tasks: dict[str, object] = {}
+    line: bars.Line | None = None
 
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal line
+        if line is None or line.what != stage:
+            end_waiting()
+            if line is not None:
+                bars.hide(line)
+            line = bars.Line(stage, total)
+            bars.show(line)
+        line.done, line.count = done, total
 
+    bars.waiting(what)  # until models are loaded; it takes the place of what the command waited for
+    try:
         yield report
+    finally:
+        end_waiting()
+        if line is not None:
+            bars.hide(line)

@@ -25,6 +25,7 @@ from surfhead.files import bounds
 from surfhead_video.clip import Clip, ClipFrame
 from surfhead_video.clock import Clock
 from surfhead_video.confidence import doubts
+from surfhead_video.counts import counted
 from surfhead_video.detection import Found, chosen, detect
 from surfhead_video.fitted_head import Detections, Fit, reprojection
 from surfhead_video.head_fit import Priors
@@ -183,7 +184,9 @@ def track(
         frames = (frame for frame in clip.frames() if frame.number % settings.every == 0)
         found = detect(frames, landmarkers, lambda done: tell("Landmarks", done, max(done, expected)))
     if clip.faults:
-        found.notes.append(f"ffmpeg reports {len(clip.faults)} faults in the file: {clip.faults[0]}")
+        found.notes.append(
+            f"ffmpeg reports {counted(len(clip.faults), 'fault')} in the file: {clip.faults[0]}"
+        )
     found = enough(path, chosen(found))
     places = landmark_places(rig)
     with clock("fit"):
@@ -205,10 +208,12 @@ def enough(path: Path, found: Found) -> Found:
     """What was found. Raises DataError where it is too little to learn from."""
     if len(found) >= LEAST:
         return found
-    what = f'"{path}" has no face' if not len(found) else f'"{path}" has {len(found)} usable frames'
-    details = " ".join(found.notes)
+    usable = counted(len(found), "usable frame") if len(found) else "no usable frame"
+    what, details = f"has {usable}", " ".join(found.notes)
+    if found.faceless == found.frames:
+        what, details = "has no face", ""
     raise DataError(
-        f"{what} in {found.frames} frames. {details}".strip(),
+        f'"{path}" {what} in {counted(found.frames, "frame")}. {details}'.strip(),
         f"Expected at least {LEAST} frames that show one face, sharp and from in front.",
         "Film in even light, the face towards the camera and a third of the picture high or more.",
     )

@@ -42,7 +42,14 @@ from surfhead.core.api import (
 )
 from surfhead.files.places import place
 from surfhead.kernels import ops
-from surfhead.plugins.rigs.ict.model import PARTS, IctModel, read_folder, read_imported, write_model
+from surfhead.plugins.rigs.ict.model import (
+    PARTS,
+    IctModel,
+    read_folder,
+    read_imported,
+    write_model,
+    wrong_file,
+)
 from surfhead.plugins.rigs.skinning import blend_shapes, edge_neighbours
 
 JOINTS = ("root", "neck", "left_eye", "right_eye")
@@ -97,6 +104,8 @@ class Ict(Rig):
             )
         path = place(self.options.path)
         if path.suffix != ".safetensors":
+            if path.is_file():
+                raise wrong_file(path)
             return read_folder(path, self.options.expressions)
         model = read_imported(path)
         if not self.options.expressions:

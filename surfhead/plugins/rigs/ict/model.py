@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from surfhead.core.api import DataError, cause, unknown_name
 from surfhead.files import bounds
 from surfhead.files.writing import beside
+from surfhead.plugins.rigs.mistaken_files import START, no_pickle
 from surfhead.plugins.rigs.wavefront import read_vertices, read_wavefront
 
 FORMAT = "surfhead-ict-1"
@@ -150,6 +151,43 @@ def read_folder(path: Path, wanted: tuple[str, ...] = ()) -> IctModel:
     return model
 
 
+def wrong_file(path: Path) -> DataError:
+    """The error for a file that is no head, which says what it is where its first bytes tell."""
+    what = "is no safetensors file and no FaceXModel folder"
+    remedy = "Take the folder FaceXModel from https://github.com/ICT-VGL/ICT-FaceKit."
+    start = _start(path)
+    told = _mistaken(start)
+    if told is not None:
+        what = f"{what}: it is {told}"
+        if told.endswith("archive"):
+            remedy = "If the head is in it, unpack it first, and give what comes out."
+    elif start[8:9] == b"{":
+        what = "has the content of a safetensors file, but not its name"
+        remedy = f'Call it "{path.name}.safetensors".'
+    return _wrong(
+        path,
+        what,
+        "the folder FaceXModel, or the .safetensors file that `surfhead rig import ict` made of it",
+        remedy=remedy,
+    )
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with bounds.regular(path).open("rb") as file:
+            return file.read(START)
+    except OSError as error:
+        raise _wrong(path, f"cannot be read: {cause(error)}", "a file that may be read") from error
+
+
+def _mistaken(start: bytes) -> str | None:
+    """What a file that begins like this is, where that is no head."""
+    if start[257:262] == b"ustar":
+        return "a tar archive"
+    told = no_pickle(start)
+    return None if told is None else told[0]
+
+
 def write_model(model: IctModel, path: Path) -> None:
     """Write the model as one safetensors file."""
     names = ("template", "triangles", "parts", "expressions", "identities")
@@ -194,6 +232,8 @@ def read_imported(path: Path) -> IctModel:
             raise ValueError("the chin or a part is out of range")
         return IctModel(**{"uv": None, **content}, names=names, chin=chin, sha256=header["sha256"])
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, SafetensorError) and _mistaken(_start(path)) is not None:
+            raise wrong_file(path) from error
         raise DataError(
             f'Rig file "{path}" cannot be read: {cause(error)}.',
             "Expected safetensors made by `surfhead rig import`.",
