@@ -87,7 +87,8 @@ def synth(
     writer.write(scene, out)
     views = scene.views
     say(f"{len(views)} views of {views.width}x{views.height} and {scene.timesteps} timesteps in {out}")
-    say(f"Train on it: surfhead train {out}")
+    one = scene.rig != "none" and len(set(views.camera[views.of("train")].tolist())) == 1
+    say(f"Train on it: surfhead train {out}" + (" --preset monocular" if one else ""))
 
 
 def _writes(name: str) -> bool:

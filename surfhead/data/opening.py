@@ -12,6 +12,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Scene
+from surfhead.data.films import INSTALL, READ_BY, unread_film
 from surfhead.files.given import made_by
 from surfhead.files.places import found_in, is_dir, is_file, place, resolved
 
@@ -34,7 +35,7 @@ def data_choice(data: str | None) -> Choice:
     if not path.exists():
         raise DataError(
             f'Data set "{data}" does not exist.',
-            "Expected a folder, or no DATA at all for the built-in head.",
+            "Expected a folder or a file, such as a film, or no DATA at all for the built-in head.",
             "Check the path.",
         )
     found = registry()
@@ -52,6 +53,8 @@ def data_choice(data: str | None) -> Choice:
         raise DataError(
             f'"{data}" is an empty folder.', "Expected a data set.", "Check the path, and what was unpacked."
         )
+    if unread_film(path):
+        raise DataError(f'No data set reader recognises "{data}".', READ_BY, INSTALL)
     readers: list[Any] = [found.get("dataset", name) for name in found.names("dataset")]
     reasons = [_declined(reader, path) for reader in readers]
     said = " ".join(dict.fromkeys(reason for reason in reasons if reason))

@@ -12,6 +12,7 @@ from torch import Tensor
 from surfhead.core.errors import DataError
 from surfhead.core.registry import registry
 from surfhead.core.scene import Motion, Scene
+from surfhead.data.films import INSTALL, READ_BY, unread_film
 from surfhead.data.opening import data_choice, recognised
 from surfhead.files.places import place
 from surfhead.runs.existing import CONFIG
@@ -57,7 +58,7 @@ def read_driver(source: Path) -> Driver:
     if not source.exists():
         raise DataError(
             f'Driver "{name}" does not exist.',
-            "Expected a data set, a motion file (.npz, .npy) or a run.",
+            "Expected a data set, a film, a motion file (.npz, .npy, .csv of ARKit) or a run.",
             "Check the path.",
         )
     if source.is_file():
@@ -87,6 +88,8 @@ def _read_file(path: Path) -> Motion | None:
     datasets: list[Any] = [registry().get("dataset", name) for name in registry().names("dataset")]
     if any(recognised(cls, path) for cls in datasets):
         return None
+    if unread_film(path):
+        raise DataError(f'Driver "{path}" is no motion file.', READ_BY, INSTALL)
     raise DataError(
         f'Driver "{path}" is no motion file.',
         "Expected rig parameters over time, such as an .npz; see `surfhead show format motion`.",

@@ -28,6 +28,8 @@ MOST = 100_000  # runs of one name
 def claimed(folder: Path, *, resume: bool = False, numbered: bool = False) -> Iterator[Path]:
     """Hold a run folder while the block runs; one that was made here and stays empty is removed again.
 
+    So are the folders round it that were made for it.
+
     Args:
         folder: which; with ``numbered``, the first part of its name, to which the first free number is added.
         resume: it holds a run already.
@@ -37,6 +39,7 @@ def claimed(folder: Path, *, resume: bool = False, numbered: bool = False) -> It
         DataError: another process writes it, it holds a run that is not resumed, or it cannot be made.
     """
     try:
+        absent = [parent for parent in folder.parents if not parent.exists()]
         path, made = _made(folder, numbered)
         lock = filelock.FileLock(path / LOCK, timeout=0)
         try:
@@ -60,6 +63,8 @@ def claimed(folder: Path, *, resume: bool = False, numbered: bool = False) -> It
             if made and {entry.name for entry in path.iterdir()} <= {LOCK}:
                 (path / LOCK).unlink(missing_ok=True)
                 path.rmdir()
+                for parent in absent:  # innermost first; stays where another run has come to lie in it
+                    parent.rmdir()
         lock.release()
 
 

@@ -87,10 +87,13 @@ def check_components(meta: Mapping[str, Any], where: Path) -> None:
         if row["sha256"] and not trust.loaded(row["sha256"]):
             trust.load_foreign(Path(row["file"]), where / "state.json")
         if present_name(kind, name) not in found.names(kind):
-            package = row["package"] or "the plugin that provides it"
-            version = f"=={row['version']}" if row["version"] else ""
+            package, version = row["package"], row["version"]
+            exact = f"{package}=={version}" if version else package
             raise ContractError(
                 f'This run needs {kind} "{name}", which is not installed.',
-                f"It came from {package} {row['version']}.",
-                f"Install it: pip install {package}{version}",
+                f"It came from {package} {version}." if package else "Where it came from is not known.",
+                # a plugin may be on no index, but in a folder or a repository
+                f"Install it: pip install {exact}, or, if pip does not find it, from where it was got."
+                if package
+                else "Install the plugin that provides it.",
             )

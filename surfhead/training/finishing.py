@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
@@ -13,6 +15,9 @@ from surfhead.training.observation import observe
 from surfhead.training.palette import mend
 from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import settle
+
+log = logging.getLogger("surfhead")
+LAST_LOOK = "Last look: mending colours, covering and closing what no picture shows; this may take a minute."
 
 
 def finish(
@@ -32,6 +37,8 @@ def finish(
     """
     count = len(avatar.surfels)
     if ranks.first:
+        if avatar.deformer.rig_bound or tie:  # else nothing is changed
+            log.info(LAST_LOOK)
         seen = observe(avatar, scene, views, directions=False)
         mend(avatar, scene, views, seen, images)  # before what is not seen takes what is seen round it
         covered = cover_hidden(avatar, scene, views, most, images)

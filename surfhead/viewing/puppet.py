@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ TURNS = {"root": 1.6}  # radians either way, by role; the other joints:
 TURN = 0.7
 SHIFT = 0.1  # metres either way
 STEPS = 200  # of a slider
+AT_RANDOM = 3  # expressions of a random face, as on the exported page,
+STRENGTH = (0.2, 0.6)  # in units of their usual range: shapes add up, and many at full strength are no face
 KEPT = 64  # parameters of motions whose numbers are kept on the host
 
 
@@ -34,6 +37,7 @@ class Control:
         label: for people.
         role: of the parameter.
         low, high, step: of the slider, in the parameter's unit.
+        usual: the most that faces mostly have of it, no more than ``high``.
     """
 
     name: str
@@ -43,11 +47,13 @@ class Control:
     low: float
     high: float
     step: float
+    usual: float = 1.0
 
 
 def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Control]]:
     """Every value worth a slider, by parameter; the range reaches over what ``motion`` (T, d) needs."""
     made: dict[str, list[Control]] = {}
+    model = rig.linear_model()
     for name, parameter in rig.parameters().items():
         if parameter.size > MOST:
             continue
@@ -58,11 +64,23 @@ def controls_of(rig: Rig, motion: Mapping[str, Tensor]) -> dict[str, list[Contro
         else:
             bound = max(SHIFT if parameter.role == "translation" else 1.0, seen)
         bound = float(f"{bound:.2g}")
+        limit = model.limits[1] if model is not None and model.coefficients == name else 1.0
         made[name] = [
-            Control(name, index, label, parameter.role, -bound, bound, 2 * bound / STEPS)
+            Control(name, index, label, parameter.role, -bound, bound, 2 * bound / STEPS, min(bound, limit))
             for index, label in enumerate(_labels(name, parameter))
         ]
     return made
+
+
+def random_expression(controls: Sequence[Control], lots: Random) -> dict[tuple[str, int], float]:
+    """A few of the values at random strength, the others at rest, as what is held of a stance."""
+    chosen = set(lots.sample(range(len(controls)), min(AT_RANDOM, len(controls))))
+    return {
+        (control.name, control.index): round(lots.uniform(*STRENGTH) * control.usual, 3)
+        if at in chosen
+        else 0.0
+        for at, control in enumerate(controls)
+    }
 
 
 def spelt(label: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surfhead.viewing.pose_file import pose_json, pose_npz
-from surfhead.viewing.puppet import Control, Stance
+from surfhead.viewing.puppet import Control, Stance, random_expression
 from surfhead.viewing.shot import Request
 from surfhead.viewing.viewpoint import Vector
 from surfhead.viewing.wiring import when_changed, when_clicked, when_pressed
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FEW = 10  # sliders of a parameter that are shown at once
 AT_CAMERA, AT_POINT = "at the camera", "at a point"
 GAZES = ("as the motion does", AT_CAMERA, AT_POINT)
-AT_RANDOM = 4  # expressions of a random face
 FIRST = ("expression", "jaw", "gaze", "neck")  # roles above the others, and open
 
 
@@ -112,12 +111,8 @@ class RigPanel:
     def _randomise(self) -> None:
         """A few of the expressions at random strength, the others at rest."""
         controls = self.visitor.page.controls.get(self._expression, [])
-        chosen = set(self._lots.sample(range(len(controls)), min(AT_RANDOM, len(controls))))
         stance = self.visitor.shot.stance
-        held = dict(stance.held)
-        for at, control in enumerate(controls):
-            strength = self._lots.uniform(0.3, 1.0) if at in chosen else 0.0
-            held[self._expression, control.index] = round(strength * min(control.high, 1.0), 3)
+        held = {**stance.held, **random_expression(controls, self._lots)}
         self.visitor.change(stance=replace(stance, held=held))
         with self.visitor.handle.atomic():
             for (name, index), slider in list(self._sliders.items()):

@@ -132,3 +132,13 @@ def test_the_motion_of_its_page_drives(tmp_path: Path, monkeypatch: pytest.Monke
         "jaw": (100, 3),
     }
     assert float(found["jaw"].max()) == pytest.approx(0.3, abs=1e-2)
+
+
+def test_the_face_capture_of_its_page_drives(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^`take.csv`:\n\n```csv\n(.*?)^```", page("motion"), flags=re.MULTILINE | re.DOTALL)
+    (tmp_path / "take.csv").write_text(text)
+    found = read_driver(tmp_path / "take.csv")
+    assert found.rate == pytest.approx(25.0)
+    assert found.labels["expression"] == ("JawOpen", "MouthSmileLeft", "EyeBlinkLeft")
+    assert found.parameters["expression"][-1].tolist() == pytest.approx([0.6, 0.2, 1.0])
+    assert found.parameters["neck"][:, 1].tolist() == pytest.approx([0.0, 0.05, 0.1])

@@ -45,6 +45,14 @@ def test_what_was_written_can_be_trained_on(synth: Surfhead, surfhead: Surfhead)
     assert Path("run/eval/00000001/val.csv").is_file()
 
 
+def test_the_preset_for_one_camera_is_named_where_there_is_one(surfhead: Surfhead) -> None:
+    small = {**SMALL, "cameras": 2, "views_per_timestep": 1}  # of which one is held out
+    given = [f"--set=data.{key}={value}" for key, value in small.items()]
+    said = surfhead("synth", "one", "--format", "tiny", "--plugin", str(TINY), *given)
+    assert said.code == 0, said.err
+    assert said.out.splitlines()[-1] == "Train on it: surfhead train one --preset monocular"
+
+
 def test_what_another_reader_reads_is_written(synth: Surfhead, surfhead: Surfhead) -> None:
     assert synth("head", "--format", "vhap").code == 0
     said = surfhead(

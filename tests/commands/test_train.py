@@ -245,7 +245,7 @@ def test_missing_data(surfhead: Surfhead, tmp_path: Path) -> None:
     assert said.code == 2
     assert said.err == (
         f'Data set "{tmp_path / "nowhere"}" does not exist.\n'
-        "Expected a folder, or no DATA at all for the built-in head.\n"
+        "Expected a folder or a file, such as a film, or no DATA at all for the built-in head.\n"
         "Check the path.\n"
     )
 

@@ -12,7 +12,7 @@ import torch
 from surfhead.core.components import Dataset
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
-from surfhead.data import opening
+from surfhead.data import films, opening
 from surfhead.results import drivers
 from surfhead.testing.run import NoiseScene
 
@@ -51,7 +51,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         get=lambda kind, name: kinds[kind][name],
         create=lambda kind, name, options=None: kinds[kind][name](),
     )
-    for module in (opening, drivers):
+    for module in (opening, drivers, films):
         monkeypatch.setattr(module, "registry", lambda: fake)
     path = tmp_path / "take.one"
     path.write_text("0 0.1 0\n0 0.2 0\n0 0.3 0\n")
@@ -80,3 +80,42 @@ def test_a_file_that_nobody_reads_is_no_driver(one_file: Path) -> None:
 
 def test_the_built_in_head_has_no_preset_of_its_own() -> None:
     assert opening.usual_preset(None) == ""
+
+
+def said_of(path: Path) -> list[str]:
+    """What is said of a file as a data set, and as a driver."""
+    path.write_bytes(b"film")
+    with pytest.raises(DataError) as data:
+        opening.data_choice(str(path))
+    with pytest.raises(DataError) as driver:
+        drivers.read_driver(path)
+    return [str(data.value), str(driver.value)]
+
+
+@pytest.mark.parametrize("name", ["me.mp4", "ME.MOV", "a.mkv", "a.avi", "a.webm", "a.m4v"])
+def test_of_a_film_it_is_said_which_package_reads_it(
+    one_file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = one_file.with_name(name)
+    hint = (
+        "Films are read by the package surfhead-video, which is not installed.\n"
+        'In the source tree: pip install "./plugins_contrib/surfhead-video[tracking]"'
+    )
+    assert said_of(path) == [
+        f'No data set reader recognises "{path}".\n{hint}',
+        f'Driver "{path}" is no motion file.\n{hint}',
+    ]
+    assert not [text for text in said_of(path.with_suffix(".txt")) if "surfhead-video" in text]
+    # where that package is installed, its reader says itself what is wrong
+    there = SimpleNamespace(names=lambda kind: ("one-file", "video"))
+    monkeypatch.setattr(films, "registry", lambda: there)
+    assert not [text for text in said_of(path) if "surfhead-video" in text]
+
+
+def test_of_a_path_that_does_not_exist_it_is_said_what_may_stand_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Expected a folder or a file, such as a film, or no DATA at all"):
+        opening.data_choice(str(tmp_path / "nothere.mp4"))
+    with pytest.raises(DataError) as driver:
+        drivers.read_driver(tmp_path / "nothere.csv")
+    expected = "Expected a data set, a film, a motion file (.npz, .npy, .csv of ARKit) or a run."
+    assert expected in str(driver.value)

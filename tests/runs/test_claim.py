@@ -85,6 +85,24 @@ def test_a_run_that_fails_before_it_begins_leaves_no_folder(
     assert not (tmp_path / "run").exists()
 
 
+def test_folders_that_were_made_for_a_run_that_fails_go_with_it(
+    small_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {**small_settings, "rig": {"name": "flame", "path": str(tmp_path / "nowhere.pkl")}}
+    for out in (None, "a/b/run"):
+        with pytest.raises(DataError):
+            train(preset="tiny", settings=settings, out=out)
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "runs").mkdir()  # the user's own stays
+    with pytest.raises(DataError):
+        train(preset="tiny", settings=settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    with claimed(Path("all/one")), claimed(Path("all/two")) as other:
+        (other / "config.toml").touch()
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["two"]
+
+
 def test_between_two_renames_both_checkpoints_are_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,8 +140,18 @@ def test_a_checkpoint_names_the_plugin_it_needs(trained_run: Path, tmp_path: Pat
         }
     )
     (newest / checkpoint.META).write_text(json.dumps(meta))
-    with pytest.raises(ContractError, match="pip install surfhead-absent==1.2"):
+    with pytest.raises(ContractError) as caught:
         surfhead.load_avatar(run)
+    assert str(caught.value) == (
+        'This run needs deformer "absent", which is not installed.\n'
+        "It came from surfhead-absent 1.2.\n"
+        "Install it: pip install surfhead-absent==1.2, or, if pip does not find it, from where it was got."
+    )
+    meta["components"][-1] |= {"package": "", "version": ""}
+    (newest / checkpoint.META).write_text(json.dumps(meta))
+    with pytest.raises(ContractError) as caught:
+        surfhead.load_avatar(run)
+    assert str(caught.value).endswith("is not known.\nInstall the plugin that provides it.")
 
 
 def test_a_plugin_file_that_changed_is_not_loaded_silently(

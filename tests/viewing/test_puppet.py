@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from surfhead.avatars.avatar import Avatar
 from surfhead.runs.run import load_avatar
-from surfhead.viewing.puppet import MOST, Puppet, Stance, Track, controls_of, spelt
+from surfhead.viewing.puppet import MOST, Puppet, Stance, Track, controls_of, random_expression, spelt
 from tests.runs.tiny_run import tiny_avatar
 
 
@@ -107,3 +110,20 @@ def test_blendshapes_of_arkit_are_spelt_as_arkit_spells_them() -> None:
         "mouth_open": "mouth open",
     }
     assert {name: spelt(name) for name in spellings} == spellings
+
+
+def test_a_random_expression_is_mild(avatar: Avatar) -> None:
+    def drawn(limit: float, seen: float) -> list[float]:
+        model = SimpleNamespace(coefficients="expression", limits=(0.0, limit))
+        size = avatar.rig.parameters()["expression"].size
+        rig: Any = SimpleNamespace(parameters=avatar.rig.parameters, linear_model=lambda: model)
+        controls = controls_of(rig, {"expression": torch.full((1, size), seen)})["expression"]
+        faces = [random_expression(controls, Random(seed)) for seed in range(50)]
+        assert all(len(face) == len(controls) for face in faces), "the others are at rest"
+        assert all(sum(value != 0.0 for value in face.values()) == min(3, size) for face in faces)
+        return [value for face in faces for value in face.values() if value]
+
+    for limit, seen, most in ((1.0, 2.0, 1.0), (3.0, 5.0, 3.0), (3.0, 1.0, 1.2)):  # none leaves its slider
+        values = drawn(limit, seen)
+        assert 0.2 * most <= min(values) < 0.3 * most
+        assert 0.5 * most < max(values) <= 0.6 * most

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 STEPS = 20  # between two looks at values on a GPU
 LIVE_SECONDS = 0.5  # between two refreshes of the live display
+LAST_LOOK = (  # as the run's log has it
+    "Last look: mending colours, covering and closing what no picture shows; this may take a minute."
+)
 BETWEEN = "  "  # two facts on a line
 
 
@@ -109,7 +112,12 @@ class Progress(Observer):
             bars.show(self.live, refresh=False)
 
     def stepped(self, run: Any, images: int, losses: Mapping[str, Tensor]) -> None:
-        """Refresh, when it is time to."""
+        """Refresh, when it is time to; after the last step say what follows, which looks as if it hung."""
+        self._refresh(run, images, losses)
+        if images >= run.length and (run.avatar.deformer.rig_bound or run.config.tie_unseen):
+            self._say(LAST_LOOK)
+
+    def _refresh(self, run: Any, images: int, losses: Mapping[str, Tensor]) -> None:
         self.steps += 1
         now = time.monotonic()
         pause = self.options.seconds if self.live is None else LIVE_SECONDS

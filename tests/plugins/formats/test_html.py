@@ -22,6 +22,7 @@ from surfhead.maths import harmonics
 from surfhead.plugins.formats.html.html import Html
 from surfhead.plugins.formats.html.numbers import KINDS, Numbers
 from surfhead.plugins.formats.html.poster import SIDE, first_camera
+from surfhead.viewing.puppet import AT_RANDOM, STRENGTH
 
 
 def page(avatar, folder, settings=None, **options):
@@ -272,3 +273,31 @@ def test_the_first_view_is_drawn_by_the_fastest_rasterizer(ict_avatar, tmp_path,
         pytest.skip("nothing here draws faster than the reference")
     monkeypatch.setattr(type(ict_avatar.rasterizer), "__call__", refuse)
     assert '<img id="poster"' in page(ict_avatar, tmp_path)
+
+
+def test_the_first_view_is_before_the_face_as_it_mostly_stands(ict_avatar, tmp_path):
+    yaws = [1.2, 0.3, -0.1, 0.2, 0.1, -1.0]
+    still = {name: torch.zeros(len(yaws), values.shape[1]) for name, values in ict_avatar.motion.items()}
+    turned = {**still, "rotation": torch.tensor([[0.0, yaw, 0.0] for yaw in yaws])}
+
+    def front(motion):
+        head, _ = opened(page(make_like(ict_avatar, motion=motion), tmp_path, poster=False))
+        return np.asarray(head["home"]["front"])
+
+    def facing(yaw):
+        return np.asarray([np.sin(yaw), 0.0, np.cos(yaw)])
+
+    # the median of the yaws, 0.15, lies between two; the first of them has 0.2
+    assert np.allclose(front(turned), facing(0.2), atol=1e-3)
+    # one pose is stood before as it is
+    assert np.allclose(front({name: rows[:1] for name, rows in turned.items()}), facing(1.2), atol=1e-3)
+    # many are not all looked at, and the middle is found all the same
+    many = {name: rows.new_zeros(3000, rows.shape[1]) for name, rows in still.items()}
+    many["rotation"][:1000, 1] = 1.2
+    assert np.allclose(front(many), facing(0.0), atol=1e-3)
+
+
+def test_a_random_face_is_as_mild_as_the_viewers(ict_avatar, tmp_path):
+    text = page(ict_avatar, tmp_path, poster=False)
+    assert f"const AT_RANDOM = {AT_RANDOM};" in text
+    assert f"const STRENGTH = {list(STRENGTH)};" in text

@@ -20,10 +20,10 @@ def run(tmp_path: Path) -> Any:
         length=200,
         rate=2.0,
         psnr=21.5,
-        config=SimpleNamespace(batch_size=1),
+        config=SimpleNamespace(batch_size=1, tie_unseen=False),
         scene=SimpleNamespace(views=SimpleNamespace(width=64, height=48), notes=("Frame 3 is missing.",)),
         avatar=SimpleNamespace(
-            deformer=named(name="jbs"),
+            deformer=named(name="jbs", rig_bound=True),
             appearance=named(name="sh"),
             rasterizer=named(name="torch"),
             surfels=range(7),

@@ -11,6 +11,7 @@ import torch
 
 from surfhead.core.api import Observer, OptionError, create
 from surfhead.plugins.observers.progress import clock
+from surfhead.training.finishing import LAST_LOOK
 
 
 class Counted:
@@ -42,6 +43,21 @@ def test_plain_lines_outside_a_terminal(run: Any, capsys: pytest.CaptureFixture[
         "100/200 images  2.0 images/s  PSNR 21.50 dB  7 surfels  0:50 left  |  l1 0.2500\n"
         "val at image 100: PSNR 30.00 dB  head PSNR 25.50 dB\n"
     )
+
+
+@pytest.mark.parametrize(("rig_bound", "tie"), [(True, False), (False, True), (False, False)])
+def test_what_follows_the_last_step_is_told(
+    run: Any, capsys: pytest.CaptureFixture[str], rig_bound: bool, tie: bool
+) -> None:
+    run.avatar.deformer.rig_bound, run.config.tie_unseen = rig_bound, tie
+    observer = started(run, seconds=0.0)
+    for images in (199, 200):
+        capsys.readouterr()
+        observer.stepped(run=run, images=images, losses={})
+        first, *after = capsys.readouterr().out.splitlines()
+        assert first.startswith(f"{images}/200 images")
+        # nothing is done last of all without a rig and ties
+        assert after == ([LAST_LOOK] if images == 200 and (rig_bound or tie) else [])
 
 
 def test_lines_come_every_so_many_seconds(run: Any, capsys: pytest.CaptureFixture[str]) -> None:

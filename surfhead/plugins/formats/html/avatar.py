@@ -18,6 +18,7 @@ from surfhead.terminal.bars import watched
 
 ALPHA_MIN = 1 / 255  # surfels that never reach it are never seen
 HALF_VIEW = 12.5  # degrees: half the first view's field
+MOST_POSES = 200  # that are looked at for the first view, evenly spread
 COEFFICIENTS = 16  # of a channel's harmonics, the last one zero, in four texels
 
 
@@ -185,20 +186,28 @@ def add_baked_rig(
 
 
 def first_view(avatar: AvatarView, triangle: np.ndarray) -> dict[str, Any]:
-    """Where the page's camera starts: before the face in the first pose, or before a scene's middle."""
+    """Where the page's camera starts: before the face as the motion mostly has it, or a scene's middle.
+
+    Of the poses it is the one whose head's rotation is nearest to all others' (their medoid). A first pose
+    that is turned aside would show for the rest of the motion what no picture shows.
+    """
     front, up = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, 1.0, 0.0])
     with torch.no_grad():
         if avatar.deformer.rig_bound:
             rest = avatar.rig.rest()
-            mesh = avatar.rig(avatar.poses(torch.tensor([0], device=avatar.device)))
             corners = rest.topology.triangles.cpu().numpy()[np.unique(triangle)]
             used = torch.from_numpy(np.unique(corners)).to(avatar.device)
-            points = mesh.vertices[0, used].cpu().double()
             still = rest.vertices[used].cpu().double()
-            # the rotation that takes the rest pose nearest to the first pose (Kabsch)
-            u, _, v = torch.linalg.svd((points - points.mean(0)).mT @ (still - still.mean(0)))
-            sign = torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ v).sign())]).double())
-            turn = (u @ sign @ v).float()
+
+            def posed(step: int) -> Tensor:
+                mesh = avatar.rig(avatar.poses(torch.tensor([step], device=avatar.device)))
+                return mesh.vertices[0, used].cpu().double()
+
+            count = max(avatar.timesteps, 1)
+            steps = np.unique(np.linspace(0, count - 1, min(count, MOST_POSES)).round().astype(int))
+            turns = torch.stack([_turn(still, posed(int(step))) for step in steps])
+            middle = medoid(turns)
+            points, turn = posed(int(steps[middle])), turns[middle].float()
             front, up = turn @ torch.tensor(rest.topology.front), turn @ up
         else:
             points = avatar.surfels.parameters["offset"].detach().cpu().double()
@@ -212,3 +221,18 @@ def first_view(avatar: AvatarView, triangle: np.ndarray) -> dict[str, Any]:
         "distance": radius / float(np.sin(np.radians(HALF_VIEW))),
         "field_of_view": 2 * HALF_VIEW,
     }
+
+
+def _turn(still: Tensor, points: Tensor) -> Tensor:
+    """(3, 3) the rotation that takes points (V, 3) at rest nearest to others (Kabsch)."""
+    u, _, v = torch.linalg.svd((points - points.mean(0)).mT @ (still - still.mean(0)))
+    sign = torch.diag(torch.tensor([1.0, 1.0, float(torch.linalg.det(u @ v).sign())]).double())
+    turn: Tensor = u @ sign @ v
+    return turn
+
+
+def medoid(turns: Tensor) -> int:
+    """Which of the rotations (T, 3, 3) has the least sum of angles to all; the first of several."""
+    flat = turns.reshape(len(turns), 9)
+    angles = ((flat @ flat.mT - 1.0) / 2.0).clamp(-1.0, 1.0).acos()  # of the trace
+    return int(angles.sum(dim=1).mul(1e4).round().argmin())  # rounding's last digits decide nothing

@@ -5,7 +5,8 @@ const FEW = 10; // sliders of a rig's coefficients shown at first
 const TURN = 0.6; // radians: the range of a joint's sliders
 const SPEEDS = [0.25, 0.5, 1, 2];
 const SPREADS = { "own range": null, "1 to 99 %": 1, "5 to 95 %": 5 };
-const AT_RANDOM = 4; // coefficients of a random expression
+const AT_RANDOM = 3; // coefficients of a random expression, as in the viewer,
+const STRENGTH = [0.2, 0.6]; // in units of their usual range: shapes add up, and many at full strength are no face
 
 class Panel {
   /** player: the running page; it has ``head``, ``state`` and the methods that the controls call. */
@@ -74,9 +75,11 @@ class Panel {
 
   /** A few coefficients at random, the others at rest; joints as they are. */
   randomise() {
-    const { rig, state } = this.player, [, high] = rig.limits;
+    const { rig, state } = this.player, [, high] = rig.limits, [least, most] = STRENGTH;
     const row = new Array(rig.names.length).fill(0);
-    for (let i = 0; i < AT_RANDOM; i++) row[Math.floor(Math.random() * row.length)] = high * (0.3 + 0.7 * Math.random());
+    for (let i = 0; i < AT_RANDOM; i++) {
+      row[Math.floor(Math.random() * row.length)] = high * (least + (most - least) * Math.random());
+    }
     this.player.setPose({ ...state.parameters, [rig.coefficients]: row });
   }
 

@@ -1,0 +1,17 @@
+"""What to say where a film is given and nothing here reads films: which package does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from surfhead.core.registry import registry
+
+FILMS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
+READER = "video"  # of the package surfhead-video, which is installed beside this one
+READ_BY = "Films are read by the package surfhead-video, which is not installed."
+INSTALL = 'In the source tree: pip install "./plugins_contrib/surfhead-video[tracking]"'
+
+
+def unread_film(path: Path) -> bool:
+    """Whether this is a film by its name, and the package that reads films is missing."""
+    return path.suffix.lower() in FILMS and READER not in registry().names("dataset")
