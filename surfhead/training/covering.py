@@ -40,7 +40,11 @@ MEAGRE = 0.3  # if they cover it less than this times what covers the median tri
 #: pixel has 0.03 where all channels are off by a tenth), and pixels of these pictures, as ω² counts them.
 STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
 #: What closes holes stands behind what pictures show: nothing is put back unless they get much worse.
-BEHIND = (*((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)), *STAGES)
+BEHIND = (
+    *((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)),
+    *STAGES,
+    *((least, least) for least in (3e-3, 1e-3, 1e-4, 0.0)),  # at last, all that pictures show at all
+)
 UNCOVERED = "What no training picture shows stays as it was learnt"
 
 
@@ -98,8 +102,9 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     triangle's surfels cover together, in units of the triangle: the seen ones may be many and small. They
     are spread over their triangles anew, as before the first step. Several, at random places, are so large
     that they cover their triangle: n of size s, hardly transparent, let exp(-2π n s² / A) through, where its
-    area A is about half the square of its scale. None is larger than what covers a triangle alone, from its
-    middle: it would stand beyond the outline.
+    area A is about half the square of its scale. So is a single one that no picture shows, as fine meshes
+    have them: what is seen may be many small ones a triangle, and their area in one is a lattice. None is
+    larger than what covers a triangle alone, from its middle: it would stand beyond the outline.
 
     Beside them, surfels of the region ``rare`` do the same where they leave their triangle bare: the few
     pictures that show it are aslant, and what covers for what there is a hole from straight behind.
@@ -110,6 +115,7 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     surfels = avatar.surfels
     nothing = surfels.triangle.new_zeros(0)
     hidden, rare = (surfels.regions.get(name, nothing) for name in ("hidden", "rare"))
+    unseen = len(hidden)
     if len(rare):
         covered = covering(surfels)
         enough = (MEAGRE * covered[covered > 0].nanmedian()).clamp_max(-math.log(BARE))
@@ -129,7 +135,8 @@ def settle_hidden(avatar: Avatar) -> Tensor:
     counts = torch.bincount(host[hidden], minlength=len(neighbours))
     many = counts[host[hidden], None]
     cover = math.log(COVERING) - 0.5 * many.log()
-    size = torch.where(many > 1, found[hidden].maximum(cover), found[hidden])
+    covers = (many > 1) | (torch.arange(len(hidden), device=many.device) < unseen)[:, None]
+    size = torch.where(covers, found[hidden].maximum(cover), found[hidden])
     sizes[hidden] = size.clamp_max(math.log(LARGEST))
     _, places, _ = scatter(avatar.rig.rest(), counts.cpu(), torch.Generator().manual_seed(0))
     order = host[hidden].argsort(stable=True)

@@ -348,3 +348,20 @@ def test_the_last_look_is_told_once_before_it_begins(
     assert finishing.LAST_LOOK not in caplog.messages, "nothing of it is done without a rig"
     finish(avatar, scene, scene.views.of("train"), True, images=30, ranks=Ranks(number=rank))
     assert caplog.messages.count(finishing.LAST_LOOK) == (rank == 0), "but ties are"
+
+
+def test_a_single_surfel_that_no_picture_shows_covers_its_triangle(trained_run: Path) -> None:
+    """However small the many are that stand where pictures look: their area in one would be a lattice."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    surfels = avatar.surfels
+    look_at_data(avatar, scene, scene.views.of("train"), colours=False, hidden=True)
+    surfels.regions.pop("rare")
+    hidden = surfels.regions["hidden"]
+    counts = torch.bincount(surfels.triangle)
+    single = hidden[counts[surfels.triangle[hidden]] == 1]
+    assert len(single) > 100
+    with torch.no_grad():
+        surfels.parameters["log_scale"] -= 2.0
+    assert float(covering.covering(surfels)[surfels.triangle[single]].max()) < 0.5
+    covering.settle_hidden(avatar)
+    assert float(covering.covering(surfels)[surfels.triangle[single]].min()) > 1.5

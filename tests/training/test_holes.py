@@ -89,7 +89,7 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
     surfels, views = avatar.surfels, scene.views.of("train")
     raw, host = surfels.parameters, surfels.triangle.clone()
     before = {name: value.detach().clone() for name, value in raw.items()}
-    settled = torch.nonzero(away)[::2, 0]
+    settled = torch.nonzero(away)[::3, 0]  # the others suffice
     first, _ = holes(avatar, 160)
     moved = close_holes(avatar, scene, views, settled)
     assert len(moved) > 20

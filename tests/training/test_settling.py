@@ -17,7 +17,7 @@ from surfhead.maths import harmonics
 from surfhead.runs.configuration import configure
 from surfhead.runs.run import load_avatar, read_config
 from surfhead.training.composition import look_at_data
-from surfhead.training.covering import covering, settle_hidden
+from surfhead.training.covering import LARGEST, covering, settle_hidden
 from surfhead.training.observation import HALF, Observation, observe
 from surfhead.training.settling import over_mesh, settle_directions, settle_neighbours
 from tests.runs.tiny_run import tiny_avatar
@@ -211,7 +211,10 @@ def test_small_pictures_of_many_surfels_make_none_unknown() -> None:
 
 
 def test_hidden_surfels_continue_what_is_seen_and_cover_their_triangles() -> None:
-    """The face from which all is taken away but one triangle's neighbours: their mean; the others stay."""
+    """The face from which all is taken away but one triangle's neighbours: their mean; the others stay.
+
+    Its own size alone is not theirs.
+    """
     avatar = tiny_avatar()
     surfels = avatar.surfels
     topology = avatar.rig.rest().topology
@@ -235,8 +238,9 @@ def test_hidden_surfels_continue_what_is_seen_and_cover_their_triangles() -> Non
     torch.testing.assert_close(after["opacity"][hidden], torch.full((count,), 3.0))
     assert float((after["sh_dc"][hidden] - 0.25).abs().max()) < 1e-4
     assert float(after["offset"][hidden][:, 2].abs().max()) == 0.0
-    # as much of the triangle as of those beside it, each of which has a surfel of its own
-    torch.testing.assert_close(after["log_scale"][hidden], torch.full((count, 2), -0.9), atol=1e-4, rtol=0)
+    # what covers a triangle from its middle, however small those beside it are
+    covers = torch.full((count, 2), math.log(LARGEST))
+    torch.testing.assert_close(after["log_scale"][hidden], covers, atol=1e-4, rtol=0)
     assert after["offset"][hidden].tolist() == [[0.0, 0.0, 0.0]]
 
 
