@@ -26,8 +26,12 @@ THIN = 0.8  # of the light passes a triangle's own surfels; those of triangles r
 
 @pytest.fixture
 def holed(trained_run: Path) -> tuple[Avatar, Scene, torch.Tensor]:
-    """An opaque head, its scene, and (N,) the surfels of the crown, which are not to be seen."""
-    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    """An opaque head, its scene, and (N,) the surfels of the crown, which are not to be seen.
+
+    Each has the host that training left it: after the last step some were moved to other holes.
+    """
+    avatar = load_avatar(trained_run, device="cpu", checkpoint_name="00000020")
+    scene = open_scene(read_config(trained_run)).scene
     surfels, rest = avatar.surfels, avatar.rig.rest()
     raw = surfels.parameters
     crown = rest.vertices[rest.topology.triangles].mean(dim=1)[:, 1]
@@ -89,7 +93,7 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
     surfels, views = avatar.surfels, scene.views.of("train")
     raw, host = surfels.parameters, surfels.triangle.clone()
     before = {name: value.detach().clone() for name, value in raw.items()}
-    settled = torch.nonzero(away)[::3, 0]  # the others suffice
+    settled = torch.nonzero(away)[::2, 0]
     first, _ = holes(avatar, 160)
     moved = close_holes(avatar, scene, views, settled)
     assert len(moved) > 20
