@@ -365,3 +365,38 @@ def test_a_single_surfel_that_no_picture_shows_covers_its_triangle(trained_run: 
     assert float(covering.covering(surfels)[surfels.triangle[single]].max()) < 0.5
     covering.settle_hidden(avatar)
     assert float(covering.covering(surfels)[surfels.triangle[single]].min()) > 1.5
+
+
+def test_what_pictures_do_not_show_closes_holes_though_all_else_must_go(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little of a picture the others make up, as the pictures are much worse until they are gone."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views, surfels = scene.views.of("train"), avatar.surfels
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    brought = surfels.regions["hidden"][:40]
+    monkeypatch.setattr(covering, "settle_hidden", lambda _: brought)
+    monkeypatch.setattr(covering, "STAGES", ((math.inf, 0.0),))
+
+    def bring(*_: Any) -> torch.Tensor:
+        with torch.no_grad():
+            surfels.parameters["offset"][brought] += 0.1
+        return brought
+
+    def found(*_: Any) -> torch.Tensor:
+        seen = torch.full((len(brought), 2), 5e-5)
+        seen[::2] = 0.0
+        return seen
+
+    def worse(*_: Any) -> bool:
+        changed = (surfels.parameters["offset"] != before["offset"])[brought].any(dim=1)
+        return bool(changed[1::2].any())
+
+    before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    monkeypatch.setattr(covering, "close_holes", bring)
+    monkeypatch.setattr(covering, "harms", found)
+    monkeypatch.setattr(covering, "_visibly_worse", worse)
+    assert cover_hidden(avatar, scene, views)
+    changed = (surfels.parameters["offset"] != before["offset"])[brought].any(dim=1)
+    assert changed[::2].all()
+    assert not changed[1::2].any()
