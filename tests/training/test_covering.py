@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,12 +13,10 @@ from surfhead.core.errors import DataError
 from surfhead.core.parameters import BASE_COLOUR, with_role
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
-from surfhead.training import covering, finishing, recolouring
+from surfhead.training import covering
 from surfhead.training.composition import look_at_data
 from surfhead.training.covering import Former, cover_hidden, harms, put_back
-from surfhead.training.finishing import finish
 from surfhead.training.observation import observe
-from surfhead.training.ranks import Ranks
 from surfhead.training.spares import add_spares
 
 
@@ -301,53 +297,6 @@ def test_what_closes_holes_is_put_back_one_by_one(trained_run: Path, monkeypatch
     monkeypatch.setattr(covering, "STAGES", covering.STAGES[:1] * 3)
     cover_hidden(avatar, scene, views)
     assert asked == [True, False]
-
-
-@pytest.mark.parametrize(("images", "asked"), [(8, 4), (30, 7), (3500, 24), (0, 24)])
-def test_a_short_run_asks_few_pictures(
-    trained_run: Path, monkeypatch: pytest.MonkeyPatch, images: int, asked: int
-) -> None:
-    """So that the last look takes no longer than the steps did."""
-    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
-    look_at_data(avatar, scene, scene.views.of("train"), colours=False, hidden=True)
-    views, counts = np.tile(scene.views.of("train"), 3), []
-
-    def counted(real: Any, *given: Any) -> Any:
-        counts.append(len(given[2]))
-        return real(*given)
-
-    monkeypatch.setattr(covering, "_errors", partial(counted, covering._errors))
-    monkeypatch.setattr(recolouring, "_rises", partial(counted, recolouring._rises))
-    monkeypatch.setattr(covering, "_visibly_worse", lambda *_: False)
-    finish(avatar, scene, views, images=images)
-    assert set(counts) == {asked}
-    assert len(counts) >= 2
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_the_last_look_is_told_once_before_it_begins(
-    trained_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rank: int
-) -> None:
-    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
-    caplog.set_level("INFO", logger="surfhead")
-
-    def observed(*given: Any, **how: Any) -> Any:
-        told.append(caplog.messages.count(finishing.LAST_LOOK))
-        return seen
-
-    told: list[int] = []
-    seen = observe(avatar, scene, scene.views.of("train"), directions=False)
-    monkeypatch.setattr(finishing, "observe", observed)
-    finish(avatar, scene, scene.views.of("train"), images=30, ranks=Ranks(number=rank))
-    assert (told[:1], caplog.messages.count(finishing.LAST_LOOK)) == (([1], 1) if rank == 0 else ([], 0))
-    caplog.clear()
-    monkeypatch.setattr(avatar.deformer, "rig_bound", False, raising=False)
-    for name in ("mend", "cover_hidden", "settle"):
-        monkeypatch.setattr(finishing, name, lambda *_: False)
-    finish(avatar, scene, scene.views.of("train"), images=30, ranks=Ranks(number=rank))
-    assert finishing.LAST_LOOK not in caplog.messages, "nothing of it is done without a rig"
-    finish(avatar, scene, scene.views.of("train"), True, images=30, ranks=Ranks(number=rank))
-    assert caplog.messages.count(finishing.LAST_LOOK) == (rank == 0), "but ties are"
 
 
 def test_a_single_surfel_that_no_picture_shows_covers_its_triangle(trained_run: Path) -> None:
