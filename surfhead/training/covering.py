@@ -23,6 +23,7 @@ from surfhead.core.errors import DataError, cause
 from surfhead.core.scene import Scene
 from surfhead.maths.geometry import quaternion_to_matrix
 from surfhead.terminal.bars import watched
+from surfhead.training.compensation import compensate, pictures_of
 from surfhead.training.holes import SOLID, UNCLOSED, close_holes
 from surfhead.training.judging_pictures import drawn, judging, truth
 from surfhead.training.observation import observe
@@ -43,8 +44,9 @@ STAGES = ((0.03, 0.2), (0.03, 0.05), (0.03, 0.01), (0.01, 0.01))
 BEHIND = (
     *((least, 0.2) for least in (math.inf, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)),
     *STAGES,
-    *((least, least) for least in (3e-3, 1e-3, 1e-4, 0.0)),  # at last, all that pictures show at all
 )
+#: After all of these: what harm the others bring once so many are gone is looked at anew, each time.
+ANEW = ((0.01, 0.01), (3e-3, 3e-3), (3e-3, 3e-3), (1e-3, 1e-3), (1e-4, 1e-4), (-math.inf, 0.0))
 UNCOVERED = "What no training picture shows stays as it was learnt"
 
 
@@ -176,16 +178,21 @@ def _cover(
     avatar: Avatar, scene: Scene, views: np.ndarray, before: Former, spare: int, chosen: Sequence[int]
 ) -> bool:
     """``cover_hidden`` of surfels as they were, to which so many may be added; chosen views are asked."""
+    former = pictures_of(avatar, scene, chosen)
     hidden = settle_hidden(avatar)
     if not len(hidden):
         return False
     covered = _kept(avatar, scene, chosen, before, hidden, STAGES, COVERED, UNCOVERED)
+    if covered:
+        compensate(avatar, scene, chosen, former, hidden)
     before = Former.of(avatar.surfels)
     moved = close_holes(avatar, scene, views, hidden, spare)
     # what has surfels to spare is fine, and what closes its holes small
     limit = ADDED if bool((moved >= len(before.triangle)).any()) else COVERED
     given = (avatar, scene, chosen, before, moved, BEHIND, limit, UNCLOSED)
-    closed = bool(len(moved)) and _kept(*given, together=False)  # at a rim, the outermost alone harm
+    closed = bool(len(moved)) and _kept(*given, together=False, anew=ANEW)  # at a rim, the outermost harm
+    if closed:
+        compensate(avatar, scene, chosen, former, torch.cat((hidden, moved)))
     return covered or closed
 
 
@@ -199,11 +206,13 @@ def _kept(
     limit: Limit,
     left: str,
     together: bool = True,
+    anew: Sequence[tuple[float, float]] = (),
 ) -> bool:
     """Whether a change stays after one of these stages of ``put_back``; else all is put back, as it tells.
 
     ``together`` a triangle's surfels stay or go. Each stage puts back what the one before it does and more,
-    so that the first that suffices is found by halving.
+    so that the first that suffices is found by halving. A surfel that hides a harmful one counts as a gain
+    until that is gone: where no stage suffices, the last one's remainder is looked at anew.
     """
     surfels = avatar.surfels
     try:
@@ -211,15 +220,17 @@ def _kept(
         before.put(surfels, changed)
         former = _errors(avatar, scene, chosen)
         found: Tensor | None = None
+        rest = changed  # of which nothing is put back
         answers: dict[int, bool] = {}  # how many are put back -> whether it suffices
 
         def suffices(stage: int) -> bool:
-            nonlocal found
+            nonlocal found, rest
             covered.put(surfels, changed)
             back = changed[:0]
-            if math.isfinite(stages[stage][0]):
+            if stages[stage][0] < math.inf:
                 found = harms(avatar, scene, chosen, changed, together) if found is None else found
                 back = put_back(surfels, before, changed, found, *stages[stage])
+            rest = changed[torch.isin(changed, back, invert=True)]
             if len(back) not in answers:
                 answers[len(back)] = not _visibly_worse(avatar, scene, chosen, changed, former, limit)
             return answers[len(back)]
@@ -227,6 +238,12 @@ def _kept(
         first = 0 if suffices(0) else bisect_left(range(len(stages)), True, lo=1, key=suffices)
         if first < len(stages) and suffices(first):
             return True
+        for stage in anew:
+            harm = harms(avatar, scene, chosen, rest, together)
+            back = put_back(surfels, before, rest, harm, *stage)
+            rest = rest[torch.isin(rest, back, invert=True)]
+            if not _visibly_worse(avatar, scene, chosen, changed, former, limit):
+                return True
         log.info("%s: else training pictures got worse.", left)
     except DataError as error:  # a picture went since it was trained on, which is no reason to lose the run
         log.warning("%s: %s", left, error)

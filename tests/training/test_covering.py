@@ -20,6 +20,12 @@ from surfhead.training.observation import observe
 from surfhead.training.spares import add_spares
 
 
+@pytest.fixture(autouse=True)
+def uncompensated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is covered is told from what is not; how colours follow has tests of its own."""
+    monkeypatch.setattr(covering, "compensate", lambda *_: None)
+
+
 def test_what_makes_training_pictures_worse_is_put_back_and_nothing_else(
     trained_run: Path,
 ) -> None:
@@ -168,6 +174,7 @@ def test_holes_that_stay_open_are_not_told_as_what_is_not_covered(
     look_at_data(avatar, scene, views, colours=False, hidden=True)
     monkeypatch.setattr(covering, "put_back", lambda *given: given[2][:0])
     monkeypatch.setattr(covering, "BEHIND", covering.BEHIND[:1])
+    monkeypatch.setattr(covering, "ANEW", ())
     monkeypatch.setattr(covering, "_visibly_worse", lambda *_: next(answers))
     monkeypatch.setattr(covering, "close_holes", lambda *given: given[3][:2])
     caplog.set_level("INFO", "surfhead")
@@ -349,3 +356,38 @@ def test_what_pictures_do_not_show_closes_holes_though_all_else_must_go(
     changed = (surfels.parameters["offset"] != before["offset"])[brought].any(dim=1)
     assert changed[::2].all()
     assert not changed[1::2].any()
+
+
+def test_what_hides_a_harmful_surfel_is_looked_at_anew_once_that_is_gone(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what closes holes harms at once, a quarter as soon as that half is gone, and the rest stays."""
+    avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    views, surfels = scene.views.of("train"), avatar.surfels
+    look_at_data(avatar, scene, views, colours=False, hidden=True)
+    brought = surfels.regions["hidden"][:40]
+    monkeypatch.setattr(covering, "settle_hidden", lambda _: brought)
+    monkeypatch.setattr(covering, "STAGES", ((math.inf, 0.0),))
+
+    def bring(*_: Any) -> torch.Tensor:
+        with torch.no_grad():
+            surfels.parameters["offset"][brought] += 0.1
+        return brought
+
+    def changed() -> torch.Tensor:
+        return (surfels.parameters["offset"] != before["offset"])[brought].any(dim=1)
+
+    def found(*given: Any) -> torch.Tensor:
+        place = torch.searchsorted(brought, given[3])
+        first = bool(changed()[1::2].any())
+        harmful = place % 2 == 1 if first else place % 4 == 2
+        return torch.stack((torch.where(harmful, 1.0, -1.0), torch.ones(len(place))), dim=1)
+
+    before = {name: value.detach().clone() for name, value in surfels.parameters.items()}
+    monkeypatch.setattr(covering, "close_holes", bring)
+    monkeypatch.setattr(covering, "harms", found)
+    monkeypatch.setattr(
+        covering, "_visibly_worse", lambda *_: bool(changed()[1::2].any() | changed()[2::4].any())
+    )
+    assert cover_hidden(avatar, scene, views)
+    assert changed().tolist() == [number % 4 == 0 for number in range(40)]
