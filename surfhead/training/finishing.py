@@ -11,12 +11,15 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import Selection
 from surfhead.core.scene import Scene
 from surfhead.training.covering import cover_hidden
+from surfhead.training.holes import OPEN
+from surfhead.training.judging_pictures import front, judging
 from surfhead.training.observation import observe
 from surfhead.training.palette import mend
 from surfhead.training.ranks import ALONE, Ranks
 from surfhead.training.settling import settle
 
 log = logging.getLogger("surfhead")
+TRANSPARENT = "Nothing is covered or closed: what pictures show of the head is hardly opaque yet."
 LAST_LOOK = "Last look: mending colours, covering and closing what no picture shows; this may take a minute."
 
 
@@ -41,7 +44,11 @@ def finish(
             log.info(LAST_LOOK)
         seen = observe(avatar, scene, views, directions=False)
         mend(avatar, scene, views, seen, images)  # before what is not seen takes what is seen round it
-        covered = cover_hidden(avatar, scene, views, most, images)
+        covered = False
+        if avatar.deformer.rig_bound and front(avatar, scene, judging(views, images)) < OPEN:
+            log.info(TRANSPARENT)  # whatever lay behind would show in every picture
+        else:
+            covered = cover_hidden(avatar, scene, views, most, images)
         if tie:
             settle(avatar, scene, views)
         else:  # other colours alone change nothing of how much pictures show of a surfel

@@ -258,6 +258,7 @@ def check_added(ranks: Ranks) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing, "cover_hidden", add)
+        patch.setattr(finishing, "front", lambda *_: 1.0)
         patch.setattr(finishing, "observe", lambda *_, **__: Observation(torch.ones(len(surfels)), None))
         nothing: Any = None  # what is patched looks at no picture
         finishing.finish(avatar, nothing, np.arange(3), ranks=ranks)
@@ -279,6 +280,7 @@ def check_mended(ranks: Ranks) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finishing, "mend", mend)
         patch.setattr(finishing, "cover_hidden", lambda *_: False)
+        patch.setattr(finishing, "front", lambda *_: 1.0)
         patch.setattr(finishing, "observe", lambda *_, **__: Observation(torch.ones(len(surfels)), None))
         nothing: Any = None
         finishing.finish(avatar, nothing, np.arange(3), ranks=ranks)

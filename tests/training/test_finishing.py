@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from surfhead.data.opening import open_scene
 from surfhead.runs.run import load_avatar, read_config
 from surfhead.training import covering, finishing, recolouring
 from surfhead.training.composition import look_at_data
 from surfhead.training.finishing import finish
+from surfhead.training.judging_pictures import front
 from surfhead.training.observation import observe
 from surfhead.training.ranks import Ranks
 
@@ -24,6 +26,8 @@ def test_a_short_run_asks_few_pictures(
 ) -> None:
     """So that the last look takes no longer than the steps did."""
     avatar, scene = load_avatar(trained_run, device="cpu"), open_scene(read_config(trained_run)).scene
+    with torch.no_grad():
+        avatar.surfels.parameters["opacity"] += 4.0  # as longer training makes it
     look_at_data(avatar, scene, scene.views.of("train"), colours=False, hidden=True)
     views, counts = np.tile(scene.views.of("train"), 3), []
 
@@ -34,6 +38,7 @@ def test_a_short_run_asks_few_pictures(
     monkeypatch.setattr(covering, "_errors", partial(counted, covering._errors))
     monkeypatch.setattr(recolouring, "_rises", partial(counted, recolouring._rises))
     monkeypatch.setattr(covering, "_visibly_worse", lambda *_: False)
+    monkeypatch.setattr(covering, "compensate", lambda *_: None)
     finish(avatar, scene, views, images=images)
     assert set(counts) == {asked}
     assert len(counts) >= 2
@@ -63,3 +68,32 @@ def test_the_last_look_is_told_once_before_it_begins(
     assert finishing.LAST_LOOK not in caplog.messages, "nothing of it is done without a rig"
     finish(avatar, scene, scene.views.of("train"), True, images=30, ranks=Ranks(number=rank))
     assert caplog.messages.count(finishing.LAST_LOOK) == (rank == 0), "but ties are"
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+def test_an_avatar_that_is_hardly_opaque_is_left_alone(
+    trained_run: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, opaque: bool
+) -> None:
+    """What covers and closes would show through it; what nothing faces a camera with does not count."""
+    avatar = load_avatar(trained_run, device="cpu", checkpoint_name="00000020")
+    scene = open_scene(read_config(trained_run)).scene
+    views = scene.views.of("train")[::4]
+    called: list[int] = []
+    rest = avatar.rig.rest()
+    ahead = rest.frames.rotation[avatar.surfels.triangle][:, 2, 2] > 0.0  # as the cameras stand
+    with torch.no_grad():
+        avatar.surfels.parameters["opacity"][~ahead] = 6.0  # the far side
+        avatar.surfels.parameters["opacity"][ahead] = 6.0 if opaque else -4.0
+    found = front(avatar, scene, views.tolist())
+    assert found > 0.98 if opaque else found < 0.9, found
+
+    def noted(*_: Any) -> bool:
+        called.append(1)
+        return False
+
+    monkeypatch.setattr(finishing, "cover_hidden", noted)
+    caplog.set_level("INFO", logger="surfhead")
+    finish(avatar, scene, views)
+    assert len(called) == opaque
+    assert (finishing.TRANSPARENT in caplog.messages) != opaque
+    assert avatar.observed is not None

@@ -18,6 +18,7 @@ SETTINGS = (
     *("--set", "densifier.start=20", "--set", "densifier.stop=80"),
     *("--set", "densifier.every=20", "--set", "densifier.threshold=1e-7", "--set", "appearance.start=30"),
     *("--set", "densifier.reset_every=50", "--set", "densifier.cull=0.005", "--set", "rig.train=true"),
+    *("--set", "rate.opacity.initial=1.0"),  # opaque soon, or no hole would be closed
     *("--set", "data.width=48", "--set", "data.height=48", "--set", "data.timesteps=4"),
     *("--set", "data.test_timesteps=1", "--set", "data.cameras=3"),
     *("--set", "data.supersampling=1", "--set", "data.detail=1", "--set", "data.texels=2"),
