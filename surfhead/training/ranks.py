@@ -23,6 +23,7 @@ from torch import Tensor
 from surfhead.core.errors import OptionError, SurfheadError, UnavailableError
 from surfhead.training.devices import choose_device
 from surfhead.training.peer_exchange import PeerExchange, open_peers
+from surfhead.training.read_back import ReadBack
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 PATIENCE = timedelta(days=1)  # the others wait while the first one evaluates
@@ -129,6 +130,13 @@ class Ranks:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         return bool(self.largest(torch.tensor([float(flag)])) > 0) if self.count > 1 else flag
+
+    def any_lately(self, flag: bool, answers: ReadBack) -> bool:
+        """The same, but on a GPU of the time before this one that ``answers`` were asked: nothing waits."""
+        if self.count == 1 or self.device.type == "cpu":
+            return self.any(flag)
+        found = answers.look(self.largest(torch.full((1,), float(flag), device=self.device)))
+        return found is not None and found[0] > 0.0
 
     def tell(self, value: Told) -> Told:
         """The first process's value, which must be picklable, in all of them."""
