@@ -78,10 +78,16 @@ class Ranks:
         """
         return views if len(views) % self.count else views[self.number :: self.count]
 
-    def expect(self, sizes: Sequence[int]) -> None:
-        """Before the averages of a step: of tensors with at most so many elements."""
+    @contextmanager
+    def exchanges(self, sizes: Sequence[int]) -> Iterator[None]:
+        """Around the averages of a step: of tensors with at most so many elements."""
         if self.peers is not None:
             self.peers.expect(sizes)
+        try:
+            yield
+        finally:
+            if self.peers is not None:
+                self.peers.release()
 
     def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
         """Begin to replace tensors of one type by their means over the processes, in one exchange, in place.

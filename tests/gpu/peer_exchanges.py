@@ -14,6 +14,7 @@ from torch import Tensor
 from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.peer_exchange import LEAST, PeerExchange
 from surfhead.training.ranks import Ranks, joined
+from surfhead.training.read_back import ReadBack
 
 SIZES = (1, 3, 4096, 4097, 300_001, 77, 1_200_000)
 REPLAYS = 200
@@ -43,11 +44,11 @@ def check_bits(ranks: Ranks, device: torch.device) -> None:
             wanted = [[value.clone() for value in one] for one in sets]
             for one in wanted:
                 nccl.begin_average(one)()
-            among.expect([*SIZES] * parts)
-            ends = [peers.begin(one) for one in sets]
-            for end in ends:
-                assert end is not None
-                end()
+            with among.exchanges([*SIZES] * parts):
+                ends = [peers.begin(one) for one in sets]
+                for end in ends:
+                    assert end is not None
+                    end()
             for found, one in zip(sets, wanted, strict=True):
                 assert same(found, one), (engine, blocks, step)
         assert sorted(peers._buffers) == [2 * LEAST, 4 * LEAST, 8 * LEAST]
@@ -64,12 +65,12 @@ def check_graphs(ranks: Ranks, device: torch.device) -> None:
 
     def step() -> None:
         torch._foreach_copy_(values, start)
-        ranks.expect(SIZES)
-        ends = [ranks.begin_average(values[:4]), ranks.begin_average(values[4:])]
-        torch.cuda._sleep(20_000 * (1 + ranks.number))  # what runs beside it takes another time in each
-        for end in ends:
-            end()
-        torch._foreach_add_(total, values)
+        with ranks.exchanges(SIZES):
+            ends = [ranks.begin_average(values[:4]), ranks.begin_average(values[4:])]
+            torch.cuda._sleep(20_000 * (1 + ranks.number))  # what runs beside it takes another time in each
+            for end in ends:
+                end()
+            torch._foreach_add_(total, values)
 
     step()
     torch.cuda.synchronize(device)
@@ -95,13 +96,13 @@ def check_fallback(ranks: Ranks, device: torch.device) -> None:
     """NCCL takes what does not fit, in both processes, between exchanges that do."""
     peers = ranks.peers
     assert peers is not None
-    ranks.expect([10])
     fits, double = (torch.full((10,), 2.0 * ranks.number, device=device) for _ in range(2))
     double, large = double.double(), torch.full((LEAST,), 2.0 * ranks.number, device=device)
-    assert peers.begin([double]) is None
-    for value in (fits, double, large):
-        ranks.begin_average([value])()
-    assert peers.begin([large]) is None, "the first tensor left no room for it"
+    with ranks.exchanges([10]):
+        assert peers.begin([double]) is None
+        for value in (fits, double, large):
+            ranks.begin_average([value])()
+        assert peers.begin([large]) is None, "the first tensor left no room for it"
     for value in (fits, double, large):
         assert bool((value == 1.0).all())
 
@@ -137,6 +138,13 @@ def check_leaving(ranks: Ranks, device: torch.device) -> None:
     ranks.wait()
 
 
+def check_answers(ranks: Ranks) -> None:
+    """A flag of one process is heard by both when they ask the next time, and not before or after."""
+    answers, asked = ReadBack(), (False, True, False, False)
+    found = [ranks.any_lately(flag and ranks.number == 1, answers) for flag in asked]
+    assert found == [False, False, True, False]
+
+
 def main() -> int:
     """Join, check, leave."""
     logging.basicConfig(level=logging.DEBUG, format="%(message)s")  # tells why NCCL would be taken
@@ -148,6 +156,7 @@ def main() -> int:
         check_graphs(ranks, device)
         check_fallback(ranks, device)
         check_leaving(ranks, device)
+        check_answers(ranks)
     print(f"process {ranks.number} is content", flush=True)
     return 0
 
