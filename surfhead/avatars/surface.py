@@ -11,6 +11,9 @@ from surfhead.core.surface import Surface, SurfaceWants
 from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels, check_shape
 from surfhead.files.given import made_by, misfit
 from surfhead.kernels.ops import to_rest
+from surfhead.maths.geometry import looks_inward
+
+TINY = 1e-12  # square metres
 
 
 def surface_of(
@@ -37,10 +40,8 @@ def surface_of(
         return None
     given: dict[str, Tensor] = {}
     if wants.world_normals != "no" or wants.rest_normals != "no":
-        with torch.no_grad():
-            away = ((means - centre[:, None, :]) * normals).sum(-1, keepdim=True) > 0
-            side = 1.0 - 2.0 * away.to(normals.dtype)
-        facing = normals * side
+        inward = None if rest is None else looks_inward(binding.parameters["quaternion"].detach())
+        facing = towards_camera((means - centre[:, None, :]).detach(), normals, inward)
         if wants.world_normals != "no":
             given["world_normals"] = facing
         if wants.rest_normals != "no":
@@ -53,6 +54,28 @@ def surface_of(
     return Surface(
         {name: value if asked[name] == "gradient" else value.detach() for name, value in given.items()}
     )
+
+
+def towards_camera(away: Tensor, normals: Tensor, inward: Tensor | None) -> Tensor:
+    """(B, N, 3) unit normals on the camera's side.
+
+    Those of a mesh's outer side that look away from the camera are mirrored in the plane across the line of
+    sight. At an outline surfels are seen from just behind: turned round, their normals would point at the
+    opposite side of the head, and be lit by what is there.
+
+    Args:
+        away: (B, N, 3) from the camera to the surfels, of any length.
+        normals: (B, N, 3) unit.
+        inward: (N,) bool, whose normals look into the mesh; None: there is no mesh, normals are turned round.
+    """
+    with torch.no_grad():
+        wrong = (away * normals).sum(-1) > 0 if inward is None else inward
+        side = (1.0 - 2.0 * wrong.to(normals.dtype))[..., None]
+    outer = normals * side
+    if inward is None:
+        return outer
+    slope = (2.0 / away.square().sum(-1, keepdim=True).clamp_min(TINY)) * (outer * away).sum(-1, keepdim=True)
+    return outer - slope.clamp_min(0.0) * away
 
 
 def _on_rest_mesh(binding: Binding, rest: RestMesh | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.surface import surface_of
+from surfhead.avatars.surface import surface_of, towards_camera
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
 from surfhead.core.components import Appearance
@@ -91,15 +92,33 @@ def test_everything_asked_for_is_where_the_surfels_are() -> None:
     rendering = draw(avatar)
     told, world = look.told, rendering.surfels
     torch.testing.assert_close(told["world_positions"], world.mean)
-    sides = (told["world_normals"] * world.normal).sum(-1)
-    torch.testing.assert_close(sides.abs(), torch.ones_like(sides))
     turned = (told["rotation"] @ told["directions"][..., None]).squeeze(-1)
-    assert bool(((turned * told["world_normals"]).sum(-1) <= 1e-6).all())
-    torch.testing.assert_close(told["rest_normals"], told["normals"])
+    wanted, mirrored = world.normal.clone(), (turned * world.normal).sum(-1) > 0
+    assert 4 < int(mirrored.sum()) < mirrored.numel() - 4, "or not both are looked at"
+    line = turned[mirrored]
+    plane = torch.eye(3) - 2.0 * line[:, :, None] * line[:, None, :]  # a mirror's, across the line of sight
+    wanted[mirrored] = (plane @ wanted[mirrored][..., None]).squeeze(-1)
+    torch.testing.assert_close(told["world_normals"], wanted)
+    back = (told["rotation"].mT @ wanted[..., None]).squeeze(-1)
+    torch.testing.assert_close(told["rest_normals"], back)
     # the octahedron only moves: what lies on the rest mesh is where it lies in the world, less the motion
     shift = avatar.poses(torch.arange(3))["translation"]
     spread = told["world_positions"] - told["rest_positions"] - shift[:, None]
     assert spread.abs().max() < 1e-6
+
+
+def test_an_outline_seen_from_behind_is_lit_as_its_own_side() -> None:
+    """Before a camera that looks along z: just aslant, at 45°, straight away, and on the camera's side."""
+    angles = torch.tensor([0.01, math.pi / 4, math.pi / 2, -0.3])
+    away = torch.tensor([0.0, 0.0, 2.0]).expand(1, 4, 3)
+    normals = torch.stack([angles.cos(), torch.zeros(4), angles.sin()], dim=-1)[None]
+    wanted = normals * torch.tensor([1.0, 1.0, -1.0])
+    wanted[0, 3] = normals[0, 3]
+    outward, inward = torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)
+    torch.testing.assert_close(towards_camera(away, normals, outward), wanted)
+    torch.testing.assert_close(towards_camera(away, -normals, inward), wanted)
+    turned = normals * torch.tensor([-1.0, -1.0, -1.0, 1.0])[:, None]
+    torch.testing.assert_close(towards_camera(away, normals, None), turned)
 
 
 def test_asked_for_as_constants_nothing_carries_a_gradient() -> None:

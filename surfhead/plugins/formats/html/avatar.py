@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surfhead.core.api import AvatarView, DataError, LinearRig
 from surfhead.drawing.colour_maps import MAPS, table
+from surfhead.maths.geometry import looks_inward
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from surfhead.terminal.bars import watched
@@ -104,7 +105,8 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
         "deformer": {"kind": field.kind, "rotations": field.rotations, "blended": field.weights is not None},
     }
     if model.lit is not None:
-        description["light"] = add_light(numbers, model.lit, kept)
+        inward = looks_inward(raw["quaternion"]) if avatar.deformer.rig_bound else None
+        description["light"] = add_light(numbers, model.lit, kept, inward)
     if model.highlight is not None:
         light = model.highlight
         mine = torch.isin(light.surfels.cpu(), kept)
