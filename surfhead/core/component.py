@@ -61,6 +61,11 @@ class Component(ABC):
         return None
 
     @classmethod
+    def report(cls) -> Mapping[str, str]:
+        """Lines for `surfhead doctor`: a package or file that it needs -> where it is, or was looked for."""
+        return {}
+
+    @classmethod
     def example(cls, folder: Path) -> Component:
         """A small working instance for the conformance checks; may write files below ``folder``."""
         return cls()

@@ -15,7 +15,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -111,7 +111,7 @@ class Registry:
             source = Source("entry point", package or point.name, point.value, package, version)
             try:
                 module = point.load()
-                self.add(module, _located(source, module))
+                self.add(module, replace(source, file=getattr(module, "__file__", None) or source.file))
             except SurfheadError as error:
                 self.problems.append(Problem(source, error.what, error))
             except (Exception, SystemExit) as error:  # a stranger's module may raise anything on import
@@ -343,11 +343,6 @@ class _Registrar:
             )
         self.found.append(Registration(self.kind, label, cls, text, self.source))
         return name
-
-
-def _located(source: Source, module: Any) -> Source:
-    file = getattr(module, "__file__", None) or source.file
-    return Source(source.origin, source.label, file, source.package, source.version)
 
 
 _current: Registry | None = None

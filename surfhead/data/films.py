@@ -8,7 +8,8 @@ from surfhead.core.registry import registry
 
 FILMS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 READER = "video"  # of the package surfhead-video, which is installed beside this one
-READ_BY = "Films are read by the package surfhead-video, which is not installed."
+PACKAGE = "surfhead-video"
+READ_BY = f"Films are read by the package {PACKAGE}, which is not installed."
 INSTALL = 'In the source tree: pip install "./plugins_contrib/surfhead-video[tracking]"'
 
 

@@ -68,6 +68,20 @@ def is_clip(path: Path) -> bool:
     return len(kinds) > 1 and set(kinds) <= PICTURES
 
 
+def ffmpeg_program() -> str:
+    """The program that decodes films. Raises UnavailableError where there is none."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise UnavailableError(
+            f"Videos cannot be read: there is no ffmpeg ({error}).",
+            "Expected the package imageio-ffmpeg.",
+            "Run `pip install imageio-ffmpeg`.",
+        ) from error
+
+
 class Clip:
     """A video file or a folder of pictures.
 
@@ -133,16 +147,7 @@ class Clip:
             yield ClipFrame(number, number / FOLDER_RATE, picture)
 
     def _decoded(self) -> Iterator[ClipFrame]:
-        try:
-            from imageio_ffmpeg import get_ffmpeg_exe
-
-            program = get_ffmpeg_exe()
-        except (ImportError, RuntimeError) as error:
-            raise UnavailableError(
-                f"Videos cannot be read: there is no ffmpeg ({error}).",
-                "Expected the package imageio-ffmpeg.",
-                "Run `pip install imageio-ffmpeg`.",
-            ) from error
+        program = ffmpeg_program()
         command = [program, "-nostdin", "-hide_banner", "-loglevel", "info", *LIMITED, "-i", str(self.path)]
         command += ["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]

@@ -43,10 +43,11 @@ from surfhead.core.api import (
     option,
 )
 from surfhead.data.opening import Opened
-from surfhead_video.clip import is_clip, read_picture
+from surfhead_video.clip import ffmpeg_program, is_clip, read_picture
 from surfhead_video.kept_refinement import make_refined, read_refined
 from surfhead_video.landmark_places import make_rig
-from surfhead_video.landmarker import INSTALL, SETTING, chosen_place, find_model, reason_absent
+from surfhead_video.landmarker import FILE, INSTALL, SETTING, chosen_place, find_model, reason_absent
+from surfhead_video.landmarker import VARIABLE as LANDMARKER
 from surfhead_video.progress import stages
 from surfhead_video.refinement import Plan
 from surfhead_video.rig_motion import rig_motion
@@ -144,6 +145,22 @@ class Video(Dataset):
         return None if reason is None else f"{reason}. To have it: {INSTALL}."
 
     @classmethod
+    def report(cls) -> dict[str, str]:
+        """Where MediaPipe, ffmpeg and the two files are, or where they were looked for."""
+        files = {
+            "landmark model": (find_model, LANDMARKER, FILE),
+            "ICT head": (find_head, VARIABLE, HEAD),
+        }
+        told = {"mediapipe": _mediapipe(), "ffmpeg": _ffmpeg()}
+        for label, (find, variable, usual) in files.items():
+            try:
+                source = chosen_place("", variable, cache_folder() / usual)[1]
+                told[label] = f"{find()}{source.rstrip(',')}"
+            except DataError as error:
+                told[label] = f"not found: {error.what} {error.remedy}"
+        return told
+
+    @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether it is a video file by its name, or a folder of nothing but pictures."""
         return is_clip(path)
@@ -219,6 +236,25 @@ class Video(Dataset):
                 "Mend the setting.",
             )
         return str(folder.resolve())
+
+
+def _mediapipe() -> str:
+    """Its version, or why it cannot run."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    reason = reason_absent()
+    try:
+        return version("mediapipe") if reason is None else f"{reason}. To have it: {INSTALL}."
+    except PackageNotFoundError:  # it loads, from a folder
+        return "of a version that is not known"
+
+
+def _ffmpeg() -> str:
+    """Where it is, or why films cannot be read."""
+    try:
+        return ffmpeg_program()
+    except UnavailableError as error:
+        return f"{error.what} {error.remedy}"
 
 
 def _failed(error: Exception) -> str:
