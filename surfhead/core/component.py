@@ -57,7 +57,7 @@ class Component(ABC):
 
     @classmethod
     def available(cls) -> str | None:
-        """None when it can run here, else the reason it cannot, in one sentence."""
+        """None when it can run here, else why not in a sentence, which may end in ``: pip install NAME``."""
         return None
 
     @classmethod
