@@ -123,6 +123,9 @@ class Video(Dataset):
         every: int = option(1, "Use each frame whose number is a multiple of this.")
         mask: str = option("colour", "colour, outline, or a folder of masks. See the text above.")
         focal: float = option(0.0, "Focal length of the clip's pictures, pixels; 0: found.")
+        turn: Literal[0, 90, 180, 270] = option(
+            0, "Degrees by which frames, and given masks, are turned clockwise: for a clip that lies."
+        )
         refine: Literal["auto", "on", "off"] = option(
             "auto", "Refine the motion by pixels; auto: where there is a CUDA device, or it is kept already."
         )
@@ -132,7 +135,7 @@ class Video(Dataset):
         cache: str = option("", "Folder for what tracking gives; empty: below the user's cache folder.")
 
         def __post_init__(self) -> None:
-            Settings(self.size, self.every, self.mask, self.focal)
+            Settings(self.size, self.every, self.mask, self.focal, self.turn)
 
     options: Options
     setting = SETTING
@@ -186,7 +189,7 @@ class Video(Dataset):
         options = self.options
         model, head = find_files(options.landmarker, options.head, self.setting)
         rig = make_rig(head)
-        settings = Settings(options.size, options.every, self._mask(), options.focal)
+        settings = Settings(options.size, options.every, self._mask(), options.focal, options.turn)
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "video"
         folder = root / cache_key(path, settings, model, rig)
         kept = read_tracking(folder)
@@ -200,7 +203,7 @@ class Video(Dataset):
                 f"Run {INSTALL}.",
             )
         with stages(f"Tracking {path.name}", progress) as report:
-            tracked = track(path, folder, rig, model, settings, report)
+            tracked = track(path, folder, rig, model, settings, report, self.setting)
         return self._refined(tracked, path.name, rig, progress)
 
     def _refined(self, tracked: Tracked, name: str, rig: Any, progress: Report | None) -> Tracked:
