@@ -14,7 +14,7 @@ from surfhead.maths.light import about_up
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from tests.plugins.formats.conftest import make_avatar
-from tests.plugins.formats.html_page import Page, camera, decibels
+from tests.plugins.formats.html_page import Page, camera, decibels, still_tab
 
 EXACT = 50  # dB
 OPTIONS = {"occlusion": True, "light_degree": 3, "start": 0, "interval": 0, "gloss": True}
@@ -42,7 +42,7 @@ def lit():
 @pytest.fixture(scope="module")
 def page(browser, lit, tmp_path_factory):
     """Its page, open during all tests of this file."""
-    made = Page(browser.new_page(), lit, tmp_path_factory.mktemp("lit"))
+    made = Page(still_tab(browser), lit, tmp_path_factory.mktemp("lit"))
     yield made
     made.tab.close()
 
