@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from surfhead.core.components import Appearance
@@ -11,9 +10,6 @@ from surfhead.core.surface import Surface, SurfaceWants
 from surfhead.core.types import Binding, Colour, RestMesh, WorldSurfels, check_shape
 from surfhead.files.given import made_by, misfit
 from surfhead.kernels.ops import to_rest
-from surfhead.maths.geometry import looks_inward
-
-TINY = 1e-12  # square metres
 
 
 def surface_of(
@@ -21,7 +17,6 @@ def surface_of(
     means: Tensor,
     normals: Tensor,
     rotation: Tensor,
-    centre: Tensor,
     binding: Binding,
     rest: RestMesh | None,
 ) -> Surface | None:
@@ -30,22 +25,18 @@ def surface_of(
     Args:
         wants: the appearance model's.
         means: (B, N, 3) world centres, metres.
-        normals: (B, N, 3) unit world normals, on whichever side.
+        normals: (B, N, 3) unit world normals on the cameras' side (``ops.facing_normals``).
         rotation: (B, N, 3, 3) world from rest.
-        centre: (B, 3) the cameras' centres.
         binding: the surfels.
         rest: the canonical mesh; None without a rig.
     """
     if not wants.any:
         return None
     given: dict[str, Tensor] = {}
-    if wants.world_normals != "no" or wants.rest_normals != "no":
-        inward = None if rest is None else looks_inward(binding.parameters["quaternion"].detach())
-        facing = towards_camera((means - centre[:, None, :]).detach(), normals, inward)
-        if wants.world_normals != "no":
-            given["world_normals"] = facing
-        if wants.rest_normals != "no":
-            given["rest_normals"] = to_rest(rotation, facing)
+    if wants.world_normals != "no":
+        given["world_normals"] = normals
+    if wants.rest_normals != "no":
+        given["rest_normals"] = to_rest(rotation, normals)
     if wants.world_positions != "no":
         given["world_positions"] = means
     if wants.rest_positions != "no":
@@ -54,28 +45,6 @@ def surface_of(
     return Surface(
         {name: value if asked[name] == "gradient" else value.detach() for name, value in given.items()}
     )
-
-
-def towards_camera(away: Tensor, normals: Tensor, inward: Tensor | None) -> Tensor:
-    """(B, N, 3) unit normals on the camera's side.
-
-    Those of a mesh's outer side that look away from the camera are mirrored in the plane across the line of
-    sight. At an outline surfels are seen from just behind: turned round, their normals would point at the
-    opposite side of the head, and be lit by what is there.
-
-    Args:
-        away: (B, N, 3) from the camera to the surfels, of any length.
-        normals: (B, N, 3) unit.
-        inward: (N,) bool, whose normals look into the mesh; None: there is no mesh, normals are turned round.
-    """
-    with torch.no_grad():
-        wrong = (away * normals).sum(-1) > 0 if inward is None else inward
-        side = (1.0 - 2.0 * wrong.to(normals.dtype))[..., None]
-    outer = normals * side
-    if inward is None:
-        return outer
-    slope = (2.0 / away.square().sum(-1, keepdim=True).clamp_min(TINY)) * (outer * away).sum(-1, keepdim=True)
-    return outer - slope.clamp_min(0.0) * away
 
 
 def _on_rest_mesh(binding: Binding, rest: RestMesh | None) -> Tensor:
@@ -136,9 +105,6 @@ def seen_head_on(
     """
     mean, normal = world.mean[:1], world.normal[:1]
     turn = rotation[:1].expand(1, len(world), 3, 3)
-    nowhere = mean.new_zeros(1, 3)
-    surface = surface_of(appearance.wants, -normal, normal, turn, nowhere, binding, rest)
-    if surface is not None and "world_positions" in surface.given:
-        surface = Surface({**surface.given, "world_positions": mean})
+    surface = surface_of(appearance.wants, mean, normal, turn, binding, rest)
     facing = to_rest(turn, normal)
     return colours_of(appearance, binding, -facing, facing, turn, False, surface).rgb[0]

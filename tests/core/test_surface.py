@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.surface import surface_of, towards_camera
+from surfhead.avatars.surface import surface_of
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
 from surfhead.core.components import Appearance
@@ -107,20 +106,6 @@ def test_everything_asked_for_is_where_the_surfels_are() -> None:
     assert spread.abs().max() < 1e-6
 
 
-def test_an_outline_seen_from_behind_is_lit_as_its_own_side() -> None:
-    """Before a camera that looks along z: just aslant, at 45°, straight away, and on the camera's side."""
-    angles = torch.tensor([0.01, math.pi / 4, math.pi / 2, -0.3])
-    away = torch.tensor([0.0, 0.0, 2.0]).expand(1, 4, 3)
-    normals = torch.stack([angles.cos(), torch.zeros(4), angles.sin()], dim=-1)[None]
-    wanted = normals * torch.tensor([1.0, 1.0, -1.0])
-    wanted[0, 3] = normals[0, 3]
-    outward, inward = torch.zeros(4, dtype=torch.bool), torch.ones(4, dtype=torch.bool)
-    torch.testing.assert_close(towards_camera(away, normals, outward), wanted)
-    torch.testing.assert_close(towards_camera(away, -normals, inward), wanted)
-    turned = normals * torch.tensor([-1.0, -1.0, -1.0, 1.0])[:, None]
-    torch.testing.assert_close(towards_camera(away, normals, None), turned)
-
-
 def test_asked_for_as_constants_nothing_carries_a_gradient() -> None:
     means = torch.randn(2, 8, 3, requires_grad=True)
     normals = torch.nn.functional.normalize(torch.randn(2, 8, 3), dim=-1).requires_grad_()
@@ -130,7 +115,7 @@ def test_asked_for_as_constants_nothing_carries_a_gradient() -> None:
     binding.parameters["offset"].requires_grad_()
     for ask, wanted in (("constant", False), ("gradient", True)):
         wants = SurfaceWants(**dict.fromkeys(ALL, ask))  # type: ignore[arg-type]
-        surface = surface_of(wants, means, normals, turn, torch.zeros(2, 3), binding, rest)
+        surface = surface_of(wants, means, normals, turn, binding, rest)
         assert surface is not None
         assert {name: value.requires_grad for name, value in surface.given.items()} == dict.fromkeys(
             ALL, wanted
@@ -142,7 +127,7 @@ def test_without_a_rig_rest_positions_are_the_points() -> None:
     vectors = torch.randn(1, 8, 3)
     turn = torch.eye(3).expand(1, 8, 3, 3)
     wants = SurfaceWants(rest_positions="constant")
-    surface = surface_of(wants, vectors, vectors, turn, torch.zeros(1, 3), binding, None)
+    surface = surface_of(wants, vectors, vectors, turn, binding, None)
     assert surface is not None
     assert torch.equal(surface.rest_positions, binding.parameters["offset"])
 
