@@ -92,6 +92,7 @@ def close_holes(avatar: Avatar, scene: Scene, views: np.ndarray, settled: Tensor
             known = torch.cat((known, known.new_zeros(len(spares))))
             fresh = _fill(avatar, found, weight, idle, known)
             idle[fresh] = False
+            known[fresh] = 0.0  # the next round's depth is that of what was learnt, not of what lies under it
             moved = torch.cat((moved, fresh))
             if not len(fresh):
                 break

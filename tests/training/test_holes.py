@@ -17,7 +17,7 @@ from surfhead.runs.run import load_avatar, read_config
 from surfhead.training import holes as module
 from surfhead.training.composition import INNER
 from surfhead.training.holes import close_holes, holes
-from surfhead.training.observation import observe
+from surfhead.training.observation import Observation, observe
 from surfhead.training.spares import NOTHING
 from tests.runs.tiny_run import tiny_avatar
 
@@ -199,6 +199,27 @@ def test_without_rays_nothing_is_moved(
     nothing = avatar.surfels.triangle[:0]
     assert len(close_holes(avatar, scene, scene.views.of("train"), nothing)) == 0
     assert "No rays" in caplog.text
+
+
+def test_the_second_round_lies_as_deep_as_the_first(
+    holed: tuple[Avatar, Scene, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both bring surfels to one triangle, the second's depth is measured from what was learnt there."""
+    avatar, scene, away = holed
+    surfels, rest = avatar.surfels, avatar.rig.rest()
+    hole = int(surfels.triangle[away][0])
+    idle = torch.nonzero(away & (surfels.triangle != hole))[:8, 0]
+    weight = torch.full((len(surfels),), 1000.0)
+    weight[idle] = 0.04  # little less than known by half
+    found = torch.zeros(len(rest.topology.triangles), dtype=torch.int64)
+    found[hole] = 100
+    monkeypatch.setattr(module, "observe", lambda *_, **__: Observation(weight, None))
+    monkeypatch.setattr(module, "holes", lambda *_: (found, torch.zeros(len(surfels))))
+    moved = close_holes(avatar, scene, scene.views.of("train"), idle[:0])
+    assert sorted(moved.tolist()) == idle.tolist()
+    assert surfels.triangle[moved].tolist() == [hole] * 8
+    below = surfels.parameters["offset"].detach()[moved, 2] * rest.frames.scale[hole]
+    torch.testing.assert_close(below[4:], below[:4], atol=1e-6, rtol=0)
 
 
 def test_surfels_get_other_hosts() -> None:
