@@ -158,23 +158,8 @@ def test_wrong_lights_are_refused_and_change_nothing(page, wrong):
 def test_what_the_page_is_told(lit):
     numbers = Numbers()
     model = lit.appearance.colour_model(lit.surfels.binding()).lit
-    inward = torch.arange(10) % 3 == 1
-    found = add_light(numbers, model, torch.arange(10), inward)
+    found = add_light(numbers, model, torch.arange(10))
     assert [entry["name"] for entry in numbers.entries] == ["surfel/surface"]
     learnt = torch.tensor(found["learnt"]).view(16, 3)
     torch.testing.assert_close(learnt, lit.appearance.light().coefficients.cpu(), atol=1e-6, rtol=0)
     assert set(found["named"]) == set(LAMPS)
-    assert sides(numbers) == [255 * value for value in inward.tolist()]
-
-
-def test_where_there_is_no_mesh_no_side_is_the_outer_one(lit):
-    numbers = Numbers()
-    add_light(numbers, lit.appearance.colour_model(lit.surfels.binding()).lit, torch.arange(3), None)
-    assert sides(numbers) == [128] * 3
-
-
-def sides(numbers):
-    """The third byte of each surfel's surface."""
-    (entry,) = numbers.entries
-    assert entry["kind"] == "u1"
-    return list(numbers._data[entry["at"] : entry["at"] + entry["length"]])[2::4]

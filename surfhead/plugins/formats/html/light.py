@@ -13,24 +13,18 @@ from surfhead.maths.light import BANDS
 from surfhead.maths.lit_colours import DARKEST, NORMAL_INCIDENCE, LitColours
 from surfhead.plugins.formats.html.numbers import Numbers
 
-NO_SIDE = 0.5  # neither the outer side, 0, nor the inner one, 1: normals are turned to the camera
 FULL_SHADING = 2.0  # times the mean light shown in white, as in pictures of the channel
 
 
-def add_light(numbers: Numbers, lit: LitColours, kept: Tensor, inward: Tensor | None) -> dict[str, Any]:
-    """Gloss, occlusion and side of the ``kept`` surfels, and the lights; described for web/light.js.
-
-    Args:
-        inward: (len(kept),) bool, whose normals look into the mesh; None: there is no mesh.
-    """
+def add_light(numbers: Numbers, lit: LitColours, kept: Tensor) -> dict[str, Any]:
+    """Gloss and occlusion of the ``kept`` surfels, and the lights; gives their description (web/light.js)."""
     gloss, occlusion = (
         torch.full((len(kept), 1), empty) if value is None else value.cpu()[kept]
         for value, empty in ((lit.gloss, 0.0), (lit.occlusion, 1.0))
     )
-    side = torch.full((len(kept), 1), NO_SIDE) if inward is None else inward[:, None].float()
-    nothing = torch.zeros(len(kept), 1)
+    nothing = torch.zeros(len(kept), 2)
     numbers.add(
-        "surfel/surface", (255.0 * torch.cat((gloss, occlusion, side, nothing), dim=1)).round().numpy(), "u1"
+        "surfel/surface", (255.0 * torch.cat((gloss, occlusion, nothing), dim=1)).round().numpy(), "u1"
     )
     return {
         "learnt": _rows(lit.light.coefficients),

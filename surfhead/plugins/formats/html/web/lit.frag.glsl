@@ -8,11 +8,12 @@ const int ROW = 256; // surfels in a row of the textures
 uniform sampler2D surfels; // three texels each: mean, tangents; a quaternion's x, y, z in the last channels
 uniform sampler2D base; // albedo, opacity
 uniform sampler2D harmonics; // twelve texels each: red's 15 coefficients and a zero, green's, blue's
-uniform sampler2D surface; // share of gloss, of the light that arrives; the normal's side: outer, none, inner
+uniform sampler2D surface; // share of gloss, share of the light that arrives
 uniform vec4 scale[12];
 uniform sampler2D highlight;
 uniform vec3 eye;
 uniform int degree;
+uniform bool outer; // normals are those of a mesh's outer side
 uniform vec3 shine[9]; // of S
 uniform vec3 mirror[16]; // of R
 uniform vec3 before[16]; // of R under the learnt light
@@ -48,20 +49,17 @@ void main() {
   vec4 first = texelFetch(surfels, ivec2(3 * at.x + 1, at.y), 0);
   vec4 second = texelFetch(surfels, ivec2(3 * at.x + 2, at.y), 0);
   vec4 own = texelFetch(base, at, 0);
-  vec3 share = texelFetch(surface, at, 0).rgb;
+  vec2 share = texelFetch(surface, at, 0).rg;
   vec3 seen = normalize(mean.xyz - eye);
   vec3 normal = cross(first.xyz, second.xyz);
   float area = length(normal);
   normal = area > 0.0 ? normal / area : -seen;
   float away = dot(normal, seen);
-  if (share.b > 0.75 || (share.b > 0.25 && away > 0.0)) {
-    normal = -normal;
-    away = -away;
-  }
 
   float values[16];
   // seen from behind, as at an outline, it is lit as what it is the other side of, not as the head's far side
-  evaluate(normal - 2.0 * max(away, 0.0) * seen, values);
+  vec3 back = outer ? normal - 2.0 * away * seen : -normal;
+  evaluate(away > 0.0 ? back : normal, values);
   vec3 shading = vec3(0.0);
   for (int k = 0; k < 9; k++) shading += shine[k] * values[k];
   shading *= share.g;
