@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from surfhead.training.gradient_exchange import BUCKET, SMALL
+from surfhead.training.gradient_exchange import SMALL
 from surfhead.training.peer_exchange import BLOCKS, ENGINE, PeerExchange, _Buffer
 from surfhead.training.ranks import Ranks
 
@@ -34,7 +34,7 @@ class Meeting(PeerExchange):
     """Sends nothing: what waiting for the process with the slower view costs."""
 
     def _exchange(self, buffer: _Buffer, tensors: Sequence[Tensor], starts: Sequence[int]) -> None:
-        self._meet(buffer)
+        self._meet(buffer)  # of what the other has read nothing need be known
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Way:
         peers: through peer memory; else NCCL.
         engine: bytes of a tensor from which on a copy engine takes it.
         blocks: of the kernels, at most.
-        bucket: bytes of gradients that are exchanged together, at least.
+        bucket: bytes of gradients that are exchanged together, at least; None: the way's own.
         kind: of exchange.
     """
 
     peers: bool = True
     engine: int = ENGINE
     blocks: int = BLOCKS
-    bucket: int = BUCKET
+    bucket: int | None = None
     kind: type[PeerExchange] = PeerExchange
 
     def among(self, ranks: Ranks, device: torch.device) -> Ranks:
@@ -99,9 +99,9 @@ def _seconds(ranks: Ranks, sizes: list[int], device: torch.device) -> float:
     values = [torch.randn(size, device=device) for size in sizes]
 
     def step() -> None:
-        ranks.expect([*sizes, *sizes])
-        for _ in range(2):
-            ranks.begin_average(values)()
+        with ranks.exchanges([*sizes, *sizes]):
+            for _ in range(2):
+                ranks.begin_average(values)()
 
     step()
     torch.cuda.synchronize(device)

@@ -139,7 +139,7 @@ def keep(picture: Image.Image, name: str) -> None:
 def exported(tab: Any, made: Path, run: Path) -> None:
     """Open the exported page, at a timestep of its motion."""
     command("export", run, "--format", "html", "--out", made / "avatar.html")
-    tab.goto((made / "avatar.html").as_uri() + "#yaw=-25")
+    tab.goto((made / "avatar.html").as_uri() + "#yaw=-25&play=0")
     tab.evaluate("surfhead.ready.then(() => true)")
     slider = tab.locator("#time")
     slider.fill(str(int(slider.get_attribute("max") or 0) * 4 // 5))

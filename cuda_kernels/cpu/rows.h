@@ -99,6 +99,7 @@ struct RowKernel {
 static const RowKernel row_kernels[] = {
     SURFEL_ROWS(colours, rest_directions, Directions),
     SURFEL_ROWS(colours, rest_directions_backward, Directions),
+    SURFEL_ROWS(colours, facing_normals, Facing),
     SURFEL_ROWS(colours, harmonic_colours, Harmonics),
     SURFEL_ROWS(colours, harmonic_colours_backward, Harmonics),
     SURFEL_ROWS(optimiser, screen_gradients, Screen),

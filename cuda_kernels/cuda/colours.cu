@@ -19,6 +19,14 @@ struct Directions {
   float *g_mean, *g_rotation;
 };
 
+// kernels/ops/colours.py, facing_normals.
+struct Facing {
+  int views, surfels;
+  const float *mean, *normal, *quaternion, *centre;  // (B, N, 3), (B, N, 3), (N, 4) or null, (B, 3)
+  const float* vectors;                              // (B, N, 3): the normals, or gradients of what they become
+  float* turned;                                     // (B, N, 3)
+};
+
 // plugins/appearances/diffuse.py.
 struct Harmonics {
   int views, surfels, degree, count;  // count: rows of `rest`
@@ -152,6 +160,35 @@ SURFEL_KERNEL(kThreads, rest_directions_backward)(const Directions p) {
   const float along = inner(g_unit, s.unit);
   for (int i = 0; i < 3; ++i) g_unit[i] = (g_unit[i] - along * s.unit[i]) * s.inverse;
   means.write_sum(g_unit, p.g_beside ? p.g_beside + 3 * at : nullptr, p.g_mean + 3 * at, rows);
+}
+
+// A side, and for normals of the outer side that look away a mirror across the line of sight. The map of the normals is
+// its own transpose, so that it is that of their gradients, too.
+SURFEL_KERNEL(kThreads, facing_normals)(const Facing p) {
+  const int first = first_of_warp<kThreads>(), view = blockIdx.y, rows = p.surfels - first;
+  if (rows <= 0) return;
+  const int n = blockIdx.x * kThreads + threadIdx.x;
+  const size_t at = size_t(view) * p.surfels + first;
+  Triples means, normals, vectors;
+  means.fetch(p.mean + 3 * at, rows);
+  normals.fetch(p.normal + 3 * at, rows);
+  vectors.fetch(p.vectors + 3 * at, rows);
+  float mean[3], normal[3], vector[3], centre[3];
+  means.take(mean);
+  normals.take(normal);
+  vectors.take(vector);
+  load<3>(p.centre, view, centre);
+  for (int i = 0; i < 3; ++i) mean[i] -= centre[i];
+  const float away = inner(normal, mean);
+  float side = away > 0.0f ? -1.0f : 1.0f, slope = 0.0f;
+  if (p.quaternion) {
+    float q[4];
+    load<4>(p.quaternion, n < p.surfels ? n : 0, q);
+    side = q[0] * q[0] + q[3] * q[3] < q[1] * q[1] + q[2] * q[2] ? -1.0f : 1.0f;
+    if (side * away > 0.0f) slope = 2.0f * inner(vector, mean) / fmaxf(inner(mean, mean), 1e-12f);
+  }
+  for (int i = 0; i < 3; ++i) vector[i] = side * (vector[i] - slope * mean[i]);
+  vectors.write(vector, p.turned + 3 * at, 3, rows);
 }
 
 SURFEL_KERNEL_BLOCKS(kThreads, 6, harmonic_colours)(const Harmonics p) {

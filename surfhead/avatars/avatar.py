@@ -300,7 +300,10 @@ class Avatar:
         means, normals, rotation = seen if paired else (value[pose_of_view] for value in seen)
         rest = None if mesh is None else mesh.rest
         centre = cameras.centre
-        surface = surface_of(self.appearance.wants, means, normals, rotation, centre, binding, rest)
+        # without a mesh no side is the outer one: the rasterizer turns normals by itself
+        outer = None if mesh is None else binding.parameters["quaternion"]
+        facing = ops.facing_normals(means, normals, outer, centre)
+        surface = surface_of(self.appearance.wants, means, facing, rotation, binding, rest)
         directions, normals, passed = ops.rest_directions_passing(means, normals.detach(), rotation, centre)
         colour = colours_of(self.appearance, binding, directions, normals, rotation, parts, surface)
         if track:
@@ -314,10 +317,16 @@ class Avatar:
                 pose_of_view = torch.arange(len(cameras), device=mean.device)
             mean.retain_grad()
             world = WorldSurfels(mean, world.tangents, world.normal, world.opacity)
-        output = self.rasterizer(world, colour.rgb, cameras, pose_of_view, background)
+        shown = world
+        if mesh is not None:  # a normal on the camera's side is of a view, not of a pose
+            if not (paired or track):
+                shown = WorldSurfels(means, world.tangents[pose_of_view], facing, world.opacity)
+                pose_of_view = torch.arange(len(cameras), device=means.device)
+            shown = WorldSurfels(shown.mean, shown.tangents, facing, shown.opacity)
+        output = self.rasterizer(shown, colour.rgb, cameras, pose_of_view, background)
         made_by("rasterizer", self.rasterizer.name, output, RenderOutput)
         pictures = {
-            name: self.rasterizer(world, value, cameras, pose_of_view, torch.zeros_like(background)).rgb
+            name: self.rasterizer(shown, value, cameras, pose_of_view, torch.zeros_like(background)).rgb
             for name, value in colour.parts.items()
         }
         return Rendering(output, world, field, mesh, colour, parameters, pictures)

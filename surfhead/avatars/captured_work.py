@@ -37,6 +37,14 @@ def slowed_by(names: Sequence[str]) -> str:
     return f"{what}: steps run without a CUDA graph, which costs {COST}. See docs/architecture.md."
 
 
+def all_capturable(parts: Iterable[Component], warned: bool) -> bool:
+    """Whether none of the components keeps work from being captured; where ``warned``, says which do."""
+    hindering = not_capturable(parts)
+    if hindering and warned:
+        log.warning("%s", slowed_by(hindering))
+    return not hindering
+
+
 class CapturedWork(Generic[Inputs, Result]):
     """Does the same work on inputs after inputs, from a CUDA graph where it can.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from surfhead.core.components import Appearance
@@ -18,7 +17,6 @@ def surface_of(
     means: Tensor,
     normals: Tensor,
     rotation: Tensor,
-    centre: Tensor,
     binding: Binding,
     rest: RestMesh | None,
 ) -> Surface | None:
@@ -27,24 +25,18 @@ def surface_of(
     Args:
         wants: the appearance model's.
         means: (B, N, 3) world centres, metres.
-        normals: (B, N, 3) unit world normals, on whichever side.
+        normals: (B, N, 3) unit world normals on the cameras' side (``ops.facing_normals``).
         rotation: (B, N, 3, 3) world from rest.
-        centre: (B, 3) the cameras' centres.
         binding: the surfels.
         rest: the canonical mesh; None without a rig.
     """
     if not wants.any:
         return None
     given: dict[str, Tensor] = {}
-    if wants.world_normals != "no" or wants.rest_normals != "no":
-        with torch.no_grad():
-            away = ((means - centre[:, None, :]) * normals).sum(-1, keepdim=True) > 0
-            side = 1.0 - 2.0 * away.to(normals.dtype)
-        facing = normals * side
-        if wants.world_normals != "no":
-            given["world_normals"] = facing
-        if wants.rest_normals != "no":
-            given["rest_normals"] = to_rest(rotation, facing)
+    if wants.world_normals != "no":
+        given["world_normals"] = normals
+    if wants.rest_normals != "no":
+        given["rest_normals"] = to_rest(rotation, normals)
     if wants.world_positions != "no":
         given["world_positions"] = means
     if wants.rest_positions != "no":
@@ -113,9 +105,6 @@ def seen_head_on(
     """
     mean, normal = world.mean[:1], world.normal[:1]
     turn = rotation[:1].expand(1, len(world), 3, 3)
-    nowhere = mean.new_zeros(1, 3)
-    surface = surface_of(appearance.wants, -normal, normal, turn, nowhere, binding, rest)
-    if surface is not None and "world_positions" in surface.given:
-        surface = Surface({**surface.given, "world_positions": mean})
+    surface = surface_of(appearance.wants, mean, normal, turn, binding, rest)
     facing = to_rest(turn, normal)
     return colours_of(appearance, binding, -facing, facing, turn, False, surface).rgb[0]

@@ -10,6 +10,7 @@ from surfhead.commands.command import completion, kinds, names_of_kind
 from surfhead.commands.parameters import Debug, Plugins
 from surfhead.core.errors import ContractError, UnavailableError
 from surfhead.terminal.console import console
+from surfhead.terminal.remedies import parted
 
 FAILED = 1
 
@@ -29,8 +30,9 @@ def check(
     cls = registry().get(kind, name)
     reason = cls.available()
     if reason is not None:
+        what, remedy = parted(reason)
         raise UnavailableError(
-            f'{kind} "{name}" cannot run here: {reason}', "", "Check it on a machine where it can."
+            f'{kind} "{name}" cannot run here: {what}', "", remedy or "Check it on a machine where it can."
         )
     results = run_checks(cls)
     if not results:

@@ -26,14 +26,15 @@ PACKAGES = (
     "tensorboard",
     "lpips",
 )
+BUILT_IN = "built-in"
 
 
 def doctor(plugin: ReportedPlugins = None, debug: Debug = -1) -> None:
-    """Report versions, devices, rasterizers with the reason where one cannot run, caches, broken plugins."""
+    """Report versions, devices, plugins, what cannot run and why, files that are needed, caches."""
     from surfhead.terminal.listing import Listing
 
     table = Listing(["", ""])
-    for section in watched((versions, devices, kernels, rasterizers, folders), "Looking around", 5):
+    for section in watched(SECTIONS, "Looking around", len(SECTIONS)):
         table.rows += section()
     table.print()
     problems = broken()
@@ -79,24 +80,53 @@ def kernels() -> list[tuple[str, str]]:
     return list(report().items())
 
 
-def rasterizers() -> list[tuple[str, str]]:
-    """Which rasterizers can run, on what, and why the others cannot."""
+def plugins() -> list[tuple[str, str]]:
+    """Packages and files that are not built in, with what each brings; and the one that films need."""
+    from surfhead.core.registry import registry
+    from surfhead.data.films import INSTALL, PACKAGE, READER
+
+    brought: dict[str, list[str]] = {}
+    for found in registry().registrations():
+        if found.source.origin != BUILT_IN:
+            label = f"plugin {found.source.label} {found.source.version}".rstrip()
+            brought.setdefault(label, []).append(f"{found.kind} {found.name}")
+    rows = [(label, ", ".join(names)) for label, names in brought.items()]
+    broken_ones = {problem.source.label for problem in registry().problems}  # which are told below
+    if READER not in registry().names("dataset") and PACKAGE not in broken_ones:
+        rows.append((f"plugin {PACKAGE}", f"not installed; it reads films. {INSTALL}"))
+    return rows
+
+
+def components() -> list[tuple[str, str]]:
+    """All rasterizers, what others bring and what cannot run here, why not, and what each says of itself."""
     from surfhead.core.errors import SurfheadError
     from surfhead.core.registry import registry
 
     rows = []
-    for name in registry().names("rasterizer"):
+    told = dict.fromkeys((found.kind, found.name) for found in registry().registrations())
+    foreign = {(f.kind, f.name) for f in registry().registrations() if f.source.origin != BUILT_IN}
+    for kind, name in told:
+        reason: str | None = None
+        lines: dict[str, str] = {}
         try:
-            cls: Any = registry().get("rasterizer", name)
+            cls: Any = registry().get(kind, name)
             reason = cls.available()
+            state, lines = reason or _available(cls), dict(cls.report())
         except SurfheadError as error:
-            reason = error.what
+            reason = state = error.what
         except Exception as error:  # a stranger's class may raise anything
-            reason = f"{type(error).__name__}: {error}"
-        if reason is None:
-            reason = "available on " + ", ".join(d for d in ("cpu", "cuda") if cls.supports(d))
-        rows.append((f"rasterizer {name}", reason))
+            reason = state = f"{type(error).__name__}: {error}"
+        if reason is not None or kind == "rasterizer" or (kind, name) in foreign or lines:
+            rows.append((f"{kind} {name}", state))
+        rows += [(f"{name}: {label}", str(text)) for label, text in lines.items()]
     return rows
+
+
+def _available(cls: Any) -> str:
+    """``available``, and of a rasterizer on which devices."""
+    if cls.kind != "rasterizer":
+        return "available"
+    return "available on " + ", ".join(device for device in ("cpu", "cuda") if cls.supports(device))
 
 
 def folders() -> list[tuple[str, str]]:
@@ -111,3 +141,6 @@ def folders() -> list[tuple[str, str]]:
         ("cache folder", f"{folder}, {size_text(size)} (${VARIABLE} moves it)"),
         ("plugin files", files),
     ]
+
+
+SECTIONS = (versions, devices, kernels, plugins, components, folders)

@@ -43,7 +43,8 @@ def render(
         str | None,
         typer.Option(
             metavar="PATH",
-            help="orbit (default), spiral, or a JSON file of key frames, such as the viewer saves.",
+            help="orbit, spiral, or a JSON file of key frames, such as the viewer saves; by default an "
+            "orbit, of an avatar of one camera within what that saw.",
         ),
     ] = None,
     split: Annotated[
@@ -203,11 +204,14 @@ def render(
         name = split
     else:
         side = SIZE if size is None else size
+        unasked = all(value is None for value in (path, turn, elevation, up))
+        sight = Run(run).sight if unasked else None
         shots = along_path(
             avatar,
             path or ORBIT,
             height=side if height is None else height,
             width=side if width is None else width,
+            sight=sight,
             **settings,  # type: ignore[arg-type]
         )
         name = Path(path or ORBIT).stem
@@ -241,6 +245,12 @@ def render(
     made = [text for text, wanted in (("pictures", png), ("videos", video)) if wanted]
     said = f"{' and '.join(made)} of {', '.join(channels)}" if made else ""
     said += (" and arrays" if made else "arrays") if arrays else ""
+    if split is None and sight is not None:
+        low, high = sight.side
+        say(
+            f"The camera stays within what the one of the data saw, {low:.0f} to {high:.0f} degrees to the "
+            "head's left; --path orbit swings by 90, --turn 360 goes all round."
+        )
     for legend in scale.legends.values():
         say(f"Colours: {legend.words}")
     say(f"{len(shots)} {said} in {target}")

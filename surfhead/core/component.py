@@ -57,8 +57,13 @@ class Component(ABC):
 
     @classmethod
     def available(cls) -> str | None:
-        """None when it can run here, else the reason it cannot, in one sentence."""
+        """None when it can run here, else why not in a sentence, which may end in ``: pip install NAME``."""
         return None
+
+    @classmethod
+    def report(cls) -> Mapping[str, str]:
+        """Lines for `surfhead doctor`: a package or file that it needs -> where it is, or was looked for."""
+        return {}
 
     @classmethod
     def example(cls, folder: Path) -> Component:

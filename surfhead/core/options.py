@@ -103,7 +103,7 @@ def _remedy(where: str, key: str) -> str:
 def _words(cls: type[Any], name: str) -> tuple[str, ...]:
     """The words a field of a dataclass may be, where its type lists them."""
     hint = _hints(cls)[name]
-    return get_args(hint) if get_origin(hint) is Literal else ()
+    return tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
 
 
 def build(cls: type[Any], values: Mapping[str, Any], where: str) -> Any:

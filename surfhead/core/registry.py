@@ -15,7 +15,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from surfhead.core.errors import (
     unknown_name,
 )
 from surfhead.core.hookspecs import KINDS
-from surfhead.terminal import renamed
+from surfhead.terminal import remedies, renamed
 
 if TYPE_CHECKING:
     from surfhead.core.component import Component
@@ -81,7 +81,7 @@ class Problem:
         made = PluginLoadError(
             f'Plugin "{self.source.label}" could not be loaded: {self.reason}',
             f"It is at {self.source.file}." if self.source.file else "",
-            "Mend or uninstall it; `surfhead list` shows every plugin that is broken.",
+            remedies.mending(self.cause, self.reason),
         )
         made.__cause__ = self.cause
         return made
@@ -106,12 +106,11 @@ class Registry:
             module = importlib.import_module(found.name)
             self.add(module, Source("built-in", "surfhead", module.__file__ or "", "surfhead", version))
         for point in importlib.metadata.entry_points(group=hookspecs.PROJECT):
-            package = point.dist.name if point.dist else ""
-            version = point.dist.version if point.dist else ""
+            package, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
             source = Source("entry point", package or point.name, point.value, package, version)
             try:
                 module = point.load()
-                self.add(module, _located(source, module))
+                self.add(module, replace(source, file=getattr(module, "__file__", None) or source.file))
             except SurfheadError as error:
                 self.problems.append(Problem(source, error.what, error))
             except (Exception, SystemExit) as error:  # a stranger's module may raise anything on import
@@ -230,7 +229,7 @@ class Registry:
             for problem in self.problems:
                 if name in (problem.source.label, Path(problem.source.file).stem):
                     raise problem.error()
-            remedy = f"See `surfhead list {kind}`."
+            remedy = remedies.elsewhere(kind, str(name)) or f"See `surfhead list {kind}`."
             if self.problems:
                 broken = ", ".join(f'"{p.source.label}" ({p.reason})' for p in self.problems)
                 remedy += f" Broken plugins that may hold it: {broken}."
@@ -291,10 +290,11 @@ class Registry:
         cls = self.get(kind, name)
         reason = cls.available()
         if reason is not None:
+            what, remedy = remedies.parted(reason)
             raise UnavailableError(
-                f'{kind} "{name}" cannot run here: {reason}',
+                f'{kind} "{name}" cannot run here: {what}',
                 f"Available: {', '.join(self.usable(kind, device)) or 'none'}.",
-                "Choose one of these, or see `surfhead doctor`.",
+                remedy or "Choose one of these, or see `surfhead doctor`.",
             )
         chosen = renamed.options(kind, cls.name, options or {}, cls.Options.__dataclass_fields__)
         return cls(build_options(cls, chosen if length is None else options_in_images(cls, chosen, length)))
@@ -343,11 +343,6 @@ class _Registrar:
             )
         self.found.append(Registration(self.kind, label, cls, text, self.source))
         return name
-
-
-def _located(source: Source, module: Any) -> Source:
-    file = getattr(module, "__file__", None) or source.file
-    return Source(source.origin, source.label, file, source.package, source.version)
 
 
 _current: Registry | None = None

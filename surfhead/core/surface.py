@@ -22,7 +22,7 @@ class SurfaceWants:
     surfels by it. Only what is asked for is computed.
 
     Attributes:
-        world_normals, rest_normals: unit normals turned towards the camera, in the world or the rest pose.
+        world_normals, rest_normals: unit outer normals, mirrored to the camera's side, in world or rest pose.
         world_positions, rest_positions: centres in metres, in the world or on the rest mesh.
 
     Raises:
@@ -68,12 +68,12 @@ class Surface:
 
     @property
     def world_normals(self) -> Tensor:
-        """(B, N, 3) unit normals turned towards the camera, in the world."""
+        """(B, N, 3) unit outer normals, mirrored to the camera's side where they look away, in the world."""
         return self._told("world_normals")
 
     @property
     def rest_normals(self) -> Tensor:
-        """(B, N, 3) unit normals turned towards the camera, in the rest pose."""
+        """(B, N, 3) unit outer normals, mirrored to the camera's side where they look away, at rest."""
         return self._told("rest_normals")
 
     @property

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from surfhead.core.registry import registry
+from surfhead.terminal.remedies import elsewhere
 
 FILMS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"})
 READER = "video"  # of the package surfhead-video, which is installed beside this one
-READ_BY = "Films are read by the package surfhead-video, which is not installed."
-INSTALL = 'In the source tree: pip install "./plugins_contrib/surfhead-video[tracking]"'
+PACKAGE = "surfhead-video"
+READ_BY = f"Films are read by the package {PACKAGE}, which is not installed."
+INSTALL = elsewhere("dataset", READER)
 
 
 def unread_film(path: Path) -> bool:

@@ -160,12 +160,17 @@ def _around(
         points, front = rest.vertices, rest.topology.front
     else:
         points, front = avatar.surfels.parameters["offset"], (0.0, 0.0, 1.0)
-    points = points.detach().double().cpu()
-    low, high = points.quantile(0.02, dim=0), points.quantile(0.98, dim=0)
-    return _on_sphere(low, high, angle, elevation, lens, (height, width), field_of_view, front, up)
+    low, high = bulk(points)
+    return on_sphere(low, high, angle, elevation, lens, (height, width), field_of_view, front, up)
 
 
-def _on_sphere(
+def bulk(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The corners (3,), float64, of a box round most of some points (..., 3)."""
+    points = points.detach().double().cpu().reshape(-1, 3)
+    return points.quantile(0.02, dim=0), points.quantile(0.98, dim=0)
+
+
+def on_sphere(
     low: Tensor,
     high: Tensor,
     angle: Tensor,
@@ -179,6 +184,15 @@ def _on_sphere(
     """Cameras (M,) degrees to the side of a box's front and above; its bounding sphere fills the picture."""
     target = (low + high) / 2
     distance = MARGIN * float((high - low).norm()) / 2 / math.sin(math.radians(field_of_view) / 2)
+    ahead, side, axis = face_axes(front, up)
+    angle, elevation = torch.deg2rad(angle)[:, None], torch.deg2rad(elevation)[:, None]
+    level = torch.cos(angle) * ahead + torch.sin(angle) * side
+    eye = target + distance * (torch.cos(elevation) * level + torch.sin(elevation) * axis)
+    return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), *size)
+
+
+def face_axes(front: tuple[float, float, float], up: tuple[float, float, float]) -> Tensor:
+    """(3, 3) unit vectors: ahead of a face on its horizon, to its left, and up. Raises OptionError."""
     try:
         axis = torch.tensor(tuple(up), dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -191,11 +205,7 @@ def _on_sphere(
     if float(ahead.norm()) < 1e-6:
         raise OptionError(f'"up" {up} is where the face looks.', "", "Choose another --up.")
     ahead = torch.nn.functional.normalize(ahead, dim=0)
-    side = torch.linalg.cross(axis, ahead)
-    angle, elevation = torch.deg2rad(angle)[:, None], torch.deg2rad(elevation)[:, None]
-    level = torch.cos(angle) * ahead + torch.sin(angle) * side
-    eye = target + distance * (torch.cos(elevation) * level + torch.sin(elevation) * axis)
-    return Cameras(look_at(eye, target, axis).float(), lens.float().repeat(len(angle), 1, 1), *size)
+    return torch.stack([ahead, torch.linalg.cross(axis, ahead), axis])
 
 
 def around(
@@ -230,6 +240,6 @@ def around(
     angle = FULL_TURN * turn if full else SIDE * (2.0 * turn - 1.0)
     lens = intrinsics_of(field_of_view, *size)
     elevation = torch.rad2deg(torch.asin(height))
-    return _on_sphere(
+    return on_sphere(
         low.double().cpu(), high.double().cpu(), angle, elevation, lens, size, field_of_view, front, up
     )

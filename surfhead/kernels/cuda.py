@@ -13,7 +13,12 @@ import torch
 from surfhead.core.errors import UnavailableError
 from surfhead.kernels import cuda_compiler, cuda_driver
 from surfhead.kernels.choices import chosen
-from surfhead.kernels.cuda_colours import harmonic_colours, rest_directions, rest_directions_passing
+from surfhead.kernels.cuda_colours import (
+    facing_normals,
+    harmonic_colours,
+    rest_directions,
+    rest_directions_passing,
+)
 from surfhead.kernels.cuda_driver import unavailable
 from surfhead.kernels.cuda_highlight import lobe_inputs
 from surfhead.kernels.cuda_highlight import serves as _knows_lobes
@@ -51,6 +56,7 @@ __all__ = [
     "compile_kernels",
     "copy_to_peer",
     "excess",
+    "facing_normals",
     "harmonic_colours",
     "length_term",
     "lit_colours",

@@ -32,6 +32,16 @@ class Directions(Sizes):
     }  # fmt: skip
 
 
+class Facing(Sizes):
+    """struct Facing of colours.cu."""
+
+    _fields_ = structure_fields("views surfels", "mean normal quaternion centre vectors turned")
+    rules: ClassVar[dict[str, str]] = {
+        "mean": "views surfels 3", "normal": "views surfels 3", "quaternion": "surfels 4",
+        "centre": "views 3", "vectors": "views surfels 3",
+    }  # fmt: skip
+
+
 class Harmonics(Sizes):
     """struct Harmonics of colours.cu."""
 
@@ -137,6 +147,37 @@ class _Passing(torch.autograd.Function):
         return g_mean, None, g_rotation, None
 
 
+# ---- facing_normals --------------------------------------------------------------------------------------
+
+
+def _facing(
+    mean: Tensor, normal: Tensor, quaternion: Tensor | None, centre: Tensor, vectors: Tensor
+) -> Tensor:
+    given: dict[str, Tensor | None] = {
+        "mean": mean, "normal": normal, "quaternion": quaternion, "centre": centre, "vectors": vectors
+    }  # fmt: skip
+    sizes = Facing.of("facing_normals", given)
+    turned = vectors.new_empty(vectors.shape)
+    grid = (_blocks(sizes.surfels), sizes.views)
+    run_over("colours", "facing_normals", sizes, grid, THREADS, mean.device, given | {"turned": turned})
+    return turned
+
+
+def _fake_facing(
+    mean: Tensor, normal: Tensor, quaternion: Tensor | None, centre: Tensor, vectors: Tensor
+) -> Tensor:
+    return vectors.new_empty(vectors.shape)
+
+
+def _keep_facing(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:4])
+
+
+def _facing_autograd(ctx: Any, g_turned: Tensor) -> tuple[Tensor | None, ...]:
+    found = operators.facing_normals_cuda(*ctx.saved_tensors, g_turned.contiguous())
+    return None, None, None, None, found
+
+
 # ---- harmonic_colours ------------------------------------------------------------------------------------
 
 
@@ -205,6 +246,13 @@ register(
 )
 differentiate("rest_directions_cuda", _directions_autograd, _keep_directions)
 register(
+    "facing_normals_cuda",
+    "(Tensor mean, Tensor normal, Tensor? quaternion, Tensor centre, Tensor vectors) -> Tensor",
+    _facing,
+    _fake_facing,
+)
+differentiate("facing_normals_cuda", _facing_autograd, _keep_facing)
+register(
     "harmonic_colours_cuda",
     "(Tensor constant, Tensor rest, Tensor directions, int degree) -> Tensor",
     _colours,
@@ -242,6 +290,20 @@ def rest_directions_passing(
     """``rest_directions``, and the means: gradients that reach these are added in its backward pass."""
     found: Any = _Passing.apply(mean, normal, rotation, centre)  # type: ignore[no-untyped-call]
     return found[0], found[1], found[2]
+
+
+def facing_normals(mean: Tensor, normal: Tensor, quaternion: Tensor | None, centre: Tensor) -> Tensor:
+    """(B, N, 3) unit normals on the cameras' side, differentiable in ``normal`` alone.
+
+    Args:
+        mean: (B, N, 3) world centres, every view with its own pose.
+        normal: (B, N, 3) world normals.
+        quaternion: (N, 4) the surfels' turns in their triangles' frames, of any length; None: there are none.
+        centre: (B, 3) the cameras' centres.
+    """
+    still = None if quaternion is None else quaternion.detach()
+    found: Tensor = operators.facing_normals_cuda(mean.detach(), normal.detach(), still, centre, normal)
+    return found
 
 
 def harmonic_colours(constant: Tensor, rest: Tensor, directions: Tensor, degree: int) -> Tensor:

@@ -54,6 +54,12 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return unit_quaternion_to_matrix(torch.nn.functional.normalize(quaternion, dim=-1))
 
 
+def looks_inward(quaternion: Tensor) -> Tensor:
+    """(...) bool, whether a surfel with a quaternion (..., 4) has its normal on its triangle's inner side."""
+    w, x, y, z = planes(quaternion.square())
+    return w + z < x + y  # the third axis along the triangle's normal, of a quaternion of any length
+
+
 def third_axis(quaternion: Tensor) -> Tensor:
     """(..., 3) the last column of ``quaternion_to_matrix``, without the others."""
     w, x, y, z = planes(quaternion)

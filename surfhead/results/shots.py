@@ -23,6 +23,7 @@ from surfhead.drawing.key_frames import KeyFrames
 from surfhead.drawing.light_file import MovingLight
 from surfhead.drawing.pictures import Coming, arriving
 from surfhead.drawing.scalars import Scale
+from surfhead.drawing.sight import Sight, seen_cameras
 from surfhead.runs.run import Run
 
 PATHS = {"orbit": orbit, "spiral": spiral}
@@ -73,6 +74,7 @@ def along_path(
     elevation: float | None = None,
     field_of_view: float | None = None,
     up: tuple[float, float, float] | None = None,
+    sight: Sight | None = None,
 ) -> Shots:
     """Shots along a path round the avatar, or along key frames.
 
@@ -83,6 +85,7 @@ def along_path(
         frames: how many; by default as many as the motion, or the key frames, have.
         timestep: the pose all show; by default the avatar's motion plays.
         turn, elevation, field_of_view, up: of orbit and spiral, as of ``camera_path``.
+        sight: swing within this instead of the orbit's turn; its elevation and up are its own.
 
     Raises:
         UnknownNameError: the path is neither known nor a file.
@@ -91,6 +94,9 @@ def along_path(
     """
     if path in PATHS:
         poses = _playing(avatar, timestep, frames)
+        if sight is not None and len(poses) and avatar.timesteps:
+            lens = {} if field_of_view is None else {"field_of_view": field_of_view}
+            return Shots(seen_cameras(avatar, sight, poses, height=height, width=width, **lens), poses)
         given = {"turn": turn, "elevation": elevation, "field_of_view": field_of_view, "up": up or UP}
         chosen = {name: value for name, value in given.items() if value is not None}
         cameras = PATHS[path](avatar, len(poses), height=height, width=width, **chosen)  # type: ignore[arg-type]

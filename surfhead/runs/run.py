@@ -13,6 +13,7 @@ from surfhead.core.config import Choice, RunConfig
 from surfhead.core.errors import DataError
 from surfhead.core.scene import Scene
 from surfhead.data.opening import Opened, data_choice, open_scene
+from surfhead.drawing.sight import Sight, sight_from
 from surfhead.files.bounds import read_json
 from surfhead.files.places import found_in, place, resolved
 from surfhead.runs import trust
@@ -114,6 +115,11 @@ class Run:
         path, chosen = self.checkpoint(name), choose_device(device)
         tensors, meta = checkpoint.read(path, chosen)
         return restore_avatar(config, tensors, meta, chosen, path)
+
+    @property
+    def sight(self) -> Sight | None:
+        """What its one camera saw of the head; None: it had several, or that is not known."""
+        return None if self.newest is None else sight_from(checkpoint.read_meta(self.newest).get("sight"))
 
     def evaluation(self, split: str) -> dict[str, Any] | None:
         """What `surfhead eval` wrote of a split for the newest checkpoint, or None."""

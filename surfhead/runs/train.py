@@ -23,6 +23,7 @@ from surfhead.core.registry import registry
 from surfhead.data.file_check import check_held_out
 from surfhead.data.mask_check import warn_of_masks
 from surfhead.data.opening import Opened, open_scene
+from surfhead.drawing.sight import sight_of
 from surfhead.files.given import whole_number
 from surfhead.files.places import is_file, path_text, place
 from surfhead.files.writing import write_text
@@ -195,12 +196,18 @@ def make_trainer(
 
     fingerprint = data_fingerprint(scene) if config.path and ranks.first else ""
 
+    sight = meta.get("sight")  # of the motion as it was at the start, whatever it has learnt since
+    if newest is None and ranks.first:
+        seen = sight_of(avatar, scene.views, views)
+        sight = None if seen is None else seen.record()
+
     def describe() -> dict[str, Any]:
         return {
             **component_versions(config, avatar),
             "rig": {"name": avatar.rig.name, "options": _plain_options(avatar.rig.options)},
             "fingerprint": avatar.rig.fingerprint(),
             "data": fingerprint,
+            **({} if sight is None else {"sight": sight}),
             "resolution": [scene.views.height, scene.views.width],
         }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from surfhead.core.errors import ContractError, SurfheadError, UnavailableError, unknown_name
+from surfhead.terminal.remedies import parted
 
 if TYPE_CHECKING:
     from surfhead.core.component import Component
@@ -168,10 +169,11 @@ def check(source: Any, folder: Path | None = None) -> list[CheckResult]:
     cls = class_of(source)
     reason = cls.available()
     if reason is not None:
+        what, remedy = parted(reason)
         raise UnavailableError(
-            f'{cls.kind} "{cls.name}" cannot be checked here: {reason}',
+            f'{cls.kind} "{cls.name}" cannot be checked here: {what}',
             "Its checks run the component.",
-            "See `surfhead doctor`.",
+            remedy or "See `surfhead doctor`.",
         )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) if folder is None else folder

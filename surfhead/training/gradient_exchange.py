@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from surfhead.training.ranks import Ranks
 
 BUCKET = 8 << 20  # bytes that one exchange takes at least, if it shall not wait for the end of the pass
+PEERS_BUCKET = 4 << 20  # through peer memory, where one more exchange takes less
 SMALL = 256 << 10  # gradients below it go together, as one tensor
 SAVING = 1 << 20  # bytes for which it pays to exchange some rows of a gradient only: gathered, put back
 
@@ -32,14 +33,19 @@ class GradientExchange:
 
     Args:
         ranks: the processes.
-        bucket, small: bytes.
+        bucket, small: bytes; of a bucket None: what suits the way in which the processes exchange.
         saving: bytes; a gradient of which its rows save fewer is exchanged whole.
     """
 
-    def __init__(self, ranks: Ranks, bucket: int = BUCKET, small: int = SMALL, saving: int = SAVING) -> None:
+    def __init__(
+        self, ranks: Ranks, bucket: int | None = None, small: int = SMALL, saving: int = SAVING
+    ) -> None:
         self.ranks = ranks
-        self._bucket, self._small, self._saving = bucket, small, saving
+        suits = BUCKET if ranks.peers is None else PEERS_BUCKET
+        self._bucket = suits if bucket is None else bucket
+        self._small, self._saving = small, saving
         self._came: set[int] | None = None  # places of the gradients of the last step; None: not known yet
+        self._aside: torch.cuda.Stream | None = None  # on which rows are gathered and put back beside a pass
 
     @contextmanager
     def during(
@@ -65,20 +71,22 @@ class GradientExchange:
             _Part(value, self._sparing(value, own))
             for value, own in zip(values, rows or [None] * len(values), strict=True)
         ]
-        self.ranks.expect([part.nbytes // part.value.element_size() for part in parts])
         # peers take many tensors as fast as one
         small = self._small if self.ranks.peers is None else 0
-        buckets = _Buckets(self.ranks, parts, self._cut(parts, small), small)
-        hooks = buckets.watch()
-        try:
-            yield
-            buckets.finish(then)
-        except BaseException:
-            buckets.leave()
-            raise
-        finally:
-            for hook in hooks:
-                hook.remove()
+        if self._aside is None and values[0].is_cuda:
+            self._aside = torch.cuda.Stream(values[0].device)  # type: ignore[no-untyped-call]
+        buckets = _Buckets(self.ranks, parts, self._cut(parts, small), small, self._aside)
+        with self.ranks.exchanges([part.nbytes // part.value.element_size() for part in parts]):
+            hooks = buckets.watch()
+            try:
+                yield
+                buckets.finish(then)
+            except BaseException:
+                buckets.leave()
+                raise
+            finally:
+                for hook in hooks:
+                    hook.remove()
         self._came = {place for place, value in enumerate(values) if value.grad is not None}
 
     def _sparing(self, value: Tensor, rows: Tensor | None) -> Tensor | None:
@@ -139,11 +147,22 @@ class _Part:
 
 
 class _Buckets:
-    """The exchanges of one step."""
+    """The exchanges of one step.
 
-    def __init__(self, ranks: Ranks, parts: Sequence[_Part], early: list[list[int]], small: int) -> None:
+    Args:
+        aside: what is done for those that begin within the pass goes on it, beside the pass; None on a CPU.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        parts: Sequence[_Part],
+        early: list[list[int]],
+        small: int,
+        aside: torch.cuda.Stream | None = None,
+    ) -> None:
         self.early = early
-        self._ranks, self._parts, self._small = ranks, parts, small
+        self._ranks, self._parts, self._small, self._aside = ranks, parts, small, aside
         self._missing = [set(bucket) for bucket in early]
         self._ends: list[Callable[[], None]] = []  # of the exchanges begun, one a bucket
 
@@ -168,7 +187,21 @@ class _Buckets:
 
     def _begin(self) -> None:
         bucket = self.early[len(self._ends)]
-        self._ends.append(self._ranks.begin_average(self._gathered(bucket)))
+        if self._aside is not None:
+            self._aside.wait_stream(torch.cuda.current_stream(self._aside.device))
+        with self._beside():
+            self._ends.append(self._ranks.begin_average(self._gathered(bucket)))
+
+    def _beside(self) -> AbstractContextManager[Any]:
+        """What is queued in it goes on beside the pass."""
+        return nullcontext() if self._aside is None else torch.cuda.stream(self._aside)
+
+    def _join(self) -> None:
+        """Have the work that follows wait for what went on beside the pass."""
+        if (
+            self._aside is not None and self.early and self._ends
+        ):  # a capture must not wait for what is none of it
+            torch.cuda.current_stream(self._aside.device).wait_stream(self._aside)
 
     def _with_gradients(self, places: Sequence[int]) -> list[_Part]:
         """The parts at these places whose leaves have one."""
@@ -178,12 +211,12 @@ class _Buckets:
         """What there is to exchange at these places."""
         return [part.gathered() for part in self._with_gradients(places)]
 
-    def _tell(self, places: Sequence[int], then: Callable[[list[Tensor]], None]) -> None:
-        """Put the means back, and tell of their leaves."""
+    def _put_back(self, places: Sequence[int]) -> list[Tensor]:
+        """Have the leaves at these places have the means; gives those that have one."""
         found = self._with_gradients(places)
         for part in found:
             part.put_back()
-        then([part.value for part in found])
+        return [part.value for part in found]
 
     def finish(self, then: Callable[[list[Tensor]], None]) -> None:
         """Begin what has not begun; have the work that follows wait for all, and tell of their leaves."""
@@ -197,16 +230,28 @@ class _Buckets:
         joint = torch.cat([gradient.view(-1) for gradient in small]) if small else None
         if rest:
             self._ends.append(self._ranks.begin_average(large if joint is None else [*large, joint]))
-        for bucket, end in zip(self.early, self._ends, strict=False):
-            end()
-            self._tell(bucket, then)
+        self._finish_early(then)
         if rest:
             self._ends[-1]()
         if joint is not None:
             parts = torch.split(joint, [gradient.numel() for gradient in small])
             torch._foreach_copy_(small, [p.view_as(g) for p, g in zip(parts, small, strict=True)])
         if rest:
-            self._tell(late, then)
+            then(self._put_back(late))
+
+    def _finish_early(self, then: Callable[[list[Tensor]], None]) -> None:
+        """Have the work that follows wait for what began within the pass, and tell of its leaves."""
+        together: list[Tensor] = []
+        for bucket, end in zip(self.early, self._ends, strict=False):
+            with self._beside():
+                end()
+                found = self._put_back(bucket)
+            if self._aside is None:  # the others take their time
+                then(found)
+            together += found
+        self._join()
+        if together and self._aside is not None:  # one launch is less than what it waits for
+            then(together)
 
     def leave(self) -> None:
         """Have the work that follows wait for what was begun, where that takes no waiting of the host.
@@ -216,6 +261,7 @@ class _Buckets:
         if self._ranks.device.type == "cuda":
             for end in self._ends:
                 end()
+            self._join()
 
 
 # builds of PyTorch without CUDA had none before it moved there; of 2.6, for instance

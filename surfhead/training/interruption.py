@@ -9,6 +9,7 @@ from time import monotonic
 from types import FrameType
 
 from surfhead.training.ranks import ALONE, Ranks
+from surfhead.training.read_back import ReadBack
 
 SAME = 2.0  # seconds in which another signal is the same request: sent to a process and again to its group
 
@@ -24,6 +25,7 @@ class Interruption:
     def __init__(self, ranks: Ranks = ALONE) -> None:
         self.ranks = ranks
         self.asked = self.alone = False
+        self._answers = ReadBack()
         self._first: float | None = None  # when this process itself was asked
 
     def catch(self) -> Callable[[], object]:
@@ -44,8 +46,11 @@ class Interruption:
             raise KeyboardInterrupt
 
     def agreed(self) -> bool:
-        """Whether to end after this step, the same answer in all processes; called by all of them."""
-        answer = self.ranks.any(self.asked)
+        """Whether to end after this step, the same answer in all processes; called by all of them.
+
+        Of several with GPUs it is what was asked for before the call before.
+        """
+        answer = self.ranks.any_lately(self.asked, self._answers)
         if answer:  # else a signal that came meanwhile stays noted, and is told the next time
             self.asked = True
         return answer

@@ -151,12 +151,10 @@ class Optimiser:
 
         Of the last step's ``losses`` it names those that were not finite either: the cause may be there.
         """
-        unbroken = self.adam.unbroken()
-        if unbroken is not None:
-            self._finite = unbroken if self._finite is None else self._finite & unbroken
-        if self._finite is None:
+        finite = self._finite_lately()
+        if finite is None:
             return
-        flags = self._finite.tolist()
+        flags = finite.tolist()
         self._finite = None
         if not all(flags):
             bad = [name for (name, _), fine in zip(self.named(), flags, strict=True) if not fine]
@@ -168,6 +166,18 @@ class Optimiser:
                 "Training stopped; the last checkpoint is from before that.",
                 "Run again with --resume --debug to dump the step's inputs, or lower this parameter's rate.",
             )
+
+    def broken(self) -> Tensor:
+        """() float32, whether ``blame`` would find something: 1, else 0."""
+        finite = self._finite_lately()
+        return torch.zeros((), device=self.avatar.device) if finite is None else 1.0 - finite.all().float()
+
+    def _finite_lately(self) -> Tensor | None:
+        """(K,) bool, by parameter: finite gradients since the last ``blame``; None: nobody took note."""
+        unbroken = self.adam.unbroken()
+        if unbroken is None or self._finite is None:
+            return self._finite if unbroken is None else unbroken
+        return self._finite & unbroken
 
     def freeze_and_step(self, values: Iterable[Tensor]) -> None:
         """One Adam step of these parameters, frozen surfels' apart."""

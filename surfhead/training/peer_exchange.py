@@ -2,10 +2,10 @@
 
 Each process copies its tensors into the other's buffer, the two meet, and each halves the sums where its
 own tensors lie. Large tensors go by copy engine, which takes no multiprocessor from what runs meanwhile; the
-others by one kernel together. All of it is queued on one stream of its own, and the processes also meet
-before the first exchange of a step: what is written over then has been read. A meeting pairs with the other's
-of the same number, whether it was launched or replayed from a graph; so both must begin the same exchanges in
-the same order.
+others by one kernel together. All of it is queued on one stream of its own. After a step's last exchange each
+tells the other that its buffer has been read, for which the other waits before its next step's first: seldom
+for long, as a forward pass lies between. A signal pairs with the other's of the same number, whether it was
+launched or replayed from a graph; so both must begin the same exchanges in the same order.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ ENGINE = 4 << 20  # bytes of a tensor from which on a copy engine, which starts 
 BLOCKS = 264  # of the kernels' threads, at most
 LEAST = 1 << 20  # elements of a buffer
 ALIGNED = 64  # elements: each tensor begins at a multiple of it
+MEET, READ = 0, 1  # channels of signals
 MEMORY = "_SymmetricMemory"  # PyTorch's class
 Found = TypeVar("Found")
 
@@ -102,7 +103,7 @@ class PeerExchange:
         self._buffers: dict[int, _Buffer | None] = {}  # by capacity; None: it could not be had
         self._buffer: _Buffer | None = None  # of this step
         self._next = 0  # element of it that is free
-        self._read = False  # whether the other is known to have read what the last step wrote
+        self._writing = False  # whether the other is to be told that this step's means have been taken
 
     def expect(self, sizes: Sequence[int]) -> None:
         """Before a step's exchanges, in all processes: tensors of at most so many elements, float32.
@@ -115,7 +116,7 @@ class PeerExchange:
             if torch.cuda.is_current_stream_capturing():
                 raise RuntimeError("memory of two GPUs cannot be taken while a graph is captured")
             self._buffers[wanted] = self._take(wanted)
-        self._buffer, self._next, self._read = self._buffers[wanted], 0, False
+        self._buffer, self._next = self._buffers[wanted], 0
 
     def begin(self, tensors: Sequence[Tensor]) -> Callable[[], None] | None:
         """Begin an exchange; gives what to call before its means are used, which no host waits in.
@@ -138,12 +139,21 @@ class PeerExchange:
 
         return finish
 
+    def release(self) -> None:
+        """After a step's exchanges, in all processes, whatever has broken off in between."""
+        if self._buffer is None or not self._writing:
+            return
+        with torch.cuda.stream(self._stream):
+            self._buffer.handle.put_signal(1 - self.number, READ)
+        torch.cuda.current_stream(self.device).wait_stream(self._stream)  # or no capture could end
+        self._writing = False
+
     def _exchange(self, buffer: _Buffer, tensors: Sequence[Tensor], starts: Sequence[int]) -> None:
         from surfhead.kernels import cuda
 
-        if not self._read:
-            self._meet(buffer)
-            self._read = True
+        if not self._writing:
+            buffer.handle.wait_signal(1 - self.number, READ)
+            self._writing = True
         flat = [value.view(-1) for value in tensors]
         spans = [slice(start, start + len(value)) for start, value in zip(starts, flat, strict=True)]
         theirs = [buffer.theirs[span] for span in spans]
@@ -158,10 +168,10 @@ class PeerExchange:
         """Have the stream wait until the other's comes here; what was written before is seen after it."""
         handle, other = buffer.handle, 1 - self.number
         if handle.multicast_ptr:  # with which PyTorch's barrier may be one of multicast operations
-            handle.put_signal(other, 0)
-            handle.wait_signal(other, 0)
+            handle.put_signal(other, MEET)
+            handle.wait_signal(other, MEET)
         else:
-            handle.barrier(0)
+            handle.barrier(MEET)
 
     def _take(self, elements: int) -> _Buffer | None:
         """Memory for so many elements in both processes; None in both where one cannot have it."""
@@ -180,6 +190,8 @@ class PeerExchange:
         )
         if mine.data_ptr() != own.data_ptr():
             raise RuntimeError("symmetric memory begins elsewhere than its tensor")
+        with torch.cuda.stream(self._stream):
+            handle.put_signal(1 - self.number, READ)  # nothing was written yet
         return _Buffer(own, theirs, handle)
 
     def _in_both(self, attempt: Callable[[], Found]) -> Found | None:
@@ -210,6 +222,7 @@ class PeerExchange:
             if end is None:
                 raise RuntimeError("there is no buffer")
             end()
+            self.release()
             if not all(bool((value == 1.0 + round_).all()) for value in values):
                 raise RuntimeError("means through it are wrong")
         return True

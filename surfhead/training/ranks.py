@@ -23,6 +23,7 @@ from torch import Tensor
 from surfhead.core.errors import OptionError, SurfheadError, UnavailableError
 from surfhead.training.devices import choose_device
 from surfhead.training.peer_exchange import PeerExchange, open_peers
+from surfhead.training.read_back import ReadBack
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # as torchrun sets them
 PATIENCE = timedelta(days=1)  # the others wait while the first one evaluates
@@ -77,10 +78,16 @@ class Ranks:
         """
         return views if len(views) % self.count else views[self.number :: self.count]
 
-    def expect(self, sizes: Sequence[int]) -> None:
-        """Before the averages of a step: of tensors with at most so many elements."""
+    @contextmanager
+    def exchanges(self, sizes: Sequence[int]) -> Iterator[None]:
+        """Around the averages of a step: of tensors with at most so many elements."""
         if self.peers is not None:
             self.peers.expect(sizes)
+        try:
+            yield
+        finally:
+            if self.peers is not None:
+                self.peers.release()
 
     def begin_average(self, tensors: Sequence[Tensor]) -> Callable[[], None]:
         """Begin to replace tensors of one type by their means over the processes, in one exchange, in place.
@@ -129,6 +136,13 @@ class Ranks:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         return bool(self.largest(torch.tensor([float(flag)])) > 0) if self.count > 1 else flag
+
+    def any_lately(self, flag: bool, answers: ReadBack) -> bool:
+        """The same, but on a GPU of the time before this one that ``answers`` were asked: nothing waits."""
+        if self.count == 1 or self.device.type == "cpu":
+            return self.any(flag)
+        found = answers.look(self.largest(torch.full((1,), float(flag), device=self.device)))
+        return found is not None and found[0] > 0.0
 
     def tell(self, value: Told) -> Told:
         """The first process's value, which must be picklable, in all of them."""

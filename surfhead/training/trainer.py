@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from surfhead.avatars.avatar import Avatar
-from surfhead.avatars.captured_work import CapturedWork, not_capturable, slowed_by
+from surfhead.avatars.captured_work import CapturedWork, all_capturable
 from surfhead.avatars.posed_meshes import PosedMeshes
 from surfhead.avatars.rendering import Rendering
 from surfhead.avatars.state import below, under
@@ -35,6 +35,7 @@ from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.interruption import Interruption
 from surfhead.training.optimiser import Optimiser
 from surfhead.training.ranks import ALONE, Ranks
+from surfhead.training.read_back import ReadBack
 from surfhead.training.statistics import Statistics
 from surfhead.training.step_dump import dump_step
 from surfhead.training.training_data import TrainingData
@@ -71,7 +72,7 @@ class Trainer:
         ranks: the processes that train it together.
         images: training images seen.
         losses: the last step's weighted terms, detached, on the device.
-        psnr: of the last read-back batch, dB.
+        psnr: of the last batch that was read back, dB.
         rate: images a second since the run (or its continuation) began.
         length: images of the whole run.
     """
@@ -104,8 +105,8 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self._record = record
         self._captured = CapturedWork(self._learn) if self._capturable() else None
-        self._steps = self._kept = 0  # images of the newest checkpoint
-        self._whole, self.interruption = True, Interruption(ranks)
+        self._read_back, self.interruption = ReadBack(), Interruption(ranks)
+        self._steps, self._kept, self._whole = 0, 0, True  # _kept: images of the newest checkpoint
 
     @property
     def interrupted(self) -> bool:
@@ -202,10 +203,7 @@ class Trainer:
         possible = self.config.graphs and avatar.device.type == "cuda" and self.config.debug < 0
         if not (possible and self.optimiser.capturable):
             return False
-        hindering = not_capturable(parts)
-        if hindering and self.ranks.first:
-            log.warning("%s", slowed_by(hindering))
-        return not hindering
+        return all_capturable(parts, warned=self.ranks.first)
 
     def _decided(self, count: int) -> tuple[Any, ...]:
         """All that the host decides in a step."""
@@ -218,20 +216,22 @@ class Trainer:
 
     def _check(self, batch: Batch, rendering: Rendering) -> None:
         """Look for NaN gradients: each step on the CPU, now and then on a GPU, where looking stalls."""
-        debug, look = self._debugging, self._steps % READ_BACK == 0
+        look, broken = self._steps % READ_BACK == 0, self._debugging or self.avatar.device.type == "cpu"
         if look:
             error = self.ranks.sum((rendering.output.rgb.detach() - batch.target).square().mean())
-            error /= self.ranks.count
-            self.psnr = -10.0 * math.log10(max(float(error), 1e-12))
-        if debug or look or self.avatar.device.type == "cpu":
+            found = self._read_back.look(torch.stack([error / self.ranks.count, self.optimiser.broken()]))
+            if found is not None:
+                self.psnr = -10.0 * math.log10(max(found[0], 1e-12))
+                broken = broken or found[1] > 0.0
+        if broken:  # or perhaps: looking is cheap
             try:
                 self.optimiser.blame(self.images, self.losses)
             except SurfheadError:
                 if self.config.debug >= 0:
                     dump_step(self.folder / "debug", self.images, batch, rendering, self.optimiser)
                 raise
-            if self._captured is not None:
-                self._captured.make_room()
+        if look and self._captured is not None:
+            self._captured.make_room()
 
     def _densify(self, rendering: Rendering, since: int) -> None:
         surfels, before = self.avatar.surfels, len(self.avatar.surfels)

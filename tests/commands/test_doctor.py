@@ -38,6 +38,37 @@ def register_rasterizers(register):
     register(Far)
 """
 
+NEEDY = """
+from surfhead.core.api import Dataset, hookimpl
+
+class Needy(Dataset):
+    name = "needy"
+    summary = "Needs a file."
+
+    @classmethod
+    def available(cls):
+        return WHY
+
+    @classmethod
+    def report(cls):
+        return {"model": "not found: model.bin", "engine": "1.2"}
+
+    def open(self, path):
+        return None
+
+class Talker(Needy):
+    name = "talker"
+
+    @classmethod
+    def report(cls):
+        raise RuntimeError("lost for words")
+
+@hookimpl
+def register_datasets(register):
+    register(Needy)
+    register(Talker)
+"""
+
 
 def rows(out: str) -> dict[str, str]:
     """Label -> value, from lines whose label is followed by two spaces or more."""
@@ -88,3 +119,52 @@ def test_what_to_install_keeps_its_brackets(surfhead: Surfhead, monkeypatch: pyt
     remedy = 'missing: Install them: pip install "surfhead[cuda13]"'
     monkeypatch.setattr(kernels, "report", lambda: {"nvrtc": remedy})
     assert rows(surfhead("doctor").out)["nvrtc"] == remedy
+
+
+@pytest.mark.parametrize(("why", "state"), [("None", "available"), ("'no engine'", "no engine")])
+def test_any_plugin_says_what_it_needs_and_where_that_is(
+    surfhead: Surfhead, tmp_path: Path, why: str, state: str
+) -> None:
+    file = tmp_path / "needy.py"
+    file.write_text(NEEDY.replace("WHY", why))
+    said = surfhead("doctor", "--plugin", str(file))
+    found = rows(said.out)
+    assert said.code == 0
+    assert found["plugin needy.py"] == "dataset needy, dataset talker"
+    assert found["dataset needy"] == state
+    assert found["needy: model"] == "not found: model.bin"
+    assert found["needy: engine"] == "1.2"
+    assert found["dataset talker"] == "RuntimeError: lost for words"
+
+
+def test_what_is_built_in_and_can_run_is_not_listed(surfhead: Surfhead) -> None:
+    found = rows(surfhead("doctor").out)
+    assert [label for label in found if label.startswith(("rig ", "format ", "deformer "))] == []
+
+
+def test_a_component_that_cannot_run_is_told_whatever_it_is(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surfhead.plugins.observers.tensorboard import Tensorboard
+
+    monkeypatch.setattr(Tensorboard, "available", classmethod(lambda cls: "it is not there"))
+    assert rows(surfhead("doctor").out)["observer tensorboard"] == "it is not there"
+
+
+def test_the_reader_of_films_is_told_where_it_is_missing(
+    surfhead: Surfhead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surfhead.core.registry import Problem, Source
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: ())
+    found = rows(surfhead("doctor").out)
+    assert found["plugin surfhead-video"].startswith("not installed; it reads films.")
+    assert "pip install" in found["plugin surfhead-video"]
+    # one that is installed and broken is told as such, not as missing
+    registry().problems.append(Problem(Source("entry point", "surfhead-video"), "no scipy"))
+    said = surfhead("doctor").out
+    assert "plugin surfhead-video" not in said
+    assert 'Broken plugin "surfhead-video": no scipy' in said
+    file = tmp_path / "films.py"
+    file.write_text(NEEDY.replace("WHY", "None").replace('"needy"', '"video"'))
+    assert "plugin surfhead-video" not in rows(surfhead("doctor", "--plugin", str(file)).out)

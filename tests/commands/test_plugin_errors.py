@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,9 @@ import pytest
 
 from surfhead import plugins
 from surfhead.commands import blame
-from surfhead.core.registry import Source
+from surfhead.core.errors import UnavailableError
+from surfhead.core.registry import Source, create, registry
+from surfhead.testing import check as run_checks
 from tests.commands.conftest import Surfhead
 
 HOOKS = (
@@ -270,3 +273,46 @@ def test_a_plugin_is_not_blamed_for_words_that_begin_like_its_name(monkeypatch: 
     blamed = blame.of_plugin(TypeError(words))
     assert blamed is not None
     assert 'Deformer "short" of plugin "mine.py" failed' in blamed.what
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "module", "command"),
+    [
+        ("observer", "viewer", "viser", 'pip install "surfhead[viewer]"'),
+        ("observer", "tensorboard", "tensorboard", 'pip install "surfhead[tensorboard]"'),
+        ("dataset", "synthetic", "embreex", "pip install embreex"),
+    ],
+)
+def test_where_a_package_is_missing_the_remedy_is_to_install_it(
+    surfhead: Surfhead, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, module: str, command: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnavailableError) as caught:
+        create(kind, name)
+    assert caught.value.remedy == f"Run: {command}"
+    assert "pip" not in caught.value.what
+    said = surfhead("check", kind, name)
+    assert (said.code, said.err.splitlines()[-1]) == (2, f"Run: {command}")
+    with pytest.raises(UnavailableError) as caught:
+        run_checks(registry().get(kind, name))
+    assert caught.value.remedy == f"Run: {command}"
+
+
+def test_a_plugin_file_that_misses_a_package_says_so(surfhead: Surfhead, tmp_path: Path) -> None:
+    file = tmp_path / "plugin.py"
+    file.write_text("import no_such_module\n")
+    said = surfhead("list", "deformer", "--plugin", str(file))
+    shown = surfhead("show", "deformer", "jbs", "--plugin", str(file))
+    assert "No module named 'no_such_module'" in said.out
+    assert "pip install no_such_module; or uninstall the plugin" in shown.err
+
+
+def test_components_of_the_packages_beside_this_one_say_where_they_are(surfhead: Surfhead) -> None:
+    for kind, name, package in (
+        ("dataset", "video", "surfhead-video[tracking]"),
+        ("rasterizer", "gsplat", "surfhead-gsplat"),
+    ):
+        if name in registry().names(kind):
+            pytest.skip(f"{package} is installed")
+        said = surfhead("show", kind, name)
+        assert said.err.splitlines()[-1] == f'In the source tree: pip install "./plugins_contrib/{package}"'

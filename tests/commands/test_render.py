@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -208,3 +210,50 @@ def test_a_folder_that_is_no_run(surfhead: Surfhead) -> None:
     said = surfhead("render", "nowhere")
     assert said.code == 2
     assert said.err.splitlines()[0] == '"nowhere" is not a run: it does not exist.'
+
+
+@pytest.fixture(scope="module")
+def one_camera(tmp_path_factory: pytest.TempPathFactory, small_settings: dict[str, Any]) -> Path:
+    """A run on pictures of a single camera, stopped half way and resumed; read only."""
+    from surfhead.runs.train import train
+
+    run = tmp_path_factory.mktemp("alone") / "run"
+    data = {**small_settings["data"], "cameras": 2, "timesteps": 6}  # of which one is held out
+    settings = {**small_settings, "data": data, "iterations": 10, "checkpoint": {"every": 5}}
+    train(preset="tiny", settings=settings, out=run)
+    newest = run / "checkpoints" / "00000010"
+    uninterrupted = (newest / "state.json").read_text()
+    shutil.rmtree(newest)
+    train(out=run, resume=True)
+    assert json.loads((newest / "state.json").read_text()) == json.loads(uninterrupted)
+    return run
+
+
+def test_of_one_camera_the_first_film_shows_what_that_saw(
+    surfhead: Surfhead, one_camera: Path, trained_run: Path
+) -> None:
+    from surfhead.drawing.camera_path import orbit
+    from surfhead.runs.run import Run
+
+    sight = Run(one_camera).sight
+    assert sight is not None
+    pictures = ("--no-video", "--size", "24", "--frames", "3", "--device", "cpu")
+    said = surfhead("render", str(one_camera), *pictures, "--out", "seen")
+    assert said.code == 0, said.err
+    low, high = sight.side
+    assert f"{low:.0f} to {high:.0f} degrees" in said.out
+    seen = [np.asarray(Image.open(file)).astype(int) for file in sorted(Path("seen/rgb").iterdir())]
+    for asked in (("--path", "orbit"), ("--turn", "360"), ("--elevation", "5"), ("--up", "0,1,0")):
+        said = surfhead("render", str(one_camera), *pictures, *asked, "--out", "asked")
+        assert said.code == 0, said.err
+        assert "The camera stays" not in said.out
+        other = [np.asarray(Image.open(file)).astype(int) for file in sorted(Path("asked/rgb").iterdir())]
+        assert any(np.abs(a - b).max() > 20 for a, b in zip(seen, other, strict=True))
+    # an avatar of several cameras is shown as ever
+    assert Run(trained_run).sight is None
+    said = surfhead("render", str(trained_run), *pictures, "--out", "several")
+    assert "The camera stays" not in said.out
+    avatar = Run(trained_run).avatar("cpu")
+    expected = avatar.render(orbit(avatar, 3, height=24, width=24)[1], 1).output.rgb[0]
+    found = torch.from_numpy(np.array(Image.open("several/rgb/00001.png"))) / 255.0
+    assert float((found - expected.clamp(0, 1)).abs().max()) <= 0.5 / 255 + 1e-6

@@ -154,13 +154,19 @@ def test_auto_is_the_available_one_of_highest_priority(registry: Registry) -> No
 
         return Term
 
-    registry.add(plugin(term("low", 1), term("high", 2), term("best", 9, "no GPU"), term("never", -1)), HERE)
+    lacking = term("lacking", 8, "no oar: pip install oar")
+    terms = (term("low", 1), term("high", 2), term("best", 9, "no GPU"), term("never", -1), lacking)
+    registry.add(plugin(*terms), HERE)
     assert registry.usable("regularizer") == ["high", "low"]
     assert registry.create("regularizer", "auto").name == "high"
     assert registry.create("regularizer", "never").name == "never"
     with pytest.raises(UnavailableError, match="cannot run here: no GPU") as caught:
         registry.create("regularizer", "best")
     assert caught.value.exists == "Available: high, low."
+    assert caught.value.remedy == "Choose one of these, or see `surfhead doctor`."
+    with pytest.raises(UnavailableError, match=r"cannot run here: no oar\.") as caught:
+        registry.create("regularizer", "lacking")
+    assert (caught.value.exists, caught.value.remedy) == ("Available: high, low.", "Run: pip install oar")
     with pytest.raises(UnknownNameError, match="No deformer can run"):
         registry.best("deformer")
 

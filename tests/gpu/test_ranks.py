@@ -12,8 +12,9 @@ import torch
 from surfhead.data.opening import open_scene
 from surfhead.runs.configuration import configure
 from surfhead.runs.train import make_trainer
-from surfhead.training import checkpoint
+from surfhead.training import checkpoint, peer_exchange
 from surfhead.training.monitoring import summary
+from tests.gpu.both import run_in_both
 
 pytestmark = [
     pytest.mark.gpu,
@@ -71,23 +72,10 @@ def test_gradients_are_exchanged_while_the_pass_runs() -> None:
 )
 def test_exchanges_through_peer_memory() -> None:
     """NCCL's means, bit for bit, also replayed in one process and launched in the other; and its fallback."""
+    lack = peer_exchange._lack()
+    if lack:
+        pytest.skip(lack)
     run_in_both("tests.gpu.peer_exchanges")
-
-
-def run_in_both(module: str) -> None:
-    """Start a module in two processes, each of which is to say that it is content."""
-    words = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        module,
-    ]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    assert [f"process {number} is content" in done.stdout for number in (0, 1)] == [True, True]
 
 
 def test_captured_on_the_second_gpu(tmp_path: Path) -> None:

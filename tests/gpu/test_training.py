@@ -192,6 +192,7 @@ def lit() -> list[Tensor]:
 OPERATORS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "rest_directions_cuda": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
     "rest_directions_cuda_backward": lambda: (*many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3)),),
+    "facing_normals_cuda": lambda: (*many((2, 9, 3), (2, 9, 3), (9, 4), (2, 3), (2, 9, 3)),),
     "perceptron_cuda": lambda: (*many((9, 48), *LAYERS), True),
     "perceptron_cuda_backward": lambda: (
         *many((9, 3), (9, 48), (9, 128), (9, 128), (128, 48), (128, 128), (3, 128)), True, True,

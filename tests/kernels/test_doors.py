@@ -67,6 +67,7 @@ KERNELS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         cuda_colours._directions_backward,
         many((2, 9, 3), (2, 9, 3), (2, 9, 3, 3), (2, 3), (2, 9, 3)),
     ),
+    "facing_normals": (cuda_colours._facing, many((2, 9, 3), (2, 9, 3), (9, 4), (2, 3), (2, 9, 3))),
     "harmonic_colours": (cuda_colours._colours, [*many((9, 3), (9, 15, 3), (2, 9, 3)), 3]),
     "harmonic_colours_backward": (
         cuda_colours._colours_backward, [*many((2, 9, 3), (9, 3), (9, 15, 3), (2, 9, 3)), 3, True],

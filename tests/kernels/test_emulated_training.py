@@ -35,7 +35,7 @@ KERNELS = {
         "relative_logarithms": "Triangles", "relative_logarithms_backward": "Triangles",
     },
     "colours": {
-        "rest_directions": "Directions", "rest_directions_backward": "Directions",
+        "rest_directions": "Directions", "rest_directions_backward": "Directions", "facing_normals": "Facing",
         "harmonic_colours": "Harmonics", "harmonic_colours_backward": "Harmonics",
     },
     "surface_terms": {
@@ -134,6 +134,22 @@ def test_rest_directions() -> None:
     beside = draw(views, count, 3, seed=5)
     together, _ = cuda_colours._directions_backward(upstream.float(), *single, beside.float())
     close(together, wanted[0] + beside, "mean, with what reaches it otherwise")
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_facing_normals(mesh: bool) -> None:
+    """Normals on the cameras' side, and their gradient, of surfels on either side of their triangles."""
+    views, count = 3, 150
+    mean, centre = draw(views, count, 3), 0.5 * draw(views, 3, seed=3)
+    normal = torch.nn.functional.normalize(draw(views, count, 3, seed=1), dim=-1).requires_grad_()
+    quaternion = draw(count, 4, seed=2) if mesh else None
+    exact = ops.facing_normals(mean, normal, quaternion, centre)
+    upstream = draw(views, count, 3, seed=4)
+    (wanted,) = torch.autograd.grad(exact, normal, upstream)
+    still = None if quaternion is None else quaternion.float()
+    given = mean.float(), normal.detach().float(), still, centre.float()
+    close(cuda_colours._facing(*given, given[1]), exact.detach(), "normals")
+    close(cuda_colours._facing(*given, upstream.float()), wanted, "their gradient")
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])

@@ -21,6 +21,7 @@ from tests.kernels.test_emulated_cuda import (  # noqa: F401  (run here without 
 from tests.kernels.test_emulated_rig import test_lobe_inputs  # noqa: F401
 from tests.kernels.test_emulated_training import (  # noqa: F401
     test_degenerate_triangle,
+    test_facing_normals,
     test_harmonic_colours,
     test_length_term,
     test_normal_term,

@@ -68,6 +68,9 @@ def inputs() -> dict[str, tuple[object, ...]]:
     return {
         "apply_field": (draw(2, 9, 3, 3), draw(2, 9, 3), draw(9, 3), draw(9, 2), draw(9, 4)),
         "rest_directions": (draw(2, 9, 3), draw(2, 9, 3, seed=2), turn, draw(2, 3, seed=3) + 4),
+        "facing_normals": (
+            draw(2, 9, 3), unit(draw(2, 9, 3, seed=2), dim=-1), draw(9, 4), draw(2, 3, seed=3),
+        ),
         "harmonic_colours": (draw(9, 3), draw(9, 15, 3), unit(draw(2, 9, 3), dim=-1), 2),
         "relative_logarithms": (unit(draw(2, 4, 4), dim=-1), near),
         "blend_triangles": (

@@ -157,3 +157,21 @@ def test_the_third_axis_alone() -> None:
     upstream = torch.arange(150.0, dtype=torch.float64).reshape(50, 3)
     found, wanted = (torch.autograd.grad(value, quaternion, upstream)[0] for value in (alone, whole))
     torch.testing.assert_close(found, wanted)
+
+
+def test_which_side_a_surfels_normal_is_on() -> None:
+    """Turned about axes in its triangle's plane by more than a right angle; about the normal by any."""
+    turns = [
+        [0.0, 0.0, 3.0],
+        [1.5, 0.0, 0.0],
+        [0.0, -1.5, 0.0],
+        [1.6, 0.0, 0.0],
+        [0.0, 3.1, 0.0],
+        [1.2, 1.2, 0.0],
+    ]
+    quaternion = geometry.axis_angle_to_quaternion(torch.tensor(turns))
+    normal = torch.from_numpy(Rotation.from_rotvec(turns).as_matrix())[:, :, 2]
+    wanted = [False, False, False, True, True, True]
+    assert (normal[:, 2] < 0).tolist() == wanted
+    for length in (1.0, 0.03, -7.0):
+        assert geometry.looks_inward(length * quaternion).tolist() == wanted

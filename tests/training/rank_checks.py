@@ -19,6 +19,7 @@ from surfhead.training import finishing, gradient_exchange
 from surfhead.training.gradient_exchange import GradientExchange
 from surfhead.training.observation import Observation
 from surfhead.training.ranks import Ranks, joined
+from surfhead.training.read_back import ReadBack
 from surfhead.training.spares import add_spares
 from surfhead.training.statistics import Statistics
 from tests.runs.tiny_run import tiny_avatar
@@ -37,6 +38,8 @@ def check(ranks: Ranks) -> None:
     assert torch.equal(ranks.largest(torch.tensor([me, -me])), torch.tensor([count - 1, 0]))
     assert ranks.any(me == 1)
     assert not ranks.any(False)
+    answers = ReadBack()
+    assert [ranks.any_lately(me == 1 and i == 1, answers) for i in range(3)] == [False, True, False]
     assert ranks.tell({"number": me}) == {"number": 0}
     leaf = torch.full((3,), float(me), requires_grad=True)
     ranks.spread([leaf])

@@ -97,7 +97,9 @@ def test_holes_are_closed_by_surfels_that_nothing_sees(
     first, _ = holes(avatar, 160)
     moved = close_holes(avatar, scene, views, settled)
     assert len(moved) > 20
-    assert int(holes(avatar, 160)[0].sum()) < 0.1 * int(first.sum())
+    after, filled = holes(avatar, 160)[0], torch.unique(surfels.triangle[moved])
+    assert int(after[filled].sum()) < 0.07 * int(first[filled].sum())
+    assert int(after.sum()) < 0.15 * int(first.sum())  # training left idle surfels for so many triangles
     assert not torch.isin(moved, settled).any()
     for name in INNER:
         inside = surfels.topology.regions.get(name)  # type: ignore[union-attr]

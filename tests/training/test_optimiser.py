@@ -72,10 +72,13 @@ def test_nan_gradients_name_the_parameter() -> None:
     optimiser, _ = make()
     for _, value in optimiser.named():
         value.grad = torch.zeros_like(value)
+    assert float(optimiser.broken()) == 0.0, "nobody took note yet"
     optimiser.watch()
+    assert float(optimiser.broken()) == 0.0
     optimiser.blame(3)
     optimiser.avatar.surfels.parameters["opacity"].grad[0] = math.nan  # type: ignore[index]
     optimiser.watch()
+    assert float(optimiser.broken()) == 1.0
     with pytest.raises(SurfheadError, match='parameter "opacity" is NaN or infinite near image 3'):
         optimiser.blame(3)
 

@@ -76,11 +76,16 @@ class Peers:
 
     Attributes:
         served: whether it takes an exchange.
+        released: exchanges that had begun when a step's were over, by step.
     """
 
     served: bool = True
     expected: list[int] = field(default_factory=list)
     begun: list[list[int]] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+    def release(self) -> None:
+        self.released.append(len(self.begun))
 
     def expect(self, sizes: Sequence[int]) -> None:
         self.expected = list(sizes)
@@ -106,6 +111,7 @@ def test_gradients_go_through_peers() -> None:
     large, small, rows = gradients(peers)
     assert peers.expected == [40, 3, 5, 6]
     assert peers.begun == [[40], [3, 6]]
+    assert peers.released == [2]
     assert float(large.sum()) == 40.0
     assert float(small.sum()) == 6.0
     assert rows[5].tolist() == [1.0, 1.0]

@@ -52,6 +52,21 @@ def test_portrait_metadata_turns_the_picture(film: Any, tmp_path: Path) -> None:
     assert red[:28].mean() < 0.1
 
 
+def test_a_picture_is_turned_as_its_metadata_says(tmp_path: Path) -> None:
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:20, :30] = 255
+    for number, (orientation, stored) in enumerate(
+        [(1, upright), (6, np.rot90(upright)), (3, np.rot90(upright, 2)), (8, np.rot90(upright, 3))]
+    ):
+        told = Image.Exif()
+        told[0x0112] = orientation
+        Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / f"{number}.png", exif=told)
+    frames = list(Clip(tmp_path).frames())
+    assert len(frames) == 4
+    for frame in frames:
+        np.testing.assert_array_equal(frame.picture, upright)
+
+
 def test_a_rate_that_varies_is_kept(film: Any, tmp_path: Path) -> None:
     uneven = tmp_path / "uneven.mp4"
     choose = "select='lt(n,4)+not(mod(n,3))'"

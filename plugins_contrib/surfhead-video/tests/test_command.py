@@ -18,7 +18,7 @@ from surfhead_video.dataset import Video, find_files, find_head
 from surfhead_video.landmarker import Landmarker, find_model
 from surfhead_video.overlay import FILMS, check_film, write_overlay
 
-from surfhead.core.api import DataError, UnavailableError
+from surfhead.core.api import DataError, UnavailableError, cache_folder
 
 
 @pytest.fixture
@@ -144,3 +144,32 @@ def test_an_ffmpeg_that_breaks_off_is_no_traceback(
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
     with pytest.raises(DataError, match=r'Film ".*over.mp4" cannot be written: ffmpeg breaks off'):
         write_overlay(scene, None, tmp_path / "over.mp4")
+
+
+def test_doctor_hears_of_mediapipe_and_of_each_file(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Video.report()
+    assert list(told) == ["mediapipe", "ffmpeg", "landmark model", "ICT head"]
+    for label, name in (("landmark model", "face_landmarker.task"), ("ICT head", "ict.safetensors")):
+        assert told[label].startswith("not found: ")
+        assert str(cache_folder() / name) in told[label]
+    head = cache_folder() / "ict.safetensors"
+    head.parent.mkdir(parents=True, exist_ok=True)
+    head.touch()
+    assert Video.report()["ICT head"] == str(head)
+    monkeypatch.setenv("SURFHEAD_ICT_HEAD", str(nothing))
+    assert Video.report()["ICT head"] == f"{nothing}, named by $SURFHEAD_ICT_HEAD"
+
+
+def test_doctor_hears_what_is_missing(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *given: Any, **more: Any) -> Any:
+        if name.startswith(("mediapipe", "imageio_ffmpeg")):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return real(name, *given, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    told = Video.report()
+    assert "does not load" in told["mediapipe"]
+    assert "surfhead-video[tracking]" in told["mediapipe"]
+    assert "pip install imageio-ffmpeg" in told["ffmpeg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,20 @@ def test_what_cannot_be_tracked_is_said(
         Video(
             Video.Options(landmarker=reader.options.landmarker, head=reader.options.head, mask="nowhere")
         ).open(empty)
+
+
+def test_a_lying_clip_is_refused_and_turned_it_is_tracked_as_upright(
+    reader: Video, scene: Any, pictures: list[np.ndarray], film: Any
+) -> None:
+    lying = film("lying.mp4", [np.rot90(picture) for picture in pictures])
+    with pytest.raises(DataError, match="lies on its side") as caught:
+        reader.open(lying)
+    assert "--set data.turn=90," in caught.value.remedy
+    turned = Video(replace(reader.options, turn=90)).open(lying).tracked
+    assert turned.number.tolist() == list(range(FRAMES))
+    assert float(np.median(turned.error)) < 0.015
+    away = Rotation.from_matrix(turned.fit.rotation @ scene.tracked.fit.rotation.transpose(0, 2, 1))
+    assert np.degrees(np.median(away.magnitude())) < 2
 
 
 def test_the_head_is_asked_for_by_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from surfhead.kernels.ops.blending import centres_at_hosts as centres_at_hosts
 from surfhead.kernels.ops.blending import neighbour_weights as neighbour_weights
 from surfhead.kernels.ops.blending import pose_triangles as pose_triangles
 from surfhead.kernels.ops.blending import relative_logarithms as relative_logarithms
+from surfhead.kernels.ops.colours import facing_normals as facing_normals
 from surfhead.kernels.ops.colours import harmonic_colours as harmonic_colours
 from surfhead.kernels.ops.colours import rest_directions as rest_directions
 from surfhead.kernels.ops.colours import rest_directions_passing as rest_directions_passing

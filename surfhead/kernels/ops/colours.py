@@ -8,6 +8,9 @@ from torch import Tensor
 from surfhead import kernels
 from surfhead.kernels.choices import chosen
 from surfhead.maths import harmonics, planes
+from surfhead.maths.geometry import looks_inward
+
+TINY = 1e-12  # square metres
 
 
 def rest_directions(mean: Tensor, normal: Tensor, rotation: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,6 +49,35 @@ def rest_directions_passing(
 
         return cuda.rest_directions_passing(mean, normal, rotation, centre)
     return *rest_directions(mean, normal, rotation, centre), mean.view_as(mean)
+
+
+def facing_normals(mean: Tensor, normal: Tensor, quaternion: Tensor | None, centre: Tensor) -> Tensor:
+    """(B, N, 3) unit normals on the cameras' side.
+
+    A normal of its triangle's outer side that looks away from the camera is mirrored in the plane across the
+    line of sight, n - 2 (n·d) d. At an outline surfels are seen from just behind: turned round, their normals
+    would be those of the opposite side of the head.
+
+    Args:
+        mean: (B, N, 3) the surfels' world centres in each view, constants.
+        normal: (B, N, 3) their world normals, which alone get a gradient.
+        quaternion: (N, 4) their turns in their triangles' frames, of any length; None: there is no mesh, no
+            side is the outer one, and normals are turned round.
+        centre: (B, 3) the cameras' centres.
+    """
+    if kernels.serves(mean):
+        from surfhead.kernels import cuda
+
+        return cuda.facing_normals(mean, normal, quaternion, centre)
+    away = (mean - centre[:, None, :]).detach()
+    with torch.no_grad():
+        wrong = (away * normal).sum(-1) > 0 if quaternion is None else looks_inward(quaternion)
+        side = (1.0 - 2.0 * wrong.to(normal.dtype))[..., None]
+    outer = normal * side
+    if quaternion is None:
+        return outer
+    slope = (2.0 / away.square().sum(-1, keepdim=True).clamp_min(TINY)) * (outer * away).sum(-1, keepdim=True)
+    return outer - slope.clamp_min(0.0) * away
 
 
 def to_rest(rotation: Tensor, vectors: Tensor) -> Tensor:

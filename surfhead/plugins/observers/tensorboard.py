@@ -52,7 +52,7 @@ class Tensorboard(Observer):
     def available(cls) -> str | None:
         """None, or that the extra is missing."""
         if find_spec("tensorboard") is None:
-            return 'The package "tensorboard" is missing: pip install "surfhead[tensorboard]".'
+            return 'the package "tensorboard" is missing: pip install "surfhead[tensorboard]"'
         return None
 
     def run_started(self, run: Any) -> None:

@@ -9,7 +9,7 @@ from surfhead.avatars.avatar import Avatar
 from surfhead.avatars.surfels import Surfels, merge_specs
 from surfhead.core.api import create
 from surfhead.runs.run import load_avatar
-from tests.plugins.formats.html_page import Page
+from tests.plugins.formats.html_page import Page, still_tab
 
 
 def make_avatar(
@@ -90,7 +90,7 @@ def opened(browser, tabs, tmp_path):
     pages, own = [], []
 
     def make(avatar, script="", **options):
-        tab = tabs.pop() if tabs and not script else browser.new_page()
+        tab = tabs.pop() if tabs and not script else still_tab(browser)
         (own if script else pages).append(page := Page(tab, avatar, tmp_path, script, **options))
         return page
 
@@ -111,6 +111,6 @@ def head(trained_run):
 @pytest.fixture(scope="package")
 def head_page(browser, head, tmp_path_factory):
     """The head's page with its rig, open during all tests of this folder: also one at rest takes time."""
-    page = Page(browser.new_page(), head, tmp_path_factory.mktemp("head"))
+    page = Page(still_tab(browser), head, tmp_path_factory.mktemp("head"))
     yield page
     page.tab.close()

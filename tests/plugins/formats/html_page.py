@@ -17,6 +17,11 @@ RANGE = (0.4, 1.2)  # metres, of depth pictures
 READY = "surfhead.ready.then(() => true)"
 
 
+def still_tab(browser):
+    """A tab of a visitor who wants no motion: what it shows does not change between two looks at it."""
+    return browser.new_page(reduced_motion="reduce")
+
+
 class Page:
     """An open exported page, and everything it said or asked for."""
 

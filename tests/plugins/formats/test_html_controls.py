@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -111,4 +113,91 @@ def test_the_address_may_ask_for_a_view(browser, ict_avatar, tmp_path):
     tab.keyboard.press("h")
     tab.get_by_text("Embed", exact=True).click()
     tab.wait_for_function("document.querySelector('#snippet').value.includes('yaw=-40')")
+    tab.close()
+
+
+MOVES = "surfhead.state.timestep !== 0"
+PLAY = "document.querySelector('#play').ariaLabel"
+
+
+def wait(tab, script):
+    """Ask until it is so; the page's policy forbids the driver's own way to wait."""
+    limit = time.monotonic() + 300
+    while not tab.evaluate(script):
+        assert time.monotonic() < limit, f"never: {script}"
+
+
+def test_the_page_plays_by_itself_and_whoever_turns_the_head_does_not_stop_it(browser, head_page):
+    tab = browser.new_page(viewport={"width": 700, "height": 420})
+    tab.goto(head_page.file.as_uri())
+    assert tab.evaluate(READY)
+    wait(tab, MOVES)
+    assert tab.evaluate(PLAY) == "Pause (space)"
+    place = "surfhead.ready && document.querySelector('#snippet').value.match(/yaw=(-?[0-9]+)/)[1]"
+    tab.evaluate("document.querySelector('#embed').open = true")
+    snippet = tab.locator("#embed")
+    snippet.dispatch_event("pointerenter")
+    assert tab.evaluate(place) == "0"
+    assert "play=" not in tab.evaluate("document.querySelector('#snippet').value")
+    tab.mouse.move(150, 150)
+    tab.mouse.down()
+    tab.mouse.move(250, 150, steps=3)
+    # while the button is held the motion goes on, and the camera stays where it was dragged
+    tab.evaluate("window.before = surfhead.state.timestep")
+    wait(tab, "surfhead.state.timestep !== before")
+    snippet.dispatch_event("pointerenter")
+    turned = tab.evaluate(place)
+    assert int(turned) == pytest.approx(-46, abs=2)
+    tab.mouse.up()
+    tab.evaluate("window.before = surfhead.state.timestep")
+    wait(tab, "surfhead.state.timestep !== before")
+    snippet.dispatch_event("pointerenter")
+    assert tab.evaluate(place) == turned
+    assert tab.evaluate("surfhead.state.playing") is True
+    tab.evaluate("surfhead.setPose(1)")  # a script's pose is held
+    assert tab.evaluate("surfhead.state.playing") is False
+    assert tab.evaluate(PLAY) == "Play (space)"
+    snippet.dispatch_event("pointerenter")
+    assert "play=0" in tab.evaluate("document.querySelector('#snippet').value")
+    tab.close()
+
+
+def test_the_motion_begins_with_its_first_timestep(browser, tmp_path):
+    avatar = make_avatar("ict", "jbs", "sh", tmp_path, timesteps=50)
+    (file,) = Html().write(avatar, tmp_path / "page.html")
+    tab = browser.new_page(viewport={"width": 200, "height": 200})
+    tab.add_init_script(
+        # as if unpacking had taken long: without its clock set, the motion would skip its first half second
+        "const ask = requestAnimationFrame.bind(window), now = performance.now.bind(performance);"
+        "performance.now = () => now() + 60000;"
+        "window.requestAnimationFrame = (act) => ask((at) => {"
+        "  act(at + 60000); if (window.surfhead.state) window.step ??= surfhead.state.timestep; });"
+    )
+    tab.goto(file.as_uri())
+    wait(tab, "window.step !== undefined")
+    assert tab.evaluate("step") < 12
+    tab.close()
+
+
+@pytest.mark.parametrize(
+    ("motion", "address", "playing"),
+    [("reduce", "", False), ("no-preference", "#play=0", False), ("reduce", "#play=1", True)],
+)
+def test_where_motion_is_unwelcome_the_page_waits(browser, ict_avatar, tmp_path, motion, address, playing):
+    (file,) = Html(Html.Options(orbit=15.0)).write(ict_avatar, tmp_path / "page.html")
+    tab = browser.new_page(viewport={"width": 200, "height": 200}, reduced_motion=motion)
+    tab.goto(file.as_uri() + address)
+    assert tab.evaluate(READY)
+    assert tab.evaluate("surfhead.state.playing") is playing
+    assert tab.evaluate(PLAY) == ("Pause (space)" if playing else "Play (space)")
+    assert tab.evaluate("surfhead.state.orbit") == (0 if motion == "reduce" else 15)
+    tab.close()
+
+
+def test_an_avatar_without_motion_has_nothing_to_play(browser, static_avatar, tmp_path):
+    (file,) = Html().write(static_avatar, tmp_path / "page.html")
+    tab = browser.new_page(viewport={"width": 200, "height": 200})
+    tab.goto(file.as_uri())
+    assert tab.evaluate(READY)
+    assert tab.evaluate("surfhead.state.playing") is False
     tab.close()

@@ -8,12 +8,13 @@ import torch
 
 from surfhead.drawing import pictures
 from surfhead.drawing.channels import paint
+from surfhead.maths.geometry import quaternion_multiply
 from surfhead.maths.lamps import LAMPS, lamp_from
 from surfhead.maths.light import about_up
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from tests.plugins.formats.conftest import make_avatar
-from tests.plugins.formats.html_page import Page, camera, decibels
+from tests.plugins.formats.html_page import Page, camera, decibels, still_tab
 
 EXACT = 50  # dB
 OPTIONS = {"occlusion": True, "light_degree": 3, "start": 0, "interval": 0, "gloss": True}
@@ -32,13 +33,16 @@ def lit():
             value += 0.1
         avatar.surfels.parameters["residual"] *= 0.3
         avatar.surfels.parameters["gloss"] += 3.0
+        quaternion = avatar.surfels.parameters["quaternion"]
+        half_turn = torch.tensor([0.0, 1.0, 0.0, 0.0])
+        quaternion[::5] = quaternion_multiply(quaternion[::5], half_turn.expand_as(quaternion[::5]))
     return avatar
 
 
 @pytest.fixture(scope="module")
 def page(browser, lit, tmp_path_factory):
     """Its page, open during all tests of this file."""
-    made = Page(browser.new_page(), lit, tmp_path_factory.mktemp("lit"))
+    made = Page(still_tab(browser), lit, tmp_path_factory.mktemp("lit"))
     yield made
     made.tab.close()
 

@@ -1,7 +1,7 @@
 """Frames of a clip, one after the other: a video file by ffmpeg, or a folder of pictures.
 
 Every frame of a file comes once, with its own time (also where the rate varies) and turned as the file's
-metadata says. No more than one frame is held.
+metadata (of a picture: EXIF) says, and then as it is asked for. No more than one frame is held.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from surfhead.core.api import DataError, UnavailableError
 from surfhead.files import bounds
@@ -52,12 +53,17 @@ class ClipFrame:
 def read_picture(file: Path, mode: str) -> Image.Image:
     """A picture's pixels in a mode of Pillow's, where its header promises no more than it may hold.
 
-    Raises any error: Pillow has many kinds for damaged files.
+    It is turned as its metadata says. Raises any error: Pillow has many kinds for damaged files.
     """
     size = bounds.regular(file).stat().st_size
     with Image.open(file) as image:
         bounds.picture(*image.size, size)
-        return image.convert(mode)
+        return ImageOps.exif_transpose(image).convert(mode)
+
+
+def turned(picture: np.ndarray, degrees: int) -> np.ndarray:
+    """A picture (H, W, ...) turned clockwise by a multiple of 90 degrees."""
+    return np.ascontiguousarray(np.rot90(picture, -degrees // 90)) if degrees % 360 else picture
 
 
 def is_clip(path: Path) -> bool:
@@ -68,18 +74,34 @@ def is_clip(path: Path) -> bool:
     return len(kinds) > 1 and set(kinds) <= PICTURES
 
 
+def ffmpeg_program() -> str:
+    """The program that decodes films. Raises UnavailableError where there is none."""
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
+        return str(get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise UnavailableError(
+            f"Videos cannot be read: there is no ffmpeg ({error}).",
+            "Expected the package imageio-ffmpeg.",
+            "Run `pip install imageio-ffmpeg`.",
+        ) from error
+
+
 class Clip:
     """A video file or a folder of pictures.
 
     Args:
         path: of the file or folder.
+        turn: degrees by which every frame is turned clockwise, a multiple of 90.
 
     Raises:
         DataError: it is neither.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, turn: int = 0) -> None:
         self.path = path
+        self.turn = turn
         self.faults: list[str] = []  # what ffmpeg complained of in the last reading
         if not is_clip(path):
             raise DataError(
@@ -95,7 +117,9 @@ class Clip:
             DataError: the file cannot be decoded, or a picture is damaged or of another size.
             UnavailableError: there is no ffmpeg.
         """
-        return self._files() if self.path.is_dir() else self._decoded()
+        with closing(self._files() if self.path.is_dir() else self._decoded()) as upright:
+            for frame in upright:
+                yield replace(frame, picture=turned(frame.picture, self.turn)) if self.turn else frame
 
     def expected(self) -> int:
         """About how many frames there are, for progress bars; 0: not known."""
@@ -116,7 +140,7 @@ class Clip:
     def _pictures(self) -> list[Path]:
         return sorted(file for file in self.path.iterdir() if file.suffix.lower() in PICTURES)
 
-    def _files(self) -> Iterator[ClipFrame]:
+    def _files(self) -> Generator[ClipFrame]:
         size = None
         for number, file in enumerate(self._pictures()):
             try:
@@ -132,17 +156,8 @@ class Clip:
                 )
             yield ClipFrame(number, number / FOLDER_RATE, picture)
 
-    def _decoded(self) -> Iterator[ClipFrame]:
-        try:
-            from imageio_ffmpeg import get_ffmpeg_exe
-
-            program = get_ffmpeg_exe()
-        except (ImportError, RuntimeError) as error:
-            raise UnavailableError(
-                f"Videos cannot be read: there is no ffmpeg ({error}).",
-                "Expected the package imageio-ffmpeg.",
-                "Run `pip install imageio-ffmpeg`.",
-            ) from error
+    def _decoded(self) -> Generator[ClipFrame]:
+        program = ffmpeg_program()
         command = [program, "-nostdin", "-hide_banner", "-loglevel", "info", *LIMITED, "-i", str(self.path)]
         command += ["-map", "0:v:0", "-vf", "showinfo=checksum=0", "-fps_mode", "passthrough"]
         command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]

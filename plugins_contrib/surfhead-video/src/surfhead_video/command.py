@@ -14,13 +14,14 @@ from typing import Any
 from surfhead.core.api import DataError, SurfheadError, create
 from surfhead_video.dataset import Video, find_head
 from surfhead_video.landmark_places import make_rig
+from surfhead_video.lying import TURNS
 from surfhead_video.overlay import FILMS, check_film, write_overlay
 
 SETTING = "--{} {}"
 
 
 def _options(given: argparse.Namespace) -> Video.Options:
-    names = ("landmarker", "head", "size", "every", "mask", "focal", "cache", "refine")
+    names = ("landmarker", "head", "size", "every", "mask", "focal", "turn", "cache", "refine")
     return Video.Options(**{name: getattr(given, name) for name in names if getattr(given, name) is not None})
 
 
@@ -78,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--size", type=int)
         command.add_argument("--every", type=int)
         command.add_argument("--focal", type=float)
+        command.add_argument("--turn", type=int, choices=TURNS, help="degrees, clockwise: frames that lie")
         command.add_argument("--refine", choices=("auto", "on", "off"), help="the motion by pixels")
         command.set_defaults(work=work)
     given = parser.parse_args(arguments)

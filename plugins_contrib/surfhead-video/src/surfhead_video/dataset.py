@@ -43,10 +43,11 @@ from surfhead.core.api import (
     option,
 )
 from surfhead.data.opening import Opened
-from surfhead_video.clip import is_clip, read_picture
+from surfhead_video.clip import ffmpeg_program, is_clip, read_picture
 from surfhead_video.kept_refinement import make_refined, read_refined
 from surfhead_video.landmark_places import make_rig
-from surfhead_video.landmarker import INSTALL, SETTING, chosen_place, find_model, reason_absent
+from surfhead_video.landmarker import FILE, INSTALL, SETTING, chosen_place, find_model, reason_absent
+from surfhead_video.landmarker import VARIABLE as LANDMARKER
 from surfhead_video.progress import stages
 from surfhead_video.refinement import Plan
 from surfhead_video.rig_motion import rig_motion
@@ -122,6 +123,9 @@ class Video(Dataset):
         every: int = option(1, "Use each frame whose number is a multiple of this.")
         mask: str = option("colour", "colour, outline, or a folder of masks. See the text above.")
         focal: float = option(0.0, "Focal length of the clip's pictures, pixels; 0: found.")
+        turn: Literal[0, 90, 180, 270] = option(
+            0, "Degrees by which frames, and given masks, are turned clockwise: for a clip that lies."
+        )
         refine: Literal["auto", "on", "off"] = option(
             "auto", "Refine the motion by pixels; auto: where there is a CUDA device, or it is kept already."
         )
@@ -131,7 +135,7 @@ class Video(Dataset):
         cache: str = option("", "Folder for what tracking gives; empty: below the user's cache folder.")
 
         def __post_init__(self) -> None:
-            Settings(self.size, self.every, self.mask, self.focal)
+            Settings(self.size, self.every, self.mask, self.focal, self.turn)
 
     options: Options
     setting = SETTING
@@ -142,6 +146,22 @@ class Video(Dataset):
         """It needs MediaPipe."""
         reason = reason_absent()
         return None if reason is None else f"{reason}. To have it: {INSTALL}."
+
+    @classmethod
+    def report(cls) -> dict[str, str]:
+        """Where MediaPipe, ffmpeg and the two files are, or where they were looked for."""
+        files = {
+            "landmark model": (find_model, LANDMARKER, FILE),
+            "ICT head": (find_head, VARIABLE, HEAD),
+        }
+        told = {"mediapipe": _mediapipe(), "ffmpeg": _ffmpeg()}
+        for label, (find, variable, usual) in files.items():
+            try:
+                source = chosen_place("", variable, cache_folder() / usual)[1]
+                told[label] = f"{find()}{source.rstrip(',')}"
+            except DataError as error:
+                told[label] = f"not found: {error.what} {error.remedy}"
+        return told
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -169,7 +189,7 @@ class Video(Dataset):
         options = self.options
         model, head = find_files(options.landmarker, options.head, self.setting)
         rig = make_rig(head)
-        settings = Settings(options.size, options.every, self._mask(), options.focal)
+        settings = Settings(options.size, options.every, self._mask(), options.focal, options.turn)
         root = Path(options.cache).expanduser() if options.cache else cache_folder() / "video"
         folder = root / cache_key(path, settings, model, rig)
         kept = read_tracking(folder)
@@ -183,7 +203,7 @@ class Video(Dataset):
                 f"Run {INSTALL}.",
             )
         with stages(f"Tracking {path.name}", progress) as report:
-            tracked = track(path, folder, rig, model, settings, report)
+            tracked = track(path, folder, rig, model, settings, report, self.setting)
         return self._refined(tracked, path.name, rig, progress)
 
     def _refined(self, tracked: Tracked, name: str, rig: Any, progress: Report | None) -> Tracked:
@@ -219,6 +239,25 @@ class Video(Dataset):
                 "Mend the setting.",
             )
         return str(folder.resolve())
+
+
+def _mediapipe() -> str:
+    """Its version, or why it cannot run."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    reason = reason_absent()
+    try:
+        return version("mediapipe") if reason is None else f"{reason}. To have it: {INSTALL}."
+    except PackageNotFoundError:  # it loads, from a folder
+        return "of a version that is not known"
+
+
+def _ffmpeg() -> str:
+    """Where it is, or why films cannot be read."""
+    try:
+        return ffmpeg_program()
+    except UnavailableError as error:
+        return f"{error.what} {error.remedy}"
 
 
 def _failed(error: Exception) -> str:

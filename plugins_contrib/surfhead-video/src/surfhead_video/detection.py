@@ -82,7 +82,9 @@ class Found:
 
 
 @dataclass
-class _Row:
+class Row:
+    """What one frame shows: its faces, the largest first, and of each sharpness and brightness."""
+
     frame: int
     time: float
     faces: list[Face]
@@ -103,7 +105,7 @@ def detect(
         landmarkers: one for each thread that looks.
         report: called with the number of frames looked at.
     """
-    kept: list[tuple[_Row, Face, float, float]] = []
+    kept: list[tuple[Row, Face, float, float]] = []
     brightness: list[float] = []
     names: tuple[str, ...] = ()
     count = faceless = crowded = 0
@@ -153,9 +155,9 @@ def detect(
     )
 
 
-def _looked_at(frames: Iterable[ClipFrame], landmarkers: list[Landmarker]) -> Iterator[_Row]:
+def _looked_at(frames: Iterable[ClipFrame], landmarkers: list[Landmarker]) -> Iterator[Row]:
     """Faces of every frame in order; as many frames in memory as threads look, and one."""
-    pending: deque[tuple[Future[_Row], Landmarker]] = deque()
+    pending: deque[tuple[Future[Row], Landmarker]] = deque()
     with ThreadPoolExecutor(len(landmarkers)) as pool:
         idle = list(landmarkers)
         for frame in frames:
@@ -164,12 +166,13 @@ def _looked_at(frames: Iterable[ClipFrame], landmarkers: list[Landmarker]) -> It
                 idle.append(free)
                 yield done.result()
             worker = idle.pop()
-            pending.append((pool.submit(_look, frame, worker), worker))
+            pending.append((pool.submit(look, frame, worker), worker))
         while pending:
             yield pending.popleft()[0].result()
 
 
-def _look(frame: ClipFrame, landmarker: Landmarker) -> _Row:
+def look(frame: ClipFrame, landmarker: Landmarker) -> Row:
+    """The faces of one frame, of which a smaller picture is searched where it is large."""
     image = Image.fromarray(frame.picture)
     scale = min(1.0, LARGEST / max(image.size))
     smaller = (
@@ -184,7 +187,7 @@ def _look(frame: ClipFrame, landmarker: Landmarker) -> _Row:
         factor = np.array(image.size) / smaller.size
         faces.append(Face((face.landmarks * factor).astype(np.float32), face.scores, face.pose, face.names))
     small = smaller.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return _Row(
+    return Row(
         frame.number,
         frame.time,
         faces,

@@ -26,7 +26,7 @@ from scipy.ndimage import (
 from scipy.special import expit, log_ndtr
 
 from surfhead.core.api import DataError
-from surfhead_video.clip import read_picture
+from surfhead_video.clip import read_picture, turned
 from surfhead_video.matting import guided
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ NEARBY = 0.06  # standard deviation of the window in which colours are tried, su
 FEW = 1e-3  # share of that window whose cells tell as much as all in the picture
 
 
-def given_mask(folder: Path, number: int, tracked: Tracked) -> np.ndarray:
-    """(H, W) uint8 of the kept picture, from a mask file of the whole one. Raises DataError."""
+def given_mask(folder: Path, number: int, tracked: Tracked, turn: int = 0) -> np.ndarray:
+    """(H, W) uint8 of the kept picture, from a mask file of the whole one, before its turn. DataError."""
     found = [file for digits in (6, 5, 4, 3, 1) for file in folder.glob(f"{number:0{digits}d}.*")]
     if not found:
         raise DataError(
@@ -52,15 +52,16 @@ def given_mask(folder: Path, number: int, tracked: Tracked) -> np.ndarray:
             "Make the masks again, or leave out the option mask.",
         )
     try:
-        grey = read_picture(found[0], "L")
+        grey = Image.fromarray(turned(np.asarray(read_picture(found[0], "L")), turn))
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise DataError(
             f'Mask "{found[0]}" cannot be read: {error}.', "Expected a PNG.", "Make it again."
         ) from error
     if grey.size != tracked.whole:
+        (width, height), whole = (size[:: -1 if turn % 180 else 1] for size in (grey.size, tracked.whole))
         raise DataError(
-            f'Mask "{found[0]}" is {grey.width}x{grey.height} pixels.',
-            f"Expected {tracked.whole[0]}x{tracked.whole[1]}, as the clip.",
+            f'Mask "{found[0]}" is {width}x{height} pixels.',
+            f"Expected {whole[0]}x{whole[1]}, as the clip.",
             "Make the masks in the clip's size.",
         )
     return np.asarray(grey.resize(tracked.size, Image.Resampling.BILINEAR, tracked.box, reducing_gap=3.0))

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,7 +31,8 @@ from surfhead_video.fitted_head import Detections, Fit, reprojection
 from surfhead_video.head_fit import Priors
 from surfhead_video.kept_tracking import fits
 from surfhead_video.landmark_places import LandmarkPlaces, landmark_places
-from surfhead_video.landmarker import Landmarker
+from surfhead_video.landmarker import SETTING, Landmarker
+from surfhead_video.lying import TURNS, refuse_lying
 from surfhead_video.masks import MaskMaker, given_mask
 from surfhead_video.rig_motion import RigMotion
 from surfhead_video.score_gains import score_gains
@@ -59,12 +60,14 @@ class Settings:
         every: use each frame whose number is a multiple of this.
         mask: ``outline``, ``colour`` or a folder of masks named after the frames' numbers.
         focal: known focal length, pixels of the clip's pictures; 0: found.
+        turn: degrees by which frames (and given masks) are turned clockwise first: 0, 90, 180 or 270.
     """
 
     size: int = 640
     every: int = 1
     mask: str = "colour"
     focal: float = 0.0
+    turn: int = 0
 
     def __post_init__(self) -> None:
         for name, low in (("size", 32), ("every", 1), ("focal", 0)):
@@ -74,6 +77,12 @@ class Settings:
                     f"Expected at least {low}.",
                     "See `surfhead show dataset video`.",
                 )
+        if self.turn not in TURNS:
+            raise OptionError(
+                f'Option "turn" of data set "video" is {self.turn}.',
+                f"Expected one of {', '.join(map(str, TURNS))}, degrees clockwise.",
+                "See `surfhead show dataset video`.",
+            )
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,11 @@ def cache_key(path: Path, settings: Settings, model: Path, rig: Any) -> str:
     except PackageNotFoundError:
         mediapipe = ""
     masks = file_hash(Path(settings.mask)) if Path(settings.mask).is_dir() else ""
+    chosen = asdict(settings)
+    if not settings.turn:
+        del chosen["turn"]  # what was kept before there was this setting is still found
     parts = {
-        **asdict(settings),
+        **chosen,
         **{"clip": file_hash(path), "model": file_hash(model), "head": rig.fingerprint(), "masks": masks},
         **{"version": VERSION, "mediapipe": mediapipe},
     }
@@ -159,6 +171,7 @@ def track(
     model: Path,
     settings: Settings,
     report: Report | None = None,
+    setting: str = SETTING,
 ) -> Tracked:
     """Track a clip into a folder that must not exist yet; it appears when all is done.
 
@@ -169,24 +182,29 @@ def track(
         model: the landmark model.
         settings: see there.
         report: called with the stage's name, what is done and what there is.
+        setting: how the command in hand is given an option, for what errors propose.
 
     Raises:
-        DataError: too few frames with a face, a damaged file, masks that are missing.
+        DataError: too few frames with a face, a clip that lies on its side, a damaged file, masks that are
+            missing.
     """
     tell = report or (lambda stage, done, total: None)
     seconds: dict[str, list[float]] = {}
     clock = Clock(seconds)
-    clip = Clip(path)
+    clip = Clip(path, settings.turn)
     expected = clip.expected() // settings.every
     with ExitStack() as stack, clock("landmarks"):
         workers = min(2, os.cpu_count() or 1)
         landmarkers = [stack.enter_context(Landmarker(model)) for _ in range(workers)]
-        frames = (frame for frame in clip.frames() if frame.number % settings.every == 0)
-        found = detect(frames, landmarkers, lambda done: tell("Landmarks", done, max(done, expected)))
-    if clip.faults:
-        found.notes.append(
-            f"ffmpeg reports {counted(len(clip.faults), 'fault')} in the file: {clip.faults[0]}"
-        )
+
+        def used() -> Iterator[ClipFrame]:
+            return (frame for frame in clip.frames() if frame.number % settings.every == 0)
+
+        found = detect(used(), landmarkers, lambda done: tell("Landmarks", done, max(done, expected)))
+        faults = clip.faults
+        refuse_lying(path, used, found, landmarkers[0], settings.turn, setting)
+    if faults:
+        found.notes.append(f"ffmpeg reports {counted(len(faults), 'fault')} in the file: {faults[0]}")
     found = enough(path, chosen(found))
     places = landmark_places(rig)
     with clock("fit"):
@@ -297,7 +315,7 @@ def _write_pictures(
         image = cut_out(frame, tracked)
         name = f"{frame.number:06d}"
         if settings.mask not in ("outline", "colour"):
-            mask = given_mask(Path(settings.mask), frame.number, tracked)
+            mask = given_mask(Path(settings.mask), frame.number, tracked, settings.turn)
         else:
             mask = surface.mask(row, tracked)
             if maker is not None:

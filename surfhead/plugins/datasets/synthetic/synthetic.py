@@ -59,6 +59,7 @@ from surfhead.plugins.datasets.synthetic.renderer import VERSION, Renderer
 from surfhead.plugins.datasets.synthetic.store import FrameStore, cache_key
 from surfhead.terminal import bars
 from surfhead.terminal.console import is_quiet
+from surfhead.terminal.remedies import parted
 
 Report = Callable[[int, int], None]
 MOST_WORKERS = 16  # each holds one posed fine mesh, some tens of megabytes
@@ -119,7 +120,7 @@ class Synthetic(Dataset):
         try:
             import embreex  # noqa: F401 - only whether it loads
         except ImportError as error:
-            return f"the package embreex does not load ({error})"
+            return f"the package embreex does not load ({error}): pip install embreex"
         return None
 
     @classmethod
@@ -159,10 +160,9 @@ class Synthetic(Dataset):
             )
         reason = self.available()
         if reason is not None:
+            what, remedy = parted(reason)
             raise UnavailableError(
-                f'Data set "synthetic" cannot be made: {reason}.',
-                "Expected a working embreex.",
-                "Run `pip install embreex`.",
+                f'Data set "synthetic" cannot be made: {what}', "Expected a working embreex.", remedy
             )
         scene = SyntheticScene(self.options)
         scene.make(progress)

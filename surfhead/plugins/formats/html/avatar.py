@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surfhead.core.api import AvatarView, DataError, LinearRig
 from surfhead.drawing.colour_maps import MAPS, table
+from surfhead.maths.geometry import looks_inward, quaternion_multiply
 from surfhead.plugins.formats.html.light import add_light
 from surfhead.plugins.formats.html.numbers import Numbers
 from surfhead.terminal.bars import watched
@@ -91,7 +92,15 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     raw = {name: value[kept] for name, value in raw.items()}
     numbers.between("surfel/offset", raw["offset"].numpy())
     numbers.between("surfel/log_scale", raw["log_scale"].numpy())
-    numbers.about_zero("surfel/quaternion", torch.nn.functional.normalize(raw["quaternion"], dim=1).numpy())
+    quaternion = torch.nn.functional.normalize(raw["quaternion"], dim=1)
+    if (
+        avatar.deformer.rig_bound
+    ):  # a half turn about its first axis leaves a surfel what it is, but for its normal
+        outwards = quaternion_multiply(
+            quaternion, quaternion.new_tensor([0.0, 1.0, 0.0, 0.0]).expand_as(quaternion)
+        )
+        quaternion = torch.where(looks_inward(quaternion)[:, None], outwards, quaternion)
+    numbers.about_zero("surfel/quaternion", quaternion.numpy())
     base = model.base.detach().cpu().float()[kept]
     numbers.between("surfel/base", torch.cat([base, opacity[kept, None]], dim=1).numpy())
     scale = _add_harmonics(numbers, model.rest.detach().cpu().float()[kept])
@@ -100,7 +109,12 @@ def add_surfels(numbers: Numbers, avatar: AvatarView) -> tuple[dict[str, Any], n
     if field.weights is not None:
         numbers.about_zero("surfel/blend", field.weights.detach().cpu().float()[kept].numpy())
     description: dict[str, Any] = {
-        "surfels": {"count": len(kept), "degree": model.degree, "scale": scale},
+        "surfels": {
+            "count": len(kept),
+            "degree": model.degree,
+            "scale": scale,
+            "outer": avatar.deformer.rig_bound,  # normals have an outer side
+        },
         "deformer": {"kind": field.kind, "rotations": field.rotations, "blended": field.weights is not None},
     }
     if model.lit is not None:

@@ -9,8 +9,9 @@ rig whose licence forbids passing its model on is embedded only with ``--i-may-s
 page has of this rig only the head's own meshes, posed and at rest, where they carry surfels.
 
 The page has its title, a picture that is there before the scripts have run, a timeline, keys (space, arrows,
-H, F and others: see "Keys" in it), fullscreen, and a panel that hides. Behind a # its address may ask for a
-view: ``page.html#panel=0&yaw=30&pitch=10&zoom=1.5&orbit=20&channel=normal&play=1``; "Embed" writes such an
+H, F and others: see "Keys" in it), fullscreen, and a panel that hides. Its motion plays by itself, but where
+the visitor's system asks for reduced motion, or with ``#play=0``. Behind a # its address may ask for a
+view: ``page.html#panel=0&yaw=30&pitch=10&zoom=1.5&orbit=20&channel=normal&play=0``; "Embed" writes such an
 ``<iframe>`` of what is seen.
 
 The page deforms surfels as this project's deformers do, evaluates harmonics and highlights, sorts by depth

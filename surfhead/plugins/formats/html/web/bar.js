@@ -53,7 +53,7 @@ class Bar {
         id: "time", type: "range", min: 0, max: timesteps - 1, step: 1, ariaLabel: "Timestep",
         oninput: () => player.set({ playing: false, timestep: Number(this.time.value) }),
       });
-      this.shown = element("output");
+      this.shown = element("output", { ariaLive: "off" }); // it changes with every picture
       root.append(this.play, this.time, this.shown);
     } else root.append(element("span", { className: "space" }));
     this.orbit = iconButton("orbit", "Turn by itself (O)", () => this.toggleOrbit());

@@ -13,6 +13,7 @@ uniform vec4 scale[12];
 uniform sampler2D highlight;
 uniform vec3 eye;
 uniform int degree;
+uniform bool outer; // normals are those of a mesh's outer side
 uniform vec3 shine[9]; // of S
 uniform vec3 mirror[16]; // of R
 uniform vec3 before[16]; // of R under the learnt light
@@ -53,16 +54,18 @@ void main() {
   vec3 normal = cross(first.xyz, second.xyz);
   float area = length(normal);
   normal = area > 0.0 ? normal / area : -seen;
-  if (dot(normal, seen) > 0.0) normal = -normal;
+  float away = dot(normal, seen);
 
   float values[16];
-  evaluate(normal, values);
+  // seen from behind, as at an outline, it is lit as what it is the other side of, not as the head's far side
+  vec3 back = outer ? normal - 2.0 * away * seen : -normal;
+  evaluate(away > 0.0 ? back : normal, values);
   vec3 shading = vec3(0.0);
   for (int k = 0; k < 9; k++) shading += shine[k] * values[k];
   shading *= share.g;
 
-  float facing = -dot(normal, seen);
-  evaluate(seen + 2.0 * facing * normal, values);
+  float facing = abs(away);
+  evaluate(seen - 2.0 * away * normal, values);
   vec3 now = vec3(0.0), then = vec3(0.0);
   for (int k = 0; k < 16; k++) {
     now += mirror[k] * values[k];

@@ -210,6 +210,7 @@ class Painter {
     gl.uniform4fv(places.scale, this.surfels.scale);
     gl.uniform3fv(places.eye, eye);
     gl.uniform1i(places.degree, this.surfels.degree);
+    gl.uniform1i(places.outer, this.surfels.outer ? 1 : 0);
     if (lighting) {
       gl.uniform1i(places.show, Math.max(0, number - OF_SURFELS));
       lighting.tell(gl, places, front);
@@ -247,6 +248,7 @@ class Painter {
     gl.uniform2f(places.size, view.width, view.height);
     gl.uniform1f(places.near, view.near);
     gl.uniform1i(places.channel, number);
+    gl.uniform1i(places.outer, this.surfels.outer ? 1 : 0);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.drawElements(gl.TRIANGLES, 6 * order.length, gl.UNSIGNED_INT, 0);

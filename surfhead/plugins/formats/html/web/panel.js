@@ -115,9 +115,10 @@ class Panel {
     const made = element("details", { id: "embed" }, element("summary", { textContent: "Embed" }),
       element("p", { className: "note", textContent: "Shows this view in another page." }), text, copy);
     const refresh = () => {
-      const { yaw, pitch, zoom } = this.player.orbit.place(), { orbit } = this.player.state;
+      const { yaw, pitch, zoom } = this.player.orbit.place(), { orbit, playing } = this.player.state;
       const file = location.pathname.split("/").pop() || "avatar.html";
-      const wish = new URLSearchParams({ panel: 0, yaw, pitch, zoom, ...(orbit ? { orbit } : {}) });
+      const held = this.player.head.timesteps > 1 && !playing ? { play: 0 } : {};
+      const wish = new URLSearchParams({ panel: 0, yaw, pitch, zoom, ...(orbit ? { orbit } : {}), ...held });
       text.value = `<iframe src="${file}#${wish}" title="${this.player.head.title.replace(/[&"<>]/g, "")}" width="640" height="480"` +
         ` style="border: 0" allow="fullscreen"></iframe>`;
     };
@@ -142,11 +143,15 @@ class Panel {
   update() {
     const { state, head } = this.player;
     const numbers = state.channel in head.scalars;
-    this.channel.lastChild.value = state.channel;
+    // an open list, to which one writes while a motion plays, would lose its place
+    const tell = (list, value) => {
+      if (list.value !== value) list.value = value;
+    };
+    tell(this.channel.lastChild, state.channel);
     this.map.hidden = this.spread.hidden = !numbers;
-    this.map.lastChild.value = state.map || "own";
+    tell(this.map.lastChild, state.map || "own");
     const spread = Object.keys(SPREADS).find((name) => SPREADS[name] === state.percent);
-    this.spread.lastChild.value = spread || "";
+    tell(this.spread.lastChild, spread || "");
     for (const { show, name, at } of this.sliders) show((state.parameters[name] || [])[at] || 0);
   }
 }

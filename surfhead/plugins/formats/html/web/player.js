@@ -24,10 +24,13 @@ class Player {
     this.deformer = new Deformer(head.deformer, { ...mesh, ...surfels, count: head.surfels.count }, this.painter.texels);
     this.asked = asked(location.hash);
     const { channels } = this.painter, wanted = this.asked.channel;
+    // nothing moves unasked where the visitor's system says that motion is unwelcome
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const plays = "play" in this.asked ? this.asked.play === 1 : !still;
     this.state = {
-      timestep: 0, playing: this.asked.play === 1 && head.timesteps > 1, speed: 1, background: head.background,
+      timestep: 0, playing: plays && head.timesteps > 1, speed: 1, background: head.background,
       channel: channels.includes(wanted) ? wanted : channels[0], parameters: this.rig.timestep(0),
-      orbit: "orbit" in this.asked ? this.asked.orbit : head.start.orbit, // degrees a second
+      orbit: "orbit" in this.asked ? this.asked.orbit : still ? 0 : head.start.orbit, // degrees a second
       map: null, percent: null, range: null, // of numbers; null: the channel's own
     };
     this.fixed = null; // a view set by a script
@@ -137,7 +140,7 @@ class Player {
 
   /** Called for every frame of the screen. */
   tick(now) {
-    const passed = (now - this.clock) / 1000;
+    const passed = Math.max(now - this.clock, 0) / 1000;
     this.clock = now;
     if (this.state.playing) {
       this.time = (this.time || 0) + Math.min(passed, 0.5) * FRAMES_A_SECOND * this.state.speed;
@@ -184,7 +187,11 @@ function scripting(player) {
       const intrinsics = [i[0], i[4], i[2], i[5]];
       player.fixed = { rotation, translation: [m[3], m[7], m[11]], intrinsics, width, height, near };
     }),
-    setPose: drawn((pose) => player.setPose(pose)),
+    /** Holds this pose: a motion that plays stops. */
+    setPose: drawn((pose) => {
+      player.state.playing = false;
+      player.setPose(pose);
+    }),
     setChannel: drawn((channel, range = null) => player.set({ channel, range })),
     /** name, turn (degrees), strength, lamp (strength) and direction towards it, where the avatar can be lit anew. */
     setLight: drawn((light) => {
@@ -244,6 +251,7 @@ async function start(head, shaders) {
     player.panel.tell(player.drawn.width, player.drawn.height, 0);
     status.remove();
     if (poster) poster.remove();
+    player.clock = performance.now(); // the motion begins with its first timestep
     requestAnimationFrame((now) => player.tick(now));
     return scripting(player);
   } catch (error) {

@@ -14,6 +14,7 @@ uniform vec4 intrinsics; // fx, fy, cx, cy in pixels
 uniform vec2 size;
 uniform float near;
 uniform int channel;
+uniform bool outer; // normals are those of a mesh's outer side
 flat out vec4 planes; // M's rows x and y in pixels from the projected centre
 flat out vec3 depths; // M's row w
 flat out vec2 centre;
@@ -39,7 +40,9 @@ void main() {
   float area = length(normal);
   normal = area > 0.0 ? normal / area : vec3(0.0);
   vec3 shown = colour.rgb;
-  if (channel == 1) shown = dot(normal, m) > 0.0 ? -normal : normal;
+  float away = dot(normal, m);
+  vec3 back = outer ? normal - 2.0 * away / dot(m, m) * m : -normal; // mirrored across the line of sight, or turned
+  if (channel == 1) shown = away > 0.0 ? back : normal;
   if (channel == 4) shown = vec3(texelFetch(values, at, 0).x);
   value = vec4(shown, colour.a);
 
