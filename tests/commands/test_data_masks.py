@@ -64,6 +64,16 @@ def test_each_mistake_in_a_mask_has_a_name(mask: np.ndarray, kind: str) -> None:
     assert fault_in(mask, head() > 0) == kind
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_where_the_middle_begins_and_ends(turns: int) -> None:
+    """Of twelve rows and columns the middle is the fifth to the eighth: a hole fills three quarters of it."""
+    mask = np.full((12, 12), 255, np.uint8)
+    mask[4:7, 4:8] = 0
+    assert fault_in(np.rot90(mask, turns)) == INVERTED
+    mask[6] = 255  # half of it only
+    assert fault_in(np.rot90(mask, turns)) == ""
+
+
 def test_a_rig_that_lies_elsewhere_does_not_make_a_mask_inverted() -> None:
     elsewhere = np.zeros((20, 20), bool)
     elsewhere[:3, :3] = True

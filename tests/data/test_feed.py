@@ -16,6 +16,7 @@ from surfhead.data.feed import Feed, Order, cameras_of
 from surfhead.testing.run import HEIGHT, TIMESTEPS, WIDTH, NoiseScene
 
 CPU = torch.device("cpu")
+WHOLE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
 
 
 class Counting(NoiseScene):
@@ -132,19 +133,19 @@ def test_an_error_while_prefetching_is_raised_with_its_batch(scene: Counting) ->
 
 
 @pytest.mark.parametrize(
-    ("image", "mask", "says"),
+    ("given", "says"),
     [
-        (np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8), None, 'Image of view "00_0" is uint8'),
-        (np.zeros((HEIGHT, WIDTH, 4), np.uint8), None, 'Image of view "00_0"'),
-        (np.zeros((HEIGHT, WIDTH, 3), np.float32), None, "is float32"),
-        (np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.zeros((HEIGHT, 1), np.uint8), 'Mask of view "00_0"'),
-        (np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.zeros((HEIGHT, WIDTH), bool), "is bool"),
+        ((np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8), None), 'Image of view "00_0" is uint8'),
+        ((np.zeros((HEIGHT, WIDTH, 4), np.uint8), None), 'Image of view "00_0"'),
+        ((np.zeros((HEIGHT, WIDTH, 3), np.float32), None), "is float32"),
+        ((WHOLE, np.zeros((HEIGHT, 1), np.uint8)), 'Mask of view "00_0"'),
+        ((WHOLE, np.zeros((HEIGHT, WIDTH), bool)), "is bool"),
+        ((WHOLE, None, None, None, WHOLE[:, 1:]), 'Predicted normals of view "00_0"'),
+        ((WHOLE, None, None, None, WHOLE.astype(np.float32)), "are float32"),
     ],
 )
-def test_a_picture_of_another_size_or_type_is_named(
-    scene: Counting, image: Any, mask: Any, says: str
-) -> None:
-    scene.frame = lambda view: Frame(image, mask)  # type: ignore[method-assign]
+def test_a_picture_of_another_size_or_type_is_named(scene: Counting, given: Any, says: str) -> None:
+    scene.frame = lambda view: Frame(*given)  # type: ignore[method-assign]
     feed = Feed(scene, CPU, "ram")
     with pytest.raises(DataError, match=says) as caught:
         feed.batch(np.array([0]))

@@ -21,6 +21,7 @@ from surfhead.plugins.rigs.ict.example import write_example
 from surfhead.testing import tiny
 from surfhead.training import checkpoint
 from surfhead.training.events import Events
+from surfhead.training.optimiser import Optimiser
 from surfhead.training.trainer import Record, Trainer
 from surfhead.training.training_data import TrainingData
 from surfhead.training.weighted_term import WeightedTerm
@@ -139,6 +140,15 @@ def test_a_wrong_identity_is_learnt_kept_and_resumed(path: str, tmp_path: Path) 
     again.run()
     assert not torch.equal(state.identity["shape"], learnt)
     assert torch.equal(again.avatar.identity["shape"].detach(), learnt)
+
+
+def test_what_nobody_said_of_the_identity_starts_at_zero(path: str) -> None:
+    """The model's mean head, from which the rig takes an identity's missing parameters, too."""
+    avatar = avatar_of(path, WRONG)
+    avatar.identity.clear()
+    Optimiser(avatar, RunConfig(train_rig=True, train_identity=True), extent=1.0)
+    assert avatar.identity["shape"].tolist() == [0.0, 0.0]
+    assert avatar.identity["shape"].requires_grad
 
 
 def test_nothing_of_a_step_stays_in_the_graph_of_the_next(path: str, tmp_path: Path) -> None:

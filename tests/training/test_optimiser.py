@@ -83,6 +83,18 @@ def test_nan_gradients_name_the_parameter() -> None:
         optimiser.blame(3)
 
 
+def test_terms_of_the_loss_that_are_not_finite_are_named_with_the_gradient() -> None:
+    optimiser, _ = make()
+    optimiser.blame(0)  # nobody took note yet
+    for _, value in optimiser.named():
+        value.grad = torch.zeros_like(value)
+    optimiser.avatar.surfels.parameters["opacity"].grad[0] = math.inf  # type: ignore[index]
+    optimiser.watch()
+    losses = {"l1": torch.tensor(0.5), "mask": torch.tensor(math.nan), "offset": torch.tensor(0.0)}
+    with pytest.raises(SurfheadError, match=r"near image 8\. So are terms of the loss: mask\."):
+        optimiser.blame(8, losses)
+
+
 def test_frozen_regions_get_no_gradient() -> None:
     optimiser, _ = make()
     surfels = optimiser.avatar.surfels
