@@ -144,7 +144,7 @@ def test_arguments_that_somebody_changed_are_others(tmp_path: Path, text: str) -
     [
         ("warning: odd\n\nIt broke.\nBecause.\n", "It broke."),
         ("It broke.\nTraceback (most recent call last):\n", "It broke."),
-        ("Traceback (most recent call last):\n  File x\nValueError: of a plugin\n", "ValueError: of a plugin"),
+        ("Traceback (most recent call last):\n  File x\nValueError: of what\n", "ValueError: of what"),
         ("warning: odd\n", "exit code 137"),
         ("", "exit code 137"),
     ],
