@@ -162,6 +162,32 @@ def test_eyes_shine_by_how_much_more_light_they_mirror() -> None:
     assert bool((seen > 0).any())
 
 
+def test_the_colour_model_under_another_light_is_the_appearance_lit_anew() -> None:
+    """As the exported page draws it, eyes included."""
+    look = made(light_degree=3, occlusion=True, interval=0, start=0)
+    network = look.network()
+    with torch.no_grad():
+        network.light.normal_(std=0.3)
+        for value in network.eyes.parameters():
+            value += 0.2
+    binding, directions, normals, turn, surface = inputs(look)
+    other = Light(0.5 * torch.randn(16, 3, generator=tiny.generator(9)), "other")
+    model = look.colour_model(binding)
+    assert model.lit is not None
+    assert model.highlight is not None
+    at = model.highlight.surfels
+    mirror = directions - 2 * (directions * normals).sum(-1, keepdim=True) * normals
+    axes = turn if model.highlight.world else torch.eye(3).expand_as(turn)
+    seen = ((axes @ vectors[..., None]).squeeze(-1)[:, at] for vectors in (directions, normals))
+    shine = model.highlight(*seen)
+    exact = model.lit(directions, normals, turn, other)
+    exact[:, at] += shine * model.lit.dimming((turn @ mirror[..., None]).squeeze(-1), other)[:, at]
+    look.relight(other)
+    rgb = look(binding, directions, normals, turn, surface=surface).rgb
+    torch.testing.assert_close(rgb, exact.clamp_min(0.0), atol=1e-5, rtol=1e-5)
+    assert float(shine.max()) > 0.01
+
+
 @pytest.mark.parametrize("degree", [1, 4])
 def test_other_degrees_of_light_are_refused(degree: int) -> None:
     with pytest.raises(OptionError, match="light_degree"):
