@@ -13,6 +13,7 @@ from surfhead.core.surface import Surface
 from surfhead.core.types import Binding
 from surfhead.maths import harmonics
 from surfhead.maths.light import Light
+from surfhead.maths.lit_colours import LitColours
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
 from surfhead.plugins.appearances.lit import Lit
 from surfhead.plugins.formats.posed import posed
@@ -186,6 +187,13 @@ def test_the_colour_model_under_another_light_is_the_appearance_lit_anew() -> No
     rgb = look(binding, directions, normals, turn, surface=surface).rgb
     torch.testing.assert_close(rgb, exact.clamp_min(0.0), atol=1e-5, rtol=1e-5)
     assert float(shine.max()) > 0.01
+
+
+def test_eyes_that_mirrored_darkness_shine_by_a_tenth_of_white() -> None:
+    nothing = torch.zeros(1, 3)
+    lit = LitColours(Light(nothing), nothing, torch.zeros(1, 0, 3))
+    grey = Light(torch.full((1, 3), 0.5) / harmonics.Y00)
+    torch.testing.assert_close(lit.dimming(unit(4, 1)[None], grey), torch.full((1, 4, 3), 5.0))
 
 
 @pytest.mark.parametrize("degree", [1, 4])
