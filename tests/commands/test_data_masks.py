@@ -14,7 +14,7 @@ from PIL import Image
 
 from surfhead.core.api import Frame, Rig, Scene, create
 from surfhead.data.data_check import check_scene
-from surfhead.data.mask_check import EMPTY, FULL, INVERTED, ONES, fault_in, warn_of_masks
+from surfhead.data.mask_check import EMPTY, FULL, INVERTED, ONES, collected, fault_in, warn_of_masks
 from surfhead.data.overlays import outline
 from tests.commands.conftest import Surfhead
 from tests.commands.test_data import SMALL, opengl, vhap
@@ -78,6 +78,29 @@ def test_a_rig_that_lies_elsewhere_does_not_make_a_mask_inverted() -> None:
     elsewhere = np.zeros((20, 20), bool)
     elsewhere[:3, :3] = True
     assert fault_in(head(), elsewhere) == ""
+
+
+def rim(rows: int, columns: int, inside: int = 0, size: int = 40) -> np.ndarray:
+    """A mask whose upper rows and outer columns, down to the shoulders, are full."""
+    mask = np.full((size, size), inside, np.uint8)
+    mask[:rows] = mask[: size // 2, :columns] = mask[: size // 2, size - columns :] = 255
+    return mask
+
+
+def test_inverted_is_what_is_full_all_along_the_rim_but_below() -> None:
+    # a twentieth of 40 pixels is 2
+    assert [fault_in(rim(*sides)) for sides in ((2, 2), (2, 1), (1, 2))] == [INVERTED, "", ""]
+    assert fault_in(np.minimum(rim(2, 2, inside=127), 128)) == INVERTED  # 128 is foreground, 127 is not
+    assert fault_in(rim(2, 2, inside=128)) == ""
+
+
+def test_full_masks_are_told_where_most_are_and_a_head_is_meant(scene: Scene) -> None:
+    full = {0: (FULL, ""), 1: (FULL, "")}
+    assert [len(collected(scene, full, looked)) for looked in (2, 3, 4)] == [1, 1, 0]
+    scene.rig = "none"
+    assert collected(scene, full, 2) == []
+    (fault,) = collected(scene, {**full, 2: (EMPTY, "why")}, 3)
+    assert (fault.kind, fault.views, fault.detail) == (EMPTY, (scene.views.names[2],), "why")
 
 
 MASKS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
@@ -227,3 +250,15 @@ def test_training_warns_of_masks_of_no_use(
         spoil(scene, lambda view, frame: replace(frame, mask=np.asarray(frame.mask) // 255), monkeypatch)
         warn_of_masks(scene, views)
     assert "4 of 4 masks hold 0 and 1 instead of 0 and 255" in caplog.text
+
+
+@pytest.mark.parametrize(("count", "looked"), [(0, []), (3, [0, 1, 2]), (24, [0, 3, 6, 9, 12, 15, 18, 21])])
+def test_before_training_a_few_masks_from_all_over_are_looked_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, count: int, looked: list[int]
+) -> None:
+    seen: list[int] = []
+    picture = scene.picture(0)
+    monkeypatch.setattr(scene, "picture", lambda view: (seen.append(view), picture)[1])
+    monkeypatch.setattr(scene, "mask_file", lambda view: None)
+    assert warn_of_masks(scene, np.arange(count)) == []
+    assert seen == looked

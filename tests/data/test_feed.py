@@ -60,6 +60,7 @@ def test_batches_run_across_epochs() -> None:
     taken = np.concatenate([order.take(3) for _ in range(4)])
     for epoch in range(3):
         assert sorted(taken[4 * epoch : 4 * epoch + 4]) == [0, 1, 2, 3]
+    assert (order.epoch, order.position) == (2, 4)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 7, 8])

@@ -85,6 +85,13 @@ def test_pictures_without_an_inside_have_no_normals(size: tuple[int, int]) -> No
     assert not bool(defined.any())
 
 
+def test_the_smallest_picture_with_an_inside_has_one_normal() -> None:
+    depth = torch.full((1, 3, 3), 2.0, dtype=torch.float64)
+    found, defined = depth_normals(depth, torch.ones_like(depth), INTRINSICS)
+    assert defined.nonzero().tolist() == [[0, 1, 1]]
+    torch.testing.assert_close(found[0, 1, 1], torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64))
+
+
 def test_an_empty_picture_gives_zeros_and_finite_gradients() -> None:
     depth = torch.zeros(1, 8, 8, requires_grad=True)
     found, _ = depth_normals(depth, torch.zeros(1, 8, 8), INTRINSICS.float())

@@ -47,9 +47,17 @@ def test_turns_add_up_and_keep_bands_apart() -> None:
 
 
 def test_about_up_turns_the_face_side_to_the_right() -> None:
-    torch.testing.assert_close(
-        about_up(90.0) @ torch.tensor([0.0, 0.0, 1.0]).double(), torch.tensor([1.0, 0.0, 0.0]).double()
-    )
+    # +z goes to +x, so +x goes to -z, and up stays
+    expected = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]).double()
+    torch.testing.assert_close(about_up(90.0), expected)
+
+
+def test_a_picture_of_the_world_looks_from_the_face_to_the_camera_and_back() -> None:
+    """Up is on top; the two middle columns are on either side of -z, the right one towards +x."""
+    h, d = math.sqrt(0.5), 0.5  # rows at 45 and 135 degrees from up, columns at odd multiples of 45 degrees
+    upper = torch.tensor([[-d, h, d], [-d, h, -d], [d, h, -d], [d, h, d]])
+    expected = torch.stack([upper, upper * torch.tensor([1.0, -1.0, 1.0])])
+    torch.testing.assert_close(directions_of(2, 4), expected)
 
 
 def test_the_projection_of_a_picture_gives_back_its_harmonics() -> None:
@@ -62,7 +70,9 @@ def test_the_projection_of_a_picture_gives_back_its_harmonics() -> None:
 def test_normalised_light_has_mean_one() -> None:
     light = some_light()
     light = Light(light.coefficients.abs())
-    assert light.normalised().mean.mean().item() == pytest.approx(1.0)
+    made = light.normalised().mean
+    assert made.mean().item() == pytest.approx(1.0)
+    torch.testing.assert_close(made / made[0], light.mean / light.mean[0])  # as coloured as it was
     torch.testing.assert_close(light.normalised(coloured=False).mean, torch.ones(3))
 
 

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from surfhead.maths import geometry
-from surfhead.maths.triangles import TriangleFrames, TriangleJacobians, jacobians, triangle_frames
+from surfhead.maths.triangles import (
+    TriangleFrames,
+    TriangleJacobians,
+    jacobians,
+    triangle_frames,
+    vertex_normals,
+)
 from tests.gradients import check_gradients
 
 
@@ -184,3 +190,12 @@ def test_no_triangles_and_detached_frames() -> None:
     assert frames.scale.requires_grad
     assert not frames.detach().scale.requires_grad
     assert not frames.detach().inverse_edges.requires_grad
+
+
+def test_vertex_normals_weigh_triangles_by_area() -> None:
+    vertices = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [0, 0, 1], [5, 5, 5]])
+    # twice the areas are 4 along +z and 2 along +y
+    found = vertex_normals(vertices, torch.tensor([[0, 1, 2], [0, 3, 1]]))
+    shared = [0.0, 1 / math.sqrt(5), 2 / math.sqrt(5)]
+    expected = torch.tensor([shared, shared, [0, 0, 1], [0, 1, 0], [0, 0, 0]])  # nothing is round the last
+    torch.testing.assert_close(found, expected)

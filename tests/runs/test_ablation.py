@@ -48,6 +48,12 @@ def test_presets_and_products_make_a_grid(tmp_path: Path) -> None:
     assert grid[3].arguments == ("--deformer", "similarity", "--appearance", "lasg", "--seed", "0")
 
 
+def test_appearances_alone_leave_the_deformer_as_it_is(tmp_path: Path) -> None:
+    (member,) = members(tmp_path, appearances=["sh"], arguments=["data"])
+    assert member == Member("sh", 0, ("data", "--appearance", "sh", "--seed", "0"), tmp_path / "sh-seed0")
+    assert members(tmp_path) == []
+
+
 def test_a_preset_named_with_a_dash_is_understood() -> None:
     import typer
 
@@ -124,6 +130,27 @@ def test_other_arguments_are_refused_before_anything_runs(tmp_path: Path, calls:
         run_members(other)
     assert calls == []
     assert json.loads((tmp_path / "m" / "arguments.json").read_text()) == ["--iterations", "5"]
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', "[1, 2]", '"--iterations 5"'])
+def test_arguments_that_somebody_changed_are_others(tmp_path: Path, text: str) -> None:
+    (tmp_path / "arguments.json").write_text(text)
+    with pytest.raises(OptionError, match=r"was made with other arguments: '\(unreadable\)'"):
+        ablation.check_arguments(Member("m", 0, ("--iterations", "5"), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("warning: odd\n\nIt broke.\nBecause.\n", "It broke."),
+        ("It broke.\nTraceback (most recent call last):\n", "It broke."),
+        ("Traceback (most recent call last):\n  File x\nValueError: of what\n", "ValueError: of what"),
+        ("warning: odd\n", "exit code 137"),
+        ("", "exit code 137"),
+    ],
+)
+def test_what_went_wrong_in_one_line(said: str, line: str) -> None:
+    assert ablation.first_line(said, 137) == line
 
 
 def test_an_interruption_stops_the_runs_and_starts_no_more(

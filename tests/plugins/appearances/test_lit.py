@@ -13,6 +13,7 @@ from surfhead.core.surface import Surface
 from surfhead.core.types import Binding
 from surfhead.maths import harmonics
 from surfhead.maths.light import Light
+from surfhead.maths.lit_colours import LitColours
 from surfhead.plugins.appearances.irradiance import quadric_map, quadric_values
 from surfhead.plugins.appearances.lit import Lit
 from surfhead.plugins.formats.posed import posed
@@ -160,6 +161,39 @@ def test_eyes_shine_by_how_much_more_light_they_mirror() -> None:
     seen = plain.parts["specular"][:, eyes]
     torch.testing.assert_close(brighter.parts["specular"][:, eyes], 2.0 * seen, atol=1e-5, rtol=1e-4)
     assert bool((seen > 0).any())
+
+
+def test_the_colour_model_under_another_light_is_the_appearance_lit_anew() -> None:
+    """As the exported page draws it, eyes included."""
+    look = made(light_degree=3, occlusion=True, interval=0, start=0)
+    network = look.network()
+    with torch.no_grad():
+        network.light.normal_(std=0.3)
+        for value in network.eyes.parameters():
+            value += 0.2
+    binding, directions, normals, turn, surface = inputs(look)
+    other = Light(0.5 * torch.randn(16, 3, generator=tiny.generator(9)), "other")
+    model = look.colour_model(binding)
+    assert model.lit is not None
+    assert model.highlight is not None
+    at = model.highlight.surfels
+    mirror = directions - 2 * (directions * normals).sum(-1, keepdim=True) * normals
+    axes = turn if model.highlight.world else torch.eye(3).expand_as(turn)
+    seen = ((axes @ vectors[..., None]).squeeze(-1)[:, at] for vectors in (directions, normals))
+    shine = model.highlight(*seen)
+    exact = model.lit(directions, normals, turn, other)
+    exact[:, at] += shine * model.lit.dimming((turn @ mirror[..., None]).squeeze(-1), other)[:, at]
+    look.relight(other)
+    rgb = look(binding, directions, normals, turn, surface=surface).rgb
+    torch.testing.assert_close(rgb, exact.clamp_min(0.0), atol=1e-5, rtol=1e-5)
+    assert float(shine.max()) > 0.01
+
+
+def test_eyes_that_mirrored_darkness_shine_by_a_tenth_of_white() -> None:
+    nothing = torch.zeros(1, 3)
+    lit = LitColours(Light(nothing), nothing, torch.zeros(1, 0, 3))
+    grey = Light(torch.full((1, 3), 0.5) / harmonics.Y00)
+    torch.testing.assert_close(lit.dimming(unit(4, 1)[None], grey), torch.full((1, 4, 3), 5.0))
 
 
 @pytest.mark.parametrize("degree", [1, 4])

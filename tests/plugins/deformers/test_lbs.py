@@ -58,6 +58,22 @@ def test_a_reflecting_blend_takes_the_hosts_rotation() -> None:
     assert torch.isfinite(gradient).all()
 
 
+def test_a_singular_blend_takes_the_hosts_rotation() -> None:
+    """Half of a half turn about u and half of none is u uᵀ, whose determinant is rounding of either sign."""
+    random = torch.Generator().manual_seed(0)
+    axes = torch.nn.functional.normalize(torch.randn(4, 3, generator=random, dtype=torch.float64), dim=-1)
+    signs = set()
+    for size in (1.0, 1e3):  # of the posed triangles, in lengths of those at rest
+        for axis in (math.pi * axes).tolist():
+            mesh, binding = loose_triangles([[0, 0, 0], axis, [0, 0, 0], axis])
+            mesh = Mesh(size * mesh.vertices, mesh.rest)
+            binding.parameters["blend"] = torch.zeros(1, 4, dtype=torch.float64)
+            field = Lbs()(mesh, binding)
+            signs.add(bool(geometry.determinant(field.linear) > 0))
+            torch.testing.assert_close(field.rotation[0, 0], torch.eye(3, dtype=torch.float64))
+    assert signs == {True, False}
+
+
 @pytest.mark.parametrize("angle", [0.5, 1.2])
 def test_blending_opposite_turns_loses_volume(angle: float) -> None:
     mesh, binding = loose_triangles([[0, 0, angle], [0, 0, -angle], [0, 0, angle], [0, 0, -angle]])

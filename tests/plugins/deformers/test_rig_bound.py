@@ -157,6 +157,16 @@ def test_without_rig_gradients_only_centroids_carry_them(name: str, patch: Patch
     assert (through_origin != 0).any()
 
 
+@pytest.mark.parametrize("cls", [Similarity, Jacobian, Lbs, Jbs])
+def test_unless_it_is_asked_otherwise_the_whole_field_reaches_the_rig(
+    cls: type[Deformer], patch: Patch
+) -> None:
+    vertices = patch.vertices().requires_grad_()
+    field = cls()(patch.mesh(vertices), patch.binding)
+    (gradient,) = torch.autograd.grad(field.linear.square().sum(), vertices)
+    assert (gradient != 0).any()
+
+
 @pytest.mark.parametrize("name", RIG_BOUND)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("where", ["rest", "posed"])

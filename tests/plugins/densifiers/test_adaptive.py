@@ -112,9 +112,19 @@ def test_too_large_surfels_that_split_leave_it_to_their_children() -> None:
 
 
 def test_a_limit_on_the_screen_radius() -> None:
-    seen = state(radius=[5.0, 30.0, 30.0, 5.0], triangle=[0, 0, 1, 2], images=31_000)
+    seen = state(radius=[30.0, 5.0, 30.0, 5.0], triangle=[0, 0, 1, 2], images=31_000)
     assert lists(adaptive().plan(seen))[2] == []
-    assert lists(adaptive(large_radius=20.0).plan(seen))[2] == [1]  # surfel 2 is its triangle's last
+    assert lists(adaptive(large_radius=20.0).plan(seen))[2] == [0]  # surfel 2 is its triangle's last
+
+
+def test_what_splits_may_be_seen_large() -> None:
+    seen = state([1.0, 0, 0, 0], 0.03, radius=[30.0, 30, 5, 5], triangle=[0] * 4, images=31_000)
+    assert lists(adaptive(large_radius=20.0).plan(seen)) == ([], [0], [1])
+
+
+def test_without_a_limit_no_scale_is_too_large() -> None:
+    seen = state(0.0, 9.0, triangle=[0, 0, 0, 0], images=31_000)
+    assert lists(adaptive(large_fraction=0.0).plan(seen))[2] == []
 
 
 def test_without_resets_nothing_is_too_large() -> None:
@@ -205,6 +215,13 @@ def test_when_it_is_due(before: int, after: int, length: int, due: bool) -> None
 def test_resets_before_the_stop_alone_are_due(before: int, after: int, reset: bool) -> None:
     densifier = adaptive(reset_every=3000, every=0)
     assert densifier.due(before, after, LENGTH) is reset
+
+
+@pytest.mark.parametrize(("last", "reset"), [(9000, False), (9001, True)])
+def test_at_the_stop_and_at_the_end_there_is_no_reset(last: int, reset: bool) -> None:
+    options = {"reset_every": 3000, "every": 0}
+    assert adaptive(stop=last, **options).due(8999, 9000, LENGTH) is reset
+    assert adaptive(**options).due(8999, 9000, last) is reset
 
 
 def test_the_plan_serves_the_batch_that_was_due() -> None:
